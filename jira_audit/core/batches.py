@@ -1,0 +1,64 @@
+"""Batches: rows gathered up to exactly what one ingestion call may carry.
+
+The size counted is the size sent: every row's own JSON, the commas and the brackets. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from jira_audit.core.records import Row
+
+BATCH_LIMIT = 1_048_576
+"""Bytes of JSON in one call; the service counts both compressed and uncompressed.
+https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#logs-ingestion-api"""
+
+BRACKETS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The rows of one ingestion call."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def body(self) -> bytes:
+        """The JSON array that is sent, not yet compressed."""
+        return b"[" + b",".join(row.line for row in self.rows) + b"]"
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """The same rows in the same order as two batches; needs two rows or more."""
+        middle = len(self.rows) // 2
+        return Batch(self.rows[:middle]), Batch(self.rows[middle:])
+
+
+@dataclass
+class Batcher:
+    """Fills batches in the order rows come; one batcher serves a whole run, so they are full."""
+
+    limit: int = BATCH_LIMIT
+    _rows: list[Row] = field(default_factory=list)
+    _size: int = BRACKETS
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every row taken in has been given out."""
+        return not self._rows
+
+    def add(self, rows: Iterable[Row]) -> Iterator[Batch]:
+        """Take rows in; give out each batch that is full. Runs as it is iterated."""
+        for row in rows:
+            grown = self._size + len(row.line) + bool(self._rows)
+            if grown > self.limit and self._rows:
+                yield from self.rest()
+                grown = self._size + len(row.line)
+            self._rows.append(row)
+            self._size = grown
+
+    def rest(self) -> Iterator[Batch]:
+        """Give out what is left, full or not."""
+        if self._rows:
+            rows, self._rows, self._size = tuple(self._rows), [], BRACKETS
+            yield Batch(rows)

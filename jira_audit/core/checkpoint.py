@@ -1,0 +1,222 @@
+"""The checkpoint: what is remembered of one site between runs, as a frozen value and as JSON.
+
+Missing is not broken: a blob that cannot be read is an error that says how to mend it, never a
+first run. Unknown fields survive. Pure: where it is stored is the edge's matter.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from typing import Any
+
+from jira_audit.core import encoding, moments
+from jira_audit.core.errors import SiteError
+from jira_audit.core.ledger import Ledger
+from jira_audit.core.moments import DAY, MINUTE
+from jira_audit.core.records import Identity
+from jira_audit.core.window import FIRST_STEP
+
+VERSION = 1
+"""Changes only when an older version of the connector could do harm with the new form."""
+
+SIZE_LIMIT = 1_048_576
+"""Bytes of checkpoint above which the ledger is pruned."""
+
+CLOCK_TOLERANCE = 5 * MINUTE
+"""How far ahead of our clock *through* may be before we disbelieve it: two machines' difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep under way: everything up to `through` was read again, up to `end` is to be."""
+
+    through: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A site's place. Moments are milliseconds; see `docs` in the README for each field's words.
+
+    `start` is the contract's *from* (a reserved word in Python). `marks` are (start of a window,
+    smallest id seen in it), one a day, to know which ids a re-read can still reach.
+    """
+
+    site: str
+    start: int
+    through: int
+    latest: int | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    step: int = FIRST_STEP
+    marks: tuple[tuple[int, int], ...] = ()
+    pruned: int | None = None
+    swept: int | None = None
+    sweep: Sweep | None = None
+    reset: str | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def first(cls, site: str, start: int, now: int) -> Checkpoint:
+        """A complete checkpoint for a site that has none, beginning at the moment `start`."""
+        return cls(site, start, start, swept=now)
+
+    def begun_again(self, start: int, now: int, reset: str | None) -> Checkpoint:
+        """As a reset leaves it: everything from `start` on is to be read and delivered anew."""
+        return replace(Checkpoint.first(self.site, start, now), reset=reset, unknown=self.unknown)
+
+    def dealt_with(self, identities: Iterable[Identity]) -> Checkpoint:
+        """These records have been delivered or kept; *through* stays where it is."""
+        known = tuple(identities)
+        newest = max((identity.created for identity in known), default=None)
+        return replace(
+            self,
+            ledger=self.ledger.with_ids(identity.id for identity in known),
+            latest=max((at for at in (self.latest, newest) if at is not None), default=None),
+        )
+
+    def read_through(self, moment: int) -> Checkpoint:
+        """Everything up to `moment` has been dealt with; *through* only grows."""
+        return replace(self, through=max(self.through, moment))
+
+    def stepping(self, step: int) -> Checkpoint:
+        """The next window is `step` milliseconds long."""
+        return replace(self, step=step)
+
+    def swept_through(self, moment: int, end: int, now: int) -> Checkpoint:
+        """The sweep up to `end` has come to `moment`; at its end it is done for a day."""
+        if moment >= end:
+            return replace(self, sweep=None, swept=now)
+        return replace(self, sweep=Sweep(moment, end))
+
+    def marked(self, start: int, smallest: int) -> Checkpoint:
+        """A window from `start` on holds ids down to `smallest`; one mark a day is enough."""
+        at = bisect_right(self.marks, start // DAY, key=lambda mark: mark[0] // DAY)
+        if at and self.marks[at - 1][0] // DAY == start // DAY:
+            known = self.marks[at - 1]
+            mark = (min(known[0], start), min(known[1], smallest))
+            return replace(self, marks=(*self.marks[: at - 1], mark, *self.marks[at:]))
+        return replace(self, marks=(*self.marks[:at], (start, smallest), *self.marks[at:]))
+
+    def earliest(self, moment: int) -> int:
+        """Where a re-read from `moment` on begins: not before *from*, nor within the pruned."""
+        return max(moment, self.start, self.pruned if self.pruned is not None else self.start)
+
+    def fitted(self, reach: int, limit: int = SIZE_LIMIT) -> Checkpoint:
+        """This checkpoint in at most `limit` bytes, where that is possible without harm.
+
+        Only ids smaller than any that a re-read from the moment `reach` on can meet are forgotten.
+        """
+        if len(self.encode(0)) <= limit:
+            return self
+        at = bisect_right(self.marks, self.earliest(reach), key=itemgetter(0)) - 1
+        if at < 0:
+            return self
+        kept = self.marks[at:]
+        smallest = min(record_id for _, record_id in kept)
+        return replace(self, ledger=self.ledger.from_id(smallest), marks=kept, pruned=kept[0][0])
+
+    def encode(self, saved: int) -> bytes:
+        """The blob's content; `saved` is the moment of saving."""
+        return encoding.dumps(
+            {
+                **self.unknown,
+                "v": VERSION,
+                "site": self.site,
+                "from": moments.text(self.start),
+                "through": moments.text(self.through),
+                "latest": _text(self.latest),
+                "ledger": self.ledger.ranges,
+                "step": self.step,
+                "marks": [[moments.text(start), smallest] for start, smallest in self.marks],
+                "pruned": _text(self.pruned),
+                "swept": _text(self.swept),
+                "sweep": self.sweep
+                and {"through": _text(self.sweep.through), "end": _text(self.sweep.end)},
+                "reset": self.reset,
+                "saved": moments.text(saved),
+            }
+        )
+
+
+_FIELDS = frozenset(
+    {
+        *("v", "site", "from", "through", "latest", "ledger", "step"),
+        *("marks", "pruned", "swept", "sweep", "reset", "saved"),
+    }
+)
+
+
+def decode(content: bytes, site: str) -> Checkpoint:
+    """Read a checkpoint blob.
+
+    Raises SiteError, with what to do, for one that cannot be read, belongs to another site or was
+    written by a newer version.
+    """
+    try:
+        blob = encoding.loads(content)
+        if blob["v"] > VERSION:
+            message = (
+                f"{site}: the checkpoint was written by a newer version of the connector "
+                f"(v {blob['v']}, this one knows {VERSION}): deploy that version again"
+            )
+            raise SiteError(message)
+        checkpoint = _decode(blob)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _unreadable(site, f"{type(error).__name__}") from error
+    if checkpoint.site != site:
+        raise _unreadable(site, "it names another site")
+    return checkpoint
+
+
+def _decode(blob: dict[str, Any]) -> Checkpoint:
+    sweep = blob["sweep"]
+    checkpoint = Checkpoint(
+        site=blob["site"],
+        start=moments.parse(blob["from"]),
+        through=moments.parse(blob["through"]),
+        latest=_moment(blob["latest"]),
+        ledger=Ledger.of((_whole(first), _whole(last)) for first, last in blob["ledger"]),
+        step=_whole(blob["step"]),
+        marks=tuple(sorted((moments.parse(at), _whole(known)) for at, known in blob["marks"])),
+        pruned=_moment(blob["pruned"]),
+        swept=_moment(blob["swept"]),
+        sweep=sweep and Sweep(moments.parse(sweep["through"]), moments.parse(sweep["end"])),
+        reset=blob["reset"],
+        unknown={name: value for name, value in blob.items() if name not in _FIELDS},
+    )
+    if checkpoint.step < 1 or checkpoint.through < checkpoint.start:
+        message = "step below 1, or through before from"
+        raise ValueError(message)
+    if any(last < first for first, last in blob["ledger"]):
+        message = "a ledger range runs backwards"
+        raise ValueError(message)
+    if not isinstance(checkpoint.reset, str | None):
+        message = "reset is no text"
+        raise TypeError(message)
+    return checkpoint
+
+
+def _unreadable(site: str, why: str) -> SiteError:
+    return SiteError(
+        f"{site}: the checkpoint cannot be read ({why}). Restore an earlier version of the blob "
+        f"checkpoints/{site}.json; or delete it, and set CHECKPOINT_RESET to the moment from which "
+        f"to read again (without it, reading begins INITIAL_LOOKBACK_HOURS ago)"
+    )
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        message = "no whole number"
+        raise TypeError(message)
+    return value
+
+
+def _moment(value: Any) -> int | None:
+    return None if value is None else moments.parse(value)
+
+
+def _text(moment: int | None) -> str | None:
+    return None if moment is None else moments.text(moment)

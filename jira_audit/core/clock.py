@@ -1,0 +1,98 @@
+"""Time, sleep and chance as arguments, the deadline, and the one retry loop.
+
+Nothing here reads a clock: `app.py` makes the real `Clock`, tests make their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from jira_audit.core.errors import OutOfTime, TransientError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What the connector knows of time and chance.
+
+    `now` is the wall clock as a moment (milliseconds); `monotonic` counts seconds and never goes
+    back; `sleep` takes seconds; `random` is uniform in [0, 1).
+    """
+
+    now: Callable[[], int]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], None]
+    random: Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The moment, on the monotonic clock, after which no new window is begun."""
+
+    clock: Clock
+    at: float
+
+    @classmethod
+    def after(cls, clock: Clock, seconds: float) -> Deadline:
+        """A deadline `seconds` from now."""
+        return cls(clock, clock.monotonic() + seconds)
+
+    def left(self) -> float:
+        """Seconds left; negative once it has passed."""
+        return self.at - self.clock.monotonic()
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how long a failed call is tried again.
+
+    `retries` after the first try, waiting `first` seconds, doubled up to `longest`, times a random
+    0.7 to 1.3; never more than `total` seconds of waiting for one call. The numbers are Atlassian's
+    own advice: https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
+    """
+
+    retries: int = 4
+    first: float = 2.0
+    longest: float = 30.0
+    total: float = 300.0
+
+    def wait(self, tries: int, retry_after: float | None, chance: float) -> float:
+        """Seconds to wait after the `tries`-th failed try (from 1); never less than asked for."""
+        doubled: float = self.first * 2.0 ** (tries - 1)
+        backoff = min(doubled, self.longest) * (0.7 + 0.6 * chance)
+        return max(backoff, retry_after or 0.0)
+
+
+def retry(
+    call: Callable[[], T],
+    *,
+    policy: RetryPolicy,
+    deadline: Deadline,
+    on_wait: Callable[[TransientError, float], None],
+) -> T:
+    """Call, and call again while it raises `TransientError`, as the policy allows.
+
+    `on_wait` hears of each error and the seconds that will be waited before the next try. Raises
+    the last error when the policy is used up, `OutOfTime` when the wait would pass the deadline.
+    This is the only owner of retries for the calls that are made through it.
+    """
+    clock, waited = deadline.clock, 0.0
+    for tries in range(1, policy.retries + 2):
+        try:
+            return call()
+        except OutOfTime:
+            raise
+        except TransientError as error:
+            wait = policy.wait(tries, error.retry_after, clock.random())
+            if tries > policy.retries or waited + wait > policy.total:
+                raise
+            if wait > deadline.left():
+                message = f"{error} (no time left in this run to try again; the next tick goes on)"
+                raise OutOfTime(message) from error
+            on_wait(error, wait)
+            clock.sleep(wait)
+            waited += wait
+    raise AssertionError  # the loop returns or raises

@@ -1,0 +1,57 @@
+"""The ledger: which record ids have been dealt with (delivered, or kept as dead letters).
+
+A set of integers as sorted, disjoint, non-adjacent ranges. Jira's ids are nearly contiguous, so
+a year of records is a few ranges. Nothing here knows why an id is in it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
+
+_first = itemgetter(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """An immutable set of ids; `ranges` holds (first, last) pairs, both inclusive."""
+
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    def __contains__(self, record_id: int) -> bool:
+        """Whether this id has been dealt with."""
+        at = bisect_right(self.ranges, record_id, key=_first)
+        return at > 0 and record_id <= self.ranges[at - 1][1]
+
+    def __len__(self) -> int:
+        """How many ids have been dealt with."""
+        return sum(last - first + 1 for first, last in self.ranges)
+
+    def __iter__(self) -> Iterator[int]:
+        """Every id, rising."""
+        return chain.from_iterable(range(first, last + 1) for first, last in self.ranges)
+
+    def with_ids(self, ids: Iterable[int]) -> Ledger:
+        """This ledger and these ids, in any order, known already or not."""
+        return Ledger.of(chain(self.ranges, ((record_id, record_id) for record_id in ids)))
+
+    def from_id(self, smallest: int) -> Ledger:
+        """What is left when every id below `smallest` is forgotten."""
+        return Ledger(
+            tuple((max(first, smallest), last) for first, last in self.ranges if last >= smallest)
+        )
+
+    @classmethod
+    def of(cls, ranges: Iterable[tuple[int, int]]) -> Ledger:
+        """The ledger of these ranges, which may touch, overlap and come in any order."""
+        merged: list[tuple[int, int]] = []
+        for first, last in sorted(ranges):
+            if merged and first <= merged[-1][1] + 1:
+                if last > merged[-1][1]:
+                    merged[-1] = (merged[-1][0], last)
+            else:
+                merged.append((first, last))
+        return cls(tuple(merged))

@@ -1,0 +1,104 @@
+"""Pages: how the responses for one window fit together, though the list may move under us.
+
+Jira's audit log has no cursor; it is read by offset, newest first. `Reading` holds the rules that
+make offsets safe: advance by what came, never by what was asked; step one record back after a full
+page and see that the seam holds; only an empty page at or past the records received is the end.
+Pure: it fetches nothing. https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jira_audit.core.errors import TransientError
+
+PAGE_SIZE = 1_000
+"""Records asked for; Jira silently holds larger requests to this."""
+
+Record = Any
+"""What Jira returned as one audit record. Untrusted: it may be any JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came of one request: the records from `offset` on, and the moment Jira's clock gave."""
+
+    offset: int
+    records: list[Record]
+    date: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One response as a part of its window, the record at the seam not repeated.
+
+    `ended` with the last page of the window (which is empty). `moved` from the page on whose seam
+    did not hold: the list moved, records may be missing, the window is to be read again.
+    """
+
+    records: list[Record]
+    date: int | None
+    ended: bool
+    moved: bool
+
+
+@dataclass
+class Reading:
+    """One reading of one window: `offset` is where the next response is to begin."""
+
+    page_size: int = PAGE_SIZE
+    offset: int = 0
+    _moved: bool = False
+    _received: int = 0
+    _last: Record = None
+    _seen: set[int] = field(default_factory=set)
+    _repeated: bool = False
+
+    def take(self, response: Response) -> Page:
+        """Fit the response asked for at `offset` to those before it.
+
+        Raises TransientError when Jira gives the same records again and again.
+        """
+        records = response.records
+        if not records:
+            ended = response.offset >= self._received
+            self._moved |= not ended
+            self.offset = self._received
+            return Page(records, response.date, ended, self._moved)
+        steps_back = response.offset < self._received
+        seam_holds = steps_back and _same(records[0], self._last)
+        self._moved |= steps_back and not seam_holds
+        new = records[1:] if seam_holds else records
+        self._notice_repeats(new)
+        self._received = response.offset + len(records)
+        self._last = records[-1]
+        full = len(records) >= self.page_size
+        self.offset = self._received - 1 if full else self._received
+        return Page(new, response.date, ended=False, moved=self._moved)
+
+    def _notice_repeats(self, records: list[Record]) -> None:
+        """A moved list may show a page again; one that does so twice over ignores `offset`."""
+        ids = {record_id for record in records if isinstance(record_id := _id(record), int)}
+        repeats = bool(ids) and ids <= self._seen
+        self._seen |= ids
+        if repeats:
+            self._moved = True
+            if self._repeated:
+                message = (
+                    "Jira gives the same records at different offsets; if it goes on, "
+                    "report it to Atlassian: the audit log cannot be read completely like this"
+                )
+                raise TransientError(message)
+        self._repeated = repeats
+
+
+def _id(record: Record) -> object:
+    return record.get("id") if isinstance(record, dict) else None
+
+
+def _same(one: Record, other: Record) -> bool:
+    """By id: the same id read twice may have different content. Without ids, by content."""
+    if _id(one) is None:
+        return bool(one == other)
+    return bool(_id(one) == _id(other))

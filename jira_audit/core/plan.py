@@ -1,0 +1,36 @@
+"""The plan of a run: which stretches of time it reads. Pure rules over the checkpoint."""
+
+from __future__ import annotations
+
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.moments import DAY
+from jira_audit.core.window import Stretch
+
+SWEEP_EVERY = DAY
+
+
+def plan_ticks(checkpoint: Checkpoint, now: int, overlap: int) -> Stretch:
+    """What every tick reads: from *through* less the overlap (milliseconds) up to now."""
+    start = checkpoint.earliest(checkpoint.through - overlap)
+    return Stretch(start, now, checkpoint.step)
+
+
+def plan_sweep(checkpoint: Checkpoint, now: int, length: int, own: Stretch) -> Stretch | None:
+    """What is read again once a day: `length` milliseconds back, up to what the tick itself reads.
+
+    A sweep that a deadline cut goes on where it was. None when no sweep is due.
+    """
+    under_way = checkpoint.sweep
+    if under_way:
+        start = checkpoint.earliest(under_way.through + 1)
+        return Stretch(start, under_way.end, checkpoint.step)
+    if checkpoint.swept is not None and now - checkpoint.swept < SWEEP_EVERY:
+        return None
+    return Stretch(checkpoint.earliest(now - length), own.start, checkpoint.step)
+
+
+def reach(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
+    """The earliest moment any later re-read can begin at: ids seen only before may be forgotten."""
+    tick, sweep = checkpoint.through - overlap, now - length
+    place = checkpoint.sweep.through if checkpoint.sweep else now
+    return checkpoint.earliest(min(tick, sweep, place))
