@@ -1,0 +1,268 @@
+"""The connector, on one screen: one site, one run, from the lease to the outcome.
+
+Here is the order in which things happen. How rows are sent and accounted for is in `delivery.py`,
+what is outside in `ports.py`, every rule in `core/`. Nothing here knows Jira, Azure or a file.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+from jira_audit.core import moments
+from jira_audit.core.checkpoint import CLOCK_TOLERANCE, Checkpoint
+from jira_audit.core.clock import Deadline
+from jira_audit.core.errors import ConnectorError, OutOfTime, RecordRejected, SiteError
+from jira_audit.core.letters import Letter
+from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.core.outcome import Outcome, Result, Tally
+from jira_audit.core.pages import Page
+from jira_audit.core.plan import plan_sweep, plan_ticks, reach
+from jira_audit.core.records import Identity, Row, identify, to_row
+from jira_audit.core.window import Ending, Stretch, Window, may_give_up
+from jira_audit.delivery import Delivery, Update, give_back
+from jira_audit.ports import Lease, Ports
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 20.0
+"""How long after the deadline a window that was begun before it may still be read."""
+
+UNREADABLE_LIMIT = 20
+"""More unreadable records than this in one run, and none readable: the format has changed."""
+
+
+@dataclass(frozen=True)
+class Reset:
+    """`CHECKPOINT_RESET` as it concerns one site: begin again at the moment `start`.
+
+    `value` is the whole setting; it is applied once for each distinct value.
+    """
+
+    value: str
+    start: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How far back a run reads, in milliseconds, and how it stamps and sends.
+
+    `event_time` puts the record's own time into `TimeGenerated` instead of the time of sending;
+    `in_flight` batches may be under way at once, each for at most `send_seconds`.
+    """
+
+    lookback: int = 24 * HOUR
+    overlap: int = 15 * MINUTE
+    sweep: int = 48 * HOUR
+    event_time: bool = False
+    reset: Reset | None = None
+    in_flight: int = 4
+    send_seconds: float = 30.0
+
+
+def collect(
+    site: str, ports: Ports, policy: Policy, deadline: Deadline, executor: Executor, tally: Tally
+) -> Outcome:
+    """Bring one site's new audit records into the table, and say how it went.
+
+    `site` is its lower-case host; `executor` runs the sends; `tally` is counted up on the way. A
+    foreseen failure is in the outcome; whatever else is raised is a bug.
+    """
+    clock = deadline.clock
+    began, now = clock.monotonic(), clock.now()
+    delivery: Delivery | None = None
+    error: ConnectorError | None = None
+    result: Result
+    try:
+        lease = ports.checkpoints.take(Checkpoint.first(site, now - policy.lookback, now))
+        if lease is None:
+            result = "skipped"
+        else:
+            delivery = Delivery(
+                lease,
+                _begin(lease, policy.reset, now),
+                ports,
+                executor,
+                deadline,
+                tally,
+                reach=lambda place: reach(place, now, policy.overlap, policy.sweep),
+                in_flight=policy.in_flight,
+                send_seconds=policy.send_seconds,
+            )
+            with delivery:
+                done = _Run(site, ports, policy, deadline, delivery, tally, now).read()
+                result = "ok" if done else "partial"
+    except OutOfTime as late:
+        result, error = "partial", late
+    except ConnectorError as failure:
+        result, error = "failed", failure
+    if result == "partial" and not (delivery and delivery.moved):
+        result = "failed"
+        error = error or OutOfTime(
+            f"{site}: the run's time was up before anything had moved: raise RUN_BUDGET_SECONDS"
+        )
+    return Outcome(
+        site,
+        result,
+        tally,
+        through=delivery.checkpoint.through if delivery else None,
+        now=clock.now(),
+        duration_ms=round((clock.monotonic() - began) * 1000),
+        error=error,
+    )
+
+
+def _begin(lease: Lease, reset: Reset | None, now: int) -> Checkpoint:
+    """The checkpoint to go on from; where there is none, the lease is given back."""
+    try:
+        return _load(lease, reset, now)
+    except ConnectorError:
+        give_back(lease)
+        raise
+
+
+def _load(lease: Lease, reset: Reset | None, now: int) -> Checkpoint:
+    """The checkpoint to go on from, with a pending reset applied and saved."""
+    checkpoint = lease.load()
+    if reset and reset.value != checkpoint.reset:
+        log.warning("%s: reset to %s", checkpoint.site, moments.text(reset.start))
+        checkpoint = checkpoint.begun_again(reset.start, now, reset.value)
+        lease.save(checkpoint)
+    elif lease.created:
+        log.warning(
+            "%s: no checkpoint, so this is a first run, from %s",
+            checkpoint.site,
+            moments.text(checkpoint.start),
+        )
+    if checkpoint.through > now + CLOCK_TOLERANCE:
+        message = (
+            f"{checkpoint.site}: the checkpoint is in the future "
+            f"({moments.text(checkpoint.through)}): see that this machine's clock is right, "
+            "or set CHECKPOINT_RESET to the moment from which to read again"
+        )
+        raise SiteError(message)
+    return checkpoint
+
+
+@dataclass
+class _Run:
+    """The reading half of a run."""
+
+    site: str
+    ports: Ports
+    policy: Policy
+    deadline: Deadline
+    delivery: Delivery
+    tally: Tally
+    now: int
+    readable: int = 0
+    unreadable: int = 0
+    missed_before: int = 0
+
+    def read(self) -> bool:
+        """Read the tick's own windows and then, once a day, the sweep; False if time was up."""
+        checkpoint = self.delivery.checkpoint
+        # What appears up to *through* is late, unless this is where everything begins.
+        begins = checkpoint.through == checkpoint.start
+        self.missed_before = checkpoint.start - 1 if begins else checkpoint.through
+        own = plan_ticks(checkpoint, self.now, self.policy.overlap)
+        if not self._read(own, lambda to: lambda place: place.read_through(to)):
+            return False
+        sweep = plan_sweep(checkpoint, self.now, self.policy.sweep, own)
+        if not sweep:
+            return True
+        return self._read(
+            sweep, lambda to: lambda place: place.swept_through(to, sweep.end, self.now)
+        )
+
+    def _read(self, stretch: Stretch, dealt_with_up_to: Callable[[int], Update]) -> bool:
+        """Read a stretch window by window, oldest first; False if time was up.
+
+        `dealt_with_up_to` makes, of a moment, the change to the checkpoint once that is so.
+        """
+        while window := stretch.window:
+            if self.deadline.left() <= 0:
+                return False
+            ending, pages, through = self._read_window(window)
+            stretch = stretch.after(window, ending, pages)
+            self.delivery.update(partial(Checkpoint.stepping, step=stretch.step))
+            if ending is Ending.CLOSED:
+                self.delivery.close(dealt_with_up_to(through))
+        return True
+
+    def _read_window(self, window: Window) -> tuple[Ending, int, int]:
+        """Read one window and hand over what is fresh in it.
+
+        Returns how it ended, the pages with records, and the moment up to which it then stands for
+        the truth: its end, or Jira's own clock if that was behind.
+        """
+        self.tally.windows += 1
+        pages, fresh, through = 0, 0, window.end
+        for page in self.ports.source.pages(window, self.deadline):
+            pages += bool(page.records)
+            fresh += self._take(page, window)
+            through = min(through, page.date if page.date is not None else through)
+            if page.ended:
+                ending = Ending.MOVED if page.moved and fresh else Ending.CLOSED
+                return ending, pages, through
+            if may_give_up(window, pages):
+                break
+            if self.deadline.left() < -GRACE_SECONDS:
+                message = f"{self.site}: time was up within a window; the next tick reads it again"
+                raise OutOfTime(message)
+        return Ending.TOO_LONG, pages, through
+
+    def _take(self, page: Page, window: Window) -> int:
+        """Map and hand over what is fresh on a page; returns how many records that was."""
+        self.tally.pages += 1
+        self.tally.records += len(page.records)
+        rows: list[Row] = []
+        rejected: list[tuple[Letter, Identity | None]] = []
+        smallest: int | None = None
+        generated = self.deadline.clock.now()
+        for record in page.records:
+            identity = None
+            try:
+                identity = identify(record)
+                self.readable += 1
+                smallest = identity.id if smallest is None else min(smallest, identity.id)
+                if self._is_known(identity):
+                    self.tally.duplicates_skipped += 1
+                    continue
+                self.tally.late_found += identity.created <= self.missed_before
+                at = identity.created if self.policy.event_time else generated
+                rows.append(to_row(record, identity, site=self.site, generated=at))
+            except RecordRejected as reason:
+                self.unreadable += identity is None
+                letter = Letter("unreadable", str(reason), self.site, record)
+                rejected.append((letter, identity))
+        if self.unreadable > UNREADABLE_LIMIT and not self.readable:
+            message = (
+                f"{self.site}: none of {self.unreadable} records could be read: Jira's format has "
+                "changed; update the connector. The checkpoint waits"
+            )
+            raise SiteError(message)
+        if smallest is not None:
+            self.delivery.update(partial(Checkpoint.marked, start=window.start, smallest=smallest))
+        for letter, identity in rejected:
+            self.delivery.keep(letter, identity)
+        self.delivery.add(rows)
+        return len(rows) + sum(identity is not None for _, identity in rejected)
+
+    def _is_known(self, identity: Identity) -> bool:
+        """Whether the record was dealt with, or is on its way."""
+        if not self.delivery.knows(identity.id):
+            return False
+        latest = self.delivery.checkpoint.latest
+        is_newer = latest is not None and identity.created > latest
+        if is_newer and identity.id in self.delivery.checkpoint.ledger:
+            message = (
+                f"{self.site}: record {identity.id} is newer than every record delivered, yet its "
+                "id was delivered before: the site's ids began again. Set CHECKPOINT_RESET to "
+                f"{moments.text(self.delivery.checkpoint.through)} to go on from there"
+            )
+            raise SiteError(message)
+        return True

@@ -1,0 +1,305 @@
+"""Delivery: the sending half of a run, and the only place where the checkpoint changes.
+
+The order that the promise rests on lives here: a batch is sent, then its ids are in the ledger,
+then the checkpoint is saved, and only then is its place among those in flight free again;
+*through* passes a window only when every row handed over up to its end has been dealt with.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from jira_audit.core.batches import Batch, Batcher
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.clock import Deadline, RetryPolicy, retry
+from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
+from jira_audit.core.letters import Letter
+from jira_audit.core.outcome import Tally
+from jira_audit.core.records import Identity, Row
+from jira_audit.ports import Lease, Ports
+
+log = logging.getLogger(__name__)
+
+PROBE = b"[]"
+"""An empty batch: accepted wherever rows would be, and nothing comes of it."""
+
+REFUSED_LIMIT = 20
+"""More rows than this refused in a run, and none accepted: it is the configuration after all."""
+
+TOO_LARGE = 413
+
+Update = Callable[[Checkpoint], Checkpoint]
+
+
+@dataclass
+class _Receipt:
+    """What became of one batch; with an `error`, rows in neither list are still to be sent."""
+
+    accepted: list[Row] = field(default_factory=list)
+    refused: list[tuple[Row, BatchRefused]] = field(default_factory=list)
+    batches: int = 0
+    bytes: int = 0
+    error: BaseException | None = None
+
+
+class Delivery:
+    """One site's rows on their way, under its lease.
+
+    Leaving the `with` waits for every send begun, saves, and gives the lease back; if what was
+    accepted could not be saved, the lease is left to run out instead. All but the sends themselves
+    runs on the caller's thread.
+
+    `checkpoint` is what the site is remembered by, were it saved now; `reach` tells the earliest
+    moment at which a re-read after it can begin; `in_flight` batches of at most `send_seconds` each
+    may be under way or unsaved at once.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        ports: Ports,
+        executor: Executor,
+        deadline: Deadline,
+        tally: Tally,
+        *,
+        reach: Callable[[Checkpoint], int],
+        in_flight: int,
+        send_seconds: float,
+    ) -> None:
+        self.checkpoint = self._loaded = self._saved = checkpoint
+        self._lease, self._ports, self._executor = lease, ports, executor
+        self._deadline, self._tally, self._reach = deadline, tally, reach
+        self._slots, self._send_seconds = in_flight, send_seconds
+        self._batcher = Batcher()
+        self._on_the_way: set[int] = set()
+        self._started = 0
+        self._in_flight: dict[int, Future[_Receipt]] = {}
+        self._unsettled: set[int] = set()
+        self._closing: deque[tuple[int, Update]] = deque()
+        self._error: BaseException | None = None
+        self._lock = Lock()
+        self._refused = 0
+        self._any_accepted = False
+
+    @property
+    def moved(self) -> bool:
+        """Whether what is stored has come forward: *through*, the ledger, or the sweep."""
+        was, now = self._loaded, self._saved
+        return (was.through, was.ledger, was.sweep, was.swept) != (
+            now.through,
+            now.ledger,
+            now.sweep,
+            now.swept,
+        )
+
+    def knows(self, record_id: int) -> bool:
+        """Whether a record was dealt with or is on its way."""
+        return record_id in self._on_the_way or record_id in self.checkpoint.ledger
+
+    def update(self, update: Update) -> None:
+        """Change what is remembered, now; it is stored with the next save."""
+        self.checkpoint = update(self.checkpoint)
+
+    def keep(self, letter: Letter, identity: Identity | None) -> None:
+        """Keep a record aside; one with an identity has then been dealt with."""
+        if self._ports.letters.keep(letter) and letter.is_dead:
+            self._tally.letters += 1
+            log.error("%s: a record was kept as %s: %s", letter.site, letter.name, letter.reason)
+        if identity:
+            self.update(lambda place: place.dealt_with([identity]))
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take rows on; every batch that is full is sent.
+
+        Raises what has come of sends begun before: TransientError or SiteError.
+        """
+        for row in rows:
+            if not row.whole:
+                self.keep(Letter.original(self.checkpoint.site, row.record), None)
+            self._on_the_way.add(row.identity.id)
+            for batch in self._batcher.add([row]):
+                self._start(batch)
+        self._settle()
+        self._raise()
+
+    def close(self, update: Update) -> None:
+        """Change what is remembered once every row handed over until now has been dealt with."""
+        self._closing.append((self._started + (not self._batcher.is_empty), update))
+        self._close_what_can_be()
+
+    def __enter__(self) -> Self:
+        """Nothing is done until rows come."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """End what was begun. Raises what went wrong with it, unless `error` is on its way."""
+        if error is None or (isinstance(error, ConnectorError) and not self._error):
+            for batch in self._batcher.rest():  # where the source failed, what it gave is good
+                self._make_room()
+                if not self._error:
+                    self._submit(batch)
+        while self._in_flight:
+            self._settle(wait=True)
+        self._save()
+        if self.checkpoint == self._saved:
+            give_back(self._lease)
+        if error is None:
+            self._raise()
+        elif self._error and self._error is not error:
+            log.warning("%s: besides: %s", self.checkpoint.site, self._error)
+
+    def _raise(self) -> None:
+        if self._error:
+            raise self._error
+
+    def _fail(self, error: BaseException) -> None:
+        """Remember the first thing that went wrong: no send is begun after it."""
+        self._error = self._error or error
+
+    # A batch's way: submitted, in flight, settled; on the caller's thread but for `_deliver`.
+
+    def _start(self, batch: Batch) -> None:
+        self._make_room()
+        self._raise()
+        self._submit(batch)
+
+    def _make_room(self) -> None:
+        while len(self._in_flight) >= self._slots:
+            self._settle(wait=True)
+
+    def _submit(self, batch: Batch) -> None:
+        self._in_flight[self._started] = self._executor.submit(self._deliver, batch)
+        self._unsettled.add(self._started)
+        self._started += 1
+
+    def _settle(self, *, wait: bool = False) -> None:
+        """Account for the batches that are done, in one save; with `wait`, for one at least."""
+        if wait:
+            self._in_flight[min(self._in_flight)].result()
+        done = [number for number, sent in self._in_flight.items() if sent.done()]
+        for number in done:
+            self._account(number, self._in_flight.pop(number).result())
+        if done:
+            self._close_what_can_be()
+        if done and not self._error:  # after an error, one save at the end is enough
+            self._save()
+
+    def _account(self, number: int, receipt: _Receipt) -> None:
+        self._tally.rows += len(receipt.accepted)
+        self._tally.batches += receipt.batches
+        self._tally.bytes += receipt.bytes
+        self._deal_with(receipt.accepted)
+        if receipt.error:
+            self._fail(receipt.error)
+            return
+        site = self.checkpoint.site
+        try:
+            for row, refusal in receipt.refused:
+                letter = Letter("refused", str(refusal), site, row.record, refusal.status)
+                self.keep(letter, row.identity)
+        except ConnectorError as error:
+            self._fail(error)
+        else:
+            self._deal_with([row for row, _ in receipt.refused])
+            self._unsettled.discard(number)
+
+    def _deal_with(self, rows: Iterable[Row]) -> None:
+        identities = [row.identity for row in rows]
+        self._on_the_way.difference_update(identity.id for identity in identities)
+        self.update(lambda place: place.dealt_with(identities))
+
+    def _close_what_can_be(self) -> None:
+        settled = min(self._unsettled, default=self._started)
+        while self._closing and self._closing[0][0] <= settled:
+            self.update(self._closing.popleft()[1])
+
+    def _save(self) -> None:
+        if self.checkpoint == self._saved:
+            return
+        fitted = self.checkpoint.fitted(self._reach(self.checkpoint))
+        try:
+            self._lease.save(fitted)
+        except ConnectorError as error:
+            self._fail(error)
+        else:
+            self.checkpoint = self._saved = fitted
+
+    # On the executor's threads.
+
+    def _deliver(self, batch: Batch) -> _Receipt:
+        """Send a batch, in halves where it is refused, down to the rows nobody takes."""
+        receipt, parts, probed = _Receipt(), [batch], False
+        try:
+            while parts:
+                part = parts.pop()
+                body = part.body
+                try:
+                    self._send(body)
+                except BatchRefused as refusal:
+                    if not probed and refusal.status != TOO_LARGE:
+                        self._probe(refusal)
+                        probed = True
+                    if len(part.rows) > 1:
+                        parts.extend(reversed(part.halves()))
+                    else:
+                        receipt.refused.append((part.rows[0], refusal))
+                        self._count_refused(refusal)
+                else:
+                    self._any_accepted = True
+                    receipt.accepted.extend(part.rows)
+                    receipt.batches += 1
+                    receipt.bytes += len(body)
+        except BaseException as error:  # noqa: BLE001  raised again on the caller's thread
+            receipt.error = error
+        return receipt
+
+    def _send(self, body: bytes) -> None:
+        """Send one body; no try begins that could outlast the lease."""
+
+        def attempt() -> None:
+            self._ports.sink.prepare()
+            self._lease.hold(self._send_seconds)
+            self._ports.sink.send(body)
+
+        def on_wait(error: TransientError, seconds: float) -> None:
+            log.warning("%s (trying again in %.1f s)", error, seconds)
+
+        retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=on_wait)
+
+    def _probe(self, refusal: BatchRefused) -> None:
+        """Tell refused rows from a place that refuses everything, which is the configuration."""
+        try:
+            self._send(PROBE)
+        except BatchRefused:
+            raise _misconfigured(refusal) from refusal
+
+    def _count_refused(self, refusal: BatchRefused) -> None:
+        with self._lock:
+            self._refused += 1
+            if self._refused > REFUSED_LIMIT and not self._any_accepted:
+                raise _misconfigured(refusal) from refusal
+
+
+def give_back(lease: Lease) -> None:
+    """Release a lease; where that fails, say so and let it run out, which it does by itself."""
+    try:
+        lease.release()
+    except ConnectorError as error:
+        log.warning("the lease could not be given back: %s", error)
+
+
+def _misconfigured(refusal: BatchRefused) -> SiteError:
+    return SiteError(
+        f"the ingestion service refuses everything, so the data collection rule, its stream or its "
+        f"columns are wrong; nothing was given up, the checkpoint waits: {refusal}"
+    )

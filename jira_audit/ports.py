@@ -1,0 +1,91 @@
+"""The ports: what the flow needs of the world, as protocols that the edge modules fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.clock import Deadline
+from jira_audit.core.letters import Letter
+from jira_audit.core.pages import Page
+from jira_audit.core.window import Window
+
+
+class Source(Protocol):
+    """Where records come from: one Jira site."""
+
+    def pages(self, window: Window, deadline: Deadline) -> Iterator[Page]:
+        """Read a window newest first, page by page, up to the empty page that ends it.
+
+        Tries again by itself as long as the deadline allows. Raises OutOfTime, TransientError or
+        SiteError: a failure is never an empty page.
+        """
+
+
+class Sink(Protocol):
+    """Where rows go."""
+
+    def prepare(self) -> None:
+        """Have ready whatever a send needs, such as a token, so that a send is one bounded call.
+
+        Raises TransientError or SiteError.
+        """
+
+    def send(self, body: bytes) -> None:
+        """Send one batch, a JSON array, once. To return is to say that all of it was accepted.
+
+        Raises BatchRefused, TransientError or SiteError.
+        """
+
+
+class Lease(Protocol):
+    """One site's checkpoint, held by this run alone.
+
+    `created` is true when there was none and the first one was written.
+    """
+
+    created: bool
+
+    def load(self) -> Checkpoint:
+        """Read the checkpoint. Raises SiteError if it cannot be read as one."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint. Raises TransientError when the lease was lost, or on failure."""
+
+    def hold(self, seconds: float) -> None:
+        """See that the lease lasts `seconds` more. Raises TransientError when it was lost.
+
+        May be called from several threads.
+        """
+
+    def release(self) -> None:
+        """Give the lease back."""
+
+
+class Checkpoints(Protocol):
+    """Where checkpoints are stored."""
+
+    def take(self, first: Checkpoint) -> Lease | None:
+        """Take the lease on the checkpoint of `first.site`, writing `first` if there is none.
+
+        None when another run holds it.
+        """
+
+
+class Letters(Protocol):
+    """Where dead letters and originals are kept."""
+
+    def keep(self, letter: Letter) -> bool:
+        """Keep it, once: true when it was not there before."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """All that one site's run touches outside."""
+
+    source: Source
+    sink: Sink
+    checkpoints: Checkpoints
+    letters: Letters
