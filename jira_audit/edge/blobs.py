@@ -1,0 +1,213 @@
+"""Checkpoints, dead letters and originals in Azure Blob Storage.
+
+Retries are the storage library's own, set to seconds. A blob's lease is what makes a run the only
+writer of its site. https://learn.microsoft.com/rest/api/storageservices/lease-blob
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
+from azure.storage.blob import BlobClient, BlobLeaseClient, ContainerClient, ExponentialRetry
+
+from jira_audit.core.checkpoint import Checkpoint, decode
+from jira_audit.core.clock import Clock
+from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.letters import Letter
+
+SAVE_SECONDS = 10.0
+"""What must be left of the lease when a save begins; the service refuses one that is late."""
+
+
+def client_options() -> dict[str, Any]:
+    """How a container client is to wait: three tries within seconds.
+
+    The library's own default waits 15 s before the second.
+    """
+    return {
+        "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
+        "connection_timeout": 3,
+        "read_timeout": 5,
+    }
+
+
+class BlobCheckpoints:
+    """The checkpoints of all sites in one container, which is made when it is missing."""
+
+    def __init__(self, container: ContainerClient, lease_seconds: int, clock: Clock) -> None:
+        self._container, self._lease_seconds, self._clock = container, lease_seconds, clock
+
+    def take(self, first: Checkpoint) -> BlobLease | None:
+        """Take the lease on a site's checkpoint, writing `first` if there is none.
+
+        None when another run holds it. Raises TransientError, or SiteError for an administrator.
+        """
+        blob = self._container.get_blob_client(f"checkpoints/{first.site}.json")
+        created = False
+        with _understood(f"{first.site}: the checkpoint could not be leased"):
+            for _ in range(2):
+                asked = self._clock.monotonic()
+                try:
+                    lease = blob.acquire_lease(self._lease_seconds)
+                except ResourceNotFoundError:
+                    created = self._create(blob, first)
+                except ResourceExistsError as error:
+                    if _code(error) == "LeaseAlreadyPresent":
+                        return None
+                    raise
+                else:
+                    return BlobLease(
+                        first.site, blob, lease, self._clock, asked, self._lease_seconds, created
+                    )
+        message = f"{first.site}: the checkpoint was deleted while it was being leased"
+        raise TransientError(message)
+
+    def _create(self, blob: BlobClient, first: Checkpoint) -> bool:
+        """Write the first checkpoint unless another run was quicker; true if this one was."""
+        content = first.encode(self._clock.now())
+        try:
+            try:
+                blob.upload_blob(content, overwrite=False)
+            except ResourceNotFoundError:
+                make_container(self._container)
+                blob.upload_blob(content, overwrite=False)
+        except ResourceExistsError as error:
+            if _code(error) != "BlobAlreadyExists":
+                raise
+            return False
+        return True
+
+
+class BlobLease:
+    """One site's checkpoint blob, leased. Counts the lease from the moment it was asked for."""
+
+    def __init__(
+        self,
+        site: str,
+        blob: BlobClient,
+        lease: BlobLeaseClient,
+        clock: Clock,
+        asked: float,
+        lease_seconds: int,
+        created: bool,  # noqa: FBT001  part of the port
+    ) -> None:
+        self.created = created
+        self._site, self._blob, self._lease, self._clock = site, blob, lease, clock
+        self._asked, self._lease_seconds = asked, lease_seconds
+        self._lock = Lock()
+
+    def load(self) -> Checkpoint:
+        """Read the checkpoint. Raises SiteError if it cannot be read as one."""
+        with _understood(f"{self._site}: the checkpoint could not be loaded"):
+            content = self._blob.download_blob().readall()
+        return decode(content, self._site)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint under the lease. Raises TransientError when that was lost."""
+        self.hold(min(SAVE_SECONDS, self._lease_seconds / 2))
+        with _understood(f"{self._site}: the checkpoint could not be saved"):
+            self._blob.upload_blob(
+                checkpoint.encode(self._clock.now()), overwrite=True, lease=self._lease
+            )
+
+    def hold(self, seconds: float) -> None:
+        """See that the lease lasts `seconds` more, renewing it if need be. Thread-safe."""
+        with self._lock:
+            if self._left() >= seconds:
+                return
+            asked = self._clock.monotonic()
+            with _understood(f"{self._site}: the lease could not be renewed"):
+                self._lease.renew()
+            self._asked = asked
+            if self._left() < seconds:
+                message = f"{self._site}: storage is too slow to hold the lease"
+                raise TransientError(message)
+
+    def release(self) -> None:
+        """Give the lease back."""
+        with _understood(f"{self._site}: the lease could not be given back"):
+            self._lease.release()
+
+    def _left(self) -> float:
+        return self._asked + self._lease_seconds - self._clock.monotonic()
+
+
+class BlobLetters:
+    """Dead letters and originals, beside the checkpoints."""
+
+    def __init__(self, container: ContainerClient, clock: Clock) -> None:
+        self._container, self._clock = container, clock
+
+    def keep(self, letter: Letter) -> bool:
+        """Keep a letter, once: true when it was not there before."""
+        with _understood(f"{letter.site}: a record could not be kept aside"):
+            try:
+                self._container.upload_blob(
+                    letter.name, letter.encode(self._clock.now()), overwrite=False
+                )
+            except ResourceExistsError as error:
+                if _code(error) != "BlobAlreadyExists":
+                    raise
+                return False
+        return True
+
+
+def make_container(container: ContainerClient) -> None:
+    """Make the container, unless it is there."""
+    try:
+        container.create_container()
+    except ResourceExistsError as error:
+        if _code(error) != "ContainerAlreadyExists":
+            raise
+
+
+def probe(container: ContainerClient) -> None:
+    """See whether the container can be read, making it if it is missing.
+
+    Raises TransientError, or SiteError for an administrator.
+    """
+    with _understood("storage"):
+        try:
+            container.get_container_properties()
+        except ResourceNotFoundError:
+            make_container(container)
+
+
+@contextmanager
+def _understood(what: str) -> Iterator[None]:
+    """Turn the library's exceptions into ours, by who has to act."""
+    try:
+        yield
+    except ClientAuthenticationError as error:
+        message = (
+            f"{what}: storage refuses the identity or key; an identity needs the role Storage "
+            f"Blob Data Owner on the account of AzureWebJobsStorage ({_code(error)})"
+        )
+        raise SiteError(message) from error
+    except HttpResponseError as error:
+        if error.status_code == 403:
+            message = f"{what}: storage refuses; look at its firewall and roles ({_code(error)})"
+            raise SiteError(message) from error
+        if _code(error).startswith("Lease"):
+            message = f"{what}: another run has taken the site over ({_code(error)})"
+            raise TransientError(message) from error
+        message = f"{what}: storage answered HTTP {error.status_code} ({_code(error)})"
+        raise TransientError(message) from error
+    except AzureError as error:
+        message = f"{what}: storage could not be reached ({type(error).__name__})"
+        raise TransientError(message) from error
+
+
+def _code(error: HttpResponseError) -> str:
+    """Storage's own error code, such as `LeaseAlreadyPresent`."""
+    return str(getattr(error, "error_code", None) or type(error).__name__)

@@ -1,0 +1,184 @@
+"""The Logs Ingestion API: send one batch, once, and say what its answer means.
+
+Retries are the caller's. The Azure libraries are imported by the first send, so that a tick with
+nothing new pays for none of them.
+https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
+from jira_audit.core.http import retry_after
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.core.exceptions import HttpResponseError
+    from azure.monitor.ingestion import LogsIngestionClient
+
+COMPRESSION = 1
+"""gzip's level: the limit counts uncompressed bytes too, so that more of it would only cost CPU."""
+
+CONNECT_SECONDS = 5.0
+
+_LATER = (TransientError, "the ingestion service is unavailable")
+STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
+    400: (BatchRefused, "the ingestion service refuses the rows"),
+    401: (
+        SiteError,
+        (
+            "the ingestion service does not accept the token: LOGS_INGESTION_AUDIENCE does not fit "
+            "the cloud of DATA_COLLECTION_ENDPOINT, or the identity is of another tenant"
+        ),
+    ),
+    403: (
+        SiteError,
+        (
+            "the identity may not send: it needs the role Monitoring Metrics Publisher on the data "
+            "collection rule. After a deployment this heals by itself within 30 minutes, and "
+            "nothing is lost meanwhile"
+        ),
+    ),
+    404: (
+        SiteError,
+        (
+            "the ingestion service knows no such rule: see LOGS_DCR_RULE_ID (the immutable id, "
+            "dcr-…) and DATA_COLLECTION_ENDPOINT, which must belong together, in one region"
+        ),
+    ),
+    408: _LATER,
+    413: (BatchRefused, "the batch is too large for the ingestion service"),
+    429: (TransientError, "the ingestion service asks for fewer calls"),
+    500: _LATER,
+    502: _LATER,
+    503: _LATER,
+    504: _LATER,
+}
+"""What an answer's status means, and who acts."""
+
+
+class IngestionSink:
+    """The stream of one data collection rule. Safe to use from several threads.
+
+    `endpoint` is the rule's ingestion endpoint, `rule` its immutable id, `audience` the resource
+    tokens are asked for, `send_seconds` the time after which an attempt is given up, `now` the wall
+    clock as a moment.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        rule: str,
+        stream: str,
+        audience: str,
+        credential: Callable[[], TokenCredential],
+        send_seconds: float,
+        now: Callable[[], int],
+    ) -> None:
+        self._endpoint, self._rule, self._stream = endpoint, rule, stream
+        self._scope, self._make_credential, self._now = f"{audience}/.default", credential, now
+        self._timeouts: dict[str, Any] = {
+            "connection_timeout": min(CONNECT_SECONDS, send_seconds / 3),
+            "read_timeout": send_seconds - min(CONNECT_SECONDS, send_seconds / 3),
+        }
+        self._lock = Lock()
+
+    def prepare(self) -> None:
+        """Have a token ready, so that `send` is one call of at most `send_seconds`.
+
+        Raises SiteError when the identity gets none, TransientError when it cannot be asked.
+        """
+        from azure.core.exceptions import (  # noqa: PLC0415
+            AzureError,
+            ClientAuthenticationError,
+        )
+
+        try:
+            self._token_source.get_token(self._scope)  # cached by the credential itself
+        except ClientAuthenticationError as error:
+            message = (
+                "no token for the ingestion service could be had: see that the identity exists and "
+                "that AZURE_CLIENT_ID is its client id; on a developer's machine, run az login "
+                f"({type(error).__name__})"
+            )
+            raise SiteError(message) from error
+        except AzureError as error:
+            message = f"the identity endpoint could not be reached ({type(error).__name__})"
+            raise TransientError(message) from error
+
+    def send(self, body: bytes) -> None:
+        """Send a JSON array of rows; to return is to say that the service accepted all of them.
+
+        Raises BatchRefused (these rows, or this many), TransientError, or SiteError when an
+        administrator has to act.
+        """
+        from azure.core.exceptions import (  # noqa: PLC0415
+            AzureError,
+            HttpResponseError,
+        )
+
+        try:
+            # A stream is sent as it is, in one call; a list would be cut by the library's own
+            # sums, which leave out the commas, and sent in several calls:
+            # https://github.com/Azure/azure-sdk-for-python/issues/42648
+            self._client.upload(
+                self._rule,
+                self._stream,
+                io.BytesIO(gzip.compress(body, COMPRESSION, mtime=0)),
+                retry_total=0,
+                permit_redirects=False,  # the token goes to this host alone
+                **self._timeouts,
+            )
+        except HttpResponseError as error:
+            raise _meaning(error, self._now()) from error
+        except AzureError as error:
+            message = f"the ingestion service could not be reached ({type(error).__name__})"
+            raise TransientError(message) from error
+
+    @property
+    def _token_source(self) -> TokenCredential:
+        with self._lock:
+            return self._cached_credential
+
+    @property
+    def _client(self) -> LogsIngestionClient:
+        with self._lock:
+            return self._cached_client
+
+    @cached_property
+    def _cached_credential(self) -> TokenCredential:
+        return self._make_credential()
+
+    @cached_property
+    def _cached_client(self) -> LogsIngestionClient:
+        from azure.monitor.ingestion import LogsIngestionClient  # noqa: PLC0415
+
+        return LogsIngestionClient(
+            self._endpoint, self._cached_credential, credential_scopes=[self._scope]
+        )
+
+
+def _meaning(error: HttpResponseError, now: int) -> ConnectorError:
+    """The error to raise for an answer that is no 204."""
+    status = error.status_code or 0
+    unknown = (TransientError if status >= 500 else SiteError, "its answer is not documented")
+    kind, meaning = STATUS.get(status, unknown)
+    message = f"{meaning} (HTTP {status}{_said(error)})"
+    if kind is BatchRefused:
+        return BatchRefused(message, status=status)
+    if kind is TransientError:
+        headers = getattr(error.response, "headers", {})
+        return TransientError(message, retry_after=retry_after(headers, now))
+    return kind(message)
+
+
+def _said(error: HttpResponseError) -> str:
+    """The service's own error code, such as `InvalidStream`. Its message could quote a row."""
+    return f": {error.error.code}" if error.error and error.error.code else ""

@@ -1,0 +1,217 @@
+"""Jira Cloud's audit log over HTTP: ask for a page, and tell a page from everything else.
+
+`decipher` holds every way in which an answer can be no page; a failure is never an empty one. How
+pages fit together is in `core/pages.py`.
+https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NoReturn
+
+import requests
+from requests.auth import AuthBase
+
+from jira_audit.core import encoding, moments
+from jira_audit.core.clock import Clock, Deadline, RetryPolicy, retry
+from jira_audit.core.errors import ConnectorError, SiteError, TransientError
+from jira_audit.core.http import date, retry_after
+from jira_audit.core.pages import PAGE_SIZE, Page, Reading, Response
+from jira_audit.core.window import Window
+
+log = logging.getLogger(__name__)
+
+RECORDS_PATH = "/rest/api/3/auditing/record"
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 20.0
+"""Between two pieces of an answer."""
+ANSWER_SECONDS = 60.0
+"""For a whole answer, however steadily it trickles."""
+ANSWER_LIMIT = 128 * 1024 * 1024
+"""Bytes; a page of 1,000 records is about 0.7 MB."""
+
+HEADERS: Mapping[str, str] = {
+    "Accept": "application/json",
+    # Without these two, texts such as `category` come in the language of the token's account.
+    "Accept-Language": "en",
+    "X-Force-Accept-Language": "true",
+    "User-Agent": "jira-audit-connector",
+}
+
+_RETRY_LATER = (TransientError, "Jira is unavailable")
+STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
+    400: (
+        SiteError,
+        "Jira says that our request is wrong; this is a bug in the connector, report it",
+    ),
+    401: (
+        SiteError,
+        (
+            "Jira does not know the credentials: the token is wrong, revoked or expired (tokens "
+            "live at most a year), the user name does not belong to it, or it is a scoped token, "
+            "which works only through Atlassian's gateway"
+        ),
+    ),
+    403: (
+        SiteError,
+        (
+            "Jira refuses: the account lacks the global permission Administer Jira; or every Jira "
+            "product on the site is on the Free plan, which has no audit log; or the site's IP "
+            "allow-list does not hold this address"
+        ),
+    ),
+    404: (SiteError, "there is no Jira at this address: see that JIRA_SITE_URL names the site"),
+    429: (TransientError, "Jira asks for fewer requests"),
+    500: _RETRY_LATER,
+    502: _RETRY_LATER,
+    503: _RETRY_LATER,
+    504: _RETRY_LATER,
+}
+"""What an answer's status means, and who acts."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """The way into a site: where requests go, and who authenticates them.
+
+    `base_url` is the site's own address, without a slash at its end.
+    """
+
+    base_url: str
+    auth: AuthBase
+
+
+class JiraSource:
+    """One site's audit log. Safe to keep between runs; its connections are pooled."""
+
+    def __init__(self, site: str, access: Access, clock: Clock, page_size: int = PAGE_SIZE) -> None:
+        self._site, self._access, self._clock, self._page_size = site, access, clock, page_size
+        self._session = requests.Session()
+        self._session.headers.update(HEADERS)
+
+    def pages(self, window: Window, deadline: Deadline) -> Iterator[Page]:
+        """Read a window newest first, page by page, up to the empty page that ends it.
+
+        Raises OutOfTime, TransientError (the next tick tries again) or SiteError (someone acts).
+        """
+        reading, ended = Reading(self._page_size), False
+        while not ended:
+            fetch = partial(self._fetch, window, reading.offset, self._page_size)
+            page = reading.take(
+                retry(fetch, policy=RetryPolicy(), deadline=deadline, on_wait=self._on_wait)
+            )
+            yield page
+            ended = page.ended
+
+    def probe(self) -> None:
+        """Ask once for one record, to see whether the log may be read. Raises as `pages` does."""
+        now = self._clock.now()
+        self._fetch(Window(now - moments.DAY, now), 0, 1)
+
+    def _fetch(self, window: Window, offset: int, limit: int) -> Response:
+        """One request, one answer."""
+        query = {
+            # Without the offset from UTC, the gateway answers 200 with no records at all:
+            # https://github.com/elastic/integrations/issues/18138
+            "from": moments.text(window.start),
+            "to": moments.text(window.end),
+            "offset": str(offset),
+            "limit": str(limit),
+        }
+        try:
+            with self._session.get(
+                self._access.base_url + RECORDS_PATH,
+                params=query,
+                auth=self._access.auth,
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                allow_redirects=False,  # credentials go to this host alone
+                stream=True,
+            ) as answer:
+                body = self._read(answer)
+        except requests.RequestException as error:
+            # Its text may hold the address asked for, which is no secret; its kind is enough.
+            message = f"{self._site}: Jira could not be reached ({type(error).__name__})"
+            raise TransientError(message) from error
+        try:
+            return decipher(
+                answer.status_code, answer.headers, body, offset=offset, now=self._clock.now()
+            )
+        except TransientError as error:
+            message = f"{self._site}: {error}"
+            raise TransientError(
+                message, retry_after=error.retry_after, pause=error.pause
+            ) from error
+        except SiteError as error:
+            message = f"{self._site}: {error}"
+            raise SiteError(message) from error
+
+    def _read(self, answer: requests.Response) -> bytes:
+        """The whole body, within bounds of size and time."""
+        until = self._clock.monotonic() + ANSWER_SECONDS
+        body = bytearray()
+        for piece in answer.iter_content(65_536):
+            body += piece
+            if len(body) > ANSWER_LIMIT or self._clock.monotonic() > until:
+                message = f"{self._site}: Jira's answer was too long, or took too long"
+                raise TransientError(message)
+        return bytes(body)
+
+    def _on_wait(self, error: TransientError, seconds: float) -> None:
+        log.warning("%s (trying again in %.1f s)", error, seconds)
+
+
+def decipher(
+    status: int, headers: Mapping[str, str], body: bytes, *, offset: int, now: int
+) -> Response:
+    """Turn an answer into records. Whatever is no documented page raises.
+
+    `offset` is what was asked for; `now`, a moment, serves to read a `Retry-After` given as a date.
+    Raises what `STATUS` says for the status; TransientError for a 200 that is no JSON or has no
+    `records`, since proxies and maintenance pages answer so; SiteError for a failed login.
+    """
+    if 300 <= status < 400:
+        message = (
+            "Jira answers with a redirect, as login pages and moved sites do; it is not followed: "
+            "see that JIRA_SITE_URL is the site's own address"
+        )
+        raise SiteError(message)
+    if status != 200:
+        _refuse(status, headers, body, now)
+    if "AUTHENTICATED_FAILED" in headers.get("X-Seraph-LoginReason", ""):
+        raise SiteError(STATUS[401][1])
+    try:
+        answer = encoding.loads(body)
+    except ValueError as error:
+        message = "Jira's answer is no JSON, though its status is 200"
+        raise TransientError(message) from error
+    records = answer.get("records") if isinstance(answer, dict) else None
+    if not isinstance(records, list):
+        message = "Jira's answer has no list of records, though its status is 200"
+        raise TransientError(message)
+    return Response(offset, records, date(headers.get("Date")))
+
+
+def _refuse(status: int, headers: Mapping[str, str], body: bytes, now: int) -> NoReturn:
+    unknown = (TransientError if status >= 500 else SiteError, "Jira's answer is not documented")
+    kind, meaning = STATUS.get(status, unknown)
+    message = f"{meaning} (HTTP {status}{_said(body)})"
+    if kind is TransientError:
+        raise TransientError(message, retry_after=retry_after(headers, now), pause=status == 429)
+    raise kind(message)
+
+
+def _said(body: bytes) -> str:
+    """Jira's own error message, shortened; never anything else of a body."""
+    try:
+        answer = encoding.loads(body)
+    except ValueError:
+        return ""
+    messages = (
+        answer.get("errorMessages") or answer.get("message") if isinstance(answer, dict) else ""
+    )
+    return f": {str(messages)[:300]}" if messages else ""

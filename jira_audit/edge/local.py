@@ -1,0 +1,149 @@
+"""The same contract in a local folder: checkpoints, letters and rows as files.
+
+For the terminal (`demo`, `collect --to DIR`); nothing of it runs in Azure. A lock of the operating
+system stands for the lease: it ends with the process that holds it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import IO
+
+import orjson
+from filelock import FileLock, Timeout
+
+from jira_audit.core.checkpoint import Checkpoint, decode
+from jira_audit.core.clock import Clock
+from jira_audit.core.errors import TransientError
+from jira_audit.core.letters import Letter
+
+TABLE = "Jira_Audit_CL.jsonl"
+
+
+class LocalCheckpoints:
+    """The checkpoints of all sites, below one folder."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder, self._clock = folder, clock
+
+    def take(self, first: Checkpoint) -> LocalLease | None:
+        """Take the lock on a site's checkpoint, writing `first` if there is none; None if taken."""
+        path = self._folder / "checkpoints" / f"{first.site}.json"
+        lock = FileLock(path.with_suffix(".lock"), thread_local=False, is_singleton=False)
+        with _understood(f"{first.site}: the checkpoint could not be locked"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                return None
+        created = not path.exists()
+        if created:
+            _write(path, first.encode(self._clock.now()))
+        return LocalLease(first.site, path, lock, self._clock, created=created)
+
+
+class LocalLease:
+    """One site's checkpoint file, locked."""
+
+    def __init__(
+        self, site: str, path: Path, lock: FileLock, clock: Clock, *, created: bool
+    ) -> None:
+        self.created = created
+        self._site, self._path, self._lock, self._clock = site, path, lock, clock
+
+    def load(self) -> Checkpoint:
+        """Read the checkpoint. Raises SiteError if it cannot be read as one."""
+        with _understood(f"{self._site}: the checkpoint could not be loaded"):
+            content = self._path.read_bytes()
+        return decode(content, self._site)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write the checkpoint."""
+        _write(self._path, checkpoint.encode(self._clock.now()))
+
+    def hold(self, seconds: float) -> None:
+        """Nothing to do: the lock lasts as long as the process."""
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+
+class LocalLetters:
+    """Dead letters and originals, below one folder."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder, self._clock = folder, clock
+
+    def keep(self, letter: Letter) -> bool:
+        """Keep a letter, once: true when it was not there before."""
+        path = self._folder / letter.name
+        if path.exists():
+            return False
+        _write(path, letter.encode(self._clock.now()))
+        return True
+
+
+class LocalSink:
+    """A JSON Lines file as the table: one row a line, appended."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / TABLE
+        self._lock = Lock()
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    def send(self, body: bytes) -> None:
+        """Append a JSON array's rows, all or none, and see them onto the disk."""
+        lines = b"".join(orjson.dumps(row) + b"\n" for row in orjson.loads(body))
+        with self._lock, _understood("rows could not be written"):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab+") as table:
+                end = _end_of_last_line(table)
+                try:
+                    table.truncate(end)  # what a crash left of a line was never accepted
+                    table.write(lines)
+                    table.flush()
+                    os.fsync(table.fileno())
+                except OSError:
+                    table.truncate(end)
+                    raise
+
+
+def _end_of_last_line(table: IO[bytes]) -> int:
+    """Where the last complete line ends, in bytes."""
+    end = table.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 65_536)
+        table.seek(start)
+        newline = table.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file as a whole: whoever reads it sees the old or the new."""
+    with _understood(f"{path.name} could not be written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        with new.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+
+
+@contextmanager
+def _understood(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"{what}: {error.strerror or type(error).__name__}"
+        raise TransientError(message) from error
