@@ -1,0 +1,178 @@
+"""Wiring: settings into parts, parts into runs. The only clock, and the only place that knows all.
+
+`run` is what both the timer and the terminal call. The clients are cached here, by their settings,
+so that a warm app pools its connections; there is no other state in the package.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from azure.storage.blob import ContainerClient
+from requests.auth import HTTPBasicAuth
+
+from jira_audit import settings as settings_
+from jira_audit.collect import collect
+from jira_audit.core import moments
+from jira_audit.core.clock import Clock, Deadline
+from jira_audit.core.errors import ConnectorError
+from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, client_options
+from jira_audit.edge.ingestion import IngestionSink
+from jira_audit.edge.jira import Access, JiraSource
+from jira_audit.ports import Ports
+from jira_audit.settings import Azure, Secret, Site
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+log = logging.getLogger("jira_audit")
+
+CLOCK = Clock(
+    now=lambda: time.time_ns() // 1_000_000,
+    monotonic=time.monotonic,
+    sleep=time.sleep,
+    random=random.random,
+)
+
+TOKEN_WARNING_DAYS = 14
+"""From this many days before its end, every run warns of a token's expiry."""
+
+
+def run(
+    environment: Mapping[str, str],
+    *,
+    folder: Path | None = None,
+    clock: Clock = CLOCK,
+    tally: Tally | None = None,
+    start_thread: Callable[[], None] = lambda: None,
+) -> tuple[Outcome, ...]:
+    """Collect every site once, and log one canonical line for each.
+
+    With `folder`, rows, checkpoint and letters go there instead of to Azure. `tally` is counted up
+    while the run goes on, for whoever wants to show it; `start_thread` is called first on every
+    thread that is begun. Raises SettingsError before anything is requested; what goes wrong with a
+    site is in its outcome.
+    """
+    logging.getLogger("azure").setLevel(logging.WARNING)  # a line per request costs money
+    settings = settings_.load(environment, clock.now(), folder)
+    deadline = Deadline.after(clock, settings.budget_seconds)
+    outcomes = []
+    for site in settings.sites:
+        _warn_of_expiry(site, clock.now())
+        policy = settings.policy_for(site)
+        with ThreadPoolExecutor(policy.in_flight, "send", start_thread) as executor:
+            outcome = collect(
+                site.host,
+                ports(settings.target, site, clock),
+                policy,
+                deadline,
+                executor,
+                tally or Tally(),
+            )
+        _log(outcome)
+        outcomes.append(outcome)
+    return tuple(outcomes)
+
+
+def tick(environment: Mapping[str, str], start_thread: Callable[[], None]) -> None:
+    """Run once for the timer. Raises after all sites were tried if one failed, for Azure to see."""
+    outcomes = run(environment, start_thread=start_thread)
+    if failed := [outcome.error for outcome in outcomes if outcome.result == "failed"]:
+        raise ConnectorError("; ".join(map(str, failed)))
+
+
+def ports(target: Azure | Path, site: Site, clock: Clock = CLOCK) -> Ports:
+    """What one site's run touches outside: Jira, and Azure or a local folder."""
+    if isinstance(target, Path):
+        from jira_audit.edge import local  # noqa: PLC0415  it needs what only the terminal has
+
+        return Ports(
+            source(site, clock),
+            local.LocalSink(target),
+            local.LocalCheckpoints(target, clock),
+            local.LocalLetters(target, clock),
+        )
+    store = container(target)
+    return Ports(
+        source(site, clock),
+        sink(target),
+        BlobCheckpoints(store, target.lease_seconds, clock),
+        BlobLetters(store, clock),
+    )
+
+
+@cache
+def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
+    """A site's audit log, with its pool of connections."""
+    # requests would write text as Latin-1; Atlassian, like RFC 7617, reads UTF-8.
+    auth = HTTPBasicAuth(site.username.encode(), site.token.reveal().encode())
+    return JiraSource(site.host, Access(site.base_url, auth), clock)
+
+
+@cache
+def sink(azure: Azure) -> IngestionSink:
+    """The data collection rule's stream. Nothing is imported or asked before the first send."""
+    to = azure.ingestion
+    return IngestionSink(
+        endpoint=to.endpoint,
+        rule=to.rule,
+        stream=to.stream,
+        audience=to.audience,
+        credential=lambda: _credential(to.client_id, azure.managed_identity),
+        send_seconds=azure.send_seconds,
+        now=CLOCK.now,
+    )
+
+
+@cache
+def container(azure: Azure) -> ContainerClient:
+    """The container of checkpoints and letters."""
+    at = azure.storage
+    if isinstance(at.account, Secret):
+        return ContainerClient.from_connection_string(
+            at.account.reveal(), at.container, **client_options()
+        )
+    credential = _credential(at.client_id, azure.managed_identity)
+    return ContainerClient(at.account, at.container, credential, **client_options())
+
+
+@cache
+def _credential(client_id: str | None, managed_identity: bool) -> TokenCredential:  # noqa: FBT001
+    """The app's managed identity; elsewhere, whatever the developer is logged in with."""
+    if managed_identity:
+        from azure.identity import ManagedIdentityCredential  # noqa: PLC0415
+
+        return ManagedIdentityCredential(client_id=client_id)
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415
+
+    return DefaultAzureCredential()
+
+
+def _warn_of_expiry(site: Site, now: int) -> None:
+    if site.token_expires is None:
+        return
+    days = (site.token_expires - date.fromisoformat(moments.day(now))).days
+    if days <= TOKEN_WARNING_DAYS:
+        log.warning(
+            "%s: the API token expires on %s, in %d days: make a new one, and set JIRA_API_TOKEN "
+            "and JIRA_TOKEN_EXPIRES",
+            site.host,
+            site.token_expires,
+            days,
+        )
+
+
+def _log(outcome: Outcome) -> None:
+    """The canonical line; before it, for a failed site, what to do."""
+    if outcome.result == "failed":
+        log.error("%s", outcome.error)
+    log.info("%s", outcome.line())
