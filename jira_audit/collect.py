@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from jira_audit.core import moments
+from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import CLOCK_TOLERANCE, Checkpoint
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import ConnectorError, OutOfTime, RecordRejected, SiteError
@@ -51,7 +52,8 @@ class Policy:
     """How far back a run reads, in milliseconds, and how it stamps and sends.
 
     `event_time` puts the record's own time into `TimeGenerated` instead of the time of sending;
-    `in_flight` batches may be under way at once, each for at most `send_seconds`.
+    `in_flight` batches of at most `batch_bytes` may be under way at once, each for at most
+    `send_seconds`.
     """
 
     lookback: int = 24 * HOUR
@@ -60,6 +62,7 @@ class Policy:
     event_time: bool = False
     reset: Reset | None = None
     in_flight: int = 4
+    batch_bytes: int = BATCH_LIMIT
     send_seconds: float = 30.0
 
 
@@ -90,6 +93,7 @@ def collect(
                 tally,
                 reach=lambda place: reach(place, now, policy.overlap, policy.sweep),
                 in_flight=policy.in_flight,
+                batch_bytes=policy.batch_bytes,
                 send_seconds=policy.send_seconds,
             )
             with delivery:

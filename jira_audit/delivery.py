@@ -57,8 +57,8 @@ class Delivery:
     runs on the caller's thread.
 
     `checkpoint` is what the site is remembered by, were it saved now; `reach` tells the earliest
-    moment at which a re-read after it can begin; `in_flight` batches of at most `send_seconds` each
-    may be under way or unsaved at once.
+    moment at which a re-read after it can begin; `in_flight` batches of at most `batch_bytes` and
+    `send_seconds` each may be under way or unsaved at once.
     """
 
     def __init__(
@@ -72,13 +72,14 @@ class Delivery:
         *,
         reach: Callable[[Checkpoint], int],
         in_flight: int,
+        batch_bytes: int,
         send_seconds: float,
     ) -> None:
         self.checkpoint = self._loaded = self._saved = checkpoint
         self._lease, self._ports, self._executor = lease, ports, executor
         self._deadline, self._tally, self._reach = deadline, tally, reach
         self._slots, self._send_seconds = in_flight, send_seconds
-        self._batcher = Batcher()
+        self._batcher = Batcher(batch_bytes)
         self._on_the_way: set[int] = set()
         self._started = 0
         self._in_flight: dict[int, Future[_Receipt]] = {}

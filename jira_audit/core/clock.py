@@ -50,14 +50,13 @@ class RetryPolicy:
     """How often and how long a failed call is tried again.
 
     `retries` after the first try, waiting `first` seconds, doubled up to `longest`, times a random
-    0.7 to 1.3; never more than `total` seconds of waiting for one call. The numbers are Atlassian's
-    own advice: https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
+    0.7 to 1.3, or as long as the service asks. The numbers are Atlassian's own advice:
+    https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
     """
 
     retries: int = 4
     first: float = 2.0
     longest: float = 30.0
-    total: float = 300.0
 
     def wait(self, tries: int, retry_after: float | None, chance: float) -> float:
         """Seconds to wait after the `tries`-th failed try (from 1); never less than asked for."""
@@ -79,7 +78,7 @@ def retry(
     the last error when the policy is used up, `OutOfTime` when the wait would pass the deadline.
     This is the only owner of retries for the calls that are made through it.
     """
-    clock, waited = deadline.clock, 0.0
+    clock = deadline.clock
     for tries in range(1, policy.retries + 2):
         try:
             return call()
@@ -87,12 +86,11 @@ def retry(
             raise
         except TransientError as error:
             wait = policy.wait(tries, error.retry_after, clock.random())
-            if tries > policy.retries or waited + wait > policy.total:
+            if tries > policy.retries:
                 raise
             if wait > deadline.left():
                 message = f"{error} (no time left in this run to try again; the next tick goes on)"
                 raise OutOfTime(message) from error
             on_wait(error, wait)
             clock.sleep(wait)
-            waited += wait
     raise AssertionError  # the loop returns or raises

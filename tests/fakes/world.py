@@ -1,0 +1,395 @@
+"""A world in memory: time, one journal of effects, and the three services a run touches.
+
+A run may be made to die before or after any effect; from then on every further effect dies too,
+as it would in a process that is gone. Only leases and what was stored outlive it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from threading import RLock
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+from requests.auth import HTTPBasicAuth
+from urllib3 import HTTPResponse
+
+from jira_audit.collect import Policy, collect
+from jira_audit.core import moments
+from jira_audit.core.batches import BATCH_LIMIT
+from jira_audit.core.checkpoint import Checkpoint, decode
+from jira_audit.core.clock import Clock, Deadline
+from jira_audit.core.errors import BatchRefused, TransientError
+from jira_audit.core.letters import Letter
+from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.core.records import COLUMNS
+from jira_audit.edge.jira import Access, JiraSource
+from jira_audit.imaginary import Answer, ImaginarySite
+from jira_audit.ports import Ports
+
+HOST = "contoso.atlassian.net"
+USERNAME, TOKEN = "auditor@example.com", "jira-token-that-nobody-may-see"
+START = moments.parse("2026-11-20T12:00:00Z")
+LEASE_SECONDS = 60
+
+
+class Crash(BaseException):
+    """The process is gone. No `except Exception` may live on after it."""
+
+
+class Time:
+    """The fake clock. Sleeping and waiting move it; nothing else does."""
+
+    def __init__(self, now: int = START, seed: int = 0) -> None:
+        self.now, self.slept = now, [0.0]
+        self._chance = random.Random(seed)
+        self.clock = Clock(
+            now=lambda: self.now,
+            monotonic=lambda: self.now / 1000,
+            sleep=self.sleep,
+            random=self._chance.random,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        assert 0 <= seconds < 3600
+        self.slept.append(seconds)
+        self.pass_by(seconds)
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += round(seconds * 1000)
+
+
+@dataclass
+class Journal:
+    """What happened outside, in order; and where the process is to die."""
+
+    entries: list[str] = field(default_factory=list)
+    die: tuple[int, Literal["before", "after"]] | None = None
+    dead: bool = False
+    lock: RLock = field(default_factory=RLock)
+
+    @contextmanager
+    def effect(self, name: str) -> Iterator[None]:
+        with self.lock:
+            if self.dead:
+                raise Crash
+            number = len(self.entries)
+            self.entries.append(name)
+            if self.die == (number, "before"):
+                self.dead = True
+                raise Crash
+        yield
+        with self.lock:
+            if self.die == (number, "after"):
+                self.dead = True
+            if self.dead:
+                raise Crash
+
+
+Fault = Callable[[Callable[[], Any]], Any]
+"""Given the call as it would go well, do otherwise: answer another thing, raise, call and raise."""
+
+
+@dataclass
+class Faults:
+    """What is to go wrong: `script` answers the next calls in turn (None: all is well)."""
+
+    script: list[Fault | None] = field(default_factory=list)
+    always: Fault | None = None
+    at: dict[int, Fault] = field(default_factory=dict)
+    calls: int = 0
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        number, self.calls = self.calls, self.calls + 1
+        fault = self.at.get(number) or (self.script.pop(0) if self.script else self.always)
+        return fault(call) if fault else call()
+
+
+class FakeJira(BaseAdapter):
+    """The imaginary site behind the real `JiraSource`, as a transport of `requests`.
+
+    `tamper` changes a record on its way out, for records that Jira should not have written.
+    `seconds` is how long each answer takes.
+    """
+
+    def __init__(self, journal: Journal, time: Time, page_cap: int = 1000) -> None:
+        super().__init__()
+        self.site = ImaginarySite(USERNAME, TOKEN, page_cap)
+        self.faults, self.tamper = Faults(), dict[int, Callable[[dict], Any]]()
+        self.seconds = 0.05
+        self.requests: list[Mapping[str, str]] = []
+        self._journal, self._time = journal, time
+
+    def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
+        url = urlsplit(request.url)
+        assert f"{url.scheme}://{url.netloc}" == f"https://{HOST}"
+        query = dict(parse_qsl(url.query, strict_parsing=True))
+
+        def answer() -> Answer:
+            return self._tampered(
+                self.site.answer(url.path, query, request.headers, self._time.now)
+            )
+
+        with self._journal.effect("fetch"):
+            self.requests.append(query)
+            self._time.pass_by(self.seconds)
+            found: Answer = self.faults.run(answer)
+        return _response(request, found)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _tampered(self, answer: Answer) -> Answer:
+        if not self.tamper:
+            return answer
+        page = json.loads(answer.body)
+        page["records"] = [self.tamper.get(r["id"], lambda r: r)(r) for r in page["records"]]
+        return replace(answer, body=json.dumps(page).encode())
+
+
+def _response(request: Any, answer: Answer) -> requests.Response:
+    response = requests.Response()
+    response.status_code, response.request, response.url = answer.status, request, request.url
+    response.headers.update(answer.headers)
+    response.raw = HTTPResponse(io.BytesIO(answer.body), preload_content=False)
+    return response
+
+
+class FakeSink:
+    """An ingestion service that keeps what it accepts, in the order it accepted it.
+
+    `poison` are ids whose row it refuses; `sent` the ids of every batch accepted.
+    """
+
+    def __init__(self, journal: Journal, time: Time) -> None:
+        self.table: list[dict[str, Any]] = []
+        self.sent: list[list[int]] = []
+        self.poison: set[int] = set()
+        self.refuses_everything = False
+        self.limit = BATCH_LIMIT
+        self.faults, self.seconds, self.calls = Faults(), 0.0, 0
+        self._journal, self._time = journal, time
+
+    def prepare(self) -> None:
+        """Nothing is needed."""
+
+    def send(self, body: bytes) -> None:
+        with self._journal.effect("send"):
+            self.calls += 1
+            self._time.pass_by(self.seconds)
+            self.faults.run(lambda: self._accept(body))
+
+    def _accept(self, body: bytes) -> None:
+        rows = json.loads(body)
+        assert isinstance(rows, list)
+        ids = [row["id_d"] for row in rows]
+        if len(body) > self.limit:
+            raise BatchRefused("ContentLengthLimitExceeded", status=413)
+        if self.refuses_everything or self.poison & set(ids):
+            raise BatchRefused("InvalidPayload", status=400)
+        assert all(set(row) <= set(COLUMNS) for row in rows)
+        self.table += rows
+        if ids:
+            self.sent.append(ids)
+
+
+class MemoryStore:
+    """Checkpoints and letters in memory, as bytes, with leases that run out."""
+
+    def __init__(self, journal: Journal, time: Time) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.leases: dict[str, tuple[int, float]] = {}
+        self.faults = Faults()
+        self._journal, self._time, self._numbers = journal, time, count(1)
+
+    def take(self, first: Checkpoint) -> MemoryLease | None:
+        name = f"checkpoints/{first.site}.json"
+        with self._journal.effect("take"):
+            _, until = self.leases.get(name, (0, 0.0))
+            if until > self._time.clock.monotonic():
+                return None
+            created = name not in self.blobs
+            if created:
+                self.blobs[name] = first.encode(self._time.now)
+            number = next(self._numbers)
+            self.leases.pop(name, None)
+            lease = MemoryLease(self, first.site, name, number, created=created)
+            lease.renew()
+            return lease
+
+    def keep(self, letter: Letter) -> bool:
+        with self._journal.effect("keep"):
+            return self.faults.run(lambda: self._keep(letter))
+
+    def _keep(self, letter: Letter) -> bool:
+        new = letter.name not in self.blobs
+        self.blobs.setdefault(letter.name, letter.encode(self._time.now))
+        return new
+
+    def checkpoint(self, site: str = HOST) -> Checkpoint:
+        return decode(self.blobs[f"checkpoints/{site}.json"], site)
+
+    def letters(self, folder: str = "dead-letters") -> list[dict[str, Any]]:
+        return [json.loads(b) for name, b in self.blobs.items() if name.startswith(folder)]
+
+
+class MemoryLease:
+    def __init__(
+        self, store: MemoryStore, site: str, name: str, number: int, *, created: bool
+    ) -> None:
+        self.created = created
+        self._store, self._site, self._name, self._number = store, site, name, number
+        self._until = 0.0
+
+    def load(self) -> Checkpoint:
+        with self._store._journal.effect("load"):
+            return decode(self._store.blobs[self._name], self._site)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        self.hold(10)
+        with self._store._journal.effect("save"):
+            self._store.faults.run(lambda: self._save(checkpoint))
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        self._check()
+        self._store.blobs[self._name] = checkpoint.encode(self._store._time.now)
+
+    def hold(self, seconds: float) -> None:
+        if self._until - self._store._time.clock.monotonic() >= seconds:
+            return
+        with self._store._journal.effect("renew"):
+            self.renew()
+
+    def renew(self) -> None:
+        self._check()
+        self._until = self._store._time.clock.monotonic() + LEASE_SECONDS
+        self._store.leases[self._name] = (self._number, self._until)
+
+    def release(self) -> None:
+        with self._store._journal.effect("release"):
+            self._check()
+            self._store.leases.pop(self._name, None)
+
+    def _check(self) -> None:
+        """As in Azure: a lease that ran out may be renewed while nobody else has taken it."""
+        holder, _ = self._store.leases.get(self._name, (self._number, 0.0))
+        if holder != self._number:
+            raise TransientError("another run has taken the site over")
+
+
+class Lazy(Executor):
+    """Runs what is submitted when its result is asked for: then `order` says what is done first.
+
+    So several batches are in flight, and their ends come in a chosen order, without a thread.
+    """
+
+    def __init__(self, order: Literal["first", "last", "only"] = "first") -> None:
+        self._order, self._waiting = order, list[_LazyFuture]()
+
+    def submit(self, call: Callable, /, *arguments: Any, **_: Any) -> Future:
+        future = _LazyFuture(self, lambda: call(*arguments))
+        self._waiting.append(future)
+        return future
+
+    def run_until(self, wanted: _LazyFuture) -> None:
+        if self._order == "only":
+            self._waiting.remove(wanted)
+            wanted.run()
+            return
+        while not wanted.done():
+            self._waiting.pop(0 if self._order == "first" else -1).run()
+
+
+class _LazyFuture(Future):
+    def __init__(self, executor: Lazy, call: Callable[[], Any]) -> None:
+        super().__init__()
+        self._executor, self._call = executor, call
+
+    def run(self) -> None:
+        self.set_result(self._call())
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self.done():
+            self._executor.run_until(self)
+        return super().result(timeout)
+
+
+class World:
+    """Everything outside the connector, and the means to run it."""
+
+    def __init__(self, *, page_size: int = 20, page_cap: int = 1000, **policy: Any) -> None:
+        self.time, self.journal = Time(), Journal()
+        self.jira = FakeJira(self.journal, self.time, page_cap)
+        self.sink = FakeSink(self.journal, self.time)
+        self.store = MemoryStore(self.journal, self.time)
+        self.page_size = page_size
+        self.policy = Policy(**policy)
+        self.budget = 480.0
+        self.executor: Callable[[], Executor] = Lazy
+        self.outcomes: list[Outcome] = []
+
+    def run(self, **policy: Any) -> Outcome:
+        """One run, on the state the world is in."""
+        source = JiraSource(
+            HOST,
+            Access(f"https://{HOST}", HTTPBasicAuth(USERNAME, TOKEN)),
+            self.time.clock,
+            self.page_size,
+        )
+        source._session.mount("https://", self.jira)
+        outcome = collect(
+            HOST,
+            Ports(source, self.sink, self.store, self.store),
+            replace(self.policy, **policy),
+            Deadline.after(self.time.clock, self.budget),
+            self.executor(),
+            Tally(),
+        )
+        self.outcomes.append(outcome)
+        return outcome
+
+    def run_until_dead(self) -> None:
+        """One run that dies where the journal says; what it held of the site runs out."""
+        try:
+            self.run()
+        except Crash:
+            pass
+        finally:
+            self.journal.die, self.journal.dead = None, False
+            self.time.pass_by(LEASE_SECONDS + 1)
+
+    def rows(self) -> list[int]:
+        return [row["id_d"] for row in self.sink.table]
+
+    def doubled(self) -> set[int]:
+        return {record_id for record_id, times in Counter(self.rows()).items() if times > 1}
+
+    def doubled_bytes(self) -> int:
+        """How much was accepted more than once, in bytes of JSON."""
+        sizes: dict[int, list[int]] = {}
+        for row in self.sink.table:
+            sizes.setdefault(row["id_d"], []).append(len(json.dumps(row, separators=(",", ":"))))
+        return sum(sum(several[1:]) for several in sizes.values())
+
+    def dealt_with(self) -> set[int]:
+        """The ids that are in the table or in a letter."""
+        return {*self.rows(), *(letter["record"]["id"] for letter in self.store.letters())}
+
+    def missing(self, ids: Iterable[int]) -> set[int]:
+        return set(ids) - self.dealt_with()
+
+
+def record(record_id: int, created: int, **more: Any) -> dict[str, Any]:
+    """A small record as Jira writes one."""
+    text = moments.text(created).replace("Z", "+0000")
+    return {"id": record_id, "created": text, "summary": f"Thing {record_id} changed", **more}

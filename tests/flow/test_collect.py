@@ -1,0 +1,606 @@
+"""What one run does for one site, in ordinary running and in each foreseen trouble."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from jira_audit.collect import Reset
+from jira_audit.core import moments
+from jira_audit.core.errors import OutOfTime, SiteError, TransientError
+from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
+from jira_audit.imaginary import Answer
+from tests.fakes.world import HOST, START, TOKEN, World, record
+
+
+FIRST_CREATED = START - 4 * HOUR
+"""No record of `world_with` is older."""
+
+
+def world_with(count: int, *, first: int = 10_000, over: int = 4 * HOUR, **how: object) -> World:
+    """A site with `count` records, evenly over the time before now, not yet collected."""
+    world = World(**how)  # type: ignore[arg-type]
+    world.jira.site.add(
+        record(first + n, START - over + (n + 1) * over // (count + 1)) for n in range(count)
+    )
+    return world
+
+
+def ids(world: World) -> set[int]:
+    return {known["id"] for known in world.jira.site.records}
+
+
+def answering(status: int, body: bytes = b"", **headers: str) -> Callable[[object], Answer]:
+    return lambda _: Answer(status, {k.replace("_", "-"): v for k, v in headers.items()}, body)
+
+
+def raising(error: BaseException) -> Callable[[object], None]:
+    def fault(_: object) -> None:
+        raise error
+
+    return fault
+
+
+def accepting_then_raising(error: BaseException) -> Callable[[Callable[[], object]], None]:
+    def fault(call: Callable[[], object]) -> None:
+        call()
+        raise error
+
+    return fault
+
+
+# Ordinary running
+
+
+def test_a_first_run_delivers_every_record_of_the_look_back_once() -> None:
+    world = world_with(300, page_size=1_000)
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert sorted(world.rows()) == sorted(ids(world))
+    assert outcome.tally.rows == outcome.tally.records == 300
+
+
+def test_a_first_run_says_so_at_warning(caplog: pytest.LogCaptureFixture) -> None:
+    world_with(3).run()
+
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    [said] = warnings
+    assert said == f"{HOST}: no checkpoint, so this is a first run, from 2026-11-19T12:00:00.000Z"
+
+
+def test_what_lies_before_the_look_back_is_left_alone() -> None:
+    world = world_with(10, over=5 * HOUR, lookback=2 * HOUR)
+
+    world.run()
+
+    assert set(world.rows()) == {
+        known["id"] for known in world.jira.site.records if known["created"] >= "2026-11-20T10"
+    }
+
+
+def test_a_second_run_delivers_only_what_is_new() -> None:
+    world = world_with(100)
+    world.run()
+    world.time.pass_by(300)
+    world.jira.site.add(record(10_100 + n, world.time.now - MINUTE + n) for n in range(25))
+
+    outcome = world.run()
+
+    assert outcome.tally.rows == 25
+    assert not world.doubled()
+    assert not world.missing(ids(world))
+
+
+def test_a_tick_with_nothing_new_asks_jira_at_most_twice_and_sends_nothing() -> None:
+    world = world_with(100)
+    world.run()
+    world.time.pass_by(300)
+    world.journal.entries.clear()
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert world.journal.entries == ["take", "load", "fetch", "fetch", "save", "release"]
+
+
+def test_a_record_that_jira_shows_late_is_found_by_the_overlap_and_counted() -> None:
+    world = world_with(100)
+    world.run()
+    world.jira.site.add([record(9_999, world.time.now - 10 * MINUTE)])
+    world.time.pass_by(300)
+
+    outcome = world.run()
+
+    assert outcome.tally.late_found == 1
+    assert 9_999 in world.rows()
+
+
+def test_the_daily_sweep_finds_what_came_later_than_the_overlap() -> None:
+    world = world_with(100)
+    world.run()
+    world.jira.site.add([record(9_999, START - 3 * HOUR)])
+    world.time.pass_by(300)
+    assert world.run().tally.late_found == 0
+    world.time.pass_by(24 * 3600)
+
+    outcome = world.run()
+
+    assert outcome.tally.late_found == 1
+    assert not world.missing(ids(world))
+    assert world.store.checkpoint().swept == world.time.now - round(
+        sum(0.05 for _ in range(outcome.tally.pages)) * 1000
+    )
+
+
+def test_a_sweep_goes_no_further_back_than_where_the_checkpoint_began() -> None:
+    world = world_with(50, lookback=2 * HOUR)
+    world.run()
+    world.time.pass_by(25 * 3600)
+
+    world.run()
+
+    assert min(query["from"] for query in world.jira.requests) == "2026-11-20T10:00:00.000Z"
+
+
+def test_a_sweep_is_made_once_a_day() -> None:
+    world = world_with(50)
+    world.run()
+    windows = []
+    for _ in range(60):
+        world.time.pass_by(3600)
+        windows.append(world.run().tally.windows)
+
+    # An hour and a quarter is two windows of an hour; a sweep is more of them.
+    assert [n for n, count in enumerate(windows, 1) if count > 2] == [24, 48]
+
+
+def test_batches_are_filled_across_windows() -> None:
+    world = world_with(400, over=20 * HOUR, batch_bytes=4_000)
+
+    outcome = world.run()
+
+    assert outcome.tally.windows > 4
+    sizes = [len(json.dumps(batch)) for batch in world.sink.sent]
+    assert min(len(batch) for batch in world.sink.sent[:-1]) >= 0.9 * max(map(len, world.sink.sent))
+    assert outcome.tally.batches == len(sizes)
+
+
+def test_through_is_never_past_the_clock_that_jira_gives() -> None:
+    world = world_with(10)
+    ours = world.time.now
+    world.jira.faults.always = lambda call: with_date(call(), ours - 90 * SECOND)
+
+    outcome = world.run()
+
+    assert outcome.through == ours - 90 * SECOND
+    world.jira.faults.always = None
+    world.jira.site.add([record(10_010, ours - 30 * SECOND)])
+    assert world.run().tally.late_found == 0
+    assert 10_010 in world.rows()
+
+
+def with_date(answer: Answer, moment: int) -> Answer:
+    import email.utils
+
+    return replace(
+        answer,
+        headers={**answer.headers, "Date": email.utils.formatdate(moment / 1000, usegmt=True)},
+    )
+
+
+def test_the_time_generated_is_the_time_of_sending_or_of_the_event_as_set() -> None:
+    world = world_with(1)
+    world.run()
+    assert moments.parse(world.sink.table[0]["TimeGenerated"]) >= START
+
+    world = world_with(1)
+    world.run(event_time=True)
+    assert world.sink.table[0]["TimeGenerated"] == world.sink.table[0]["created_t"]
+
+
+# The lease
+
+
+def test_a_site_that_another_run_holds_is_left_alone() -> None:
+    world = world_with(10)
+    world.run()
+    world.store.leases[f"checkpoints/{HOST}.json"] = (99, world.time.clock.monotonic() + 60)
+    before = len(world.jira.requests)
+
+    outcome = world.run()
+
+    assert outcome.result == "skipped"
+    assert len(world.jira.requests) == before
+
+
+def test_the_lease_is_given_back_after_good_runs_and_after_failed_ones() -> None:
+    world = world_with(10)
+    world.run()
+    assert not world.store.leases
+
+    world.jira.faults.always = answering(401)
+    assert world.run().result == "failed"
+    assert not world.store.leases
+
+
+def test_a_run_that_lost_its_lease_sends_nothing_more() -> None:
+    world = world_with(300, batch_bytes=4_000)
+    world.jira.seconds = 20  # so the lease has to be renewed before long
+    name = f"checkpoints/{HOST}.json"
+    taken: list[int] = []
+
+    def stolen(call: Callable[[], object]) -> object:
+        world.store.leases[name] = (99, world.time.clock.monotonic() + 3600)
+        taken.append(len(world.sink.table))
+        return call()
+
+    world.jira.faults.at[6] = stolen
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert isinstance(outcome.error, TransientError)
+    assert len(world.sink.table) == taken[0]
+    assert world.store.leases[name][0] == 99
+
+
+# Failures of Jira: never an empty page
+
+
+@pytest.mark.parametrize("page", [0, 1, 2, 5])
+def test_a_failure_of_jira_leaves_the_checkpoint_and_loses_nothing(page: int) -> None:
+    world = world_with(200)
+    world.jira.faults.at[page] = answering(403)
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert isinstance(outcome.error, SiteError)
+    through = world.store.checkpoint().through
+    passed = [r["id"] for r in world.jira.site.records if moments.parse(r["created"]) <= through]
+    assert not world.missing(passed)
+    assert world.run().result == "ok"
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+def test_one_429_in_the_middle_of_3300_records_costs_a_wait_and_nothing_else() -> None:
+    world = world_with(3_300, page_size=1_000)
+    world.jira.faults.at[2] = answering(429, Retry_After="7")
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert outcome.tally.rows == 3_300
+    assert max(world.time.slept) >= 7
+
+
+def test_what_was_read_before_jira_failed_is_delivered() -> None:
+    world = world_with(200)
+    world.jira.faults.at[12] = answering(401)
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert outcome.tally.rows == len(world.rows()) > 0
+    assert world.run().tally.rows == 200 - outcome.tally.rows
+
+
+# Failures of ingestion
+
+
+def test_rows_that_could_not_be_sent_are_sent_by_the_next_run() -> None:
+    world = world_with(200, batch_bytes=4_000)
+    world.sink.faults.at[3] = raising(SiteError("403: no role yet"))
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "403" in str(outcome.error)
+    assert world.run().result == "ok"
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
+def test_a_send_that_fails_for_a_moment_is_tried_again() -> None:
+    world = world_with(50)
+    world.sink.faults.script = [raising(TransientError("503")), raising(TransientError("reset"))]
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert outcome.tally.rows == 50
+    assert not world.doubled()
+
+
+def test_an_answer_lost_after_acceptance_doubles_that_batch_alone() -> None:
+    world = world_with(200, batch_bytes=4_000)
+    world.sink.faults.at[2] = accepting_then_raising(TransientError("connection dropped"))
+
+    assert world.run().result == "ok"
+
+    assert world.doubled() == set(world.sink.sent[2])
+    assert not world.missing(ids(world))
+
+
+def test_a_row_that_is_refused_alone_is_kept_as_a_letter_and_the_rest_delivered() -> None:
+    world = world_with(60)
+    world.sink.poison = {10_017, 10_018}
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert outcome.tally.letters == 2
+    assert {letter["record"]["id"] for letter in world.store.letters()} == {10_017, 10_018}
+    assert {letter["kind"] for letter in world.store.letters()} == {"refused"}
+    assert set(world.rows()) == ids(world) - {10_017, 10_018}
+    assert world.run().tally.rows == 0
+
+
+def test_where_even_an_empty_array_is_refused_nothing_is_given_up() -> None:
+    world = world_with(60)
+    world.sink.refuses_everything = True
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "nothing was given up" in str(outcome.error)
+    assert not world.store.letters()
+    assert world.store.checkpoint().through < FIRST_CREATED
+    assert world.sink.calls == 2
+
+
+def test_where_every_row_is_refused_but_the_empty_array_is_not_nothing_is_given_up() -> None:
+    world = world_with(60)
+    world.sink.poison = ids(world)
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert isinstance(outcome.error, SiteError)
+    assert not world.store.letters()
+    assert world.store.checkpoint().through < FIRST_CREATED
+
+
+def test_a_batch_too_large_for_the_service_is_halved_until_it_fits() -> None:
+    world = world_with(100)
+    world.sink.limit = 3_000
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert sorted(world.rows()) == sorted(ids(world))
+    assert not world.store.letters()
+
+
+# Records that cannot be read
+
+
+def test_an_unreadable_record_is_kept_and_the_others_go_on() -> None:
+    world = world_with(60)
+    world.jira.tamper[10_005] = lambda known: {**known, "created": "soon"}
+    world.jira.tamper[10_006] = lambda known: {**known, "id": str(known["id"])}
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert outcome.tally.letters == 2
+    assert set(world.rows()) == ids(world) - {10_005, 10_006}
+    assert world.run().tally.letters == 0  # kept once
+
+
+def test_when_no_record_can_be_read_the_format_has_changed_and_the_site_stops() -> None:
+    world = world_with(60)
+    for known in ids(world):
+        world.jira.tamper[known] = lambda known: {"identifier": known["id"]}
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "format has changed" in str(outcome.error)
+    assert world.store.checkpoint().through < FIRST_CREATED
+    assert not world.sink.table
+
+
+def test_a_cut_record_is_delivered_and_kept_whole_as_an_original() -> None:
+    world = world_with(3)
+    world.jira.site.add([record(10_003, START - MINUTE, summary="long " * 20_000)])
+
+    outcome = world.run()
+
+    [original] = world.store.letters("originals")
+    assert original["record"]["summary"] == "long " * 20_000
+    row = next(row for row in world.sink.table if row["id_d"] == 10_003)
+    assert row["truncated_b"] is True
+    assert outcome.tally.letters == 0
+
+
+def test_ids_that_begin_again_stop_the_site_and_name_the_reset() -> None:
+    world = world_with(60)
+    world.run()
+    world.time.pass_by(300)
+    world.jira.site = type(world.jira.site)("auditor@example.com", TOKEN)
+    world.jira.site.add([record(10_000, world.time.now - MINUTE)])
+    through = world.store.checkpoint().through
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "CHECKPOINT_RESET" in str(outcome.error)
+    assert world.store.checkpoint().through == through
+
+
+# The reset
+
+
+def test_a_reset_reads_again_from_its_moment_once_for_each_value() -> None:
+    world = world_with(60)
+    world.run()
+    reset = Reset("2026-11-20T10:00:00Z", START - 2 * HOUR)
+    after = {r["id"] for r in world.jira.site.records if r["created"] >= "2026-11-20T10"}
+
+    outcome = world.run(reset=reset)
+
+    assert outcome.tally.rows == len(after)
+    assert world.doubled() == after
+    assert world.run(reset=reset).tally.rows == 0
+    assert world.run(reset=Reset("2026-11-20T10:00:00Z#2", reset.start)).tally.rows == len(after)
+
+
+def test_a_reset_is_saved_before_anything_is_read_or_sent() -> None:
+    world = world_with(60)
+    world.run()
+    world.journal.entries.clear()
+
+    world.run(reset=Reset("all", START - 30 * DAY))
+
+    assert world.journal.entries[:4] == ["take", "load", "save", "fetch"]
+    assert world.store.checkpoint().reset == "all"
+
+
+# The deadline
+
+
+def test_a_run_out_of_time_ends_partial_and_the_next_goes_on_without_doubles() -> None:
+    world = world_with(2_000, over=20 * HOUR)
+    world.jira.seconds, world.budget = 1.0, 30.0
+    results = [world.run().result for _ in range(20)]
+
+    assert results[0] == "partial"
+    assert results[-1] == "ok"
+    assert "failed" not in results
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
+def test_a_wait_that_would_pass_the_deadline_is_not_begun() -> None:
+    world = world_with(200)
+    world.budget = 60.0
+    world.jira.faults.at[8] = answering(429, Retry_After="3600")
+
+    outcome = world.run()
+
+    assert outcome.result == "partial"
+    assert isinstance(outcome.error, OutOfTime)
+    assert sum(world.time.slept) < 60
+    assert outcome.tally.rows > 0
+
+
+def test_a_run_that_came_to_nothing_before_its_deadline_has_failed() -> None:
+    world = world_with(200)
+    world.budget = 60.0
+    world.jira.faults.always = answering(429, Retry_After="3600")
+
+    assert world.run().result == "failed"
+
+
+# Trouble with the checkpoint
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "cannot be read"),
+        (b'{"v": 2}', "newer version"),
+        (b'{"v": 1}', "cannot be read"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_used_stops_the_site_and_stays_as_it_is(
+    content: bytes, words: str
+) -> None:
+    world = world_with(10)
+    world.store.blobs[f"checkpoints/{HOST}.json"] = content
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert words in str(outcome.error)
+    assert world.store.blobs[f"checkpoints/{HOST}.json"] == content
+    assert not world.jira.requests
+    assert not world.store.leases
+
+
+def test_a_checkpoint_in_the_future_is_an_error() -> None:
+    world = world_with(10)
+    world.run()
+    world.time.now -= DAY
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "in the future" in str(outcome.error)
+
+
+def test_a_failed_save_after_an_acceptance_doubles_that_batch_at_most() -> None:
+    world = world_with(200, batch_bytes=4_000)
+    world.store.faults.script = [None, None, raising(TransientError("away"))]
+    world.store.faults.script += [raising(TransientError("away"))]
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert world.store.leases, "what was accepted is not saved, so the lease is left to run out"
+    world.time.pass_by(61)
+    assert world.run().result == "ok"
+    assert not world.missing(ids(world))
+    assert world.doubled_bytes() <= 4 * 4_000
+
+
+# What is said
+
+
+def test_the_canonical_line_has_every_count_as_a_pair() -> None:
+    world = world_with(5)
+
+    line = world.run().line()
+
+    pairs = dict(part.split("=", 1) for part in line.split()[1:])
+    assert line.startswith("jira_audit site=")
+    assert list(pairs) == [
+        *("site", "outcome", "windows", "pages", "records", "rows", "batches", "bytes", "letters"),
+        *("duplicates_skipped", "late_found", "through", "lag_seconds", "duration_ms"),
+    ]
+    assert (pairs["site"], pairs["outcome"], pairs["rows"]) == (HOST, "ok", "5")
+
+
+def test_no_secret_and_no_record_is_ever_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    world = world_with(60)
+    world.jira.tamper[10_003] = lambda known: {**known, "created": "never"}
+    world.sink.poison = {10_010}
+    world.jira.faults.at[3] = answering(500, b"Thing 10001 changed")
+    outcomes = [world.run()]
+    world.jira.faults.always = answering(401)
+    outcomes.append(world.run())
+
+    said = caplog.text + "".join(f"{outcome.line()} {outcome.error}" for outcome in outcomes)
+    assert TOKEN not in said
+    assert "Thing" not in said
+
+
+def test_a_bug_in_the_sink_is_raised_and_what_was_accepted_is_saved() -> None:
+    world = world_with(200, batch_bytes=4_000)
+    world.sink.faults.at[3] = raising(ZeroDivisionError())
+
+    with pytest.raises(ZeroDivisionError):
+        world.run()
+
+    assert world.run().result == "ok"
+    assert not world.doubled()
+
+
+def test_a_process_that_is_interrupted_saves_what_was_accepted() -> None:
+    world = world_with(200, batch_bytes=4_000)
+    world.jira.faults.at[9] = raising(KeyboardInterrupt())
+
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+
+    assert not world.store.leases
+    assert world.run().result == "ok"
+    assert not world.doubled()
+    assert not world.missing(ids(world))

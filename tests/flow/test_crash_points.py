@@ -1,0 +1,133 @@
+"""The heart of the promise: a run that dies before or after any effect loses nothing.
+
+Every effect of a run over several windows and batches is a place to die. After each death: nothing
+that *through* has passed is missing; after the next run, nothing at all; and what was doubled are
+at most the batches in flight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Literal
+
+import pytest
+
+from jira_audit.core.batches import Batch
+from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.delivery import Delivery
+from tests.fakes.world import START, Lazy, World, record
+
+WHEN: tuple[Literal["before"], Literal["after"]] = ("before", "after")
+BATCH_BYTES = 2_600
+POISON, UNREADABLE, LATE = 10_031, 10_047, 10_059
+
+
+def lively_world(in_flight: int) -> World:
+    """A site with five windows' worth of records, one unreadable and one that nobody accepts."""
+    world = World(page_size=12, in_flight=in_flight, batch_bytes=BATCH_BYTES, lookback=5 * HOUR)
+    gap = 4 * HOUR // 120
+    world.jira.site.add(
+        record(10_000 + n, START - 4 * HOUR + n * gap) for n in range(120) if 10_000 + n != LATE
+    )
+    world.jira.tamper[UNREADABLE] = lambda known: {**known, "created": "yesterday"}
+    world.sink.poison.add(POISON)
+    return world
+
+
+def second_tick(in_flight: int) -> World:
+    """The same site after a first run, with news, a late record and a sweep to come."""
+    world = lively_world(in_flight)
+    world.run()
+    world.time.pass_by(25 * 3600)
+    world.jira.site.add([record(LATE, START - 2 * HOUR)])
+    now = world.time.now
+    world.jira.site.add(record(10_120 + n, now - HOUR + n * MINUTE) for n in range(50))
+    world.journal.entries.clear()
+    return world
+
+
+def ids(world: World) -> set[int]:
+    return {known["id"] for known in world.jira.site.records}
+
+
+def check_after_death(world: World, in_flight: int) -> None:
+    """What must hold at once, and after the next run."""
+    if world.store.blobs:
+        through = world.store.checkpoint().through
+        passed = {
+            known["id"]
+            for known in world.jira.site.records
+            if known["created"] <= _jira_time(through)
+        }
+        assert not world.missing(passed - {LATE}), "through has passed what was not dealt with"
+    outcome = world.run()
+    assert outcome.result == "ok", outcome.error
+    assert not world.missing(ids(world))
+    assert world.doubled_bytes() <= in_flight * BATCH_BYTES
+
+
+def _jira_time(moment: int) -> str:
+    return str(record(0, moment)["created"])
+
+
+def effects(make: Callable[[int], World], in_flight: int) -> list[str]:
+    world = make(in_flight)
+    assert world.run().result == "ok"
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+    return world.journal.entries
+
+
+def deaths(make: Callable[[int], World], in_flight: int) -> Iterator[World]:
+    """The world after each possible death, its executor's order changing from one to the next."""
+    orders: list[Literal["first", "last", "only"]] = ["first", "last", "only"]
+    for number in range(len(effects(make, in_flight))):
+        for when in WHEN:
+            world = make(in_flight)
+            world.executor = partial(Lazy, orders[number % 3])
+            world.journal.die = (number, when)
+            world.run_until_dead()
+            yield world
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+@pytest.mark.parametrize("make", [lively_world, second_tick])
+def test_a_run_that_dies_anywhere_loses_nothing_and_doubles_at_most_what_was_in_flight(
+    make: Callable[[int], World], in_flight: int
+) -> None:
+    for world in deaths(make, in_flight):
+        check_after_death(world, in_flight)
+
+
+@pytest.mark.parametrize("make", [lively_world, second_tick])
+def test_the_run_that_is_killed_has_every_kind_of_effect(make: Callable[[int], World]) -> None:
+    kinds = set(effects(make, 4))
+
+    assert kinds >= {"take", "load", "fetch", "send", "save", "keep", "release"} - (
+        {"keep"} if make is second_tick else set()
+    )
+    assert effects(make, 4).count("send") >= 4
+    assert effects(make, 4).count("save") >= 2
+
+
+@contextmanager
+def saving_before_sending() -> Iterator[None]:
+    """The mutation: a batch is in the ledger, and saved, before it is sent."""
+    submit = Delivery._submit
+
+    def mutated(self: Delivery, batch: Batch) -> None:
+        self._deal_with(batch.rows)
+        self._save()
+        submit(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Delivery, "_submit", mutated)
+        yield
+
+
+def test_saving_before_sending_is_caught() -> None:
+    with saving_before_sending(), pytest.raises(AssertionError):  # noqa: PT012
+        for world in deaths(lively_world, 4):
+            check_after_death(world, 4)
