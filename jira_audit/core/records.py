@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from jira_audit.core import moments
+from jira_audit.core import encoding, moments
 from jira_audit.core.errors import RecordRejected
 from jira_audit.core.pages import Record
 
@@ -82,7 +82,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table, as JSON, with the record it came from.
+    """One line of the table, as JSON, and the record it came from, as JSON too (it takes a fifth
+    of the memory).
 
     `whole` is false when the line says less than the record did (a column cut, characters that are
     no Unicode replaced): then the record is to be kept as an original.
@@ -90,7 +91,7 @@ class Row:
 
     identity: Identity
     line: bytes
-    record: Record
+    received: bytes
     whole: bool
 
 
@@ -138,17 +139,17 @@ def to_row(record: Record, identity: Identity, *, site: str, generated: int) -> 
     try:
         for column, value in structures.items():
             columns[column] = orjson.dumps(value).decode()
-        line = orjson.dumps(columns)
+        line, received = orjson.dumps(columns), orjson.dumps(record)
     except TypeError:  # orjson refuses it: lone surrogates, long integers, deep nesting
-        line = b""
+        line = received = b""
     if 0 < len(line) <= STRING_LIMIT:  # then no column can be too long
-        return Row(identity, line, record, whole=True)
+        return Row(identity, encoding.packed(line), encoding.packed(received), whole=True)
     try:
         line, whole = _fit(columns, structures)
+        return Row(identity, line, encoding.dumps(record), whole)
     except (RecursionError, ValueError):
         message = "the record is nested too deeply"
         raise RecordRejected(message) from None
-    return Row(identity, line, record, whole)
 
 
 def _sort_out(record: dict[str, Any], columns: dict[str, object]) -> dict[str, Any]:

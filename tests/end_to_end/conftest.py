@@ -1,0 +1,85 @@
+"""A whole installation on loopback: a Jira site, Azurite, ingestion, identity, and its settings."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from azure.storage.blob import ContainerClient
+
+from jira_audit.imaginary import ImaginarySite, believable_records, serve
+from tests.servers.identity import Identity
+from tests.servers.ingestion import RULE, STREAM, Ingestion
+
+ROOT = Path(__file__).parents[2]
+REAL_PAGE = ROOT.parent / "shared" / "data" / "jira-audit-page-real.json"
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def real_records() -> list[dict[str, Any]]:
+    """The 288 records of one real page; where it is not at hand, as many written in its shapes."""
+    if REAL_PAGE.exists():
+        return json.loads(REAL_PAGE.read_bytes())["records"]
+    end = 1_614_231_276_218  # the real page's newest record
+    return believable_records(288, first_id=10_000, end_ms=end, span_ms=54 * 86_400_000, seed=288)
+
+
+@dataclass
+class Installation:
+    """What an administrator has after deploying; `environment` is the whole one of a worker."""
+
+    site: ImaginarySite
+    ingestion: Ingestion
+    container: ContainerClient
+    environment: dict[str, str]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return self.ingestion.rows
+
+    def checkpoint(self) -> dict[str, Any]:
+        blob = self.container.get_blob_client("checkpoints/127.0.0.1.json")
+        return json.loads(blob.download_blob().readall())
+
+
+@pytest.fixture
+def installation(
+    azurite: str,
+    authority: tuple[trustme.CA, Path],
+    identity: Identity,
+    ingestion: Ingestion,
+) -> Iterator[Installation]:
+    """One site without records, and everything it needs."""
+    site = ImaginarySite("auditor@example.com", "a-token")
+    name = f"e2e-{uuid.uuid4().hex}"
+    with (
+        serve(site, clock_ms=now) as url,
+        ContainerClient.from_connection_string(azurite, name) as container,
+    ):
+        yield Installation(
+            site,
+            ingestion,
+            container,
+            {
+                **identity.environment,
+                "REQUESTS_CA_BUNDLE": str(authority[1]),
+                "JIRA_SITE_URL": url,
+                "JIRA_USERNAME": "auditor@example.com",
+                "JIRA_API_TOKEN": "a-token",
+                "DATA_COLLECTION_ENDPOINT": ingestion.endpoint,
+                "LOGS_DCR_RULE_ID": RULE,
+                "LOGS_DCR_STREAM_NAME": STREAM,
+                "AzureWebJobsStorage": azurite,
+                "CHECKPOINT_CONTAINER": name,
+                "POLL_SCHEDULE": "0 */5 * * * *",
+            },
+        )

@@ -1,0 +1,146 @@
+"""The Function App as in Azure: the real worker library, the real Azure libraries, real blobs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from jira_audit.imaginary import believable_records
+from tests.conftest import StartWorker
+from tests.end_to_end.conftest import ROOT, Installation, now, real_records
+from tests.servers.ingestion import Fault
+
+pytestmark = pytest.mark.servers
+
+ALL = {"CHECKPOINT_RESET": "all"}
+
+
+def test_importing_the_function_app_needs_no_setting_and_reaches_for_nothing() -> None:
+    code = (
+        "import sys, function_app; "
+        "print(type(function_app.app).__name__, 'azure.identity' in sys.modules, "
+        "'azure.monitor' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT,
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.stdout.split() == ["FunctionApp", "False", "False"], done.stderr
+
+
+def test_the_app_has_one_timer_that_azure_schedules_and_watches(
+    start_worker: StartWorker, installation: Installation
+) -> None:
+    worker = start_worker(ROOT, installation.environment)
+
+    [bindings] = worker.functions.values()
+    [timer] = bindings
+    assert timer["type"] == "timerTrigger"
+    assert timer["schedule"] == "%POLL_SCHEDULE%"
+    assert timer["runOnStartup"] is False
+    assert timer["useMonitor"] is True
+
+
+def test_a_real_page_of_records_lands_once_and_later_ticks_add_only_what_is_new(
+    start_worker: StartWorker, installation: Installation
+) -> None:
+    records = real_records()
+    installation.site.add(records)
+    worker = start_worker(ROOT, installation.environment | ALL)
+
+    first = worker.invoke("poll")
+
+    assert first.ok, first.error
+    assert len(installation.rows()) == 288
+    seen = installation.ingestion
+    assert [*seen.undeclared, *seen.mistyped, *seen.lost, *seen.cut] == []
+    by_id = {row["id_d"]: row for row in installation.rows()}
+    for record in records:
+        row = by_id[record["id"]]
+        assert row["created_t"] == record["created"].replace("+0000", "Z")
+        assert row["summary_s"] == record["summary"]
+        assert row["Category"] == record["category"]
+        assert row.get("authorKey_s") == record.get("authorKey")
+        assert row.get("objectItem_id_s") == record.get("objectItem", {}).get("id")
+
+    assert worker.invoke("poll").ok
+    assert len(installation.rows()) == 288
+
+    installation.site.add(
+        believable_records(25, first_id=10_288, end_ms=now(), span_ms=60_000, seed=25)
+    )
+    assert worker.invoke("poll").ok
+    assert len(installation.rows()) == 313
+    assert installation.checkpoint()["ledger"] == [[10_000, 10_312]]
+
+
+def test_the_canonical_line_belongs_to_its_invocation(
+    start_worker: StartWorker, installation: Installation
+) -> None:
+    installation.site.add(
+        believable_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1)
+    )
+    worker = start_worker(ROOT, installation.environment)
+
+    tick = worker.invoke("poll")
+
+    lines = [line for line in tick.logs if line.message.startswith("jira_audit site=")]
+    assert len(lines) == 1
+    assert "outcome=ok" in lines[0].message
+    assert "rows=10" in lines[0].message
+    assert lines[0].in_invocation
+
+
+def test_what_is_logged_while_sending_belongs_to_the_invocation_too(
+    start_worker: StartWorker, installation: Installation
+) -> None:
+    installation.site.add(
+        believable_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1)
+    )
+    installation.ingestion.script(Fault(503))
+    worker = start_worker(ROOT, installation.environment)
+
+    tick = worker.invoke("poll")
+
+    [retried] = [line for line in tick.logs if "trying again" in line.message]
+    assert tick.ok
+    assert retried.in_invocation
+    assert len(installation.rows()) == 10
+
+
+def test_a_site_that_fails_fails_the_invocation_with_what_to_do(
+    start_worker: StartWorker, installation: Installation
+) -> None:
+    worker = start_worker(ROOT, installation.environment | {"JIRA_API_TOKEN": "revoked"})
+
+    tick = worker.invoke("poll")
+
+    assert not tick.ok
+    assert "the token is wrong, revoked or expired" in str(tick.error)
+    said = [*(line.message for line in tick.logs), str(tick.error), str(tick.trace)]
+    assert "Basic " not in "".join(said)
+
+
+def test_wrong_settings_fail_the_invocation_and_name_every_setting(
+    start_worker: StartWorker, installation: Installation
+) -> None:
+    environment = {
+        name: value
+        for name, value in installation.environment.items()
+        if name not in {"JIRA_API_TOKEN", "LOGS_DCR_RULE_ID"}
+    }
+    worker = start_worker(ROOT, environment | {"SWEEP_HOURS": "lots"})
+
+    tick = worker.invoke("poll")
+
+    assert not tick.ok
+    for name in ("JIRA_API_TOKEN", "LOGS_DCR_RULE_ID", "SWEEP_HOURS"):
+        assert name in str(tick.error)
