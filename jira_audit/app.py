@@ -29,7 +29,7 @@ from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, client_options
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import Access, JiraSource
 from jira_audit.ports import Ports
-from jira_audit.settings import Azure, Secret, Site
+from jira_audit.settings import Azure, Secret, Settings, Site
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -55,15 +55,28 @@ def run(
     tally: Tally | None = None,
     start_thread: Callable[[], None] = lambda: None,
 ) -> tuple[Outcome, ...]:
+    """Read the settings, and collect every site once.
+
+    With `folder`, rows, checkpoint and letters go there instead of to Azure. Raises SettingsError
+    before anything is requested; for the rest see `run_settings`.
+    """
+    settings = settings_.load(environment, clock.now(), folder)
+    return run_settings(settings, clock=clock, tally=tally, start_thread=start_thread)
+
+
+def run_settings(
+    settings: Settings,
+    *,
+    clock: Clock = CLOCK,
+    tally: Tally | None = None,
+    start_thread: Callable[[], None] = lambda: None,
+) -> tuple[Outcome, ...]:
     """Collect every site once, and log one canonical line for each.
 
-    With `folder`, rows, checkpoint and letters go there instead of to Azure. `tally` is counted up
-    while the run goes on, for whoever wants to show it; `start_thread` is called first on every
-    thread that is begun. Raises SettingsError before anything is requested; what goes wrong with a
-    site is in its outcome.
+    `tally` is counted up while the run goes on, for whoever wants to show it; `start_thread` is
+    called first on every thread that is begun. What goes wrong with a site is in its outcome.
     """
     logging.getLogger("azure").setLevel(logging.WARNING)  # a line per request costs money
-    settings = settings_.load(environment, clock.now(), folder)
     deadline = Deadline.after(clock, settings.budget_seconds)
     outcomes = []
     for site in settings.sites:
@@ -151,7 +164,8 @@ def _credential(client_id: str | None, managed_identity: bool) -> TokenCredentia
     if managed_identity:
         from azure.identity import ManagedIdentityCredential  # noqa: PLC0415
 
-        return ManagedIdentityCredential(client_id=client_id)
+        # Whoever asks for a token tries again by itself: one owner of retries.
+        return ManagedIdentityCredential(client_id=client_id, retry_total=0)
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
     return DefaultAzureCredential()
@@ -172,7 +186,9 @@ def _warn_of_expiry(site: Site, now: int) -> None:
 
 
 def _log(outcome: Outcome) -> None:
-    """The canonical line; before it, for a failed site, what to do."""
-    if outcome.result == "failed":
-        log.error("%s", outcome.error)
+    """The canonical line; before it, what to do, or why it went no further."""
+    if outcome.error:
+        log.log(
+            logging.ERROR if outcome.result == "failed" else logging.WARNING, "%s", outcome.error
+        )
     log.info("%s", outcome.line())

@@ -172,15 +172,17 @@ def make_container(container: ContainerClient) -> None:
 
 
 def probe(container: ContainerClient) -> None:
-    """See whether the container can be read, making it if it is missing.
+    """See whether checkpoints could be written, making the container if it is missing.
 
+    Asks for a lease on a blob that is not there: that needs the right to write, and writes nothing.
     Raises TransientError, or SiteError for an administrator.
     """
-    with _understood("storage"):
+    with _understood("the container cannot be used"):
         try:
-            container.get_container_properties()
-        except ResourceNotFoundError:
-            make_container(container)
+            container.get_blob_client("checkpoints/probe").acquire_lease(15)
+        except ResourceNotFoundError as error:
+            if _code(error) == "ContainerNotFound":
+                make_container(container)
 
 
 @contextmanager

@@ -1,0 +1,73 @@
+"""The check of an installation: is each part reachable, and does it let us in?
+
+Asks for the smallest thing that proves it, and changes nothing but that a missing container is made
+(which the first run would do as well). How the answers are shown is in `cli.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jira_audit import app, settings
+from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError
+from jira_audit.delivery import PROBE
+from jira_audit.edge import blobs
+from jira_audit.settings import Azure, Settings
+
+Part = Literal["settings", "Jira", "ingestion", "storage"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one part is: the sentence says what works, or what to do."""
+
+    part: Part
+    ok: bool
+    sentence: str
+
+
+def check(environment: Mapping[str, str]) -> Iterator[Answer]:
+    """Try every part, independently of the others; each answer comes as soon as it is known.
+
+    Raises SettingsError before anything is requested; everything else foreseen is an answer.
+    """
+    return _answers(settings.load(environment, app.CLOCK.now()))
+
+
+def _answers(checked: Settings) -> Iterator[Answer]:
+    to = checked.target
+    if isinstance(to, Path):
+        raise TypeError(to)  # check never loads settings for a folder
+    sites = ", ".join(site.host for site in checked.sites)
+    stream = f"{to.ingestion.stream} of {to.ingestion.rule}"
+    yield Answer("settings", ok=True, sentence=f"complete: from {sites} to {stream}")
+    for site in checked.sites:
+        readable = f"{site.username} may read the audit log of {site.host}"
+        yield _answer("Jira", app.source(site).probe, readable)
+    yield _answer("ingestion", lambda: _send_nothing(to), f"an empty batch was taken by {stream}")
+    container = f"the container {to.storage.container} is there"
+    yield _answer("storage", lambda: blobs.probe(app.container(to)), container)
+
+
+def _answer(part: Part, attempt: Callable[[], None], good: str) -> Answer:
+    try:
+        attempt()
+    except ConnectorError as error:
+        return Answer(part, ok=False, sentence=str(error))
+    return Answer(part, ok=True, sentence=good)
+
+
+def _send_nothing(to: Azure) -> None:
+    sink = app.sink(to)
+    sink.prepare()
+    try:
+        sink.send(PROBE)
+    except BatchRefused as error:
+        message = (
+            f"{error}, though there were none: see that LOGS_DCR_STREAM_NAME "
+            f"({to.ingestion.stream}) is a stream that the rule declares"
+        )
+        raise SiteError(message) from error

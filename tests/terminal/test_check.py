@@ -1,0 +1,151 @@
+"""The check, against real parts: four plain answers, and what each says when its part is broken."""
+
+import os
+
+import pytest
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import ContainerClient
+
+from tests.servers.identity import Identity
+from tests.servers.ingestion import RULE, STREAM, Fault, Ingestion
+from tests.terminal.conftest import TOKEN, USERNAME, Ended, Run, Site
+
+pytestmark = pytest.mark.servers
+
+WRONG_KEY = "d3Jvbmc="
+
+
+@pytest.fixture(autouse=True)
+def installation(
+    site: Site,
+    azurite: str,
+    blob_container: ContainerClient,
+    identity: Identity,
+    ingestion: Ingestion,
+) -> None:
+    """Everything set up, as it should be."""
+    os.environ |= {
+        **identity.environment,
+        "DATA_COLLECTION_ENDPOINT": ingestion.endpoint,
+        "LOGS_DCR_RULE_ID": RULE,
+        "AzureWebJobsStorage": azurite,
+        "CHECKPOINT_CONTAINER": str(blob_container.container_name),
+    }
+
+
+def broken(ended: Ended, part: str) -> str:
+    """The sentence of the one part that is broken; the others must be well."""
+    answers = {line.split()[1]: line.split(maxsplit=2) for line in ended.out.splitlines()}
+    assert list(answers) == ["settings", "Jira", "ingestion", "storage"]
+    assert {name for name, (mark, *_) in answers.items() if mark == "failed"} == {part}
+    assert ended.code == 1
+    assert TOKEN not in ended.out + ended.err
+    assert ended.err == ""
+    return answers[part][2]
+
+
+def test_four_parts_that_are_well_are_four_lines_and_exit_code_0(
+    run: Run, site: Site, ingestion: Ingestion
+) -> None:
+    ended = run("check")
+
+    assert (ended.code, ended.err) == (0, "")
+    container = os.environ["CHECKPOINT_CONTAINER"]
+    assert ended.out.splitlines() == [
+        f"ok      settings   complete: from 127.0.0.1 to {STREAM} of {RULE}",
+        f"ok      Jira       {USERNAME} may read the audit log of 127.0.0.1",
+        f"ok      ingestion  an empty batch was taken by {STREAM} of {RULE}",
+        f"ok      storage    the container {container} is there",
+    ]
+    assert site.asked == 1
+    assert [(call.status, call.rows) for call in ingestion.calls] == [(204, 0)]
+
+
+def test_a_wrong_token_is_named(run: Run) -> None:
+    os.environ["JIRA_API_TOKEN"] = "wrong"
+
+    assert "the token is wrong, revoked or expired" in broken(run("check"), "Jira")
+
+
+def test_a_missing_permission_in_jira_is_named(run: Run, site: Site) -> None:
+    site.refusal = 403
+
+    assert "lacks the global permission Administer Jira" in broken(run("check"), "Jira")
+
+
+def test_a_wrong_rule_is_named(run: Run) -> None:
+    os.environ["LOGS_DCR_RULE_ID"] = "dcr-ffffffffffffffffffffffffffffffff"
+
+    assert "see LOGS_DCR_RULE_ID" in broken(run("check"), "ingestion")
+
+
+def test_an_unknown_stream_is_named(run: Run) -> None:
+    os.environ["LOGS_DCR_STREAM_NAME"] = "Custom-Other_CL"
+
+    sentence = broken(run("check"), "ingestion")
+
+    assert "see that LOGS_DCR_STREAM_NAME (Custom-Other_CL) is a stream" in sentence
+    assert "InvalidStream" in sentence
+
+
+def test_a_missing_role_on_the_rule_is_named(run: Run, ingestion: Ingestion) -> None:
+    ingestion.script(Fault(403))
+
+    assert "the role Monitoring Metrics Publisher" in broken(run("check"), "ingestion")
+
+
+def test_an_identity_that_is_not_there_is_named(run: Run, identity: Identity) -> None:
+    identity.client_ids = frozenset({"another"})
+    os.environ["AZURE_CLIENT_ID"] = "11111111-1111-1111-1111-111111111111"
+
+    assert "see that the identity exists" in broken(run("check"), "ingestion")
+
+
+def test_a_wrong_storage_key_is_named(run: Run) -> None:
+    name, _, rest = os.environ["AzureWebJobsStorage"].partition("AccountKey=")
+    os.environ["AzureWebJobsStorage"] = f"{name}AccountKey={WRONG_KEY};{rest.partition(';')[2]}"
+
+    assert "storage refuses" in broken(run("check"), "storage")
+
+
+def test_storage_that_cannot_be_reached_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The library waits between its tries; nothing here changes meanwhile.
+    monkeypatch.setattr(RequestsTransport, "sleep", lambda *_: None)
+    at = "http://127.0.0.1:1/devstoreaccount1"  # port 1: nothing listens there
+    os.environ["AzureWebJobsStorage"] = (
+        f"AccountName=devstoreaccount1;AccountKey={WRONG_KEY};BlobEndpoint={at};"
+    )
+
+    assert "storage could not be reached" in broken(run("check"), "storage")
+
+
+def test_a_container_that_is_missing_is_made(run: Run, azurite: str) -> None:
+    os.environ["CHECKPOINT_CONTAINER"] += "-new"
+
+    assert run("check").code == 0
+    container = ContainerClient.from_connection_string(azurite, os.environ["CHECKPOINT_CONTAINER"])
+    with container:
+        assert container.exists()
+
+
+def test_several_broken_parts_are_all_answered(run: Run, site: Site, ingestion: Ingestion) -> None:
+    site.refusal = 403
+    ingestion.script(Fault(403))
+
+    ended = run("check")
+
+    assert [line.split()[0] for line in ended.out.splitlines()] == ["ok", "failed", "failed", "ok"]
+    assert ended.code == 1
+
+
+def test_missing_settings_are_listed_and_nothing_is_tried(
+    run: Run, site: Site, ingestion: Ingestion
+) -> None:
+    del os.environ["JIRA_API_TOKEN"], os.environ["LOGS_DCR_RULE_ID"]
+
+    ended = run("check")
+
+    assert (ended.code, ended.out) == (2, "")
+    named = [line.split()[0] for line in ended.err.splitlines()]
+    assert named == ["JIRA_API_TOKEN", "LOGS_DCR_RULE_ID"]
+    assert (site.asked, ingestion.calls) == (0, [])

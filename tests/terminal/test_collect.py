@@ -1,0 +1,234 @@
+"""Collecting into a folder: what is written, what is said, and with which code it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from jira_audit import app
+from jira_audit.cli import _sentence
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.errors import SiteError
+from jira_audit.core.outcome import Outcome, Result, Tally
+from jira_audit.edge.local import LocalCheckpoints
+from jira_audit.imaginary import Answer, ImaginarySite
+from tests.terminal.conftest import TOKEN, USERNAME, Run, Site, begin, end, records, set_up
+from tests.terminal.test_demo import ESCAPE, on_a_terminal
+
+
+def ids_in(folder: Path) -> list[int]:
+    table = folder / "Jira_Audit_CL.jsonl"
+    return [json.loads(line)["id_d"] for line in table.read_bytes().splitlines()]
+
+
+def test_rows_and_checkpoint_are_in_the_folder_and_a_second_run_adds_nothing(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    first, second = (run("collect", "--to", tmp_path) for _ in range(2))
+
+    assert (first.code, second.code) == (0, 0)
+    assert "200 new rows in " in first.out
+    assert "no new rows in " in second.out
+    assert sorted(ids_in(tmp_path)) == sorted(record["id"] for record in site.records)
+    assert (tmp_path / "checkpoints/127.0.0.1.json").is_file()
+
+
+def test_where_nobody_looks_there_are_plain_lines_only(
+    run_apart: Run, site: Site, tmp_path: Path
+) -> None:
+    ended = run_apart("collect", "--to", tmp_path)
+
+    assert ESCAPE not in ended.out + ended.err
+    assert ended.out.count("\n") == 1
+    assert "WARNING 127.0.0.1: no checkpoint, so this is a first run" in ended.err
+    assert "INFO jira_audit site=127.0.0.1 outcome=ok windows=" in ended.err
+
+
+def test_on_a_terminal_a_line_tells_how_far_it_is(site: Site, tmp_path: Path) -> None:
+    os.environ["TERM"] = "xterm-256color"
+
+    shown = on_a_terminal("collect", "--to", tmp_path)
+
+    assert "pages, " in shown
+    assert "200 new rows" in shown
+
+
+def test_a_site_that_refuses_is_exit_code_1_with_what_to_do_and_no_traceback(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    os.environ["JIRA_API_TOKEN"] = "wrong-and-still-secret"
+
+    ended = run("collect", "--to", tmp_path)
+
+    assert ended.code == 1
+    assert "ERROR 127.0.0.1: Jira does not know the credentials" in ended.err
+    assert "failed; nothing is lost, the next run goes on from " in ended.out
+    assert "Traceback" not in ended.out + ended.err
+    assert "secret" not in ended.out + ended.err
+
+
+def test_a_site_that_another_run_has_is_left_alone_with_exit_code_0(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    lease = LocalCheckpoints(tmp_path, app.CLOCK).take(Checkpoint.first("127.0.0.1", 0, 0))
+    assert lease
+
+    ended = run("collect", "--to", tmp_path)
+    lease.release()
+
+    assert ended.code == 0
+    assert "another run is collecting it" in ended.out
+    assert site.asked == 0
+
+
+def test_wrong_settings_are_listed_one_a_line_and_nothing_is_requested(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    os.environ |= {"JIRA_USERNAME": "", "OVERLAP_MINUTES": "soon"}
+
+    ended = run("collect", "--to", tmp_path)
+
+    assert ended.code == 2
+    assert ended.out == ""
+    named = [line.split()[0] for line in ended.err.splitlines()]
+    assert named == ["JIRA_USERNAME", "OVERLAP_MINUTES"]
+    assert site.asked == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_folder_azures_settings_are_needed_too(run: Run, site: Site) -> None:
+    ended = run("collect")
+
+    assert ended.code == 2
+    named = {line.split()[0] for line in ended.err.splitlines()}
+    assert named == {"DATA_COLLECTION_ENDPOINT", "LOGS_DCR_RULE_ID", "AzureWebJobsStorage"}
+
+
+def test_a_settings_file_fills_in_what_the_environment_lacks(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    del os.environ["JIRA_API_TOKEN"]
+    values = {"JIRA_API_TOKEN": TOKEN, "JIRA_USERNAME": "the environment wins"}
+    file = tmp_path / "local.settings.json"
+    file.write_text(json.dumps({"IsEncrypted": False, "Values": values}), encoding="utf-8-sig")
+
+    ended = run("collect", "--to", tmp_path / "out", "--settings", file)
+
+    assert ended.code == 0
+    assert "200 new rows" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("JIRA_SITE_URL=https://contoso.atlassian.net", "must be JSON"),
+        ('["Values"]', "must be JSON"),
+        ('{"Values": {"OVERLAP_MINUTES": 15}}', "must be JSON"),
+        ('{"IsEncrypted": true, "Values": {"A": "B"}}', "func settings decrypt"),
+    ],
+)
+def test_a_settings_file_that_is_none_is_a_problem_of_its_own(
+    run: Run, tmp_path: Path, content: str, said: str
+) -> None:
+    file = tmp_path / "local.settings.json"
+    file.write_text(content)
+
+    ended = run("collect", "--to", tmp_path, "--settings", file)
+
+    assert ended.code == 2
+    assert ended.err.startswith(f"--settings {file} ")
+    assert said in ended.err
+
+
+class Halting(ImaginarySite):
+    """Hands out `first` records, then lets a request wait until it is told to go on."""
+
+    def __init__(self, count: int, first: int) -> None:
+        super().__init__(USERNAME, TOKEN)
+        self.add(records(count))
+        self._left = first
+        self.halted, self.go_on = threading.Event(), threading.Event()
+
+    def answer(self, *request: object) -> Answer:
+        answer = super().answer(*request)  # type: ignore[arg-type]
+        if self._left <= 0:
+            self.halted.set()
+            self.go_on.wait(60)
+        self._left -= len(json.loads(answer.body)["records"])
+        return answer
+
+
+def test_ctrl_c_ends_with_130_and_the_next_run_goes_on_without_a_gap_or_a_double(
+    run_apart: Run, tmp_path: Path
+) -> None:
+    halting = Halting(count=5_000, first=3_000)
+    with set_up(halting):
+        process = begin("collect", "--to", tmp_path, out=subprocess.PIPE, err=subprocess.PIPE)
+        assert halting.halted.wait(60)
+        process.send_signal(signal.SIGINT)
+        interrupted = end(process)
+        delivered = ids_in(tmp_path)
+        checkpoint = json.loads((tmp_path / "checkpoints/127.0.0.1.json").read_bytes())
+        halting.go_on.set()
+
+        next_run = run_apart("collect", "--to", tmp_path)
+
+    assert interrupted.code == 130
+    assert interrupted.err.splitlines()[-1].startswith("Interrupted. What was delivered is in")
+    assert "Traceback" not in interrupted.err
+    assert 0 < len(delivered) < 5_000
+    ledger = [at for first, last in checkpoint["ledger"] for at in range(first, last + 1)]
+    assert sorted(delivered) == ledger
+    assert next_run.code == 0
+    assert sorted(ids_in(tmp_path)) == sorted(record["id"] for record in halting.records)
+
+
+NOON = 1_772_366_400_000  # 2026-03-01T12:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("result", "through", "tally", "sentence"),
+    [
+        ("ok", NOON, Tally(rows=1), "1 new row in T, complete up to 2026-03-01 12:00:00 UTC."),
+        (
+            "ok",
+            NOON,
+            Tally(rows=2_000, late_found=3, letters=1),
+            (
+                "2,000 new rows in T (3 of them late), complete up to 2026-03-01 12:00:00 UTC. "
+                "Records kept aside in dead-letters: 1."
+            ),
+        ),
+        (
+            "partial",
+            NOON,
+            Tally(),
+            (
+                "no new rows in T, complete up to 2026-03-01 12:00:00 UTC; time was up: run "
+                "it again to go on."
+            ),
+        ),
+        ("skipped", None, Tally(), "left alone, as another run is collecting it."),
+        (
+            "failed",
+            NOON,
+            Tally(rows=7),
+            (
+                "failed after 7 new rows in T; nothing is lost, the next run goes on from "
+                "2026-03-01 12:00:00 UTC."
+            ),
+        ),
+        ("failed", None, Tally(), "failed to begin."),
+    ],
+)
+def test_a_sentence_says_how_the_run_went(
+    result: Result, through: int | None, tally: Tally, sentence: str
+) -> None:
+    error = SiteError("it was logged") if result == "failed" else None
+    outcome = Outcome("s", result, tally, through, now=NOON, duration_ms=1, error=error)
+
+    assert _sentence(outcome, "T").plain == f"s: {sentence}"
