@@ -35,7 +35,7 @@ from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.records import COLUMNS
 from jira_audit.edge.jira import Access, JiraSource
 from jira_audit.imaginary import Answer, ImaginarySite
-from jira_audit.ports import Ports
+from jira_audit.ports import Ports, Sink
 
 HOST = "contoso.atlassian.net"
 USERNAME, TOKEN = "auditor@example.com", "jira-token-that-nobody-may-see"
@@ -71,11 +71,12 @@ class Time:
 
 @dataclass
 class Journal:
-    """What happened outside, in order; and where the process is to die."""
+    """What happened outside, in order; where the process is to die, and what happens meanwhile."""
 
     entries: list[str] = field(default_factory=list)
     die: tuple[int, Literal["before", "after"]] | None = None
     dead: bool = False
+    meanwhile: dict[int, Callable[[], None]] = field(default_factory=dict)
     lock: RLock = field(default_factory=RLock)
 
     @contextmanager
@@ -85,6 +86,8 @@ class Journal:
                 raise Crash
             number = len(self.entries)
             self.entries.append(name)
+            if number in self.meanwhile:
+                self.meanwhile.pop(number)()
             if self.die == (number, "before"):
                 self.dead = True
                 raise Crash
@@ -125,6 +128,7 @@ class FakeJira(BaseAdapter):
     def __init__(self, journal: Journal, time: Time, page_cap: int = 1000) -> None:
         super().__init__()
         self.site = ImaginarySite(USERNAME, TOKEN, page_cap)
+        self._page_cap = page_cap
         self.faults, self.tamper = Faults(), dict[int, Callable[[dict], Any]]()
         self.seconds = 0.05
         self.requests: list[Mapping[str, str]] = []
@@ -144,10 +148,16 @@ class FakeJira(BaseAdapter):
             self.requests.append(query)
             self._time.pass_by(self.seconds)
             found: Answer = self.faults.run(answer)
-        return _response(request, found)
+        return response_to(request, found)
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def forget(self, ids: set[int]) -> None:
+        """Remove records, as retention does."""
+        kept = [known for known in self.site.records if known["id"] not in ids]
+        self.site = ImaginarySite(USERNAME, TOKEN, self._page_cap)
+        self.site.add(kept)
 
     def _tampered(self, answer: Answer) -> Answer:
         if not self.tamper:
@@ -157,7 +167,7 @@ class FakeJira(BaseAdapter):
         return replace(answer, body=json.dumps(page).encode())
 
 
-def _response(request: Any, answer: Answer) -> requests.Response:
+def response_to(request: Any, answer: Answer) -> requests.Response:
     response = requests.Response()
     response.status_code, response.request, response.url = answer.status, request, request.url
     response.headers.update(answer.headers)
@@ -187,9 +197,9 @@ class FakeSink:
         with self._journal.effect("send"):
             self.calls += 1
             self._time.pass_by(self.seconds)
-            self.faults.run(lambda: self._accept(body))
+            self.faults.run(lambda: self.accept(body))
 
-    def _accept(self, body: bytes) -> None:
+    def accept(self, body: bytes) -> None:
         rows = json.loads(body)
         assert isinstance(rows, list)
         ids = [row["id_d"] for row in rows]
@@ -331,6 +341,7 @@ class World:
         self.time, self.journal = Time(), Journal()
         self.jira = FakeJira(self.journal, self.time, page_cap)
         self.sink = FakeSink(self.journal, self.time)
+        self.sink_in_use: Sink = self.sink
         self.store = MemoryStore(self.journal, self.time)
         self.page_size = page_size
         self.policy = Policy(**policy)
@@ -349,7 +360,7 @@ class World:
         source._session.mount("https://", self.jira)
         outcome = collect(
             HOST,
-            Ports(source, self.sink, self.store, self.store),
+            Ports(source, self.sink_in_use, self.store, self.store),
             replace(self.policy, **policy),
             Deadline.after(self.time.clock, self.budget),
             self.executor(),

@@ -16,7 +16,6 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.imaginary import Answer
 from tests.fakes.world import HOST, START, TOKEN, World, record
 
-
 FIRST_CREATED = START - 4 * HOUR
 """No record of `world_with` is older."""
 

@@ -1,0 +1,275 @@
+"""Long random histories of a site, an ingestion service, a store, and processes that die.
+
+A history is made from a seed, so that a failing one can be run again:
+`python -m tests.flow.histories SEED`. `make soak` runs them for ten minutes, seeds from the clock.
+Nothing here sleeps: time is the world's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from jira_audit.core.errors import TransientError
+from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.imaginary import Answer
+from tests.fakes.world import TOKEN, Crash, Lazy, World, record
+
+BATCH_BYTES = 3_000
+LEASE = 61.0
+
+
+@dataclass
+class Counts:
+    """What a history had in it."""
+
+    histories: int = 0
+    steps: int = 0
+    runs: int = 0
+    records: int = 0
+    faults: int = 0
+    crashes: int = 0
+    overlaps: int = 0
+    takeovers: int = 0
+
+    def __iadd__(self, other: Counts) -> Self:
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+        return self
+
+
+class History:
+    """One world, and what chance does to it. `allowed` is how many bytes may have been doubled."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.chance = seed, random.Random(seed)
+        self.in_flight = self.chance.choice([1, 2, 4])
+        self.world = World(
+            page_size=self.chance.choice([5, 12, 50]),
+            page_cap=self.chance.choice([4, 12, 1000]),
+            in_flight=self.in_flight,
+            batch_bytes=BATCH_BYTES,
+        )
+        self.world.executor = self._executor
+        self.counts = Counts(histories=1)
+        self.allowed = 0
+        self.next_id = 10_000
+        self.expected: set[int] = set()
+
+    def live(self, steps: int) -> None:
+        """So many things happen, and then all is quiet for three days."""
+        doings: list[tuple[int, Callable[[], None]]] = [
+            (6, self.write),
+            (2, self.write_late),
+            (1, self.burst),
+            (1, self.forget),
+            (1, self.spoil),
+            (8, self.run),
+            (3, self.run_and_die),
+            (3, self.run_with_faults),
+            (2, self.run_twice_at_once),
+            (1, self.freeze),
+        ]
+        weights, calls = zip(*doings, strict=True)
+        self.write()
+        self.run()
+        for _ in range(steps):
+            self.counts.steps += 1
+            self.world.time.pass_by(self.chance.choice([1, 60, 300, 300, 3600, 20_000]))
+            self.chance.choices(calls, weights)[0]()
+            self.check_through()
+        self.be_quiet()
+
+    # What the site does
+
+    def write(self) -> None:
+        now = self.world.time.now
+        self._add(sorted(now - self.chance.randrange(10 * MINUTE) for _ in range(self._some(30))))
+
+    def burst(self) -> None:
+        """Many at one moment."""
+        self._add([self.world.time.now - self.chance.randrange(1000)] * self._some(120))
+
+    def write_late(self) -> None:
+        """Records appear behind newer ones, by less than the sweep's hours less a day."""
+        now, began = self.world.time.now, self.world.store.checkpoint().start
+        self._add([max(began, now - self.chance.randrange(8 * HOUR)) for _ in range(3)])
+
+    def forget(self) -> None:
+        """Retention takes the oldest; what was not yet collected does not count as lost."""
+        oldest = sorted(known["id"] for known in self.world.jira.site.records)[:10]
+        self.world.jira.forget(set(oldest) & self.world.dealt_with())
+
+    def spoil(self) -> None:
+        """A record nobody accepts, and one that cannot be read."""
+        self.write()
+        self.world.sink.poison.add(self.next_id - 1)
+        self.world.jira.tamper[self.next_id - 2] = lambda known: {**known, "created": "noon"}
+
+    def _add(self, created: list[int]) -> None:
+        records = [record(self.next_id + n, at) for n, at in enumerate(created)]
+        self.next_id += len(records)
+        self.expected |= {known["id"] for known in records}
+        self.counts.records += len(records)
+        self.world.jira.site.add(records)
+
+    # What the connector does, and what is done to it
+
+    def run(self) -> None:
+        self.counts.runs += 1
+        self.world.run()
+
+    def run_and_die(self) -> None:
+        self.counts.crashes += 1
+        self.allowed += self.in_flight * BATCH_BYTES
+        number = len(self.world.journal.entries) + self.chance.randrange(40)
+        self.world.journal.die = (number, self.chance.choice(["before", "after"]))
+        try:
+            self.run()
+        except Crash:
+            self.world.time.pass_by(LEASE)
+        finally:
+            self.world.journal.die, self.world.journal.dead = None, False
+
+    def run_with_faults(self) -> None:
+        for faults, kinds in (
+            (self.world.jira.faults, [self._moved, self._status, self._nonsense]),
+            (self.world.sink.faults, [self._unsent, self._unanswered]),
+            (self.world.store.faults, [self._unsaved]),
+        ):
+            for _ in range(self.chance.randrange(3)):
+                self.counts.faults += 1
+                at = faults.calls + self.chance.randrange(15)
+                faults.at[at] = self.chance.choice(kinds)
+        self.run()
+        self.world.time.pass_by(LEASE)  # a save that failed leaves the lease to run out
+
+    def run_twice_at_once(self) -> None:
+        """Another process wants the site while this one has it."""
+        self.counts.overlaps += 1
+        self.world.journal.meanwhile[self._soon()] = self.run
+        self.run()
+
+    def freeze(self) -> None:
+        """This process stands still for longer than its lease, and another takes over."""
+        self.counts.takeovers += 1
+        self.allowed += self.in_flight * BATCH_BYTES
+
+        def meanwhile() -> None:
+            self.world.time.pass_by(LEASE)
+            self.run()
+
+        self.world.journal.meanwhile[self._soon()] = meanwhile
+        self.run()
+        self.world.journal.meanwhile.clear()
+
+    def _soon(self) -> int:
+        return len(self.world.journal.entries) + self.chance.randrange(1, 25)
+
+    def _some(self, most: int) -> int:
+        return self.chance.randrange(1, most)
+
+    def _executor(self) -> Lazy:
+        return Lazy(self.chance.choice(["first", "last", "only"]))
+
+    # Faults
+
+    def _moved(self, call: Callable[[], Any]) -> Any:
+        self.write_late()
+        return call()
+
+    def _status(self, _: Callable[[], Any]) -> Answer:
+        status = self.chance.choice([429, 429, 500, 503, 401, 403])
+        return Answer(status, {"Retry-After": "3"} if status == 429 else {}, b"")
+
+    def _nonsense(self, _: Callable[[], Any]) -> Answer:
+        return Answer(200, {}, self.chance.choice([b"", b"<html>", b"{}", b'{"records": 1}']))
+
+    def _unsent(self, _: Callable[[], Any]) -> None:
+        raise TransientError("503")
+
+    def _unanswered(self, call: Callable[[], Any]) -> None:
+        self.allowed += BATCH_BYTES
+        call()
+        raise TransientError("the connection dropped")
+
+    def _unsaved(self, call: Callable[[], Any]) -> Any:
+        self.allowed += self.in_flight * BATCH_BYTES
+        if self.chance.random() < 0.5:
+            call()
+        raise TransientError("storage is away")
+
+    # What must hold
+
+    def check_through(self) -> None:
+        """Nothing that *through* has passed is missing, unless it appeared afterwards."""
+        store = self.world.store
+        if any(name.startswith("checkpoints") for name in store.blobs):
+            ledger = store.checkpoint().ledger
+            lost = {known for known in ledger if known in self.expected} - self.world.dealt_with()
+            assert not lost, f"seed {self.seed}: in the ledger, nowhere else: {sorted(lost)}"
+
+    def be_quiet(self) -> None:
+        """No more faults; after the sweeps of three days, all accounts are even."""
+        world = self.world
+        for faults in (world.jira.faults, world.sink.faults, world.store.faults):
+            faults.__init__()  # type: ignore[misc]
+        world.journal.meanwhile.clear()
+        for _ in range(6):
+            world.time.pass_by(12 * 3600 + 60)
+            outcome = world.run()
+            assert outcome.result == "ok", f"seed {self.seed}: {outcome.error}"
+        missing = world.missing(self.expected)
+        assert not missing, f"seed {self.seed}: lost {sorted(missing)}"
+        assert set(world.rows()) <= self.expected
+        doubled = world.doubled_bytes()
+        assert doubled <= self.allowed, f"seed {self.seed}: {doubled} bytes doubled"
+        kept = {letter["record"]["id"] for letter in world.store.letters()}
+        assert kept <= world.sink.poison | set(world.jira.tamper), f"seed {self.seed}"
+
+
+def live(seed: int, steps: int) -> Counts:
+    """Run one history with its logs read for secrets; raises AssertionError with the seed."""
+    said = io.StringIO()
+    handler = logging.StreamHandler(said)
+    logger = logging.getLogger("jira_audit")
+    propagates, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        history = History(seed)
+        history.live(steps)
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
+    assert TOKEN not in said.getvalue(), f"seed {seed}: a secret was logged"
+    assert "Thing" not in said.getvalue(), f"seed {seed}: a record was logged"
+    return history.counts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", help="run this one history")
+    parser.add_argument("--seconds", type=float, default=600, help="else: run as many as fit")
+    parser.add_argument("--steps", type=int, default=120)
+    given = parser.parse_args()
+    if given.seed is not None:
+        print(live(given.seed, given.steps))
+        return 0
+    total, until = Counts(), time.monotonic() + given.seconds
+    seed = time.time_ns() // 1_000_000
+    while time.monotonic() < until:
+        total += live(seed, given.steps)
+        seed += 1
+    print(f"last seed {seed - 1}:", ", ".join(f"{v:,} {k}" for k, v in asdict(total).items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

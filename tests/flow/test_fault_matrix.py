@@ -1,0 +1,203 @@
+"""Every fault of both services × where it strikes → the outcome, the words, checkpoint and rows.
+
+One table; a new fault is one line. Jira's faults pass through the real `JiraSource`, those of the
+ingestion service through the real sink and the real client library.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import pytest
+import requests
+
+from jira_audit.core import moments
+from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.moments import HOUR
+from jira_audit.imaginary import Answer
+from tests.fakes.transport import error_answer, install
+from tests.fakes.world import START, Faults, World, record
+
+Where = Literal["first", "middle", "last", "always"]
+WHERE: tuple[Where, ...] = ("first", "middle", "last", "always")
+HTML = b"<html><body>Thing 10001: please log in</body></html>"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, whether one of it heals within the run, and what is said when it does not."""
+
+    name: str
+    fault: Callable[[Callable[[], Any]], Any]
+    heals: bool
+    words: str
+
+
+def answer(status: int, body: bytes = b"{}", **headers: str) -> Callable[[Any], Answer]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda _: Answer(status, named, body)
+
+
+def raises(error: Exception) -> Callable[[Any], Any]:
+    def fault(_: Any) -> Any:
+        raise error
+
+    return fault
+
+
+def in_a_minute() -> str:
+    return email.utils.formatdate(START / 1000 + 60, usegmt=True)
+
+
+def ingestion(status: int, code: str, **headers: str) -> Callable[[Any], Answer]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda _: error_answer(status, code, named)
+
+
+JIRA = [
+    Case("200, HTML", answer(200, HTML), True, "no JSON"),
+    Case("200, no records", answer(200, b'{"total": 5}'), True, "no list of records"),
+    Case("200, records no list", answer(200, b'{"records": {}}'), True, "no list of records"),
+    Case(
+        "200, failed login",
+        answer(200, b'{"records": []}', X_Seraph_LoginReason="AUTHENTICATED_FAILED"),
+        False,
+        "does not know the credentials",
+    ),
+    Case("redirect", answer(302, Location="https://id.atlassian.com"), False, "redirect"),
+    Case("400", answer(400, b'{"errorMessages": ["Invalid date"]}'), False, "bug in the connector"),
+    Case("401", answer(401), False, "token is wrong, revoked or expired"),
+    Case("403", answer(403), False, "Administer Jira"),
+    Case("404", answer(404), False, "JIRA_SITE_URL"),
+    Case("418", answer(418), False, "not documented"),
+    Case("429, Retry-After in seconds", answer(429, Retry_After="7"), True, "fewer requests"),
+    Case("429, Retry-After a date", answer(429, Retry_After=in_a_minute()), True, "fewer requests"),
+    Case("429, no Retry-After", answer(429), True, "fewer requests"),
+    Case("500", answer(500), True, "unavailable"),
+    Case("502, HTML", answer(502, HTML), True, "unavailable"),
+    Case("503, Retry-After", answer(503, Retry_After="30"), True, "unavailable"),
+    Case("504", answer(504), True, "unavailable"),
+    Case("599", answer(599), True, "not documented"),
+    Case("reset", raises(requests.ConnectionError("reset")), True, "could not be reached"),
+    Case("no answer", raises(requests.ReadTimeout("slow")), True, "could not be reached"),
+    Case("cut off", raises(requests.exceptions.ChunkedEncodingError()), True, "not be reached"),
+]
+INGESTION = [
+    Case("401", ingestion(401, "InvalidToken"), False, "LOGS_INGESTION_AUDIENCE"),
+    Case("403", ingestion(403, "OperationFailed"), False, "heals by itself within 30 minutes"),
+    Case("404, rule", ingestion(404, "NotFound"), False, "LOGS_DCR_RULE_ID"),
+    Case("404, id", ingestion(404, "InvalidDcrImmutableId"), False, "LOGS_DCR_RULE_ID"),
+    Case("409", ingestion(409, "Odd"), False, "not documented"),
+    Case("429, Retry-After", ingestion(429, "Throttled", Retry_After="20"), True, "fewer calls"),
+    Case("429, no Retry-After", ingestion(429, "Throttled"), True, "fewer calls"),
+    Case("408", ingestion(408, "Timeout"), True, "unavailable"),
+    Case("500", ingestion(500, "Internal"), True, "unavailable"),
+    Case("502", answer(502, HTML), True, "unavailable"),
+    Case("503", ingestion(503, "Busy", Retry_After="5"), True, "unavailable"),
+    Case("504", ingestion(504, "Gateway"), True, "unavailable"),
+    Case("307", answer(307, Location="https://elsewhere.example"), False, "not documented"),
+    Case("reset", raises(requests.ConnectionError("reset")), True, "could not be reached"),
+    Case("no answer", raises(requests.ReadTimeout("slow")), True, "could not be reached"),
+]
+
+
+def world() -> World:
+    made = World(page_size=12, batch_bytes=2_600, lookback=5 * HOUR)
+    made.jira.site.add(record(10_000 + n, START - 4 * HOUR + n * 2 * 60_000) for n in range(120))
+    return made
+
+
+def strike(faults: Faults, case: Case, where: Where, calls: int) -> None:
+    if where == "always":
+        faults.always = case.fault
+    else:
+        faults.at[{"first": 0, "middle": calls // 2, "last": calls - 1}[where]] = case.fault
+
+
+def ids(made: World) -> set[int]:
+    return {known["id"] for known in made.jira.site.records}
+
+
+def check(made: World, case: Case, where: Where, mend: Callable[[], None]) -> None:
+    """What must hold after the fault, and after the run that follows once it is mended."""
+    outcome = made.run()
+    if case.heals and where != "always":
+        assert outcome.result == "ok", outcome.error
+        assert outcome.error is None
+    else:
+        assert outcome.result == "failed"
+        assert isinstance(outcome.error, TransientError if case.heals else SiteError)
+        assert case.words in str(outcome.error)
+        assert "Thing" not in str(outcome.error)
+    through = made.store.checkpoint().through
+    passed = {r["id"] for r in made.jira.site.records if moments.parse(r["created"]) <= through}
+    assert not made.missing(passed)
+    assert not made.store.letters()
+    assert not made.store.leases
+    mend()
+    assert made.run().result == "ok"
+    assert not made.missing(ids(made))
+    assert not made.doubled()
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("case", JIRA, ids=lambda case: case.name)
+def test_a_fault_of_jira_loses_nothing_doubles_nothing_and_says_what_to_do(
+    case: Case, where: Where, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    calls = world()
+    calls.run()
+    made = world()
+    strike(made.jira.faults, case, where, len(calls.jira.requests))
+
+    check(made, case, where, partial(made.jira.faults.__init__))  # type: ignore[misc]
+
+    assert "Thing" not in caplog.text
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("case", INGESTION, ids=lambda case: case.name)
+def test_a_fault_of_ingestion_loses_nothing_doubles_nothing_and_says_what_to_do(
+    case: Case, where: Where, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    undisturbed = world()
+    install(undisturbed)
+    undisturbed.run()
+    made = world()
+    service = install(made)
+    strike(service.faults, case, where, undisturbed.journal.entries.count("send"))
+
+    check(made, case, where, partial(service.faults.__init__))  # type: ignore[misc]
+
+    assert "Thing" not in caplog.text
+    assert "nobody-may-see" not in caplog.text
+
+
+@pytest.mark.parametrize("where", ["first", "middle", "last"])
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_refusal_that_does_not_come_again_is_healed_by_halving(status: int, where: Where) -> None:
+    undisturbed = world()
+    install(undisturbed)
+    undisturbed.run()
+    made = world()
+    service = install(made)
+    case = Case("refused", ingestion(status, "InvalidPayload"), True, "")
+    strike(service.faults, case, where, undisturbed.journal.entries.count("send"))
+
+    check(made, case, where, partial(service.faults.__init__))  # type: ignore[misc]
+
+
+def test_a_stream_that_refuses_everything_is_a_configuration_and_nothing_is_kept_aside() -> None:
+    made = world()
+    service = install(made)
+    case = Case("400", ingestion(400, "InvalidStream"), False, "nothing was given up")
+    strike(service.faults, case, "always", 0)
+
+    check(made, case, "always", partial(service.faults.__init__))  # type: ignore[misc]
