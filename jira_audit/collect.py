@@ -175,6 +175,7 @@ class _Run:
         own = plan_ticks(checkpoint, self.now, self.policy.overlap)
         if not self._read(own, lambda to: lambda place: place.read_through(to)):
             return False
+        self.delivery.close(Checkpoint.reread_done)
         sweep = plan_sweep(checkpoint, self.now, self.policy.sweep, own)
         if not sweep:
             return True
@@ -215,6 +216,8 @@ class _Run:
             if may_give_up(window, pages):
                 break
             if self.deadline.left() < -GRACE_SECONDS:
+                # The next run shall be able to finish what it begins.
+                self.delivery.update(partial(Checkpoint.stepping, step=max(1, window.length // 2)))
                 message = f"{self.site}: time was up within a window; the next tick reads it again"
                 raise OutOfTime(message)
         return Ending.TOO_LONG, pages, through

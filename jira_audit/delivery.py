@@ -94,13 +94,7 @@ class Delivery:
     @property
     def moved(self) -> bool:
         """Whether what is stored has come forward: *through*, the ledger, or the sweep."""
-        was, now = self._loaded, self._saved
-        return (was.through, was.ledger, was.sweep, was.swept) != (
-            now.through,
-            now.ledger,
-            now.sweep,
-            now.swept,
-        )
+        return _place(self._loaded) != _place(self._saved)
 
     def knows(self, record_id: int) -> bool:
         """Whether a record was dealt with or is on its way."""
@@ -291,6 +285,12 @@ class Delivery:
             self._refused += 1
             if self._refused > REFUSED_LIMIT and not self._any_accepted:
                 raise _misconfigured(refusal) from refusal
+
+
+def _place(checkpoint: Checkpoint) -> tuple[object, ...]:
+    """What has changed when a site has come forward."""
+    read = checkpoint.through, checkpoint.reread, checkpoint.sweep, checkpoint.swept
+    return *read, checkpoint.ledger
 
 
 def give_back(lease: Lease) -> None:

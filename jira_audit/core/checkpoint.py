@@ -42,12 +42,14 @@ class Checkpoint:
     """A site's place. Moments are milliseconds; see `docs` in the README for each field's words.
 
     `start` is the contract's *from* (a reserved word in Python). `marks` are (start of a window,
-    smallest id seen in it), one a day, to know which ids a re-read can still reach.
+    smallest id seen in it), one a day, to know which ids a re-read can still reach. `reread` is set
+    only where a deadline cut a run within the overlap: it was read again up to there.
     """
 
     site: str
     start: int
     through: int
+    reread: int | None = None
     latest: int | None = None
     ledger: Ledger = field(default_factory=Ledger)
     step: int = FIRST_STEP
@@ -79,7 +81,13 @@ class Checkpoint:
 
     def read_through(self, moment: int) -> Checkpoint:
         """Everything up to `moment` has been dealt with; *through* only grows."""
-        return replace(self, through=max(self.through, moment))
+        if moment <= self.through:
+            return replace(self, reread=moment)
+        return replace(self, through=moment, reread=None)
+
+    def reread_done(self) -> Checkpoint:
+        """The overlap was read again to its end."""
+        return replace(self, reread=None)
 
     def stepping(self, step: int) -> Checkpoint:
         """The next window is `step` milliseconds long."""
@@ -127,6 +135,7 @@ class Checkpoint:
                 "site": self.site,
                 "from": moments.text(self.start),
                 "through": moments.text(self.through),
+                "reread": _text(self.reread),
                 "latest": _text(self.latest),
                 "ledger": self.ledger.ranges,
                 "step": self.step,
@@ -143,7 +152,7 @@ class Checkpoint:
 
 _FIELDS = frozenset(
     {
-        *("v", "site", "from", "through", "latest", "ledger", "step"),
+        *("v", "site", "from", "through", "reread", "latest", "ledger", "step"),
         *("marks", "pruned", "swept", "sweep", "reset", "saved"),
     }
 )
@@ -157,7 +166,7 @@ def decode(content: bytes, site: str) -> Checkpoint:
     """
     try:
         blob = encoding.loads(content)
-        if blob["v"] > VERSION:
+        if _whole(blob["v"]) > VERSION:
             message = (
                 f"{site}: the checkpoint was written by a newer version of the connector "
                 f"(v {blob['v']}, this one knows {VERSION}): deploy that version again"
@@ -177,18 +186,23 @@ def _decode(blob: dict[str, Any]) -> Checkpoint:
         site=blob["site"],
         start=moments.parse(blob["from"]),
         through=moments.parse(blob["through"]),
+        reread=_moment(blob.get("reread")),
         latest=_moment(blob["latest"]),
-        ledger=Ledger.of((_whole(first), _whole(last)) for first, last in blob["ledger"]),
+        ledger=Ledger.of((_whole(first), _whole(last)) for first, last in _list(blob["ledger"])),
         step=_whole(blob["step"]),
-        marks=tuple(sorted((moments.parse(at), _whole(known)) for at, known in blob["marks"])),
+        marks=tuple(
+            sorted((moments.parse(at), _whole(known)) for at, known in _list(blob["marks"]))
+        ),
         pruned=_moment(blob["pruned"]),
         swept=_moment(blob["swept"]),
-        sweep=sweep and Sweep(moments.parse(sweep["through"]), moments.parse(sweep["end"])),
+        sweep=None
+        if sweep is None
+        else Sweep(moments.parse(sweep["through"]), moments.parse(sweep["end"])),
         reset=blob["reset"],
         unknown={name: value for name, value in blob.items() if name not in _FIELDS},
     )
-    if checkpoint.step < 1 or checkpoint.through < checkpoint.start:
-        message = "step below 1, or through before from"
+    if blob["v"] < 1 or checkpoint.step < 1 or checkpoint.through < checkpoint.start:
+        message = "v or step below 1, or through before from"
         raise ValueError(message)
     if any(last < first for first, last in blob["ledger"]):
         message = "a ledger range runs backwards"
@@ -210,6 +224,13 @@ def _unreadable(site: str, why: str) -> SiteError:
 def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         message = "no whole number"
+        raise TypeError(message)
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        message = "no list"
         raise TypeError(message)
     return value
 

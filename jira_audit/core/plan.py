@@ -10,8 +10,14 @@ SWEEP_EVERY = DAY
 
 
 def plan_ticks(checkpoint: Checkpoint, now: int, overlap: int) -> Stretch:
-    """What every tick reads: from *through* less the overlap (milliseconds) up to now."""
+    """What every tick reads: from *through* less the overlap (milliseconds) up to now.
+
+    Where a deadline cut the run before within the overlap, from where it had come to: else a site
+    that is slow and busy enough would read the same overlap for ever.
+    """
     start = checkpoint.earliest(checkpoint.through - overlap)
+    if checkpoint.reread is not None:
+        start = max(start, checkpoint.reread + 1)
     return Stretch(start, now, checkpoint.step)
 
 

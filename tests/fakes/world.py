@@ -232,7 +232,7 @@ class MemoryStore:
             if created:
                 self.blobs[name] = first.encode(self._time.now)
             number = next(self._numbers)
-            self.leases.pop(name, None)
+            self.leases[name] = number, 0.0
             lease = MemoryLease(self, first.site, name, number, created=created)
             lease.renew()
             return lease
@@ -271,7 +271,10 @@ class MemoryLease:
             self._store.faults.run(lambda: self._save(checkpoint))
 
     def _save(self, checkpoint: Checkpoint) -> None:
+        """What no save may do: let *through* go back, but in a reset."""
         self._check()
+        before = decode(self._store.blobs[self._name], self._site)
+        assert checkpoint.through >= before.through or checkpoint.reset != before.reset
         self._store.blobs[self._name] = checkpoint.encode(self._store._time.now)
 
     def hold(self, seconds: float) -> None:
@@ -291,8 +294,8 @@ class MemoryLease:
             self._store.leases.pop(self._name, None)
 
     def _check(self) -> None:
-        """As in Azure: a lease that ran out may be renewed while nobody else has taken it."""
-        holder, _ = self._store.leases.get(self._name, (self._number, 0.0))
+        """As in Azure: a lease that ran out may be renewed as long as nobody else has had it."""
+        holder, _ = self._store.leases.get(self._name, (0, 0.0))
         if holder != self._number:
             raise TransientError("another run has taken the site over")
 

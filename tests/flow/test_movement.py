@@ -1,0 +1,282 @@
+"""A list that moves while it is read, pages and windows of every size, two runs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jira_audit.core import moments
+from jira_audit.core.errors import TransientError
+from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
+from jira_audit.imaginary import Answer
+from tests.fakes.world import HOST, START, World, record
+from tests.flow.test_collect import ids, world_with
+
+
+def during_fetch(world: World, number: int, happens: Callable[[], object]) -> None:
+    """Let something happen between two requests."""
+
+    def fault(call: Callable[[], Any]) -> Any:
+        happens()
+        return call()
+
+    world.jira.faults.at[number] = fault
+
+
+@pytest.mark.parametrize("cap", [1, 3, 7, 20])
+def test_a_server_that_gives_fewer_than_asked_is_read_to_its_end(cap: int) -> None:
+    world = world_with(60, page_size=20, page_cap=cap)
+
+    assert world.run().result == "ok"
+
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_records_inserted_above_while_reading_are_not_missed_in_the_end(number: int) -> None:
+    world = world_with(150, page_size=20)
+    during_fetch(
+        world,
+        number,
+        lambda: world.jira.site.add(record(20_000 + n, START - 10 * SECOND) for n in range(25)),
+    )
+
+    world.run()
+    world.time.pass_by(300)
+    world.run()
+
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_records_inserted_late_in_the_middle_while_reading_are_not_missed(number: int) -> None:
+    world = world_with(150, page_size=20)
+    late = [record(20_000 + n, START - HOUR - n * MINUTE) for n in range(60)]
+    during_fetch(world, number, lambda: world.jira.site.add(late))
+
+    world.run()
+    world.time.pass_by(25 * 3600)
+    world.run()
+
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+@pytest.mark.parametrize("number", range(2, 9))
+def test_records_removed_while_reading_take_no_others_with_them(number: int) -> None:
+    world = world_with(150, page_size=20)
+    gone = set(range(10_100, 10_130))
+    remaining = ids(world) - gone
+    during_fetch(world, number, lambda: world.jira.forget(gone))
+
+    assert world.run().result == "ok"
+
+    assert not world.missing(remaining)
+    assert not world.doubled()
+
+
+def test_a_page_that_comes_twice_is_noticed_and_the_window_read_again() -> None:
+    world = world_with(60, page_size=20, over=HOUR)
+    pages: list[Answer] = []
+
+    def remember(call: Callable[[], Answer]) -> Answer:
+        pages.append(call())
+        return pages[-1]
+
+    first = next(n for n in range(50) if n >= 5)
+    world.jira.faults.always = remember
+    world.jira.faults.at[first + 3] = lambda _: next(
+        page for page in reversed(pages) if b'"records": []' not in page.body
+    )
+
+    world.run()
+
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+def test_a_server_that_ignores_offsets_fails_loudly_and_loses_nothing() -> None:
+    world = world_with(60, page_size=20, over=20 * SECOND)
+    original = world.jira.site.answer
+
+    def deaf(path: str, query: Any, headers: Any, now_ms: int) -> Answer:
+        return original(path, {**query, "offset": "0"}, headers, now_ms)
+
+    world.jira.site.answer = deaf  # type: ignore[method-assign]
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert isinstance(outcome.error, TransientError)
+    world.jira.site.answer = original  # type: ignore[method-assign]
+    assert world.run().result == "ok"
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
+def test_thousands_of_records_in_one_millisecond_are_all_delivered() -> None:
+    world = World(page_size=1_000)
+    world.jira.site.add(record(10_000 + n, START - HOUR) for n in range(9_500))
+    world.jira.site.add(record(30_000 + n, START - HOUR + 1 + n) for n in range(20))
+
+    assert world.run().result == "ok"
+
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
+def test_a_first_run_over_180_days_of_a_quiet_site_is_tens_of_requests() -> None:
+    world = World(page_size=1_000, lookback=180 * DAY)
+    world.jira.site.add(record(10_000 + n, START - n * DAY - HOUR) for n in range(180))
+
+    assert world.run().result == "ok"
+
+    assert len(world.rows()) == 180
+    assert len(world.jira.requests) <= 40
+
+
+def test_a_burst_is_cut_so_that_no_window_outlasts_a_run() -> None:
+    world = World(page_size=1_000)
+    world.jira.site.add(record(10_000 + n, START - HOUR + n * 72) for n in range(50_000))
+    world.jira.seconds = 0.25
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert len(world.rows()) == 50_000
+    assert not world.doubled()
+    # 51 pages are the least; windows that were given up and ends that had to be seen come on top.
+    assert len(world.jira.requests) <= 150
+
+
+def test_a_run_cut_short_in_a_burst_has_always_moved_forward() -> None:
+    world = World(page_size=20, batch_bytes=4_000)
+    world.jira.site.add(record(10_000 + n, START - HOUR + n * 3_600) for n in range(1_000))
+    world.jira.seconds, world.budget = 1.0, 15.0
+
+    for _ in range(60):
+        outcome = world.run()
+        assert outcome.result in {"ok", "partial"}, outcome.error
+        world.time.pass_by(60)
+
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
+def test_a_window_that_outlasts_the_run_is_smaller_the_next_time() -> None:
+    world = World(page_size=20, batch_bytes=4_000)
+    world.jira.site.add(record(10_000 + n, START - HOUR + n * 36_000) for n in range(100))
+    world.jira.seconds, world.budget = 12.0, 15.0
+
+    for _ in range(40):
+        world.run()
+        world.time.pass_by(60)
+
+    assert world.outcomes[-1].result == "ok"
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
+def test_a_run_that_begins_as_another_ends_goes_on_from_what_that_one_saved() -> None:
+    world = world_with(60)
+    world.run()
+    world.time.pass_by(300)
+    world.jira.site.add(record(20_000 + n, world.time.now - MINUTE) for n in range(10))
+
+    def another() -> None:
+        world.run()
+
+    world.journal.meanwhile[len(world.journal.entries)] = another  # just before `take`
+
+    world.run()
+
+    assert not world.doubled()
+    assert not world.missing(ids(world))
+
+
+def test_the_overlap_is_read_again_in_small_steps_without_through_going_back() -> None:
+    world = World(page_size=5, batch_bytes=600)
+    world.jira.site.add(
+        record(10_000 + n, START - 20 * MINUTE + n * 5 * SECOND) for n in range(200)
+    )
+    world.run()
+    through = world.store.checkpoint().through
+    world.jira.site.add(record(20_000 + n, START - 10 * MINUTE + n * SECOND) for n in range(30))
+    world.time.pass_by(300)
+
+    world.run()
+
+    assert world.store.checkpoint().through > through
+    assert not world.missing(ids(world))
+
+
+def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_after_it_wakes() -> None:
+    world = world_with(200, batch_bytes=4_000)
+    sent_by_others: list[int] = []
+
+    def taken_over() -> None:
+        world.time.pass_by(61)
+        assert world.run().result == "ok"
+        sent_by_others.append(len(world.sink.sent))
+
+    effects = probe(world_with(200, batch_bytes=4_000))
+    world.journal.meanwhile[effects.index("save")] = taken_over
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "taken the site over" in str(outcome.error)
+    assert len(world.sink.sent) == sent_by_others[0]
+    assert not world.missing(ids(world))
+    assert world.doubled_bytes() <= 4 * 4_000
+
+
+def probe(world: World) -> list[str]:
+    """The effects of an undisturbed run."""
+    world.run()
+    return world.journal.entries
+
+
+def test_storage_away_while_sends_are_under_way_ends_the_run_within_the_bound() -> None:
+    world = world_with(400, batch_bytes=4_000)
+
+    def away(_: object) -> None:
+        raise TransientError(f"{HOST}: the checkpoint could not be saved")
+
+    world.store.faults.at = dict.fromkeys(range(2, 99), away)
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert world.store.leases, "left to run out: its ids are not saved"
+    accepted = len(world.sink.sent)
+    world.store.faults.at = {}
+    world.time.pass_by(61)
+    assert world.run().result == "ok"
+    assert accepted < len(world.sink.sent)
+    assert not world.missing(ids(world))
+    assert world.doubled_bytes() <= 4 * 4_000
+
+
+def test_nothing_is_sent_when_storage_is_away_from_the_beginning() -> None:
+    world = world_with(20)
+
+    def away(_: object) -> None:
+        raise TransientError("storage could not be reached")
+
+    world.store.take = away  # type: ignore[method-assign, assignment]
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert not world.jira.requests
+    assert not world.sink.calls
+
+
+def test_moments_of_the_overlap_are_asked_for_with_their_offset_from_utc() -> None:
+    world = world_with(20)
+    world.run()
+
+    for query in world.jira.requests:
+        assert query["from"].endswith("Z")
+        assert query["to"].endswith("Z")
+        assert moments.parse(query["from"]) <= moments.parse(query["to"])
