@@ -152,6 +152,19 @@ def _load(lease: Lease, reset: Reset | None, now: int) -> Checkpoint:
 
 
 @dataclass
+class _Seen:
+    """What the reading of one window has shown: pages with records, how many of these were fresh,
+    their smallest id; and up to which moment it is the truth: the window's end, or Jira's own clock
+    if that is behind.
+    """
+
+    through: int
+    pages: int = 0
+    fresh: int = 0
+    smallest: int | None = None
+
+
+@dataclass
 class _Run:
     """The reading half of a run."""
 
@@ -177,11 +190,11 @@ class _Run:
             return False
         self.delivery.close(Checkpoint.reread_done)
         sweep = plan_sweep(checkpoint, self.now, self.policy.sweep, own)
-        if not sweep:
-            return True
-        return self._read(
-            sweep, lambda to: lambda place: place.swept_through(to, sweep.end, self.now)
-        )
+        if sweep:
+            if not self._read(sweep, lambda to: lambda place: place.swept_through(to, sweep.end)):
+                return False
+            self.delivery.close(lambda place: place.sweep_done(self.now))
+        return True
 
     def _read(self, stretch: Stretch, dealt_with_up_to: Callable[[int], Update]) -> bool:
         """Read a stretch window by window, oldest first; False if time was up.
@@ -191,51 +204,51 @@ class _Run:
         while window := stretch.window:
             if self.deadline.left() <= 0:
                 return False
-            ending, pages, through = self._read_window(window)
-            stretch = stretch.after(window, ending, pages)
+            ending, seen = self._read_window(window)
+            stretch = stretch.after(window, ending, seen.pages)
             self.delivery.update(partial(Checkpoint.stepping, step=stretch.step))
             if ending is Ending.CLOSED:
-                self.delivery.close(dealt_with_up_to(through))
+                if seen.smallest is not None:
+                    mark = partial(Checkpoint.marked, start=window.start, smallest=seen.smallest)
+                    self.delivery.close(mark)
+                self.delivery.close(dealt_with_up_to(seen.through))
         return True
 
-    def _read_window(self, window: Window) -> tuple[Ending, int, int]:
-        """Read one window and hand over what is fresh in it.
-
-        Returns how it ended, the pages with records, and the moment up to which it then stands for
-        the truth: its end, or Jira's own clock if that was behind.
-        """
+    def _read_window(self, window: Window) -> tuple[Ending, _Seen]:
+        """Read one window, hand over what is fresh in it, and tell how it ended."""
         self.tally.windows += 1
-        pages, fresh, through = 0, 0, window.end
+        seen = _Seen(through=window.end)
         for page in self.ports.source.pages(window, self.deadline):
-            pages += bool(page.records)
-            fresh += self._take(page, window)
-            through = min(through, page.date if page.date is not None else through)
+            self._take(page, seen)
             if page.ended:
-                ending = Ending.MOVED if page.moved and fresh else Ending.CLOSED
-                return ending, pages, through
-            if may_give_up(window, pages):
+                moved = page.moved and seen.fresh > 0
+                return Ending.MOVED if moved else Ending.CLOSED, seen
+            if may_give_up(window, seen.pages):
                 break
             if self.deadline.left() < -GRACE_SECONDS:
                 # The next run shall be able to finish what it begins.
                 self.delivery.update(partial(Checkpoint.stepping, step=max(1, window.length // 2)))
                 message = f"{self.site}: time was up within a window; the next tick reads it again"
                 raise OutOfTime(message)
-        return Ending.TOO_LONG, pages, through
+        return Ending.TOO_LONG, seen
 
-    def _take(self, page: Page, window: Window) -> int:
-        """Map and hand over what is fresh on a page; returns how many records that was."""
+    def _take(self, page: Page, seen: _Seen) -> None:
+        """Map and hand over what is fresh on a page."""
         self.tally.pages += 1
         self.tally.records += len(page.records)
+        seen.pages += bool(page.records)
+        if page.date is not None:
+            seen.through = min(seen.through, page.date)
         rows: list[Row] = []
         rejected: list[tuple[Letter, Identity | None]] = []
-        smallest: int | None = None
         generated = self.deadline.clock.now()
         for record in page.records:
             identity = None
             try:
                 identity = identify(record)
                 self.readable += 1
-                smallest = identity.id if smallest is None else min(smallest, identity.id)
+                if seen.smallest is None or identity.id < seen.smallest:
+                    seen.smallest = identity.id
                 if self._is_known(identity):
                     self.tally.duplicates_skipped += 1
                     continue
@@ -252,12 +265,10 @@ class _Run:
                 "changed; update the connector. The checkpoint waits"
             )
             raise SiteError(message)
-        if smallest is not None:
-            self.delivery.update(partial(Checkpoint.marked, start=window.start, smallest=smallest))
         for letter, identity in rejected:
             self.delivery.keep(letter, identity)
         self.delivery.add(rows)
-        return len(rows) + sum(identity is not None for _, identity in rejected)
+        seen.fresh += len(rows) + sum(identity is not None for _, identity in rejected)
 
     def _is_known(self, identity: Identity) -> bool:
         """Whether the record was dealt with, or is on its way."""

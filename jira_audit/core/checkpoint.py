@@ -93,11 +93,13 @@ class Checkpoint:
         """The next window is `step` milliseconds long."""
         return replace(self, step=step)
 
-    def swept_through(self, moment: int, end: int, now: int) -> Checkpoint:
-        """The sweep up to `end` has come to `moment`; at its end it is done for a day."""
-        if moment >= end:
-            return replace(self, sweep=None, swept=now)
+    def swept_through(self, moment: int, end: int) -> Checkpoint:
+        """The sweep up to `end` has come to `moment`."""
         return replace(self, sweep=Sweep(moment, end))
+
+    def sweep_done(self, now: int) -> Checkpoint:
+        """The sweep has come to its end, at the moment `now`."""
+        return replace(self, sweep=None, swept=now)
 
     def marked(self, start: int, smallest: int) -> Checkpoint:
         """A window from `start` on holds ids down to `smallest`; one mark a day is enough."""

@@ -11,7 +11,9 @@ import pytest
 
 from jira_audit.collect import Reset
 from jira_audit.core import moments
+from jira_audit.core.checkpoint import Checkpoint, Sweep
 from jira_audit.core.errors import OutOfTime, SiteError, TransientError
+from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.imaginary import Answer
 from tests.fakes.world import HOST, START, TOKEN, World, record
@@ -495,6 +497,50 @@ def test_a_run_that_came_to_nothing_before_its_deadline_has_failed() -> None:
     world.jira.faults.always = answering(429, Retry_After="3600")
 
     assert world.run().result == "failed"
+
+
+# A ledger that grows too large
+
+
+def test_pruning_in_the_middle_of_a_window_forgets_no_id_that_the_window_still_holds() -> None:
+    """The window is a sweep's first, and the first of its day: its newest page comes first."""
+    world = World(page_size=20, batch_bytes=600)
+    world.time.now = now = moments.parse("2026-11-20T00:20:00Z")
+    begins = now - 2 * DAY
+    delivered = [record(1_000_000 + n, begins + n * 5 * SECOND) for n in range(60)]
+    world.jira.site.add(delivered)
+    world.jira.site.add(record(2_000_000 + n, begins + (80 + n) * 5 * SECOND) for n in range(20))
+    scattered = Ledger().with_ids(range(0, 160_000, 2))
+    place = Checkpoint(
+        HOST,
+        start=now - 30 * DAY,
+        through=now - 5 * MINUTE,
+        latest=now - 30 * MINUTE,
+        ledger=scattered.with_ids(known["id"] for known in delivered),
+        swept=now - DAY,
+    )
+    for day in range(30, 2, -1):
+        place = place.marked(now - day * DAY, (30 - day) * 5_000)
+    world.store.blobs[f"checkpoints/{HOST}.json"] = place.encode(now)
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert world.store.checkpoint().pruned is not None
+    assert outcome.tally.late_found == outcome.tally.rows == 20
+
+
+def test_a_sweep_whose_place_is_past_its_end_is_done_with() -> None:
+    world = world_with(10)
+    world.run()
+    place = world.store.checkpoint()
+    odd = replace(place, sweep=Sweep(START, START - HOUR), swept=START - 2 * DAY)
+    world.store.blobs[f"checkpoints/{HOST}.json"] = odd.encode(START)
+
+    world.run()
+
+    assert world.store.checkpoint().sweep is None
+    assert (world.store.checkpoint().swept or 0) > START
 
 
 # Trouble with the checkpoint

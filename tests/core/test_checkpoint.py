@@ -1,0 +1,501 @@
+"""The checkpoint: what is stored, what is refused, and what may be forgotten."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jira_audit.core.checkpoint import CLOCK_TOLERANCE, SIZE_LIMIT, Checkpoint, Sweep, decode
+from jira_audit.core.errors import SiteError
+from jira_audit.core.ledger import Ledger
+from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.core.plan import plan_sweep, plan_ticks, reach
+from jira_audit.core.records import Identity
+from jira_audit.core.window import Ending, Stretch
+from tests.core.anyjson import texts, values
+
+SITE = "contoso.atlassian.net"
+NOON = 1_611_144_000_000  # 2021-01-20T12:00:00.000Z
+DAY_0 = NOON - 12 * HOUR
+
+FULL = Checkpoint(
+    site=SITE,
+    start=NOON - 3 * DAY,
+    through=NOON,
+    reread=NOON - 5 * MINUTE,
+    latest=NOON - 1,
+    ledger=Ledger(((10_000, 10_287), (10_290, 10_290))),
+    step=7_200_000,
+    marks=((NOON - 3 * DAY, 10_000), (NOON - DAY, 10_200)),
+    pruned=NOON - 2 * DAY,
+    swept=NOON - HOUR,
+    sweep=Sweep(NOON - DAY, NOON - HOUR),
+    reset="contoso.atlassian.net=all#2",
+)
+BLOB = {
+    "v": 1,
+    "site": "contoso.atlassian.net",
+    "from": "2021-01-17T12:00:00.000Z",
+    "through": "2021-01-20T12:00:00.000Z",
+    "reread": "2021-01-20T11:55:00.000Z",
+    "latest": "2021-01-20T11:59:59.999Z",
+    "ledger": [[10_000, 10_287], [10_290, 10_290]],
+    "step": 7_200_000,
+    "marks": [["2021-01-17T12:00:00.000Z", 10_000], ["2021-01-19T12:00:00.000Z", 10_200]],
+    "pruned": "2021-01-18T12:00:00.000Z",
+    "swept": "2021-01-20T11:00:00.000Z",
+    "sweep": {"through": "2021-01-19T12:00:00.000Z", "end": "2021-01-20T11:00:00.000Z"},
+    "reset": "contoso.atlassian.net=all#2",
+    "saved": "2021-01-20T12:00:00.001Z",
+}
+
+
+def blob(**changes: Any) -> bytes:
+    return json.dumps(BLOB | changes).encode()
+
+
+# What is stored.
+
+
+def test_a_checkpoint_is_stored_under_the_contracts_names() -> None:
+    assert json.loads(FULL.encode(NOON + 1)) == BLOB
+
+
+def test_a_stored_checkpoint_is_read_as_it_was() -> None:
+    assert decode(blob(), SITE) == FULL
+
+
+def test_a_first_checkpoint_is_complete() -> None:
+    first = Checkpoint.first(SITE, NOON - DAY, NOON)
+    assert json.loads(first.encode(NOON)) == {
+        "v": 1,
+        "site": "contoso.atlassian.net",
+        "from": "2021-01-19T12:00:00.000Z",
+        "through": "2021-01-19T12:00:00.000Z",
+        "reread": None,
+        "latest": None,
+        "ledger": [],
+        "step": 3_600_000,
+        "marks": [],
+        "pruned": None,
+        "swept": "2021-01-20T12:00:00.000Z",
+        "sweep": None,
+        "reset": None,
+        "saved": "2021-01-20T12:00:00.000Z",
+    }
+    assert decode(first.encode(NOON), SITE) == first
+
+
+moment = st.integers(-(10**12), 10**13)
+checkpoints = st.builds(
+    lambda start, ahead, **rest: Checkpoint(SITE, start, start + ahead, **rest),
+    start=moment,
+    ahead=st.integers(0, 10**10),
+    reread=st.none() | moment,
+    latest=st.none() | moment,
+    ledger=st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 50)).map(Ledger().with_ids),
+    step=st.integers(1, 10**15),
+    marks=st.lists(st.tuples(moment, st.integers(0, 10**9))).map(
+        lambda marks: tuple(sorted(marks))
+    ),
+    pruned=st.none() | moment,
+    swept=st.none() | moment,
+    sweep=st.none() | st.builds(Sweep, moment, moment),
+    reset=st.none() | texts,
+    unknown=st.dictionaries(texts.map(lambda name: f"x{name}"), values, max_size=3),
+)
+
+
+@settings(deadline=None)
+@given(checkpoints, moment)
+def test_any_checkpoint_is_read_as_it_was_stored(checkpoint: Checkpoint, saved: int) -> None:
+    read = decode(checkpoint.encode(saved), SITE)
+    assert read == checkpoint
+    assert repr(read.unknown) == repr(checkpoint.unknown)
+
+
+def test_unknown_fields_survive_changes_and_saves() -> None:
+    stored = blob(v=1, later={"a": [2**70, None]}, marked=True)
+    place = decode(stored, SITE)
+    for change in (
+        place.dealt_with([Identity(10_291, NOON)]),
+        place.read_through(NOON + 1).stepping(5).swept_through(1, 2).marked(NOON, 4),
+        place.begun_again(NOON, NOON, "all"),
+        place.fitted(NOON, limit=1),
+    ):
+        again = json.loads(decode(change.encode(0), SITE).encode(0))
+        assert again["later"] == {"a": [2**70, None]}
+        assert again["marked"] is True
+
+
+def test_what_is_stored_is_what_is_known_whatever_an_unknown_field_is_called() -> None:
+    place = replace(FULL, unknown={"through": "yesterday", "v": 9})
+    assert decode(place.encode(0), SITE).through == NOON
+
+
+# What is refused.
+
+HOW_TO_MEND = (
+    "Restore an earlier version of the blob checkpoints/contoso.atlassian.net.json; or delete it, "
+    "and set CHECKPOINT_RESET"
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b" ", b"{", b"null", b"[]", b"7", b'"text"', b"<html>", b"\xff\xfe", b"{}"),
+        blob()[:-1],
+        blob().replace(b"1", b"NaN", 1),
+        b"[" * 100_000,
+    ],
+)
+def test_a_blob_that_is_no_checkpoint_is_an_error_that_says_how_to_mend_it(content: bytes) -> None:
+    with pytest.raises(SiteError) as raised:
+        decode(content, SITE)
+    assert HOW_TO_MEND in str(raised.value)
+    assert str(raised.value).startswith("contoso.atlassian.net: the checkpoint cannot be read")
+
+
+@pytest.mark.parametrize("name", [name for name in BLOB if name not in {"reread", "saved"}])
+def test_a_checkpoint_without_one_of_its_fields_cannot_be_read(name: str) -> None:
+    without = {key: value for key, value in BLOB.items() if key != name}
+    with pytest.raises(SiteError) as raised:
+        decode(json.dumps(without).encode(), SITE)
+    assert HOW_TO_MEND in str(raised.value)
+
+
+NAIVE = "2021-01-20T12:00:00.000"
+UNTRUE: dict[str, list[Any]] = {
+    "v": [None, "1", [1], {}, 0, -1, 1.0, True, False],
+    "site": [None, 7, "other.atlassian.net", "", "CONTOSO.atlassian.net"],
+    "from": [None, 7, "", [], NAIVE, "2021-01-21T00:00:00Z"],
+    "through": [None, 7, "now", NAIVE, "2021-01-16T00:00:00Z"],
+    "reread": [7, "", False, [], NAIVE],
+    "latest": [7, "", False, [], NAIVE],
+    "ledger": [
+        *(None, 7, "12", "", {}, {"12": 1}, ["12"], [7], [[1]], [[1, 2, 3]], [[None, None]]),
+        *([["1", 2]], [[1, 2.0]], [[True, 2]], [[2, 1]], [[1, 5], [9, 8]]),
+    ],
+    "step": [None, 0, -1, 1.5, "1", True, []],
+    "marks": [
+        *(None, 7, {}, "", [7], [[NAIVE, 1]], [["x", 1]], [[1, 1]]),
+        [["2021-01-17T12:00:00Z", "1"]],
+    ],
+    "pruned": [7, "", False, NAIVE],
+    "swept": [7, "", False, NAIVE],
+    "sweep": [
+        *(7, "", 0, False, [], {}, NAIVE, {"through": NAIVE, "end": NAIVE}),
+        {"through": "2021-01-19T12:00:00Z"},
+    ],
+    "reset": [7, False, [], {}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in UNTRUE.items() for value in values]
+)
+def test_a_field_that_says_nothing_true_makes_the_checkpoint_unreadable(
+    name: str, value: Any
+) -> None:
+    with pytest.raises(SiteError) as raised:
+        decode(blob(**{name: value}), SITE)
+    assert HOW_TO_MEND in str(raised.value)
+
+
+def test_a_checkpoint_from_before_there_was_a_reread_is_read() -> None:
+    without = {key: value for key, value in BLOB.items() if key != "reread"}
+    assert decode(json.dumps(without).encode(), SITE) == replace(FULL, reread=None)
+
+
+def test_another_sites_checkpoint_is_refused_by_name() -> None:
+    with pytest.raises(SiteError, match="it names another site"):
+        decode(blob(), "fabrikam.atlassian.net")
+
+
+@pytest.mark.parametrize("version", [2, 17])
+def test_a_newer_version_is_refused_and_says_what_to_deploy(version: int) -> None:
+    with pytest.raises(SiteError, match=f"newer version.*v {version}, this one knows 1") as raised:
+        decode(blob(v=version, ledger="another form"), SITE)
+    assert "CHECKPOINT_RESET" not in str(raised.value)
+
+
+def test_a_ledger_that_a_hand_has_put_out_of_order_is_still_a_set() -> None:
+    assert decode(blob(ledger=[[5, 6], [1, 2], [3, 3]]), SITE).ledger == Ledger(((1, 3), (5, 6)))
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(BLOB)), values, min_size=1, max_size=3))
+def test_no_blob_whatever_is_in_it_is_anything_but_a_checkpoint_or_an_error(
+    changes: dict[str, Any],
+) -> None:
+    try:
+        place = decode(blob(**changes), SITE)
+    except SiteError:
+        return
+    assert decode(place.encode(0), SITE) == place
+
+
+# What changes it.
+
+
+@given(st.lists(moment, min_size=1, max_size=9))
+def test_through_only_grows(to: list[int]) -> None:
+    place = replace(FULL, start=-(10**12), through=to[0])
+    for at, so_far in ((at, max(to[: n + 1])) for n, at in enumerate(to)):
+        place = place.read_through(at)
+        assert place.through == so_far
+
+
+def test_a_cut_within_the_overlap_is_remembered_until_it_was_read_to_its_end() -> None:
+    within = FULL.read_through(NOON - MINUTE)
+    assert (within.through, within.reread) == (NOON, NOON - MINUTE)
+    assert FULL.read_through(NOON).reread == NOON
+    assert within.read_through(NOON + 1).reread is None
+    assert within.reread_done() == replace(FULL, reread=None)
+
+
+def test_records_dealt_with_are_in_the_ledger_and_through_stays() -> None:
+    place = FULL.dealt_with([Identity(10_289, NOON + 5), Identity(10_288, NOON - 5)])
+    assert place.ledger == Ledger(((10_000, 10_290),))
+    assert place.latest == NOON + 5
+    assert place.through == NOON
+
+
+def test_an_older_record_leaves_the_latest_as_it_is() -> None:
+    assert FULL.dealt_with([Identity(9_000, NOON - DAY)]).latest == NOON - 1
+    assert FULL.dealt_with([]) == FULL
+    assert Checkpoint.first(SITE, 0, 0).dealt_with([]).latest is None
+    assert Checkpoint.first(SITE, 0, 0).dealt_with([Identity(1, -5)]).latest == -5
+
+
+def test_records_may_come_as_an_iterator() -> None:
+    place = FULL.dealt_with(iter([Identity(1, NOON + 1)]))
+    assert 1 in place.ledger
+    assert place.latest == NOON + 1
+
+
+def test_a_reset_begins_again_and_keeps_its_value_and_what_is_unknown() -> None:
+    place = replace(FULL, unknown={"x": 1}).begun_again(NOON - 9 * DAY, NOON + 5, "all#3")
+    assert place == Checkpoint(
+        SITE,
+        NOON - 9 * DAY,
+        NOON - 9 * DAY,
+        step=3_600_000,
+        swept=NOON + 5,
+        reset="all#3",
+        unknown={"x": 1},
+    )
+
+
+def test_a_sweep_has_its_place_until_its_end_and_then_is_done_for_a_day() -> None:
+    place = replace(FULL, sweep=None, swept=1)
+    under_way = place.swept_through(5, 9)
+    assert (under_way.sweep, under_way.swept) == (Sweep(5, 9), 1)
+    assert under_way.swept_through(8, 9).sweep == Sweep(8, 9)
+    done = under_way.sweep_done(77)
+    assert (done.sweep, done.swept) == (None, 77)
+
+
+def test_a_change_leaves_the_checkpoint_before_as_it_was() -> None:
+    before = FULL.encode(0)
+    FULL.dealt_with([Identity(1, 1)]).marked(0, 0).read_through(NOON + 1).begun_again(0, 0, None)
+    assert FULL.encode(0) == before
+
+
+# Marks.
+
+
+def test_marks_are_one_a_day_with_the_least_of_both() -> None:
+    place = Checkpoint.first(SITE, DAY_0, DAY_0)
+    for start, smallest in [
+        (DAY_0 + HOUR, 500),
+        (DAY_0 + 2 * HOUR, 400),
+        (DAY_0 + DAY, 900),
+        (DAY_0 + MINUTE, 700),
+        (DAY_0 + DAY - 1, 600),
+        (DAY_0 - 1, 300),
+    ]:
+        place = place.marked(start, smallest)
+    assert place.marks == ((DAY_0 - 1, 300), (DAY_0 + MINUTE, 400), (DAY_0 + DAY, 900))
+
+
+@given(st.lists(st.tuples(st.integers(-4 * DAY, 4 * DAY), st.integers(0, 99))))
+def test_marks_are_sorted_whatever_order_windows_are_read_in(
+    windows: list[tuple[int, int]],
+) -> None:
+    place = Checkpoint.first(SITE, 0, 0)
+    for start, smallest in windows:
+        place = place.marked(start, smallest)
+    days = {start // DAY for start, _ in windows}
+    assert place.marks == tuple(
+        (
+            min(start for start, _ in windows if start // DAY == day),
+            min(smallest for start, smallest in windows if start // DAY == day),
+        )
+        for day in sorted(days)
+    )
+
+
+# Forgetting.
+
+
+def test_the_limit_is_a_mebibyte_and_clocks_may_differ_by_five_minutes() -> None:
+    assert SIZE_LIMIT == 1_048_576
+    assert CLOCK_TOLERANCE == 300_000
+
+
+def test_nothing_is_forgotten_below_the_limit() -> None:
+    size = len(FULL.encode(0))
+    assert FULL.fitted(NOON, limit=size) == FULL
+    assert FULL.fitted(NOON, limit=size - 1) != FULL
+
+
+def test_above_the_limit_ids_that_no_read_can_meet_are_forgotten() -> None:
+    place = Checkpoint(
+        SITE,
+        DAY_0,
+        DAY_0 + 9 * DAY,
+        ledger=Ledger(((100, 100), (200, 250), (300, 300))),
+        marks=((DAY_0, 100), (DAY_0 + DAY, 240), (DAY_0 + 2 * DAY, 230), (DAY_0 + 3 * DAY, 290)),
+    )
+    fitted = place.fitted(DAY_0 + DAY + HOUR, limit=1)
+    assert fitted == replace(
+        place,
+        ledger=Ledger(((230, 250), (300, 300))),
+        marks=place.marks[1:],
+        pruned=DAY_0 + DAY,
+    )
+
+
+def test_nothing_is_forgotten_where_no_mark_tells_what_a_read_can_meet() -> None:
+    place = Checkpoint(SITE, DAY_0, DAY_0, ledger=Ledger(((1, 9),)))
+    assert place.fitted(DAY_0 + DAY, limit=1) == place
+    marked = place.marked(DAY_0 + 2 * DAY, 5)
+    assert marked.fitted(DAY_0 + DAY, limit=1) == marked
+
+
+def test_a_ledger_of_scattered_ids_is_brought_below_the_limit() -> None:
+    place = Checkpoint(SITE, DAY_0, DAY_0, ledger=Ledger().with_ids(range(0, 400_000, 3)))
+    for day in range(100):
+        place = place.marked(DAY_0 + day * DAY, day * 4_000)
+    assert len(place.encode(0)) > SIZE_LIMIT
+    fitted = place.fitted(DAY_0 + 97 * DAY)
+    assert len(fitted.encode(0)) < SIZE_LIMIT
+    assert fitted.pruned == DAY_0 + 97 * DAY
+    assert fitted.ledger.ranges[0] == (388_002, 388_002)
+    assert fitted.marks == place.marks[97:]
+
+
+@dataclass
+class Site:
+    """A site whose records appear late and out of order, and a connector that keeps account of
+    ids, windows and marks as a run does; no batch is ever refused.
+    """
+
+    place: Checkpoint
+    overlap: int
+    length: int
+    limit: int
+    created: dict[int, int] = field(default_factory=dict)
+    delivered: set[int] = field(default_factory=set)
+    doubled: list[int] = field(default_factory=list)
+    forgotten: int = 0
+
+    def tick(self, now: int, windows: int) -> None:
+        """One run that a deadline ends after so many windows."""
+        own = plan_ticks(self.place, now, self.overlap)
+        if not self.read(own, now, windows, lambda place, to: place.read_through(to)):
+            return
+        self.place = self.place.reread_done()
+        sweep = plan_sweep(self.place, now, self.length, own)
+        if sweep:
+            end = sweep.end
+            if self.read(sweep, now, windows, lambda place, to: place.swept_through(to, end)):
+                self.place = self.place.sweep_done(now)
+
+    def read(self, stretch: Stretch, now: int, windows: int, close: Any) -> bool:
+        while window := stretch.window:
+            if windows == 0:
+                return False
+            windows -= 1
+            seen = {
+                number: at
+                for number, at in self.created.items()
+                if window.start <= at <= window.end
+            }
+            fresh = [
+                Identity(number, at)
+                for number, at in seen.items()
+                if number not in self.place.ledger
+            ]
+            self.doubled += [each.id for each in fresh if each.id in self.delivered]
+            self.delivered |= {each.id for each in fresh}
+            place = self.place.dealt_with(fresh)
+            if seen:
+                place = place.marked(window.start, min(seen))
+            place = close(place, window.end)
+            before = len(place.ledger)
+            self.place = place.fitted(reach(place, now, self.overlap, self.length), self.limit)
+            self.forgotten += before - len(self.place.ledger)
+            self.check()
+            stretch = stretch.after(window, Ending.CLOSED, 2)
+        return True
+
+    def check(self) -> None:
+        pruned = self.place.pruned
+        if pruned is None:
+            assert set(self.place.ledger) == self.delivered
+            return
+        reachable = {number for number in self.delivered if self.created[number] >= pruned}
+        assert reachable <= set(self.place.ledger)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    chance=st.randoms(use_true_random=False),
+    step=st.sampled_from([HOUR, 5 * HOUR, 30 * HOUR]),
+    overlap=st.sampled_from([0, 15 * MINUTE, 3 * HOUR]),
+    length=st.sampled_from([6 * HOUR, 48 * HOUR]),
+)
+def test_no_id_is_forgotten_that_a_later_read_meets(
+    chance: Any, step: int, overlap: int, length: int
+) -> None:
+    place = Checkpoint.first(SITE, DAY_0, DAY_0).stepping(step)
+    site, number, now = Site(place, overlap, length, limit=200), 10_000, DAY_0
+    for _ in range(40):
+        now += chance.choice([5 * MINUTE, HOUR, 7 * HOUR, 26 * HOUR])
+        for _ in range(chance.randrange(6)):
+            # Even ids, so that each is a range of its own; some late, some out of order.
+            number += 2
+            late = chance.choice([0, 0, MINUTE, HOUR, 30 * HOUR])
+            at = max(DAY_0, now - late)
+            site.created[chance.choice([number, number, 1_000_000 - number])] = at
+        site.tick(now, windows=chance.choice([1, 3, 1_000]))
+    assert site.doubled == []
+
+
+def test_the_simulated_site_forgets_most_of_its_ids() -> None:
+    """Without this, the property above could hold because nothing was ever forgotten."""
+    place = Checkpoint.first(SITE, DAY_0, DAY_0)
+    site = Site(place, 15 * MINUTE, 48 * HOUR, limit=200)
+    for hour in range(1, 24 * 20):
+        site.created[10_000 + 2 * hour] = DAY_0 + hour * HOUR
+        site.tick(DAY_0 + hour * HOUR, windows=1_000)
+    assert site.doubled == []
+    assert len(site.delivered) == 479
+    assert site.forgotten > 400
+    assert len(site.place.marks) <= 4
+
+
+def test_no_read_goes_back_before_what_was_forgotten_or_where_it_began() -> None:
+    place = Checkpoint(SITE, 100, 900)
+    assert place.earliest(50) == 100
+    assert place.earliest(500) == 500
+    assert replace(place, pruned=300).earliest(200) == 300
+    assert replace(place, pruned=50).earliest(60) == 100

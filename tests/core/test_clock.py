@@ -1,0 +1,239 @@
+"""Calls are tried again as the policy says, and never beyond the deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jira_audit.core.clock import Clock, Deadline, RetryPolicy, retry
+from jira_audit.core.errors import (
+    BatchRefused,
+    ConnectorError,
+    OutOfTime,
+    RecordRejected,
+    SettingsError,
+    SiteError,
+    TransientError,
+)
+
+
+@dataclass
+class World:
+    """Time that passes only by sleeping, and chance as it is told."""
+
+    seconds: float = 1_000.0
+    chance: float = 0.5
+    slept: list[float] = field(default_factory=list)
+    heard: list[tuple[str, float]] = field(default_factory=list)
+    calls: int = 0
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: 0, lambda: self.seconds, self.sleep, lambda: self.chance)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.seconds += seconds
+
+    def retry(
+        self, call: Callable[[], str], policy: RetryPolicy | None = None, left: float = 10_000
+    ) -> str:
+        def counted() -> str:
+            self.calls += 1
+            return call()
+
+        return retry(
+            counted,
+            policy=policy or RetryPolicy(),
+            deadline=Deadline.after(self.clock, left),
+            on_wait=lambda error, seconds: self.heard.append((str(error), seconds)),
+        )
+
+
+def failing(*errors: Exception) -> Callable[[], str]:
+    coming: Iterator[Exception] = iter(errors)
+
+    def call() -> str:
+        for error in coming:
+            raise error
+        return "done"
+
+    return call
+
+
+def busy(retry_after: float | None = None) -> TransientError:
+    return TransientError("busy", retry_after=retry_after)
+
+
+def test_a_call_that_succeeds_is_made_once() -> None:
+    world = World()
+    assert world.retry(failing()) == "done"
+    assert (world.calls, world.slept, world.heard) == (1, [], [])
+
+
+def test_waits_double_from_two_seconds_up_to_thirty() -> None:
+    world = World(chance=0.5)  # the middle: times 1.0
+    assert world.retry(failing(*[busy()] * 6), RetryPolicy(retries=6)) == "done"
+    assert world.slept == pytest.approx([2, 4, 8, 16, 30, 30])
+    assert world.calls == 7
+
+
+def test_a_call_is_tried_five_times_and_then_its_last_error_is_raised() -> None:
+    world, last = World(), TransientError("the last")
+    with pytest.raises(TransientError) as raised:
+        world.retry(failing(*[busy()] * 4, last, busy()))
+    assert raised.value is last
+    assert world.calls == 5
+    assert world.slept == pytest.approx([2, 4, 8, 16])
+
+
+def test_nothing_is_waited_for_after_the_last_try() -> None:
+    world = World()
+    with pytest.raises(TransientError):
+        world.retry(failing(busy()), RetryPolicy(retries=0))
+    assert (world.calls, world.slept, world.heard) == (1, [], [])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SiteError("someone acts"),
+        SettingsError(["A is missing"]),
+        BatchRefused("no", status=400),
+        RecordRejected("no id"),
+        OutOfTime("late"),
+        ConnectorError("some other"),
+        ConnectionError("a bug: the edge did not name it"),
+        ValueError("a bug"),
+    ],
+)
+def test_only_what_may_work_the_next_time_is_tried_again(error: Exception) -> None:
+    world = World()
+    with pytest.raises(type(error)) as raised:
+        world.retry(failing(error))
+    assert raised.value is error
+    assert (world.calls, world.slept) == (1, [])
+
+
+def test_what_ends_a_process_is_not_tried_again() -> None:
+    world = World()
+
+    def call() -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.retry(call)
+    assert world.calls == 1
+
+
+@pytest.mark.parametrize(("chance", "first"), [(0.0, 1.4), (0.5, 2.0), (1.0, 2.6)])
+def test_jitter_is_between_seven_and_thirteen_tenths(chance: float, first: float) -> None:
+    world = World(chance=chance)
+    world.retry(failing(busy()))
+    assert world.slept == pytest.approx([first])
+
+
+@given(st.integers(1, 12), st.none() | st.floats(0, 500), st.floats(0, 1, exclude_max=True))
+def test_a_wait_is_never_less_than_asked_and_within_the_bounds_otherwise(
+    tries: int, asked: float | None, chance: float
+) -> None:
+    wait = RetryPolicy().wait(tries, asked, chance)
+    assert wait >= (asked or 0)
+    assert wait >= 1.4
+    assert wait <= max(39.0, asked or 0)
+
+
+def test_a_longer_time_asked_for_is_waited_and_a_shorter_one_is_not() -> None:
+    world = World()
+    world.retry(failing(busy(17), busy(1), busy(0)))
+    assert world.slept == pytest.approx([17, 4, 8])
+
+
+def test_a_wait_beyond_the_deadline_is_out_of_time_and_not_begun() -> None:
+    world = World()
+    with pytest.raises(OutOfTime, match=r"busy.*next tick") as raised:
+        world.retry(failing(busy(61)), left=60)
+    assert isinstance(raised.value.__cause__, TransientError)
+    assert (world.calls, world.slept, world.heard) == (1, [], [])
+
+
+def test_a_wait_that_ends_with_the_deadline_is_still_waited() -> None:
+    world = World()
+    assert world.retry(failing(busy(60)), left=60) == "done"
+    assert world.slept == [60]
+
+
+def test_waits_before_count_against_the_deadline() -> None:
+    world = World()
+    with pytest.raises(OutOfTime):
+        world.retry(failing(*[busy()] * 5), left=13)
+    assert world.slept == pytest.approx([2, 4])
+
+
+def test_time_spent_in_the_call_itself_counts_against_the_deadline() -> None:
+    world = World()
+
+    def slow() -> str:
+        world.seconds += 59
+        raise busy()
+
+    with pytest.raises(OutOfTime):
+        world.retry(slow, left=60)
+    assert world.calls == 1
+
+
+def test_the_first_try_is_made_though_the_deadline_has_passed() -> None:
+    world = World()
+    assert world.retry(failing(), left=-5) == "done"
+
+
+@pytest.mark.parametrize("asked", [3_600.0, float("inf")])
+def test_a_service_that_asks_for_more_time_than_there_is_is_left_to_the_next_tick(
+    asked: float,
+) -> None:
+    world = World()
+    with pytest.raises(OutOfTime):
+        world.retry(failing(busy(asked)), left=480)
+    assert (world.calls, world.slept) == (1, [])
+
+
+@given(
+    st.lists(st.none() | st.floats(0, 400), max_size=8),
+    st.floats(0, 500),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_whatever_is_asked_no_sleep_passes_the_deadline(
+    asked: list[float | None], left: float, chance: float
+) -> None:
+    world = World(chance=chance)
+    try:
+        world.retry(failing(*map(busy, asked)), left=left)
+    except TransientError:
+        assert asked
+    assert world.seconds <= 1_000 + left + 1e-6
+    assert world.calls <= 5
+
+
+def test_every_wait_is_heard_of_before_it_begins() -> None:
+    world = World()
+    world.retry(failing(TransientError("one"), TransientError("two")))
+    assert [text for text, _ in world.heard] == ["one", "two"]
+    assert [seconds for _, seconds in world.heard] == pytest.approx([2, 4])
+
+
+def test_a_deadline_counts_down_and_below_nothing() -> None:
+    world = World()
+    deadline = Deadline.after(world.clock, 30)
+    world.seconds += 10
+    assert deadline.left() == 20
+    world.seconds += 30
+    assert deadline.left() == -10
+
+
+def test_the_policy_is_atlassians_advice() -> None:
+    policy = RetryPolicy()
+    assert (policy.retries, policy.first, policy.longest) == (4, 2.0, 30.0)

@@ -1,0 +1,108 @@
+"""JSON is read and written exactly, also where orjson refuses or rounds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from jira_audit.core import encoding
+from tests.core.anyjson import values
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, and of equal kinds: 1 is neither 1.0 nor true."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(map(same, one.values(), other.values()))
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+@settings(deadline=None)
+@given(values)
+def test_whatever_is_written_is_read_back_the_same(value: Any) -> None:
+    assert same(encoding.loads(encoding.dumps(value)), value)
+
+
+@settings(deadline=None)
+@given(values)
+def test_whatever_json_reads_is_read_the_same(value: Any) -> None:
+    for ascii_only in (True, False):
+        text = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+        assert same(encoding.loads(text), value)
+
+
+@settings(deadline=None)
+@given(values)
+def test_whatever_is_written_is_compact_and_valid_utf_8(value: Any) -> None:
+    text = encoding.dumps(value).decode("utf-8")
+    assert same(json.loads(text), value)
+    assert "\n" not in text
+    assert text == text.strip()
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 2**64 + 1, 10**40 + 7),
+        *(-(2**63), -(2**63) - 1, -(10**40) - 7, 10**18, 10**18 + 1),
+    ],
+)
+def test_no_integer_is_rounded(number: int) -> None:
+    for text in (b"%d", b"[%d]", b'{"id":%d}', b'{"a":"b","c":[1.5,%d]}'):
+        read = encoding.loads(text % number)
+        assert encoding.dumps(read) == text % number
+    assert encoding.loads(b"%d" % number) == number
+    assert isinstance(encoding.loads(b"%d" % number), int)
+
+
+def test_lone_surrogates_are_kept() -> None:
+    assert encoding.loads(b'{"a":"\\ud83d x"}') == {"a": "\ud83d x"}
+    assert encoding.dumps({"a": "\ud83d x"}) == b'{"a":"\\ud83d x"}'
+    assert encoding.loads(b'"\\ud83d\\ude00"') == "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"", b" ", b"nul", b"{", b"[1,]", b"{'a':1}", b"[1] [2]", b"<html>", b"1 000"),
+        *(b"NaN", b"[Infinity]", b'{"a":-Infinity}', b"[1234567890123456789012,NaN]"),
+        *(b"\xff", b'"\xff"', b"01"),
+    ],
+)
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  Python words it
+        encoding.loads(text)
+
+
+@pytest.mark.parametrize("levels", [100_000, 1_000_000])
+@pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_what_is_nested_too_deeply_to_read_is_refused(
+    levels: int, opened: bytes, closed: bytes
+) -> None:
+    with pytest.raises(ValueError, match="deep"):
+        encoding.loads(opened * levels + b"1" + closed * levels)
+
+
+def test_what_is_nested_too_deeply_to_write_is_refused() -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        encoding.dumps(value)
+
+
+def test_a_few_hundred_levels_are_read_and_written() -> None:
+    text = b"[" * 600 + b"]" * 600
+    assert encoding.dumps(encoding.loads(text)) == text
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), b"bytes", {"a": 1j}])
+def test_what_no_json_can_say_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="no JSON"):
+        encoding.dumps(value)

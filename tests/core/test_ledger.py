@@ -1,0 +1,94 @@
+"""The ledger is a set, whatever order ids come in, and holds it in as few ranges as can be."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jira_audit.core.ledger import Ledger
+
+# Narrow enough for ids to touch, repeat and overlap.
+ids = st.integers(-5, 60)
+
+
+@given(st.lists(st.lists(ids)), st.randoms(use_true_random=False))
+def test_a_ledger_holds_what_a_set_holds_in_any_order(
+    batches: list[list[int]], chance: Random
+) -> None:
+    ledger, oracle = Ledger(), set[int]()
+    chance.shuffle(batches)
+    for batch in batches:
+        ledger = ledger.with_ids(batch)
+        oracle |= set(batch)
+        assert [number for number in range(-7, 63) if number in ledger] == sorted(oracle)
+        assert list(ledger) == sorted(oracle)
+        assert len(ledger) == len(oracle)
+
+
+@given(st.lists(ids))
+def test_ranges_are_sorted_disjoint_and_never_adjacent(known: list[int]) -> None:
+    ranges = Ledger().with_ids(known).ranges
+    assert all(first <= last for first, last in ranges)
+    assert all(last + 1 < first for (_, last), (first, _) in pairwise(ranges))
+
+
+@given(st.lists(st.tuples(ids, st.integers(0, 9))))
+def test_ranges_that_touch_and_overlap_are_joined(pairs: list[tuple[int, int]]) -> None:
+    ledger = Ledger.of((first, first + more) for first, more in pairs)
+    oracle = {number for first, more in pairs for number in range(first, first + more + 1)}
+    assert list(ledger) == sorted(oracle)
+    assert ledger == Ledger().with_ids(oracle)
+
+
+@given(st.lists(ids), ids)
+def test_forgetting_takes_every_id_below_and_no_other(known: list[int], smallest: int) -> None:
+    left = Ledger().with_ids(known).from_id(smallest)
+    assert left == Ledger().with_ids(number for number in known if number >= smallest)
+
+
+@pytest.mark.parametrize(
+    ("smallest", "left"),
+    [
+        (10, ((10, 20), (30, 30))),
+        (15, ((15, 20), (30, 30))),
+        (20, ((20, 20), (30, 30))),
+        (21, ((30, 30),)),
+        (31, ()),
+    ],
+)
+def test_a_range_that_is_partly_forgotten_begins_at_the_smallest(
+    smallest: int, left: tuple[tuple[int, int], ...]
+) -> None:
+    assert Ledger(((10, 20), (30, 30))).from_id(smallest).ranges == left
+
+
+def test_a_year_of_ids_is_a_few_ranges() -> None:
+    ledger = Ledger().with_ids(set(range(10_000, 110_000)) - {10_288, 55_555})
+    assert ledger.ranges == ((10_000, 10_287), (10_289, 55_554), (55_556, 109_999))
+    assert len(ledger) == 99_998
+
+
+@pytest.mark.parametrize("number", [9_999, 10_288, 10_289, 10_291, 2**80, -1])
+def test_an_id_outside_the_ranges_is_not_known(number: int) -> None:
+    assert number not in Ledger(((10_000, 10_287), (10_290, 10_290)))
+
+
+@pytest.mark.parametrize("number", [10_000, 10_150, 10_287, 10_290])
+def test_both_ends_of_a_range_are_known(number: int) -> None:
+    assert number in Ledger(((10_000, 10_287), (10_290, 10_290)))
+
+
+def test_adding_leaves_the_ledger_before_as_it_was() -> None:
+    before = Ledger(((1, 2),))
+    assert before.with_ids([3]) == Ledger(((1, 3),))
+    assert before == Ledger(((1, 2),))
+
+
+def test_nothing_is_known_to_an_empty_ledger() -> None:
+    assert list(Ledger()) == []
+    assert len(Ledger()) == 0
+    assert 0 not in Ledger()

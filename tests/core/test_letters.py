@@ -1,0 +1,117 @@
+"""A letter keeps a record exactly, under a name that follows from it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from jira_audit.core.encoding import loads
+from jira_audit.core.errors import SiteError
+from jira_audit.core.letters import Letter
+from tests.core.anyjson import objects, records, values
+
+SITE = "contoso.atlassian.net"
+KEPT = 1_611_146_401_903
+
+
+def unreadable(record: Any) -> Letter:
+    return Letter("unreadable", "the record has no integer id", SITE, record)
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ({"id": 7, "created": "2021-01-20T12:40:01.903+0000"}, "2021-01-20/7"),
+        ({"id": 7, "created": "2021-01-20T23:30:00.000-0100"}, "2021-01-21/7"),
+        ({"id": 2**63 - 1, "created": "2021-01-20T12:40Z"}, "2021-01-20/9223372036854775807"),
+        ({"id": 7}, "undated/7"),
+        ({"id": 7, "created": "2021-01-20T12:40:01.903"}, "undated/7"),
+        ({"id": 7, "created": None}, "undated/7"),
+        ({"id": 7, "created": 1_611_146_401_903}, "undated/7"),
+        # Otherwise the first half of the SHA-256 of the record's JSON.
+        ({}, "undated/44136fa355b3678a1146ad16f7e8649e"),
+        (None, "undated/74234e98afe7498fb5daf1f36ac2d78a"),
+        ({"id": "7"}, "undated/389bf6f649e1a6dca027ed7b7d512445"),
+    ],
+)
+def test_a_letter_is_named_after_its_record(record: Any, name: str) -> None:
+    assert unreadable(record).name == f"dead-letters/contoso.atlassian.net/{name}.json"
+
+
+@pytest.mark.parametrize("wrong", [True, 7.0, "7", None, 2**63, [7]])
+def test_a_record_without_an_integer_id_is_named_by_a_hash_below_its_day(wrong: Any) -> None:
+    letter = unreadable({"id": wrong, "created": "2021-01-20T12:40:01.903Z"})
+    folder, _, name = letter.name.rpartition("/")
+    assert folder == "dead-letters/contoso.atlassian.net/2021-01-20"
+    assert len(name.removesuffix(".json")) == 32
+    assert set(name.removesuffix(".json")) <= set("0123456789abcdef")
+
+
+def test_the_same_record_read_again_with_more_in_it_keeps_its_name() -> None:
+    record = {"id": 7, "created": "2021-01-20T12:40:01.903Z"}
+    later = record | {"associatedItems": [{"id": "1"}]}
+    assert unreadable(record).name == unreadable(later).name
+
+
+def test_different_records_without_an_id_have_different_names() -> None:
+    names = {unreadable({"summary": text}).name for text in ("a", "b", "\ud83d", "\ufffd")}
+    assert len(names) == 4
+
+
+def test_an_original_lies_in_a_folder_of_its_own_and_is_not_dead() -> None:
+    original = Letter.original(SITE, {"id": 7, "created": "2021-01-20T12:40:01.903Z"})
+    assert original.name == "originals/contoso.atlassian.net/2021-01-20/7.json"
+    assert original.kind == "truncated"
+    assert not original.is_dead
+
+
+@pytest.mark.parametrize("kind", ["unreadable", "refused"])
+def test_what_was_not_delivered_is_a_dead_letter(kind: Any) -> None:
+    letter = Letter(kind, "", SITE, {"id": 7})
+    assert letter.is_dead
+    assert letter.name == "dead-letters/contoso.atlassian.net/undated/7.json"
+
+
+def test_a_letter_holds_what_its_reader_needs() -> None:
+    letter = Letter("refused", "HTTP 400", SITE, {"id": 7, "summary": "é"}, 400)
+    assert json.loads(letter.encode(KEPT)) == {
+        "v": 1,
+        "kind": "refused",
+        "reason": "HTTP 400",
+        "status": 400,
+        "record": {"id": 7, "summary": "é"},
+        "site": "contoso.atlassian.net",
+        "kept": "2021-01-20T12:40:01.903Z",
+    }
+
+
+def test_a_letter_without_a_status_says_null() -> None:
+    assert json.loads(unreadable({}).encode(KEPT))["status"] is None
+
+
+@settings(deadline=None)
+@given(records | values | objects)
+def test_any_record_is_kept_exactly(record: Any) -> None:
+    letter = unreadable(record)
+    kept = loads(letter.encode(KEPT))
+    assert repr(kept["record"]) == repr(record)  # repr tells 1 from 1.0 and true
+    assert letter.name == unreadable(kept["record"]).name
+    letter.name.encode()  # a lone surrogate could not name a blob
+
+
+def test_lone_surrogates_and_long_integers_are_kept_as_they_were() -> None:
+    letter = unreadable({"id": 10**40 + 7, "summary": "\ud83d"})
+    assert letter.encode(KEPT).endswith(
+        b'"record":{"id":10000000000000000000000000000000000000007,"summary":"\\ud83d"}}'
+    )
+
+
+def test_a_record_nested_too_deeply_to_keep_stops_the_site() -> None:
+    record: Any = []
+    for _ in range(100_000):
+        record = [record]
+    with pytest.raises(SiteError, match=r"contoso\.atlassian\.net is nested too deeply to keep"):
+        unreadable(record).encode(KEPT)

@@ -1,0 +1,59 @@
+"""The canonical line: one per site and run, and nothing of a record in it."""
+
+from __future__ import annotations
+
+from jira_audit.core.errors import SettingsError, SiteError
+from jira_audit.core.outcome import Outcome, Tally
+
+SITE = "contoso.atlassian.net"
+
+
+def test_the_line_names_every_count_in_pairs() -> None:
+    tally = Tally(
+        windows=1,
+        pages=2,
+        records=3,
+        rows=4,
+        batches=5,
+        bytes=6,
+        letters=7,
+        duplicates_skipped=8,
+        late_found=9,
+    )
+    outcome = Outcome(
+        SITE, "ok", tally, through=1_611_146_401_903, now=1_611_146_461_904, duration_ms=250
+    )
+    assert outcome.line() == (
+        "jira_audit site=contoso.atlassian.net outcome=ok windows=1 pages=2 records=3 rows=4 "
+        "batches=5 bytes=6 letters=7 duplicates_skipped=8 late_found=9 "
+        "through=2021-01-20T12:40:01.903Z lag_seconds=60 duration_ms=250"
+    )
+
+
+def test_a_site_that_another_run_has_is_said_without_a_place() -> None:
+    line = Outcome(SITE, "skipped", Tally(), through=None, now=0, duration_ms=1).line()
+    assert "outcome=skipped" in line
+    assert "through" not in line
+    assert "lag_seconds" not in line
+
+
+def test_an_error_is_named_by_its_kind_so_that_the_line_stays_pairs() -> None:
+    error = SiteError("a sentence = with anything in it")
+    line = Outcome(SITE, "failed", Tally(), through=None, now=0, duration_ms=1, error=error).line()
+    assert line.endswith(" error=SiteError")
+    assert all(pair.count("=") == 1 for pair in line.split(" ")[1:])
+
+
+def test_a_through_ahead_of_the_clock_is_no_negative_lag() -> None:
+    line = Outcome(SITE, "ok", Tally(), through=5_000, now=0, duration_ms=1).line()
+    assert "lag_seconds=0 " in line
+
+
+def test_a_new_tally_begins_at_nothing() -> None:
+    assert set(vars(Tally()).values()) == {0}
+
+
+def test_all_problems_of_settings_are_told_together() -> None:
+    error = SettingsError(["JIRA_SITE_URL: is missing", "LOGS_DCR_RULE_ID: is missing"])
+    assert error.problems == ("JIRA_SITE_URL: is missing", "LOGS_DCR_RULE_ID: is missing")
+    assert str(error) == "settings: JIRA_SITE_URL: is missing; LOGS_DCR_RULE_ID: is missing"

@@ -1,0 +1,181 @@
+"""What a run reads: the overlap and what is new, and once a day the sweep; never before *from*."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jira_audit.core.checkpoint import Checkpoint, Sweep
+from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.core.plan import SWEEP_EVERY, plan_sweep, plan_ticks, reach
+from jira_audit.core.window import Ending, Stretch
+
+SITE = "contoso.atlassian.net"
+NOW = 1_700_000_000_000
+OVERLAP, LENGTH = 15 * MINUTE, 48 * HOUR
+OLD = Checkpoint(SITE, NOW - 90 * DAY, NOW - 5 * MINUTE, swept=NOW - 2 * DAY)
+CUT = NOW - 10 * MINUTE
+OWN = Stretch(NOW - 20 * MINUTE, NOW, HOUR)
+
+
+def test_a_tick_reads_the_overlap_again_and_then_up_to_now() -> None:
+    assert plan_ticks(OLD, NOW, OVERLAP) == Stretch(NOW - 20 * MINUTE, NOW, HOUR)
+
+
+def test_a_tick_goes_on_with_the_step_in_the_checkpoint() -> None:
+    assert plan_ticks(OLD.stepping(7_777), NOW, OVERLAP).step == 7_777
+
+
+def test_the_overlap_does_not_go_before_from() -> None:
+    young = Checkpoint(SITE, NOW - 7 * MINUTE, NOW - 5 * MINUTE)
+    assert plan_ticks(young, NOW, OVERLAP).start == NOW - 7 * MINUTE
+
+
+def test_the_overlap_does_not_go_before_what_was_pruned() -> None:
+    pruned = replace(OLD, pruned=NOW - 9 * MINUTE)
+    assert plan_ticks(pruned, NOW, OVERLAP).start == NOW - 9 * MINUTE
+
+
+def test_an_overlap_that_a_deadline_cut_goes_on_after_its_place() -> None:
+    cut = replace(OLD, reread=CUT)
+    assert plan_ticks(cut, NOW, OVERLAP).start == CUT + 1
+    old_cut = replace(OLD, reread=NOW - HOUR)
+    assert plan_ticks(old_cut, NOW, OVERLAP).start == NOW - 20 * MINUTE
+
+
+def test_an_overlap_longer_than_a_run_is_read_to_its_end_and_then_again() -> None:
+    place, starts = OLD.stepping(MINUTE), []
+    for tick in range(8):  # six windows a tick
+        stretch = plan_ticks(place, NOW + tick * MINUTE, OVERLAP)
+        starts.append(stretch.start - OLD.through)
+        for _ in range(6):
+            if window := stretch.window:
+                place = place.read_through(window.end)
+                stretch = stretch.after(window, Ending.CLOSED, 2)
+        if not stretch.window:
+            place = place.reread_done()
+    # From 15 minutes before *through*, on from each cut; once past *through*, the overlap again.
+    assert starts[:4] == [-15 * MINUTE, -9 * MINUTE, -3 * MINUTE, -12 * MINUTE - 1]
+    assert place.through > NOW
+
+
+def test_a_first_run_reads_from_where_it_begins() -> None:
+    first = Checkpoint.first(SITE, NOW - DAY, NOW)
+    assert plan_ticks(first, NOW, OVERLAP) == Stretch(NOW - DAY, NOW, HOUR)
+    assert plan_sweep(first, NOW, LENGTH, Stretch(NOW - DAY, NOW, HOUR)) is None
+
+
+def test_a_through_ahead_of_the_clock_leaves_the_overlap_to_read() -> None:
+    ahead = replace(OLD, through=NOW + MINUTE)
+    assert plan_ticks(ahead, NOW, OVERLAP) == Stretch(NOW - 14 * MINUTE, NOW, HOUR)
+    assert plan_ticks(replace(OLD, through=NOW + HOUR), NOW, OVERLAP).window is None
+
+
+def test_a_sweep_reads_its_length_back_up_to_what_the_tick_reads() -> None:
+    assert plan_sweep(OLD, NOW, LENGTH, OWN) == Stretch(NOW - LENGTH, NOW - 20 * MINUTE, HOUR)
+
+
+def test_a_sweep_is_due_after_a_day_and_not_before() -> None:
+    assert SWEEP_EVERY == 86_400_000
+    due, early = replace(OLD, swept=NOW - DAY), replace(OLD, swept=NOW - DAY + 1)
+    assert plan_sweep(due, NOW, LENGTH, OWN) is not None
+    assert plan_sweep(early, NOW, LENGTH, OWN) is None
+
+
+def test_a_site_that_was_never_swept_is_due() -> None:
+    never = replace(OLD, swept=None)
+    assert plan_sweep(never, NOW, LENGTH, OWN) == Stretch(NOW - LENGTH, OWN.start, HOUR)
+
+
+def test_a_sweep_under_way_goes_on_after_its_place_though_none_is_due() -> None:
+    under_way = replace(OLD, swept=NOW, sweep=Sweep(NOW - 30 * HOUR, NOW - DAY))
+    assert plan_sweep(under_way, NOW, LENGTH, OWN) == Stretch(NOW - 30 * HOUR + 1, NOW - DAY, HOUR)
+
+
+def test_a_sweep_never_begins_before_from_or_what_was_pruned() -> None:
+    young = Checkpoint(SITE, NOW - 30 * HOUR, NOW, swept=NOW - DAY)
+    assert plan_sweep(young, NOW, LENGTH, OWN) == Stretch(NOW - 30 * HOUR, OWN.start, HOUR)
+    pruned = replace(OLD, pruned=NOW - 7 * HOUR)
+    assert plan_sweep(pruned, NOW, LENGTH, OWN) == Stretch(NOW - 7 * HOUR, OWN.start, HOUR)
+    under_way = replace(pruned, sweep=Sweep(NOW - 30 * HOUR, NOW - HOUR))
+    assert plan_sweep(under_way, NOW, LENGTH, OWN) == Stretch(NOW - 7 * HOUR, NOW - HOUR, HOUR)
+
+
+def test_the_tick_and_the_sweep_leave_no_millisecond_between_them_unread() -> None:
+    own = plan_ticks(OLD, NOW, OVERLAP)
+    sweep = plan_sweep(OLD, NOW, LENGTH, own)
+    assert sweep is not None
+    assert sweep.end + 1 >= own.start
+
+
+def test_a_sweep_cut_short_and_carried_on_reads_every_window_of_it_once() -> None:
+    place, now, read = OLD, NOW, []
+    end = OWN.start
+    for _ in range(200):  # one window a tick
+        sweep = plan_sweep(place, now, LENGTH, OWN)
+        if sweep is None:
+            break
+        window = sweep.window
+        assert window is not None
+        read.append((window.start, window.end))
+        place = place.swept_through(window.end, sweep.end)
+        if window.end == sweep.end:
+            place = place.sweep_done(now)
+        now += 5 * MINUTE
+    assert read[0] == (NOW - LENGTH, NOW - LENGTH + HOUR - 1)
+    assert [start for start, _ in read[1:]] == [last + 1 for _, last in read[:-1]]
+    assert read[-1][1] == end
+    assert (place.sweep, place.swept) == (None, now - 5 * MINUTE)
+
+
+def test_a_sweep_carried_on_keeps_the_end_it_began_with() -> None:
+    begun = OLD.swept_through(NOW - 40 * HOUR, NOW - HOUR)
+    assert begun.sweep == Sweep(NOW - 40 * HOUR, NOW - HOUR)
+    assert begun.swept == OLD.swept
+    later = plan_sweep(begun, NOW + DAY, LENGTH, Stretch(NOW + DAY, NOW + DAY, HOUR))
+    assert later == Stretch(NOW - 40 * HOUR + 1, NOW - HOUR, HOUR)
+
+
+moment = st.integers(0, 40)
+
+
+@given(
+    start=moment,
+    ahead=moment,
+    pruned=st.none() | moment,
+    reread=st.none() | moment,
+    swept=st.none() | moment,
+    sweep=st.none() | st.tuples(moment, moment),
+    later=moment,
+    overlap=st.integers(0, 20),
+    length=st.integers(0, 60),
+)
+def test_nothing_read_later_begins_before_the_reach(
+    start: int,
+    ahead: int,
+    pruned: int | None,
+    reread: int | None,
+    swept: int | None,
+    sweep: tuple[int, int] | None,
+    later: int,
+    overlap: int,
+    length: int,
+) -> None:
+    place = Checkpoint(
+        SITE,
+        start,
+        start + ahead,
+        pruned=pruned,
+        reread=reread,
+        swept=None if swept is None else swept - DAY,
+        sweep=Sweep(*sweep) if sweep else None,
+    )
+    now = start + ahead
+    limit = reach(place, now, overlap, length)
+    own = plan_ticks(place, now + later, overlap)
+    again = plan_sweep(place, now + later, length, own)
+    assert limit <= own.start
+    assert limit >= start
+    assert again is None or limit <= again.start

@@ -1,0 +1,167 @@
+"""A stretch is read window by window, every millisecond once, in few windows when it is quiet."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.core.window import (
+    FIRST_STEP,
+    MAX_PAGES,
+    Ending,
+    Stretch,
+    Window,
+    may_give_up,
+)
+
+CLOSED, MOVED, TOO_LONG = Ending.CLOSED, Ending.MOVED, Ending.TOO_LONG
+
+
+def read(stretch: Stretch, events: dict[int, int], page_size: int = 10) -> list[Window]:
+    """Read as a run does, with so many records at a moment; returns the windows that were closed.
+
+    Fails when it does not come to an end.
+    """
+    closed = list[Window]()
+    for _ in range(10_000):
+        window = stretch.window
+        if window is None:
+            return closed
+        records = sum(n for at, n in events.items() if window.start <= at <= window.end)
+        pages = -(-records // page_size)
+        if pages >= MAX_PAGES and may_give_up(window, MAX_PAGES):
+            stretch = stretch.after(window, TOO_LONG, MAX_PAGES)
+        else:
+            closed.append(window)
+            stretch = stretch.after(window, CLOSED, pages)
+    raise AssertionError("reading does not come to an end")
+
+
+@given(
+    st.integers(-50, 50),
+    st.integers(-2, 3_000),
+    st.integers(1, 5_000),
+    st.dictionaries(st.integers(-50, 3_000), st.integers(1, 300), max_size=30),
+)
+def test_closed_windows_cover_a_stretch_exactly(
+    start: int, length: int, step: int, events: dict[int, int]
+) -> None:
+    end = start + length - 1
+    windows = read(Stretch(start, end, step), events)
+    covered = [moment for window in windows for moment in range(window.start, window.end + 1)]
+    assert covered == list(range(start, end + 1))
+
+
+@given(st.integers(0, 2_000), st.integers(0, 90), st.integers(1, 5_000))
+def test_a_burst_in_one_millisecond_is_read_in_a_window_of_its_own(
+    start: int, into: int, step: int
+) -> None:
+    burst = start + into
+    windows = read(Stretch(start, start + 99, step), {burst: 80})
+    assert [window for window in windows if window.start <= burst <= window.end] == [
+        Window(burst, burst)
+    ]
+
+
+def test_windows_are_closed_ranges_and_touch_without_overlapping() -> None:
+    stretch = Stretch(1_000, 1_000 + 3 * HOUR - 1, HOUR)
+    first = stretch.window
+    assert first == Window(1_000, 1_000 + HOUR - 1)
+    assert first.length == HOUR
+    assert stretch.after(first, CLOSED, 2) == Stretch(1_000 + HOUR, stretch.end, HOUR)
+
+
+def test_the_first_step_is_an_hour_and_the_eighth_page_is_too_many() -> None:
+    assert FIRST_STEP == 3_600_000
+    assert MAX_PAGES == 8
+
+
+def test_a_window_with_one_page_or_less_doubles_the_step() -> None:
+    stretch, window = Stretch(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
+    assert stretch.after(window, CLOSED, 0).step == 2 * HOUR
+    assert stretch.after(window, CLOSED, 1).step == 2 * HOUR
+    assert stretch.after(window, CLOSED, 2).step == HOUR
+    assert stretch.after(window, CLOSED, 7).step == HOUR
+
+
+def test_a_window_that_was_too_long_is_begun_again_with_half_of_it() -> None:
+    stretch = Stretch(500, 10 * HOUR, HOUR)
+    again = stretch.after(Window(500, 500 + HOUR - 1), TOO_LONG, 8)
+    assert again == Stretch(500, 10 * HOUR, HOUR // 2)
+    assert again.window == Window(500, 500 + HOUR // 2 - 1)
+
+
+def test_half_of_a_window_is_half_of_what_was_read_not_of_the_step() -> None:
+    stretch = Stretch(0, 9, HOUR)
+    assert stretch.after(Window(0, 9), TOO_LONG, 8) == Stretch(0, 9, 5)
+
+
+def test_a_window_that_moved_is_read_again_as_it_was() -> None:
+    stretch = Stretch(500, 10 * HOUR, HOUR)
+    assert stretch.after(Window(500, 500 + HOUR - 1), MOVED, 3) == stretch
+
+
+def test_a_window_cut_short_by_the_end_says_nothing_about_the_step() -> None:
+    stretch = Stretch(0, 5 * MINUTE - 1, HOUR)
+    window = stretch.window
+    assert window == Window(0, 5 * MINUTE - 1)
+    assert stretch.after(window, CLOSED, 0) == Stretch(5 * MINUTE, 5 * MINUTE - 1, HOUR)
+
+
+def test_a_last_window_exactly_one_step_long_was_not_cut_short() -> None:
+    stretch = Stretch(0, HOUR - 1, HOUR)
+    assert stretch.after(Window(0, HOUR - 1), CLOSED, 0).step == 2 * HOUR
+
+
+def test_ticks_every_five_minutes_leave_the_step_where_it_was() -> None:
+    step = HOUR
+    for tick in range(1, 2_000):
+        stretch = Stretch((tick - 4) * 5 * MINUTE, tick * 5 * MINUTE, step)
+        while window := stretch.window:
+            stretch = stretch.after(window, CLOSED, 0)
+        step = stretch.step
+    assert step == HOUR
+
+
+def test_a_stretch_that_ends_before_it_starts_has_no_window() -> None:
+    assert Stretch(1, 0, HOUR).window is None
+
+
+def test_a_stretch_of_one_millisecond_has_one_window() -> None:
+    assert Stretch(7, 7, HOUR).window == Window(7, 7)
+    assert read(Stretch(7, 7, HOUR), {}) == [Window(7, 7)]
+
+
+def test_only_a_window_that_can_be_cut_is_given_up() -> None:
+    assert may_give_up(Window(0, 1), 8)
+    assert may_give_up(Window(0, 1), 9)
+    assert not may_give_up(Window(0, 1), 7)
+    assert not may_give_up(Window(5, 5), 8)
+    assert not may_give_up(Window(5, 5), 1_000)
+
+
+def test_halving_comes_to_one_millisecond_and_never_to_nothing() -> None:
+    stretch = Stretch(0, DAY, HOUR)
+    lengths = []
+    while may_give_up(window := stretch.window or Window(0, 0), 8):
+        lengths.append(window.length)
+        stretch = stretch.after(window, TOO_LONG, 8)
+    assert lengths[:3] == [3_600_000, 1_800_000, 900_000]
+    assert len(lengths) == 21
+    assert stretch.window == Window(0, 0)
+    assert stretch.after(Window(0, 0), TOO_LONG, 8).step == 1
+
+
+def test_half_a_year_of_silence_costs_thirteen_windows() -> None:
+    assert len(read(Stretch(0, 180 * DAY, HOUR), {})) == 13
+
+
+def test_a_burst_after_a_long_silence_costs_few_windows_and_is_found_whole() -> None:
+    burst = {100 * DAY + second * 1_000: 5 for second in range(600)}
+    windows = read(Stretch(0, 180 * DAY, HOUR), burst)
+    assert len(windows) < 200
+    assert all(
+        sum(n for at, n in burst.items() if window.start <= at <= window.end) < 80
+        for window in windows
+    )
