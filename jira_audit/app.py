@@ -164,8 +164,11 @@ def _credential(client_id: str | None, managed_identity: bool) -> TokenCredentia
     if managed_identity:
         from azure.identity import ManagedIdentityCredential  # noqa: PLC0415
 
-        # Whoever asks for a token tries again by itself: one owner of retries.
-        return ManagedIdentityCredential(client_id=client_id, retry_total=0)
+        # Whoever asks for a token tries again by itself: one owner of retries. The endpoint is on
+        # the same machine; the library alone would wait 300 s for it.
+        return ManagedIdentityCredential(
+            client_id=client_id, retry_total=0, connection_timeout=3, read_timeout=10
+        )
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
     return DefaultAzureCredential()

@@ -37,7 +37,22 @@ DEVELOPMENT_STORAGE = (
 https://learn.microsoft.com/azure/storage/common/storage-use-azurite#connection-strings"""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+# http to anywhere but this machine.
+_CLEAR_TEXT = re.compile(
+    r"(?i)=http://(?!(127\.0\.0\.1|localhost|\[::1\])[:/])"
+    r"|^(?!.*BlobEndpoint).*DefaultEndpointsProtocol=http(;|$)"
+)
 _UNRESOLVED = "@Microsoft.KeyVault("
+# Spelled out, not left to a parser: two of them disagree about `https://evil.com\.atlassian.net`.
+_ADDRESS = re.compile(
+    r"https?://(\[::1\]|[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*)(:[0-9]{1,5})?/*",
+    re.ASCII | re.IGNORECASE,
+)
+_CONNECTION = re.compile(
+    r"(?=.*(AccountName|BlobEndpoint)=[^;])(?=.*(AccountKey|SharedAccessSignature)=[^;])"
+    r"[^=;]+=[^;]*(;[^=;]+=[^;]*)*;*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,13 @@ CLOUDS: Mapping[str, Cloud] = {
 }
 """By the end of the ingestion endpoint's host:
 https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview"""
+
+BLOB_HOSTS = (
+    *(f".{cloud.blobs}" for cloud in CLOUDS.values()),
+    ".blob.storage.azure.net",
+)
+"""Where an identity's token for storage may go; the last is of accounts in DNS zones:
+https://learn.microsoft.com/azure/storage/common/storage-account-overview#azure-dns-zone-endpoints-preview"""
 
 PUBLIC_CLOUD = CLOUDS[".ingest.monitor.azure.com"]
 
@@ -182,7 +204,8 @@ class _Reader:
         self.problems: list[str] = []
 
     def problem(self, name: str, text: str) -> None:
-        self.problems.append(f"{name} {text}")
+        if (found := f"{name} {text}") not in self.problems:
+            self.problems.append(found)
 
     def text(self, name: str, *aliases: str) -> str | None:
         """The value of a setting or of its alias; empty is not set."""
@@ -211,7 +234,7 @@ class _Reader:
         value = self.text(name)
         if value is None:
             return default
-        if not value.isascii() or not value.isdecimal() or not least <= int(value[:9]) <= most:
+        if not re.fullmatch("[0-9]{1,9}", value) or not least <= int(value) <= most:
             self.problem(name, f"must be a whole number from {least} to {most}")
             return default
         return int(value)
@@ -275,7 +298,7 @@ def _url(read: _Reader, name: str, value: str, example: str) -> SplitResult | No
         host, _ = url.hostname, url.port
     except ValueError:
         url, host = urlsplit(""), None
-    plain = host and not (url.path.strip("/") or url.query or url.fragment or "@" in url.netloc)
+    plain = host and _ADDRESS.fullmatch(value)
     if not plain or not (url.scheme == "https" or (url.scheme == "http" and host in _LOOPBACK)):
         read.problem(name, f"must be an https address without a path, such as {example}")
         return None
@@ -341,19 +364,18 @@ def _storage(read: _Reader, cloud: Cloud) -> Storage | None:
         read.problem(
             "CHECKPOINT_CONTAINER", "must be 3 to 63 lower-case letters, digits and single hyphens"
         )
-    connection = read.text("AzureWebJobsStorage")
-    if connection:
-        if connection == "UseDevelopmentStorage=true":
-            connection = DEVELOPMENT_STORAGE
-        if not re.search("(?i)(AccountName|BlobEndpoint)=.", connection):
-            read.problem("AzureWebJobsStorage", "must be a storage account's connection string")
-        return Storage(container, Secret(connection))
     client_id = read.text("AzureWebJobsStorage__clientId") or read.text("AZURE_CLIENT_ID")
+    before = len(read.problems)
+    connection = _connection(read)
+    if connection:
+        return Storage(container, connection)
     address = read.text("AzureWebJobsStorage__blobServiceUri")
     if address:
-        _url(read, "AzureWebJobsStorage__blobServiceUri", address, f"https://<name>.{cloud.blobs}")
+        example = f"https://<name>.{cloud.blobs}"
+        url = _url(read, "AzureWebJobsStorage__blobServiceUri", address, example)
+        if url and not str(url.hostname).endswith(BLOB_HOSTS) and url.hostname not in _LOOPBACK:
+            read.problem("AzureWebJobsStorage__blobServiceUri", f"must be Azure's: {example}")
         return Storage(container, address.rstrip("/"), client_id)
-    before = len(read.problems)
     name = read.text("AzureWebJobsStorage__accountName")
     if name and re.fullmatch("[a-z0-9]{3,24}", name):
         return Storage(container, f"https://{name}.{cloud.blobs}", client_id)
@@ -370,17 +392,33 @@ def _storage(read: _Reader, cloud: Cloud) -> Storage | None:
     return None
 
 
+def _connection(read: _Reader) -> Secret | None:
+    connection = read.text("AzureWebJobsStorage")
+    if connection is None:
+        return None
+    if connection == "UseDevelopmentStorage=true":
+        connection = DEVELOPMENT_STORAGE
+    if not _CONNECTION.fullmatch(connection):
+        read.problem(
+            "AzureWebJobsStorage", "must be a storage account's connection string, with its key"
+        )
+    elif _CLEAR_TEXT.search(connection):
+        read.problem("AzureWebJobsStorage", "must use https, as it carries a key")
+    return Secret(connection)
+
+
 def _reset(read: _Reader, now: int, sites: tuple[Site, ...]) -> tuple[Reset | None, str | None]:
     """The reset and the site it is limited to, from `[site=](time|all)[#anything]`."""
     value = read.text("CHECKPOINT_RESET")
     if value is None:
         return None, None
-    limited, _, rest = value.rpartition("=") if "=" in value.split("#")[0] else ("", "", value)
-    when, site = rest.split("#")[0].strip(), limited.strip().lower() or None
-    if site and sites and site not in {known.host for known in sites}:
-        read.problem("CHECKPOINT_RESET", f"names {site}, which is not a site set up here")
+    limited, equals, when = value.split("#")[0].rpartition("=")
+    site = limited.strip().lower() if equals else None
+    hosts = [known.host for known in sites]
+    if site is not None and sites and site not in hosts:
+        read.problem("CHECKPOINT_RESET", f"must name a site set up here: {', '.join(hosts)}")
     try:
-        start = BEGINNING_OF_ALL if when == "all" else moments.parse(when)
+        start = BEGINNING_OF_ALL if when.strip() == "all" else moments.parse(when.strip())
     except ValueError:
         read.problem(
             "CHECKPOINT_RESET", "must be a time with its zone, such as 2026-09-14T00:00:00Z, or all"

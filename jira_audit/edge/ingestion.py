@@ -103,12 +103,7 @@ class IngestionSink:
         try:
             self._token_source.get_token(self._scope)  # cached by the credential itself
         except ClientAuthenticationError as error:
-            message = (
-                "no token for the ingestion service could be had: see that the identity exists and "
-                "that AZURE_CLIENT_ID is its client id; on a developer's machine, run az login "
-                f"({type(error).__name__})"
-            )
-            raise SiteError(message) from error
+            raise _no_token(error) from error
         except AzureError as error:
             message = f"the identity endpoint could not be reached ({type(error).__name__})"
             raise TransientError(message) from error
@@ -158,16 +153,35 @@ class IngestionSink:
 
     @cached_property
     def _cached_client(self) -> LogsIngestionClient:
+        from azure.core.pipeline.policies import BearerTokenCredentialPolicy  # noqa: PLC0415
         from azure.monitor.ingestion import LogsIngestionClient  # noqa: PLC0415
 
+        class OneAttempt(BearerTokenCredentialPolicy[Any, Any]):
+            """The library's own would send again what is left of the stream: nothing."""
+
+            def on_challenge(self, request: Any, response: Any) -> bool:  # noqa: ARG002
+                return False
+
         return LogsIngestionClient(
-            self._endpoint, self._cached_credential, credential_scopes=[self._scope]
+            self._endpoint,
+            self._cached_credential,
+            authentication_policy=OneAttempt(self._cached_credential, self._scope),
         )
+
+
+def _no_token(error: HttpResponseError) -> SiteError:
+    return SiteError(
+        "no token for the ingestion service could be had: see that the identity exists and that "
+        "AZURE_CLIENT_ID is its client id (its endpoint may be at fault for a moment, too: the "
+        f"next tick asks again); on a developer's machine, run az login ({type(error).__name__})"
+    )
 
 
 def _meaning(error: HttpResponseError, now: int) -> ConnectorError:
     """The error to raise for an answer that is no 204."""
-    status = error.status_code or 0
+    status = error.status_code
+    if status is None:  # the service was not asked: a token had to be had first, as in `prepare`
+        return _no_token(error)
     unknown = (TransientError if status >= 500 else SiteError, "its answer is not documented")
     kind, meaning = STATUS.get(status, unknown)
     message = f"{meaning} (HTTP {status}{_said(error)})"

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import requests
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
 
 from jira_audit.core import encoding, moments
 from jira_audit.core.clock import Clock, Deadline, RetryPolicy, retry
@@ -133,7 +134,7 @@ class JiraSource:
                 stream=True,
             ) as answer:
                 body = self._read(answer)
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             # Its text may hold the address asked for, which is no secret; its kind is enough.
             message = f"{self._site}: Jira could not be reached ({type(error).__name__})"
             raise TransientError(message) from error
@@ -154,7 +155,8 @@ class JiraSource:
         """The whole body, within bounds of size and time."""
         until = self._clock.monotonic() + ANSWER_SECONDS
         body = bytearray()
-        for piece in answer.iter_content(65_536):
+        # `iter_content` would wait for a whole piece, however slowly that trickles in.
+        while piece := answer.raw.read1(65_536, decode_content=True):
             body += piece
             if len(body) > ANSWER_LIMIT or self._clock.monotonic() > until:
                 message = f"{self._site}: Jira's answer was too long, or took too long"

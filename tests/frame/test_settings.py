@@ -1,0 +1,819 @@
+"""That settings are read as documented, that every wrong one is named together with what would be
+right, and that no setting sends credentials astray.
+"""
+
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import astuple, replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from azure.storage.blob import ContainerClient
+from urllib3.util import parse_url
+
+from jira_audit import app, settings
+from jira_audit.collect import Policy, Reset
+from jira_audit.core import moments
+from jira_audit.core.errors import SettingsError
+from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.settings import Azure, Ingestion, Secret, Settings, Site, Storage
+from tests.conftest import NetworkRefused
+
+NOW = moments.parse("2026-11-20T12:00:00Z")
+TOKEN = "ATATT3xFfGF0-nobody-may-see-this=1A2B3C4D"
+ACCOUNT_KEY = "bm9ib2R5LW1heS1zZWUtdGhpcy1rZXk="
+CONNECTION = (
+    f"DefaultEndpointsProtocol=https;AccountName=contoso;AccountKey={ACCOUNT_KEY};"
+    "EndpointSuffix=core.windows.net"
+)
+VAULT = "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/jira)"
+
+MINIMAL: Mapping[str, str] = {
+    "JIRA_SITE_URL": "https://contoso.atlassian.net",
+    "JIRA_USERNAME": "auditor@example.com",
+    "JIRA_API_TOKEN": TOKEN,
+    "DATA_COLLECTION_ENDPOINT": "https://rule-abcd.westeurope-1.ingest.monitor.azure.com",
+    "LOGS_DCR_RULE_ID": "dcr-0123456789abcdef",
+    "AzureWebJobsStorage": CONNECTION,
+}
+
+
+def environment(**changes: str | None) -> dict[str, str]:
+    """The least that works, with changes; None takes a setting away."""
+    changed = {**MINIMAL, **changes}
+    return {name: value for name, value in changed.items() if value is not None}
+
+
+def load(**changes: str | None) -> Settings:
+    return settings.load(environment(**changes), NOW)
+
+
+def azure(**changes: str | None) -> Azure:
+    target = load(**changes).target
+    assert isinstance(target, Azure)
+    return target
+
+
+def problems(**changes: str | None) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as raised:
+        load(**changes)
+    return raised.value.problems
+
+
+def problem(name: str, value: str | None) -> str:
+    """The one problem of one wrong setting; it begins with the setting's name."""
+    (found,) = problems(**{name: value})
+    assert found.startswith(f"{name} ")
+    return found
+
+
+# Defaults and valid values
+
+
+def test_the_least_that_works_gives_every_documented_default() -> None:
+    assert load() == Settings(
+        sites=(
+            Site(
+                "contoso.atlassian.net",
+                "https://contoso.atlassian.net",
+                "auditor@example.com",
+                Secret(TOKEN),
+            ),
+        ),
+        target=Azure(
+            Ingestion(
+                "https://rule-abcd.westeurope-1.ingest.monitor.azure.com",
+                "dcr-0123456789abcdef",
+                "Custom-Jira_Audit_CL",
+                "https://monitor.azure.com",
+                client_id=None,
+            ),
+            Storage("jira-audit", Secret(CONNECTION)),
+            lease_seconds=60,
+            send_seconds=Policy.send_seconds,
+            managed_identity=False,
+        ),
+        policy=Policy(
+            lookback=24 * HOUR, overlap=15 * MINUTE, sweep=48 * HOUR, event_time=False, reset=None
+        ),
+        reset_site=None,
+        budget_seconds=480,
+    )
+
+
+def test_an_empty_or_blank_setting_is_not_set() -> None:
+    blank = dict.fromkeys(
+        (
+            *("JIRA_SITES", "JIRA_CLOUD_ID", "JIRA_OAUTH_CLIENT_ID", "JIRA_OAUTH_CLIENT_SECRET"),
+            *("LOGS_DCR_STREAM_NAME", "LOGS_INGESTION_AUDIENCE", "AZURE_CLIENT_ID"),
+            *("CHECKPOINT_CONTAINER", "CHECKPOINT_RESET", "POLL_SCHEDULE", "LEASE_SECONDS"),
+            *("INITIAL_LOOKBACK_HOURS", "OVERLAP_MINUTES", "SWEEP_HOURS", "RUN_BUDGET_SECONDS"),
+            *("JIRA_ALLOWED_HOST_SUFFIXES", "JIRA_TOKEN_EXPIRES", "TIME_GENERATED_SOURCE"),
+            "IDENTITY_ENDPOINT",
+        ),
+        "  ",
+    )
+    assert load(**blank) == load()
+
+
+def test_space_around_a_value_does_not_count() -> None:
+    assert load(**{name: f" {value}\n" for name, value in MINIMAL.items()}) == load()
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "unit", "least", "most"),
+    [
+        ("INITIAL_LOOKBACK_HOURS", "lookback", HOUR, 1, 8784),
+        ("OVERLAP_MINUTES", "overlap", MINUTE, 1, 1440),
+        ("SWEEP_HOURS", "sweep", HOUR, 1, 744),
+    ],
+)
+def test_how_far_back_a_run_reads_is_taken_within_its_bounds(
+    name: str, field: str, unit: int, least: int, most: int
+) -> None:
+    for value in (least, most):
+        assert getattr(load(**{name: str(value)}).policy, field) == value * unit
+    for wrong in (least - 1, most + 1):
+        assert problem(name, str(wrong)) == f"{name} must be a whole number from {least} to {most}"
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("RUN_BUDGET_SECONDS", 10, 540), ("LEASE_SECONDS", 15, 60)]
+)
+def test_seconds_are_taken_within_their_bounds(name: str, least: int, most: int) -> None:
+    def taken(text: str) -> int:
+        loaded = load(**{name: text})
+        assert isinstance(loaded.target, Azure)
+        return loaded.target.lease_seconds if name == "LEASE_SECONDS" else loaded.budget_seconds
+
+    assert [taken(str(value)) for value in (least, most)] == [least, most]
+    for wrong in (least - 1, most + 1):
+        assert problem(name, str(wrong)) == f"{name} must be a whole number from {least} to {most}"
+
+
+@pytest.mark.parametrize(
+    "text", ["ten", "-20", "+20", "20.0", "2e1", "0x14", "٢٠", "20 s", "1_5", "²", "9" * 5000]
+)
+def test_a_number_is_nothing_but_digits(text: str) -> None:
+    problem("LEASE_SECONDS", text)
+
+
+def test_no_number_of_zeros_in_front_gets_a_number_past_its_bounds() -> None:
+    assert azure(LEASE_SECONDS="060").lease_seconds == 60
+    problem("LEASE_SECONDS", "0000000601")
+
+
+def test_the_longest_budget_is_the_hosts_timeout_less_a_minute() -> None:
+    host = json.loads((Path(__file__).parents[2] / "host.json").read_text(encoding="utf-8"))
+    hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
+    timeout = (hours * 60 + minutes) * 60 + seconds
+    assert timeout - 60 == settings.LONGEST_BUDGET_SECONDS
+
+
+@pytest.mark.parametrize(("lease", "send"), [(15, 10.0), (30, 20.0), (60, 30.0)])
+def test_a_send_is_given_up_well_before_the_lease_ends(lease: int, send: float) -> None:
+    loaded = load(LEASE_SECONDS=str(lease))
+    assert isinstance(loaded.target, Azure)
+    assert loaded.target.send_seconds == pytest.approx(send)
+    assert loaded.policy.send_seconds == loaded.target.send_seconds < lease
+
+
+def test_event_time_is_used_when_asked_for() -> None:
+    assert load(TIME_GENERATED_SOURCE="created").policy.event_time
+    assert not load(TIME_GENERATED_SOURCE="ingestion").policy.event_time
+    for wrong in ("Created", "event", "created,ingestion"):
+        assert "ingestion or created" in problem("TIME_GENERATED_SOURCE", wrong)
+
+
+def test_a_tokens_expiry_is_a_date() -> None:
+    assert load(JIRA_TOKEN_EXPIRES="2027-03-31").sites[0].token_expires == date(2027, 3, 31)
+    for wrong in ("31.03.2027", "2027-02-30", "2027-03", "soon", "2027-03-31T00:00:00Z"):
+        assert "2027-03-31" in problem("JIRA_TOKEN_EXPIRES", wrong)
+
+
+@pytest.mark.parametrize("schedule", ["0 */5 * * * *", "30 0,20,40 8-18 * * 1-5", "0  0 3 * * *"])
+def test_a_schedule_has_six_fields(schedule: str) -> None:
+    assert load(POLL_SCHEDULE=schedule) == load()
+
+
+@pytest.mark.parametrize("wrong", ["*/5 * * * *", "0 */5 * * * * *", "00:05:00", "daily"])
+def test_a_schedule_of_another_form_is_a_problem(wrong: str) -> None:
+    assert "six fields" in problem("POLL_SCHEDULE", wrong)
+
+
+def test_the_identity_and_its_client_id_are_those_of_the_app() -> None:
+    there = azure(IDENTITY_ENDPOINT="http://127.0.0.1:4141/msi/token", AZURE_CLIENT_ID="1234")
+    assert there.managed_identity
+    assert there.ingestion.client_id == "1234"
+    assert not azure().managed_identity
+
+
+@pytest.mark.parametrize("rule", ["rule-jira", "0123", "dcr-", "dcr-1/streams", "dcr-1?x", "DCR-1"])
+def test_a_rule_is_given_by_its_immutable_id(rule: str) -> None:
+    assert "immutable id" in problem("LOGS_DCR_RULE_ID", rule)
+
+
+@pytest.mark.parametrize("stream", ["Jira_Audit_CL", "Custom-", "Custom-a/../b", "Custom-a?b"])
+def test_a_stream_begins_with_custom_and_is_one_part_of_a_path(stream: str) -> None:
+    assert "must begin with Custom-" in problem("LOGS_DCR_STREAM_NAME", stream)
+
+
+def test_another_stream_may_be_named() -> None:
+    assert azure(LOGS_DCR_STREAM_NAME="Custom-Other_CL").ingestion.stream == "Custom-Other_CL"
+
+
+# What is required, and under which names
+
+
+@pytest.mark.parametrize("name", MINIMAL)
+def test_a_required_setting_that_is_missing_is_named_with_what_to_set(name: str) -> None:
+    assert re.match(rf"{name} is missing: set it to .", problem(name, None))
+
+
+def test_the_old_connectors_names_go_on_working() -> None:
+    old = load(
+        JIRA_SITE_URL=None,
+        JIRA_USERNAME=None,
+        JIRA_API_TOKEN=None,
+        JiraHomeSiteName="Contoso",
+        JiraUsername="auditor@example.com",
+        JiraAccessToken=TOKEN,
+    )
+    assert old == load()
+
+
+def test_the_new_name_wins_over_the_old_one() -> None:
+    both = load(JiraHomeSiteName="other", JiraUsername="other", JiraAccessToken="other")
+    assert both == load()
+
+
+def test_nothing_of_azure_is_needed_for_a_folder(tmp_path: Path) -> None:
+    needed = {name: value for name, value in MINIMAL.items() if name.startswith("JIRA_")}
+    assert settings.load(needed, NOW, tmp_path) == replace(load(), target=tmp_path)
+
+
+def test_all_problems_are_told_at_once_each_beginning_with_its_setting() -> None:
+    wrong = {
+        "JIRA_SITE_URL": "http://contoso.atlassian.net",
+        "JIRA_USERNAME": "a:b",
+        "JIRA_API_TOKEN": None,
+        "JIRA_TOKEN_EXPIRES": "soon",
+        "DATA_COLLECTION_ENDPOINT": "rule.ingest.monitor.azure.com",
+        "LOGS_DCR_RULE_ID": "jira",
+        "LOGS_DCR_STREAM_NAME": "jira",
+        "LOGS_INGESTION_AUDIENCE": "azure",
+        "AzureWebJobsStorage": "contoso",
+        "CHECKPOINT_CONTAINER": "Jira",
+        "CHECKPOINT_RESET": "yesterday",
+        "POLL_SCHEDULE": "often",
+        "INITIAL_LOOKBACK_HOURS": "0",
+        "OVERLAP_MINUTES": "0",
+        "SWEEP_HOURS": "0",
+        "RUN_BUDGET_SECONDS": "541",
+        "LEASE_SECONDS": "61",
+        "TIME_GENERATED_SOURCE": "none",
+        "JIRA_SITES": "[]",
+    }
+    found = problems(**wrong)
+    assert sorted(each.split(" ")[0] for each in found) == sorted(wrong)
+
+
+def test_the_errors_text_holds_every_problem() -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings.load({}, NOW)
+    assert len(raised.value.problems) == len(MINIMAL)
+    assert all(each in str(raised.value) for each in raised.value.problems)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["JIRA_SITES", "JIRA_OAUTH_CLIENT_ID", "JIRA_OAUTH_CLIENT_SECRET", "JIRA_CLOUD_ID"],
+)
+def test_what_this_version_cannot_do_is_refused_and_not_ignored(name: str) -> None:
+    assert "does not support" in problem(name, '[{"url": "https://contoso.atlassian.net"}]')
+
+
+@pytest.mark.parametrize("user", ["a:b", "auditor@example.com:"])
+def test_a_user_name_with_a_colon_could_not_be_told_from_its_token(user: str) -> None:
+    assert "colon" in problem("JIRA_USERNAME", user)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *MINIMAL,
+        *("JIRA_SITES", "JIRA_OAUTH_CLIENT_SECRET", "JIRA_CLOUD_ID", "JIRA_TOKEN_EXPIRES"),
+        *("JIRA_ALLOWED_HOST_SUFFIXES", "LOGS_DCR_STREAM_NAME", "LOGS_INGESTION_AUDIENCE"),
+        *("CHECKPOINT_CONTAINER", "CHECKPOINT_RESET", "POLL_SCHEDULE", "LEASE_SECONDS"),
+        *("INITIAL_LOOKBACK_HOURS", "RUN_BUDGET_SECONDS", "TIME_GENERATED_SOURCE"),
+        "AZURE_CLIENT_ID",
+    ],
+)
+def test_a_key_vault_reference_that_did_not_resolve_is_a_problem_of_its_own(name: str) -> None:
+    found = problem(name, VAULT)
+    assert "did not resolve" in found
+    assert "Key Vault Secrets User" in found
+    assert "contoso.vault" not in found
+
+
+def test_a_setting_that_serves_two_purposes_is_named_once() -> None:
+    (found,) = problems(
+        AZURE_CLIENT_ID=VAULT,
+        AzureWebJobsStorage=None,
+        AzureWebJobsStorage__accountName="contoso",
+    )
+    assert found.startswith("AZURE_CLIENT_ID ")
+
+
+def test_an_unresolved_client_id_does_not_hide_that_storage_is_missing() -> None:
+    found = problems(AzureWebJobsStorage=None, AzureWebJobsStorage__clientId=VAULT)
+    assert [each.split()[0] for each in found] == [
+        "AzureWebJobsStorage__clientId",
+        "AzureWebJobsStorage",
+    ]
+
+
+def test_an_old_name_with_an_unresolved_reference_is_named_as_it_is_spelled() -> None:
+    (found,) = problems(JIRA_API_TOKEN=None, JiraAccessToken=VAULT)
+    assert found.startswith("JiraAccessToken is a Key Vault reference that did not resolve")
+
+
+# Where credentials may go: Jira
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "base_url"),
+    [
+        ("https://contoso.atlassian.net/", "contoso.atlassian.net", None),
+        ("https://contoso.atlassian.net", "contoso.atlassian.net", None),
+        ("HTTPS://Contoso.Atlassian.NET", "contoso.atlassian.net", None),
+        ("https://contoso.jira.com", "contoso.jira.com", None),
+        ("https://contoso.atlassian-us-gov-mod.net", "contoso.atlassian-us-gov-mod.net", None),
+        ("contoso", "contoso.atlassian.net", None),
+        (
+            "https://contoso.atlassian.net:443",
+            "contoso.atlassian.net",
+            "https://contoso.atlassian.net:443",
+        ),
+        ("http://127.0.0.1:8080", "127.0.0.1", "http://127.0.0.1:8080"),
+        ("http://localhost:8080/", "localhost", "http://localhost:8080"),
+        ("http://[::1]:8080", "::1", "http://[::1]:8080"),
+    ],
+)
+def test_a_site_is_named_by_its_lower_case_host(url: str, host: str, base_url: str | None) -> None:
+    (site,) = load(JIRA_SITE_URL=url).sites
+    assert (site.host, site.base_url) == (host, base_url or f"https://{host}")
+
+
+NO_SITE = [
+    "https://evil.com",
+    "https://atlassian.net.evil.com",
+    "https://contoso.atlassian.net.evil.com",
+    "https://evilatlassian.net",
+    "https://contoso.atlassian.net.",
+    "https://contoso.atlassian.com",
+    "https://api.atlassian.com/ex/jira/1234",
+    # http is for loopback, and loopback is no more than three names.
+    "http://contoso.atlassian.net",
+    "http://127.0.0.1.evil.com",
+    "http://localhost.evil.com",
+    "http://127.0.0.2",
+    "http://0x7f000001",
+    "http://[::1].evil.com",
+    "http://[::1%25eth0]",
+    "ftp://contoso.atlassian.net",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "//contoso.atlassian.net",
+    "contoso.atlassian.net",
+    "https:contoso.atlassian.net",
+    # More than a host.
+    "https://evil.com/.atlassian.net",
+    "https://evil.com?.atlassian.net",
+    "https://evil.com#.atlassian.net",
+    "https://evil.com\\.atlassian.net",
+    "https://evil.com\\@contoso.atlassian.net",
+    "https://evil.com;.atlassian.net",
+    "https://evil.com%2f.atlassian.net",
+    "https://evil.com%00.atlassian.net",
+    "https://evil.com .atlassian.net",
+    "https://evil.com\t.atlassian.net",
+    "https://contoso.atlassian.net/jira",
+    "https://contoso.atlassian.net?",
+    "https://contoso.atlassian.net#",
+    "https://contoso.atlassian.net/?next=https://evil.com",
+    "https://evil.com@contoso.atlassian.net",
+    "https://contoso.atlassian.net@evil.com",
+    "https://user:secret@contoso.atlassian.net",
+    "https://@contoso.atlassian.net",
+    # Ports that are none.
+    "https://contoso.atlassian.net:",
+    "https://contoso.atlassian.net:70000",
+    "https://contoso.atlassian.net:-1",
+    "https://contoso.atlassian.net:443:80",
+    "https://contoso.atlassian.net:evil.com",
+    "https://evil.com:.atlassian.net",
+    "https://contoso.atlassian.net:٤٤٣",
+    # Hosts that are none, or that look like another.
+    "https://",
+    "https://.atlassian.net",
+    "https://a..atlassian.net",
+    f"https://{'a' * 64}.atlassian.net",
+    "https://[evil.com].atlassian.net",
+    "https://[::1].atlassian.net",
+    "https://evil.com／.atlassian.net",
+    "https://evil.com＃.atlassian.net",
+    "https://evil.com℀.atlassian.net",
+    "https://contoso.atlassian。net",
+    "https://contoso.аtlassian.net",
+    "https://bücher.atlassian.net",
+    "https://\N{KELVIN SIGN}ontoso.atlassian.net",
+    "https://contoso.atlaſſian.net",
+]
+
+
+@pytest.mark.parametrize("url", NO_SITE)
+def test_credentials_go_to_no_address_that_is_not_plainly_atlassians(url: str) -> None:
+    problem("JIRA_SITE_URL", url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://contoso.atlassian.net",
+        "https://CONTOSO.jira.com:8443/",
+        "http://[::1]:1",
+        "contoso",
+        *NO_SITE,
+    ],
+)
+def test_what_was_checked_is_what_the_http_library_will_connect_to(url: str) -> None:
+    try:
+        (site,) = load(JIRA_SITE_URL=url).sites
+    except SettingsError:
+        return
+    found = parse_url(site.base_url + "/rest")
+    assert (found.host or "").strip("[]") == site.host
+    assert found.auth is None
+
+
+def test_a_refused_host_is_named_with_the_way_out() -> None:
+    found = problem("JIRA_SITE_URL", "https://jira.contoso.com")
+    assert "jira.contoso.com" in found
+    assert "JIRA_ALLOWED_HOST_SUFFIXES" in found
+
+
+@pytest.mark.parametrize(
+    "suffixes",
+    [
+        "contoso.com",
+        ".contoso.com",
+        "*.contoso.com",
+        "jira.contoso.com",
+        "a.org, Contoso.COM b.org",
+    ],
+)
+def test_a_custom_domain_is_allowed_by_naming_it(suffixes: str) -> None:
+    (site,) = load(
+        JIRA_SITE_URL="https://Jira.Contoso.com", JIRA_ALLOWED_HOST_SUFFIXES=suffixes
+    ).sites
+    assert site.base_url == "https://jira.contoso.com"
+
+
+@pytest.mark.parametrize("suffixes", ["ontoso.com", "a.jira.contoso.com", "*", ".", "contoso", ","])
+def test_a_custom_domain_is_allowed_by_whole_names_alone(suffixes: str) -> None:
+    for url in ("https://jira.contoso.com", "https://jira.contoso.com."):
+        (found,) = problems(JIRA_SITE_URL=url, JIRA_ALLOWED_HOST_SUFFIXES=suffixes)
+        assert found.startswith("JIRA_SITE_URL ")
+
+
+def test_a_custom_domain_does_not_allow_http() -> None:
+    problems(JIRA_SITE_URL="http://jira.contoso.com", JIRA_ALLOWED_HOST_SUFFIXES="contoso.com")
+
+
+@pytest.mark.parametrize("name", ["con_toso", "contoso/", "contoso evil", "ćontoso", "a\\b"])
+def test_the_old_site_name_is_letters_digits_and_hyphens(name: str) -> None:
+    (found,) = problems(JIRA_SITE_URL=None, JiraHomeSiteName=name)
+    assert "https address" in found
+
+
+# Where credentials may go: Azure
+
+
+@pytest.mark.parametrize(
+    ("cloud", "audience", "blobs"),
+    [
+        ("com", "https://monitor.azure.com", "blob.core.windows.net"),
+        ("us", "https://monitor.azure.us", "blob.core.usgovcloudapi.net"),
+        ("cn", "https://monitor.azure.cn", "blob.core.chinacloudapi.cn"),
+    ],
+)
+def test_the_clouds_audience_and_blobs_follow_from_the_endpoint(
+    cloud: str, audience: str, blobs: str
+) -> None:
+    found = azure(
+        DATA_COLLECTION_ENDPOINT=f"https://rule-1.region-1.ingest.monitor.azure.{cloud}/",
+        AzureWebJobsStorage=None,
+        AzureWebJobsStorage__accountName="contoso",
+    )
+    assert found.ingestion.endpoint == f"https://rule-1.region-1.ingest.monitor.azure.{cloud}"
+    assert found.ingestion.audience == audience
+    assert found.storage.account == f"https://contoso.{blobs}"
+
+
+def test_an_audience_that_is_set_is_taken() -> None:
+    found = azure(LOGS_INGESTION_AUDIENCE="https://monitor.azure.us/")
+    assert found.ingestion.audience == "https://monitor.azure.us"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://evil.com",
+        "https://evil.com\\.ingest.monitor.azure.com",
+        "https://rule.ingest.monitor.azure.com.evil.com",
+        "https://ingest.monitor.azure.com.",
+        "https://rule.ingest.monitor.azure.com#",
+        "https://rule.ingest.monitor.azure.com?",
+        "https://rule.ingest.monitor.azure.com/dataCollectionRules",
+        "https://evilingest.monitor.azure.com",
+        "https://user@rule.ingest.monitor.azure.com",
+        "http://rule.ingest.monitor.azure.com",
+        "rule.ingest.monitor.azure.com",
+    ],
+)
+def test_rows_go_to_no_endpoint_that_is_not_azures(endpoint: str) -> None:
+    problem("DATA_COLLECTION_ENDPOINT", endpoint)
+
+
+def test_an_unknown_clouds_endpoint_needs_its_audience() -> None:
+    endpoint = "https://rule.ingest.monitor.azure.de"
+    assert "LOGS_INGESTION_AUDIENCE" in problem("DATA_COLLECTION_ENDPOINT", endpoint)
+    found = azure(
+        DATA_COLLECTION_ENDPOINT=endpoint, LOGS_INGESTION_AUDIENCE="https://monitor.azure.de"
+    )
+    assert astuple(found.ingestion)[0::3] == (endpoint, "https://monitor.azure.de")
+
+
+@pytest.mark.parametrize("audience", ["monitor.azure.us", "http://monitor.azure.us", "https://a b"])
+def test_an_audience_is_an_https_address(audience: str) -> None:
+    problem("LOGS_INGESTION_AUDIENCE", audience)
+
+
+def test_an_unknown_endpoint_is_not_let_in_by_an_audience_that_is_wrong_itself() -> None:
+    (found,) = problems(
+        DATA_COLLECTION_ENDPOINT="https://evil.com", LOGS_INGESTION_AUDIENCE="anything"
+    )
+    assert found.startswith("LOGS_INGESTION_AUDIENCE ")
+
+
+# Storage
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        CONNECTION,
+        CONNECTION + ";",
+        f"AccountName=contoso;AccountKey={ACCOUNT_KEY}",
+        "BlobEndpoint=https://contoso.blob.core.windows.net;SharedAccessSignature=sv=1&sig=a%3D",
+        "UseDevelopmentStorage=true",
+    ],
+)
+def test_a_connection_string_that_is_taken_makes_a_client(connection: str) -> None:
+    account = azure(AzureWebJobsStorage=connection).storage.account
+    assert isinstance(account, Secret)
+    with ContainerClient.from_connection_string(account.reveal(), "jira-audit") as client:
+        assert client.credential is not None or "sig=" in client.url
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        "contoso",
+        "AccountName=contoso",
+        "AccountName=;AccountKey=a",
+        f"AccountKey={ACCOUNT_KEY}",
+        f"garbage;AccountName=contoso;AccountKey={ACCOUNT_KEY}",
+        f"AccountName=contoso;;AccountKey={ACCOUNT_KEY}",
+        "BlobEndpoint=https://contoso.blob.core.windows.net",
+        "https://contoso.blob.core.windows.net",
+        "UseDevelopmentStorage=false",
+    ],
+)
+def test_a_connection_string_that_makes_no_client_is_a_problem(connection: str) -> None:
+    assert "connection string" in problem("AzureWebJobsStorage", connection)
+
+
+def test_an_account_is_named_for_an_identity_of_its_own() -> None:
+    found = azure(
+        AzureWebJobsStorage=None,
+        AzureWebJobsStorage__accountName="contoso",
+        AzureWebJobsStorage__clientId="storage-identity",
+        AZURE_CLIENT_ID="sending-identity",
+    )
+    assert found.storage == Storage(
+        "jira-audit", "https://contoso.blob.core.windows.net", "storage-identity"
+    )
+    assert found.ingestion.client_id == "sending-identity"
+
+
+def test_storage_is_reached_with_the_apps_identity_when_it_has_none_of_its_own() -> None:
+    found = azure(
+        AzureWebJobsStorage=None,
+        AzureWebJobsStorage__blobServiceUri="https://contoso.blob.core.windows.net/",
+        AZURE_CLIENT_ID="app-identity",
+    )
+    assert found.storage == Storage(
+        "jira-audit", "https://contoso.blob.core.windows.net", "app-identity"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AzureWebJobsStorage__accountName", "Contoso"),
+        ("AzureWebJobsStorage__accountName", "evil.com/"),
+        ("AzureWebJobsStorage__accountName", "ab"),
+        ("AzureWebJobsStorage__accountName", "a" * 25),
+        ("AzureWebJobsStorage__accountName", VAULT),
+        ("AzureWebJobsStorage__blobServiceUri", "http://contoso.blob.core.windows.net"),
+        ("AzureWebJobsStorage__blobServiceUri", "https://contoso.blob.core.windows.net/container"),
+        ("AzureWebJobsStorage__blobServiceUri", "https://contoso.blob.core.windows.net?sv=1&sig=a"),
+        ("AzureWebJobsStorage__blobServiceUri", "https://evil.com\\.blob.core.windows.net"),
+    ],
+)
+def test_an_account_that_is_none_is_a_problem(name: str, value: str) -> None:
+    (found,) = problems(AzureWebJobsStorage=None, **{name: value})
+    assert found.startswith(f"{name} ")
+
+
+@pytest.mark.parametrize("name", ["abc", "jira-audit", "a" * 63, "0-0"])
+def test_a_container_may_have_every_name_that_storage_allows(name: str) -> None:
+    assert azure(CHECKPOINT_CONTAINER=name).storage.container == name
+
+
+@pytest.mark.parametrize("name", ["ab", "a" * 64, "Jira", "a--b", "-ab", "ab-", "a_b", "a/b", "é-"])
+def test_a_container_name_that_storage_would_refuse_is_a_problem(name: str) -> None:
+    assert "lower-case" in problem("CHECKPOINT_CONTAINER", name)
+
+
+# The reset
+
+
+@pytest.mark.parametrize(
+    ("value", "start"),
+    [
+        ("2026-09-14T00:00:00Z", "2026-09-14T00:00:00Z"),
+        ("2026-09-14T02:00:00+02:00", "2026-09-14T00:00:00Z"),
+        ("2026-11-20T12:00:00Z", "2026-11-20T12:00:00Z"),
+        ("all", "2002-01-01T00:00:00Z"),
+        ("all#again", "2002-01-01T00:00:00Z"),
+        ("all # a=b", "2002-01-01T00:00:00Z"),
+        ("2026-09-14T00:00:00Z#2", "2026-09-14T00:00:00Z"),
+    ],
+)
+def test_a_reset_is_a_time_or_all_and_the_whole_value_tells_it_apart(
+    value: str, start: str
+) -> None:
+    loaded = load(CHECKPOINT_RESET=value)
+    assert loaded.policy.reset == Reset(value, moments.parse(start))
+    assert loaded.reset_site is None
+    assert loaded.policy_for(loaded.sites[0]) == loaded.policy
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "contoso.atlassian.net=2026-09-14T00:00:00Z",
+        "Contoso.atlassian.net = 2026-09-14T00:00:00Z",
+        "contoso.atlassian.net=2026-09-14T00:00:00Z#why=because",
+    ],
+)
+def test_a_reset_limited_to_a_site_concerns_that_site_alone(value: str) -> None:
+    loaded = load(CHECKPOINT_RESET=value)
+    reset = Reset(value, moments.parse("2026-09-14T00:00:00Z"))
+    other = replace(loaded.sites[0], host="other.atlassian.net")
+    assert loaded.policy_for(loaded.sites[0]).reset == reset
+    assert loaded.policy_for(other) == replace(loaded.policy, reset=None)
+
+
+@pytest.mark.parametrize("site", ["other.atlassian.net", "contoso", "", " ", "a=b"])
+def test_a_reset_of_a_site_that_is_not_set_up_is_a_problem(site: str) -> None:
+    assert "contoso.atlassian.net" in problem("CHECKPOINT_RESET", f"{site}=all")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2026-09-14T00:00:00", "2026-09-14", "yesterday", "ALL", "#1", "contoso.atlassian.net=", "0"],
+)
+def test_a_reset_that_is_no_moment_is_a_problem(value: str) -> None:
+    assert "with its zone" in problem("CHECKPOINT_RESET", value)
+
+
+def test_a_reset_into_the_future_is_a_problem() -> None:
+    assert "future" in problem("CHECKPOINT_RESET", "2026-11-20T12:00:00.001Z")
+
+
+# Secrets
+
+
+def test_a_secret_shows_itself_to_nobody_who_does_not_ask_for_it() -> None:
+    secret = Secret(TOKEN)
+    assert secret.reveal() == TOKEN
+    shown = (repr(secret), str(secret), f"{secret}", f"{secret!r:>5}", "%s" % secret)  # noqa: UP031
+    assert {each.strip() for each in shown} == {"***"}
+    assert (secret == Secret(TOKEN), secret == Secret("other"), secret == TOKEN) == (
+        True,
+        False,
+        False,
+    )
+    assert len({secret, Secret(TOKEN)}) == 1
+
+
+def test_the_settings_show_neither_token_nor_key() -> None:
+    shown = repr(load()) + str(load()) + str(astuple(load()))
+    assert "auditor@example.com" in shown
+    assert TOKEN not in shown
+    assert ACCOUNT_KEY not in shown
+
+
+def test_a_client_is_found_again_by_equal_settings() -> None:
+    assert hash(load()) == hash(load())
+    assert hash(load()) != hash(load(JIRA_API_TOKEN="other"))
+
+
+@pytest.mark.parametrize("secret", [TOKEN, CONNECTION, f"https://a:{TOKEN}@contoso.atlassian.net"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("JIRA_SITE_URL", "JIRA_SITES", "JIRA_OAUTH_CLIENT_SECRET", "JIRA_TOKEN_EXPIRES"),
+        *("DATA_COLLECTION_ENDPOINT", "LOGS_DCR_RULE_ID", "LOGS_DCR_STREAM_NAME"),
+        *("LOGS_INGESTION_AUDIENCE", "CHECKPOINT_CONTAINER", "CHECKPOINT_RESET", "LEASE_SECONDS"),
+        *("RUN_BUDGET_SECONDS", "POLL_SCHEDULE", "TIME_GENERATED_SOURCE"),
+    ],
+)
+def test_a_secret_that_was_pasted_into_the_wrong_setting_is_not_repeated(
+    name: str, secret: str
+) -> None:
+    said = "; ".join(problems(**{name: secret})).casefold()
+    for part in ("nobody-may-see", ACCOUNT_KEY.casefold()):
+        assert part not in said
+
+
+@pytest.mark.parametrize("name", [name for name in MINIMAL if name != "JIRA_API_TOKEN"])
+def test_whatever_else_is_wrong_the_error_shows_no_secret(name: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(**{name: None, "LEASE_SECONDS": "x", "AzureWebJobsStorage": f"{ACCOUNT_KEY};x"})
+    shown = str(raised.value) + repr(raised.value) + str(pickle.dumps(raised.value.args))
+    assert TOKEN not in shown
+    assert ACCOUNT_KEY not in shown
+
+
+# Before anything is requested
+
+
+def test_a_wrong_setting_ends_the_run_before_anything_is_requested(tmp_path: Path) -> None:
+    site = "https://settings-test.atlassian.net"
+    good = environment(JIRA_SITE_URL=site)
+
+    with pytest.raises(SettingsError):
+        app.run({})
+    with pytest.raises(SettingsError):
+        app.run(good | {"LEASE_SECONDS": "61"})
+    with pytest.raises(SettingsError):
+        app.run(good | {"CHECKPOINT_RESET": "2999-01-01T00:00:00Z"}, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+    with pytest.raises(NetworkRefused, match="settings-test"):  # so the guard does see a request
+        app.run(good, folder=tmp_path)
+    assert list(tmp_path.iterdir()) != []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://contoso.example",
+        "https://contoso.blob.core.windows.net.example",
+        "https://blob.core.windows.net",
+    ],
+)
+def test_the_token_for_storage_goes_to_no_host_but_azures(address: str) -> None:
+    [problem] = problems(AzureWebJobsStorage=None, AzureWebJobsStorage__blobServiceUri=address)
+    assert problem.startswith("AzureWebJobsStorage__blobServiceUri must be Azure's")
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        "DefaultEndpointsProtocol=http;AccountName=contoso;AccountKey=a2V5",
+        "AccountName=contoso;AccountKey=a2V5;BlobEndpoint=http://contoso.blob.core.windows.net/",
+        "BlobEndpoint=http://127.0.0.1.example/;SharedAccessSignature=sv=1&sig=a",
+    ],
+)
+def test_a_key_of_storage_is_never_sent_in_the_clear(connection: str) -> None:
+    [problem] = problems(AzureWebJobsStorage=connection)
+    assert problem.startswith("AzureWebJobsStorage must use https")
