@@ -91,7 +91,6 @@ def collect(
                 executor,
                 deadline,
                 tally,
-                reach=lambda place: reach(place, now, policy.overlap, policy.sweep),
                 in_flight=policy.in_flight,
                 batch_bytes=policy.batch_bytes,
                 send_seconds=policy.send_seconds,
@@ -194,7 +193,12 @@ class _Run:
             if not self._read(sweep, lambda to: lambda place: place.swept_through(to, sweep.end)):
                 return False
             self.delivery.close(lambda place: place.sweep_done(self.now))
+        self.delivery.close(self._fitted)
         return True
+
+    def _fitted(self, place: Checkpoint) -> Checkpoint:
+        """The checkpoint in bounds; only now that every window read is closed and has its mark."""
+        return place.fitted(reach(place, self.now, self.policy.overlap, self.policy.sweep))
 
     def _read(self, stretch: Stretch, dealt_with_up_to: Callable[[int], Update]) -> bool:
         """Read a stretch window by window, oldest first; False if time was up.
@@ -209,8 +213,8 @@ class _Run:
             self.delivery.update(partial(Checkpoint.stepping, step=stretch.step))
             if ending is Ending.CLOSED:
                 if seen.smallest is not None:
-                    mark = partial(Checkpoint.marked, start=window.start, smallest=seen.smallest)
-                    self.delivery.close(mark)
+                    ids_from = partial(Checkpoint.marked, start=window.start, end=window.end)
+                    self.delivery.close(partial(ids_from, smallest=seen.smallest))
                 self.delivery.close(dealt_with_up_to(seen.through))
         return True
 

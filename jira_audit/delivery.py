@@ -24,7 +24,7 @@ from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, Tran
 from jira_audit.core.letters import Letter
 from jira_audit.core.outcome import Tally
 from jira_audit.core.records import Identity, Row
-from jira_audit.ports import Lease, Ports
+from jira_audit.ports import Lease, Ports, Sink
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,8 @@ class Delivery:
     accepted could not be saved, the lease is left to run out instead. All but the sends themselves
     runs on the caller's thread.
 
-    `checkpoint` is what the site is remembered by, were it saved now; `reach` tells the earliest
-    moment at which a re-read after it can begin; `in_flight` batches of at most `batch_bytes` and
-    `send_seconds` each may be under way or unsaved at once.
+    `checkpoint` is what the site is remembered by, were it saved now; `in_flight` batches of at
+    most `batch_bytes` and `send_seconds` each may be under way or unsaved at once.
     """
 
     def __init__(
@@ -71,14 +70,13 @@ class Delivery:
         deadline: Deadline,
         tally: Tally,
         *,
-        reach: Callable[[Checkpoint], int],
         in_flight: int,
         batch_bytes: int,
         send_seconds: float,
     ) -> None:
         self.checkpoint = self._loaded = self._saved = checkpoint
         self._lease, self._ports, self._executor = lease, ports, executor
-        self._deadline, self._tally, self._reach = deadline, tally, reach
+        self._deadline, self._tally = deadline, tally
         self._slots, self._send_seconds = in_flight, send_seconds
         self._batcher = Batcher(batch_bytes)
         self._on_the_way: set[int] = set()
@@ -223,13 +221,12 @@ class Delivery:
     def _save(self) -> None:
         if self.checkpoint == self._saved:
             return
-        fitted = self.checkpoint.fitted(self._reach(self.checkpoint))
         try:
-            self._lease.save(fitted)
+            self._lease.save(self.checkpoint)
         except ConnectorError as error:
             self._fail(error)
         else:
-            self.checkpoint = self._saved = fitted
+            self._saved = self.checkpoint
 
     # On the executor's threads.
 
@@ -244,7 +241,7 @@ class Delivery:
                     self._send(body)
                 except BatchRefused as refusal:
                     if not probed and refusal.status != TOO_LARGE:
-                        self._probe(refusal)
+                        probe(refusal, self._send)
                         probed = True
                     if len(part.rows) > 1:
                         parts.extend(reversed(part.halves()))
@@ -261,30 +258,41 @@ class Delivery:
         return receipt
 
     def _send(self, body: bytes) -> None:
-        """Send one body; no try begins that could outlast the lease."""
-
-        def attempt() -> None:
-            self._ports.sink.prepare()
-            self._lease.hold(self._send_seconds)
-            self._ports.sink.send(body)
-
-        def on_wait(error: TransientError, seconds: float) -> None:
-            log.warning("%s (trying again in %.1f s)", error, seconds)
-
-        retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=on_wait)
-
-    def _probe(self, refusal: BatchRefused) -> None:
-        """Tell refused rows from a place that refuses everything, which is the configuration."""
-        try:
-            self._send(PROBE)
-        except BatchRefused:
-            raise _misconfigured(refusal) from refusal
+        send(body, self._ports.sink, self._lease, self._deadline, seconds=self._send_seconds)
 
     def _count_refused(self, refusal: BatchRefused) -> None:
         with self._lock:
             self._refused += 1
             if self._refused > REFUSED_LIMIT and not self._any_accepted:
                 raise _misconfigured(refusal) from refusal
+
+
+def send(body: bytes, sink: Sink, lease: Lease, deadline: Deadline, *, seconds: float) -> None:
+    """Send one body, again as long as the deadline allows; no try outlasts the lease.
+
+    `seconds` is what a try takes at most. Raises BatchRefused, TransientError or SiteError.
+    """
+
+    def attempt() -> None:
+        sink.prepare()
+        lease.hold(seconds)
+        sink.send(body)
+
+    def on_wait(error: TransientError, wait: float) -> None:
+        log.warning("%s (trying again in %.1f s)", error, wait)
+
+    retry(attempt, policy=RetryPolicy(), deadline=deadline, on_wait=on_wait)
+
+
+def probe(refusal: BatchRefused, send: Callable[[bytes], None]) -> None:
+    """Tell refused rows from a place that refuses everything, which is the configuration.
+
+    Raises SiteError if it is; to return is to say that the rows are what was refused.
+    """
+    try:
+        send(PROBE)
+    except BatchRefused:
+        raise _misconfigured(refusal) from refusal
 
 
 def _place(checkpoint: Checkpoint) -> tuple[object, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
-from jira_audit.core.letters import Letter
+from jira_audit.core.letters import Folder, Letter
 from jira_audit.core.pages import Page
 from jira_audit.core.window import Window
 
@@ -73,12 +73,30 @@ class Checkpoints(Protocol):
         None when another run holds it.
         """
 
+    def stored(self, site: str) -> bytes | None:
+        """What is stored for a site, as it is, whoever holds it; None if nothing is."""
+
 
 class Letters(Protocol):
     """Where dead letters and originals are kept."""
 
     def keep(self, letter: Letter) -> bool:
         """Keep it, once: true when it was not there before."""
+
+    def names(self, folder: Folder, site: str) -> Sequence[str]:
+        """The names of all letters of a site in one folder, sorted, and so by day."""
+
+    def read(self, name: str) -> bytes | None:
+        """What is stored under a letter's name, as it is; None if nothing is.
+
+        Raises SiteError for what is no letter's name.
+        """
+
+    def delete(self, name: str) -> None:
+        """Delete the letter of this name; to return is to say that it is not there any more.
+
+        Raises SiteError for what is no letter's name.
+        """
 
 
 @dataclass(frozen=True)

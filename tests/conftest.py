@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import trustme
 from azure.storage.blob import BlobServiceClient, ContainerClient
@@ -18,6 +19,11 @@ from tests.servers import azurite as azurite_server
 from tests.servers import worker as worker_process
 from tests.servers.identity import Identity
 from tests.servers.ingestion import Ingestion
+
+# In CI the examples are the same in every run; elsewhere new ones are looked for.
+hypothesis.settings.register_profile("ci", derandomize=True, database=None)
+if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
+    hypothesis.settings.load_profile("ci")
 
 StartWorker = Callable[[Path, Mapping[str, str]], worker_process.Worker]
 

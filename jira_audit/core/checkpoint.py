@@ -101,14 +101,18 @@ class Checkpoint:
         """The sweep has come to its end, at the moment `now`."""
         return replace(self, sweep=None, swept=now)
 
-    def marked(self, start: int, smallest: int) -> Checkpoint:
-        """A window from `start` on holds ids down to `smallest`; one mark a day is enough."""
-        at = bisect_right(self.marks, start // DAY, key=lambda mark: mark[0] // DAY)
-        if at and self.marks[at - 1][0] // DAY == start // DAY:
-            known = self.marks[at - 1]
-            mark = (min(known[0], start), min(known[1], smallest))
-            return replace(self, marks=(*self.marks[: at - 1], mark, *self.marks[at:]))
-        return replace(self, marks=(*self.marks[:at], (start, smallest), *self.marks[at:]))
+    def marked(self, start: int, end: int, smallest: int) -> Checkpoint:
+        """A window from `start` to `end` holds ids down to `smallest`; one mark a day is enough.
+
+        Marks within the window learn of it too: what it holds may lie after them.
+        """
+        days = {at // DAY: (at, known) for at, known in self.marks}
+        for day, (at, known) in days.items():
+            if start <= at <= end:
+                days[day] = at, min(known, smallest)
+        at, known = days.get(start // DAY, (start, smallest))
+        days[start // DAY] = min(at, start), min(known, smallest)
+        return replace(self, marks=tuple(sorted(days.values())))
 
     def earliest(self, moment: int) -> int:
         """Where a re-read from `moment` on begins: not before *from*, nor within the pruned."""

@@ -7,8 +7,9 @@ where they are kept is the edge's matter.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from jira_audit.core import encoding, moments
 from jira_audit.core.errors import SiteError
@@ -20,6 +21,13 @@ VERSION = 1
 Kind = Literal["unreadable", "refused", "truncated"]
 """`unreadable`: no row could be made; `refused`: the service refused the row alone; `truncated`: an
 original, whose row was delivered but says less than the record did."""
+
+Folder = Literal["dead-letters", "originals"]
+
+_NAME = re.compile(
+    r"(dead-letters|originals)/[a-z0-9:][a-z0-9.:-]*/(undated|[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"/(-?[0-9]{1,19}|[0-9a-f]{32})\.json"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class Letter:
         return self.kind != "truncated"
 
     @property
-    def folder(self) -> str:
+    def folder(self) -> Folder:
         """`dead-letters` or `originals`."""
         return "dead-letters" if self.is_dead else "originals"
 
@@ -77,3 +85,88 @@ class Letter:
         except ValueError as error:  # only Python 3.11, from about 1,000 levels on
             message = f"a record of {self.site} is nested too deeply to keep; run Python 3.13"
             raise SiteError(message) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A letter as it is stored: under which name, and since which moment."""
+
+    name: str
+    letter: Letter
+    kept: int
+
+    @property
+    def was_identified(self) -> bool:
+        """Whether the record had an id and a created time already when it was kept.
+
+        Only then was its id put into the ledger. Another version of the connector, that reads more,
+        would name the letter otherwise.
+        """
+        record = self.letter.record
+        known = created_of(record) is not None and id_of(record) is not None
+        return known and self.name == self.letter.name
+
+
+def is_name(name: str) -> bool:
+    """Whether letters are named like this; nothing else is ever read or deleted as one."""
+    return _NAME.fullmatch(name) is not None
+
+
+def full_name(given: str, folder: Folder, site: str) -> str:
+    """The whole name of a letter of this site that an operator named.
+
+    `given` is the whole name, or only its end: `2026-11-20/10017`. Raises ValueError, with a
+    sentence, for whatever names no letter in that folder of that site.
+    """
+    place = f"{folder}/{site}/"
+    name = given if given.startswith(("dead-letters/", "originals/")) else place + given
+    name = name if name.endswith(".json") else name + ".json"
+    if not is_name(name):
+        message = f"{given!r} is no letter's name, such as 2026-11-20/10017"
+        raise ValueError(message)
+    if not name.startswith(place):
+        message = f"{given!r} is not one of the {folder} of {site}"
+        raise ValueError(message)
+    return name
+
+
+def decode(content: bytes, name: str) -> Kept:
+    """Read a letter that is stored under `name`.
+
+    Raises SiteError, which says which, for one that cannot be read, lies where it does not belong
+    or was written by a newer version.
+    """
+    try:
+        blob = encoding.loads(content)
+        version = blob["v"]
+        if isinstance(version, int) and version > VERSION:
+            message = (
+                f"{name} was written by a newer version of the connector (v {version}, this one "
+                f"knows {VERSION}): use that version"
+            )
+            raise SiteError(message)
+        kept = _decode(blob, name)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"{name} cannot be read as a letter ({type(error).__name__})"
+        raise SiteError(message) from error
+    letter = kept.letter
+    if not name.startswith(f"{letter.folder}/{letter.site}/"):
+        message = f"{name} cannot be read as a letter: it belongs to {letter.folder}/{letter.site}"
+        raise SiteError(message)
+    return kept
+
+
+def _decode(blob: dict[str, Any], name: str) -> Kept:
+    status = blob["status"]
+    texts = blob["reason"], blob["site"]
+    well_formed = (
+        blob["v"] == VERSION
+        and blob["kind"] in get_args(Kind)
+        and all(isinstance(text, str) for text in texts)
+        and (status is None or type(status) is int)
+    )
+    if not well_formed:
+        message = "a field is not of its type"
+        raise TypeError(message)
+    letter = Letter(blob["kind"], *texts, blob["record"], status)
+    return Kept(name, letter, moments.parse(blob["kept"]))

@@ -6,7 +6,7 @@ writer of its site. https://learn.microsoft.com/rest/api/storageservices/lease-b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -23,7 +23,7 @@ from azure.storage.blob import BlobClient, BlobLeaseClient, ContainerClient, Exp
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import SiteError, TransientError
-from jira_audit.core.letters import Letter
+from jira_audit.core.letters import Folder, Letter, is_name
 
 SAVE_SECONDS = 10.0
 """What must be left of the lease when a save begins; the service refuses one that is late."""
@@ -71,6 +71,11 @@ class BlobCheckpoints:
                     )
         message = f"{first.site}: the checkpoint was deleted while it was being leased"
         raise TransientError(message)
+
+    def stored(self, site: str) -> bytes | None:
+        """Read a site's checkpoint blob as it is; None if there is none."""
+        with _understood(f"{site}: the checkpoint could not be read"):
+            return _content(self._container, f"checkpoints/{site}.json")
 
     def _create(self, blob: BlobClient, first: Checkpoint) -> bool:
         """Write the first checkpoint unless another run was quicker; true if this one was."""
@@ -161,6 +166,43 @@ class BlobLetters:
                 return False
         return True
 
+    def names(self, folder: Folder, site: str) -> Sequence[str]:
+        """The names of a site's letters, sorted; none where there is no container yet."""
+        with _understood(f"{site}: the {folder} could not be listed"):
+            try:
+                found = self._container.list_blob_names(name_starts_with=f"{folder}/{site}/")
+                return sorted(name for name in found if is_name(name))
+            except ResourceNotFoundError:
+                return []
+
+    def read(self, name: str) -> bytes | None:
+        """Read a letter's blob as it is; None if there is none."""
+        _check(name)
+        with _understood(f"{name} could not be read"):
+            return _content(self._container, name)
+
+    def delete(self, name: str) -> None:
+        """Delete a letter's blob, and what somebody may have taken snapshots of."""
+        _check(name)
+        with _understood(f"{name} could not be deleted"):
+            try:
+                self._container.delete_blob(name, delete_snapshots="include")
+            except ResourceNotFoundError:
+                return
+
+
+def _check(name: str) -> None:
+    if not is_name(name):
+        message = f"{name!r} is no letter's name"
+        raise SiteError(message)
+
+
+def _content(container: ContainerClient, name: str) -> bytes | None:
+    try:
+        return container.download_blob(name).readall()
+    except ResourceNotFoundError:
+        return None
+
 
 def make_container(container: ContainerClient) -> None:
     """Make the container, unless it is there."""
@@ -212,4 +254,5 @@ def _understood(what: str) -> Iterator[None]:
 
 def _code(error: HttpResponseError) -> str:
     """Storage's own error code, such as `LeaseAlreadyPresent`."""
-    return str(getattr(error, "error_code", None) or type(error).__name__)
+    code = getattr(error, "error_code", None)  # a text, or an enumeration of the library's
+    return str(getattr(code, "value", code) or type(error).__name__)

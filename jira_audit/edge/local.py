@@ -7,7 +7,7 @@ system stands for the lease: it ends with the process that holds it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock
-from jira_audit.core.errors import TransientError
-from jira_audit.core.letters import Letter
+from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.letters import Folder, Letter, is_name
 
 TABLE = "Jira_Audit_CL.jsonl"
 
@@ -40,10 +40,19 @@ class LocalCheckpoints:
                 lock.acquire(timeout=0)
             except Timeout:
                 return None
-        created = not path.exists()
-        if created:
-            _write(path, first.encode(self._clock.now()))
+        try:
+            created = not path.exists()
+            if created:
+                _write(path, first.encode(self._clock.now()))
+        except BaseException:
+            lock.release()
+            raise
         return LocalLease(first.site, path, lock, self._clock, created=created)
+
+    def stored(self, site: str) -> bytes | None:
+        """Read a site's checkpoint file as it is; None if there is none."""
+        with _understood(f"{site}: the checkpoint could not be read"):
+            return _content(self._folder / "checkpoints" / f"{site}.json")
 
 
 class LocalLease:
@@ -87,6 +96,32 @@ class LocalLetters:
         _write(path, letter.encode(self._clock.now()))
         return True
 
+    def names(self, folder: Folder, site: str) -> Sequence[str]:
+        """The names of a site's letters, sorted."""
+        with _understood(f"{site}: the {folder} could not be listed"):
+            files = (self._folder / folder / site).glob("*/*.json")
+            found = (file.relative_to(self._folder).as_posix() for file in files)
+            return sorted(name for name in found if is_name(name))
+
+    def read(self, name: str) -> bytes | None:
+        """Read a letter's file as it is; None if there is none."""
+        path = self._path(name)
+        with _understood(f"{name} could not be read"):
+            return _content(path)
+
+    def delete(self, name: str) -> None:
+        """Delete a letter's file."""
+        path = self._path(name)
+        with _understood(f"{name} could not be deleted"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        """Where a letter lies; no name leads out of the folder."""
+        if not is_name(name):
+            message = f"{name!r} is no letter's name"
+            raise SiteError(message)
+        return self._folder / name
+
 
 class LocalSink:
     """A JSON Lines file as the table: one row a line, appended."""
@@ -103,12 +138,13 @@ class LocalSink:
         lines = b"".join(orjson.dumps(row) + b"\n" for row in orjson.loads(body))
         with self._lock, _understood("rows could not be written"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab+") as table:
+            # Unbuffered: what a buffer still held would be written after all, by `truncate`.
+            with self._path.open("ab+", buffering=0) as table:
                 end = _end_of_last_line(table)
                 try:
                     table.truncate(end)  # what a crash left of a line was never accepted
-                    table.write(lines)
-                    table.flush()
+                    while lines:
+                        lines = lines[table.write(lines) :]
                     os.fsync(table.fileno())
                 except OSError:
                     table.truncate(end)
@@ -126,6 +162,13 @@ def _end_of_last_line(table: IO[bytes]) -> int:
             return start + newline + 1
         end = start
     return 0
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -124,7 +124,7 @@ def test_unknown_fields_survive_changes_and_saves() -> None:
     place = decode(stored, SITE)
     for change in (
         place.dealt_with([Identity(10_291, NOON)]),
-        place.read_through(NOON + 1).stepping(5).swept_through(1, 2).marked(NOON, 4),
+        place.read_through(NOON + 1).stepping(5).swept_through(1, 2).marked(NOON, NOON, 4),
         place.begun_again(NOON, NOON, "all"),
         place.fitted(NOON, limit=1),
     ):
@@ -304,7 +304,7 @@ def test_a_sweep_has_its_place_until_its_end_and_then_is_done_for_a_day() -> Non
 
 def test_a_change_leaves_the_checkpoint_before_as_it_was() -> None:
     before = FULL.encode(0)
-    FULL.dealt_with([Identity(1, 1)]).marked(0, 0).read_through(NOON + 1).begun_again(0, 0, None)
+    FULL.dealt_with([Identity(1, 1)]).marked(0, 0, 0).read_through(NOON + 1).begun_again(0, 0, None)
     assert FULL.encode(0) == before
 
 
@@ -321,7 +321,7 @@ def test_marks_are_one_a_day_with_the_least_of_both() -> None:
         (DAY_0 + DAY - 1, 600),
         (DAY_0 - 1, 300),
     ]:
-        place = place.marked(start, smallest)
+        place = place.marked(start, start, smallest)
     assert place.marks == ((DAY_0 - 1, 300), (DAY_0 + MINUTE, 400), (DAY_0 + DAY, 900))
 
 
@@ -331,7 +331,7 @@ def test_marks_are_sorted_whatever_order_windows_are_read_in(
 ) -> None:
     place = Checkpoint.first(SITE, 0, 0)
     for start, smallest in windows:
-        place = place.marked(start, smallest)
+        place = place.marked(start, start, smallest)
     days = {start // DAY for start, _ in windows}
     assert place.marks == tuple(
         (
@@ -373,17 +373,26 @@ def test_above_the_limit_ids_that_no_read_can_meet_are_forgotten() -> None:
     )
 
 
+def test_a_mark_within_a_longer_window_learns_of_its_smallest_id() -> None:
+    place = Checkpoint(SITE, DAY_0, DAY_0).marked(DAY_0 + DAY, DAY_0 + DAY + HOUR, 500)
+
+    place = place.marked(DAY_0 + DAY - HOUR, DAY_0 + DAY + HOUR, 20)
+
+    assert place.marks == ((DAY_0 + DAY - HOUR, 20), (DAY_0 + DAY, 20))
+
+
 def test_nothing_is_forgotten_where_no_mark_tells_what_a_read_can_meet() -> None:
     place = Checkpoint(SITE, DAY_0, DAY_0, ledger=Ledger(((1, 9),)))
     assert place.fitted(DAY_0 + DAY, limit=1) == place
-    marked = place.marked(DAY_0 + 2 * DAY, 5)
+    marked = place.marked(DAY_0 + 2 * DAY, DAY_0 + 2 * DAY, 5)
     assert marked.fitted(DAY_0 + DAY, limit=1) == marked
 
 
 def test_a_ledger_of_scattered_ids_is_brought_below_the_limit() -> None:
     place = Checkpoint(SITE, DAY_0, DAY_0, ledger=Ledger().with_ids(range(0, 400_000, 3)))
     for day in range(100):
-        place = place.marked(DAY_0 + day * DAY, day * 4_000)
+        at = DAY_0 + day * DAY
+        place = place.marked(at, at, day * 4_000)
     assert len(place.encode(0)) > SIZE_LIMIT
     fitted = place.fitted(DAY_0 + 97 * DAY)
     assert len(fitted.encode(0)) < SIZE_LIMIT
@@ -438,7 +447,7 @@ class Site:
             self.delivered |= {each.id for each in fresh}
             place = self.place.dealt_with(fresh)
             if seen:
-                place = place.marked(window.start, min(seen))
+                place = place.marked(window.start, window.end, min(seen))
             place = close(place, window.end)
             before = len(place.ledger)
             self.place = place.fitted(reach(place, now, self.overlap, self.length), self.limit)
@@ -456,7 +465,7 @@ class Site:
         assert reachable <= set(self.place.ledger)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=150)
 @given(
     chance=st.randoms(use_true_random=False),
     step=st.sampled_from([HOUR, 5 * HOUR, 30 * HOUR]),

@@ -29,13 +29,14 @@ from jira_audit.core import moments
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock, Deadline
-from jira_audit.core.errors import BatchRefused, TransientError
-from jira_audit.core.letters import Letter
+from jira_audit.core.errors import BatchRefused, SiteError, TransientError
+from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.records import COLUMNS
 from jira_audit.edge.jira import Access, JiraSource
 from jira_audit.imaginary import Answer, ImaginarySite
 from jira_audit.ports import Ports, Sink
+from jira_audit.replay import Replayed, replay
 
 HOST = "contoso.atlassian.net"
 USERNAME, TOKEN = "auditor@example.com", "jira-token-that-nobody-may-see"
@@ -246,6 +247,28 @@ class MemoryStore:
         self.blobs.setdefault(letter.name, letter.encode(self._time.now))
         return new
 
+    def stored(self, site: str) -> bytes | None:
+        with self._journal.effect("stored"):
+            return self.blobs.get(f"checkpoints/{site}.json")
+
+    def names(self, folder: Folder, site: str) -> list[str]:
+        with self._journal.effect("names"):
+            return sorted(n for n in self.blobs if n.startswith(f"{folder}/{site}/") and is_name(n))
+
+    def read(self, name: str) -> bytes | None:
+        self._check(name)
+        with self._journal.effect("read"):
+            return self.blobs.get(name)
+
+    def delete(self, name: str) -> None:
+        self._check(name)
+        with self._journal.effect("delete"):
+            self.faults.run(lambda: self.blobs.pop(name, None))
+
+    def _check(self, name: str) -> None:
+        if not is_name(name):
+            raise SiteError(f"{name!r} is no letter's name")
+
     def checkpoint(self, site: str = HOST) -> Checkpoint:
         return decode(self.blobs[f"checkpoints/{site}.json"], site)
 
@@ -354,16 +377,9 @@ class World:
 
     def run(self, **policy: Any) -> Outcome:
         """One run, on the state the world is in."""
-        source = JiraSource(
-            HOST,
-            Access(f"https://{HOST}", HTTPBasicAuth(USERNAME, TOKEN)),
-            self.time.clock,
-            self.page_size,
-        )
-        source._session.mount("https://", self.jira)
         outcome = collect(
             HOST,
-            Ports(source, self.sink_in_use, self.store, self.store),
+            self.ports(),
             replace(self.policy, **policy),
             Deadline.after(self.time.clock, self.budget),
             self.executor(),
@@ -372,10 +388,25 @@ class World:
         self.outcomes.append(outcome)
         return outcome
 
-    def run_until_dead(self) -> None:
-        """One run that dies where the journal says; what it held of the site runs out."""
+    def replay(self, *names: str) -> Replayed:
+        """Send these dead letters again, or all."""
+        deadline = Deadline.after(self.time.clock, self.budget)
+        return replay(HOST, self.ports(), self.policy, deadline, names or None)
+
+    def ports(self) -> Ports:
+        source = JiraSource(
+            HOST,
+            Access(f"https://{HOST}", HTTPBasicAuth(USERNAME, TOKEN)),
+            self.time.clock,
+            self.page_size,
+        )
+        source._session.mount("https://", self.jira)
+        return Ports(source, self.sink_in_use, self.store, self.store)
+
+    def run_until_dead(self, act: Callable[[], object] | None = None) -> None:
+        """A run, or `act`, that dies where the journal says; what it held of the site runs out."""
         try:
-            self.run()
+            (act or self.run)()
         except Crash:
             pass
         finally:

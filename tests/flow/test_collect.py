@@ -520,7 +520,8 @@ def test_pruning_in_the_middle_of_a_window_forgets_no_id_that_the_window_still_h
         swept=now - DAY,
     )
     for day in range(30, 2, -1):
-        place = place.marked(now - day * DAY, (30 - day) * 5_000)
+        at = now - day * DAY
+        place = place.marked(at, at, (30 - day) * 5_000)
     world.store.blobs[f"checkpoints/{HOST}.json"] = place.encode(now)
 
     outcome = world.run()

@@ -1,0 +1,230 @@
+"""What every command of the terminal shares: where settings come from, and how things are said.
+
+Which commands there are is in `cli.py`, `cli_letters.py` and `cli_checkpoint.py`. Needs the extra
+`terminal`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.highlighter import NullHighlighter
+from rich.live import Live
+from rich.logging import RichHandler
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from jira_audit import app
+from jira_audit import settings as settings_
+from jira_audit.collect import Reset
+from jira_audit.core import moments
+from jira_audit.core.errors import ConnectorError, SettingsError
+from jira_audit.ports import Ports
+from jira_audit.settings import Settings
+
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings",
+        "--env-file",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Read settings from the Values of a local.settings.json; the environment wins.",
+    ),
+]
+
+LocalFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder",
+        "--to",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="The folder that was given to collect --to, instead of Azure.",
+    ),
+]
+
+# Settings, and the place they name.
+
+
+@dataclass(frozen=True)
+class Place:
+    """The site that is set up, and where it is shown."""
+
+    site: str
+    settings: Settings
+    ports: Ports
+    out: Console
+    err: Console
+
+    @property
+    def pending(self) -> Reset | None:
+        """CHECKPOINT_RESET as it is set here, for this site."""
+        return self.settings.policy_for(self.settings.sites[0]).reset
+
+
+@contextmanager
+def place_at(folder: Path | None, file: Path | None) -> Iterator[Place]:
+    """The place that the settings name; a failure is one sentence and exit code 1."""
+    out, err = consoles()
+    with logged(err, logging.INFO), problems_listed(err):
+        try:
+            checked = settings_.load(environment(file), app.CLOCK.now(), folder)
+            (site,) = checked.sites
+            yield Place(site.host, checked, app.ports(checked.target, site), out, err)
+        except SettingsError:
+            raise
+        except ConnectorError as error:
+            say(err, Text(str(error), "bold red"))
+            raise typer.Exit(1) from None
+
+
+def environment(file: Path | None) -> Mapping[str, str]:
+    """The process's environment, with what it lacks filled in from a settings file.
+
+    Filled in where it is, as the Functions host does: Azure's libraries look there as well. Raises
+    SettingsError if the file cannot be read as one.
+    """
+    if file:
+        for name, value in _values(file).items():
+            if not os.environ.get(name):
+                os.environ[name] = value
+    return os.environ
+
+
+def _values(file: Path) -> Mapping[str, str]:
+    """What stands under Values: https://learn.microsoft.com/azure/azure-functions/functions-develop-local#local-settings-file"""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        values = content["Values"]
+        if content.get("IsEncrypted") is True:
+            raise SettingsError([f"--settings {file} is encrypted: run func settings decrypt"])
+        if all(isinstance(value, str) for value in values.values()):
+            return dict(values)
+    except OSError as error:
+        raise SettingsError([f"--settings {file} cannot be read: {error.strerror}"]) from error
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass
+    raise SettingsError(
+        [f'--settings {file} must be JSON such as {{"Values": {{"NAME": "text"}}}}']
+    )
+
+
+@contextmanager
+def problems_listed(err: Console) -> Iterator[None]:
+    """Where settings are wrong, each problem on a line of its own, and exit code 2."""
+    try:
+        yield
+    except SettingsError as error:
+        for problem in error.problems:
+            name, _, rest = problem.partition(" ")
+            say(err, Text.assemble((name, "bold red"), " ", rest))
+        raise typer.Exit(2) from None
+
+
+# Showing.
+
+
+def consoles() -> tuple[Console, Console]:
+    """Standard output and standard error; rich knows whether they are terminals, and NO_COLOR."""
+    return Console(highlight=False, emoji=False), Console(stderr=True, highlight=False, emoji=False)
+
+
+def say(console: Console, sentence: str | Text) -> None:
+    """One sentence; a line of its own where nobody looks, for whoever reads lines."""
+    text = Text(sentence) if isinstance(sentence, str) else sentence
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
+def show_lines(out: Console, header: Sequence[str] | None, lines: Iterable[Sequence[str]]) -> None:
+    """A table where somebody looks, else a line each, with tabs between."""
+    if not out.is_terminal:
+        for line in lines:
+            typer.echo("\t".join(line))
+        return
+    table = Table(box=box.SIMPLE_HEAD if header else None, show_header=bool(header), pad_edge=False)
+    for name in header or ("", ""):
+        table.add_column(name, header_style="bold", overflow="fold")
+    for line in lines:
+        table.add_row(*map(Text, line))
+    if table.row_count:
+        out.print(table)
+
+
+# What a terminal could take for a command, or for another order of the letters; and halves of
+# characters, which cannot be written.
+_UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def escaped(text: str) -> str:
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def printable(text: str) -> str:
+    """On one line."""
+    return escaped(" ".join(text.split()))
+
+
+def utc(moment: int) -> str:
+    """A moment for a person."""
+    text = moments.text(moment)
+    return f"{text[:10]} {text[11:19]} UTC"
+
+
+@contextmanager
+def logged(err: Console, level: int) -> Iterator[None]:
+    """Our log from `level` up on standard error; of everyone else's, warnings at most."""
+    handler: logging.Handler
+    if err.is_terminal:
+        handler = RichHandler(
+            console=err, show_time=False, show_path=False, highlighter=NullHighlighter()
+        )
+    else:
+        handler = logging.StreamHandler(err.file)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    root, ours = logging.getLogger(), logging.getLogger("jira_audit")
+    before = ours.level
+    handler.setLevel(level)
+    root.addHandler(handler)
+    ours.setLevel(level)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        ours.setLevel(before)
+
+
+@contextmanager
+def shown_while_it_runs(
+    console: Console, other: Console, words: Callable[[], str]
+) -> Iterator[None]:
+    """Where somebody looks, a line on `console` that says what goes on, and goes with it.
+
+    What is printed meanwhile must go to `console`, which puts it above the line.
+    """
+    if not (console.is_terminal and other.is_terminal):
+        yield
+        return
+    spinner, began = Spinner("dots"), app.CLOCK.monotonic()
+
+    def line() -> Spinner:
+        minutes, seconds = divmod(int(app.CLOCK.monotonic() - began), 60)
+        spinner.update(text=Text(f"{words()}  {minutes}:{seconds:02}"))
+        return spinner
+
+    with Live(get_renderable=line, console=console, transient=True, refresh_per_second=10):
+        yield

@@ -1,0 +1,667 @@
+"""That a page is told from everything else that Jira, a proxy or a broken line can answer; that a
+failure is never an empty page; and that credentials go to the site and nowhere else.
+"""
+
+import base64
+import gzip
+import json
+import logging
+import socket
+import struct
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from requests.auth import HTTPBasicAuth
+from responses import RequestsMock
+
+from jira_audit import app, imaginary
+from jira_audit.core import moments
+from jira_audit.core.clock import Deadline
+from jira_audit.core.errors import ConnectorError, OutOfTime, SiteError, TransientError
+from jira_audit.core.pages import Page, Response
+from jira_audit.core.window import Window
+from jira_audit.edge import jira
+from jira_audit.edge.jira import Access, JiraSource, decipher
+from jira_audit.settings import Secret, Site
+from tests.fakes.world import Time
+
+HOST = "contoso.atlassian.net"
+BASE = f"https://{HOST}"
+URL = f"{BASE}/rest/api/3/auditing/record"
+USERNAME, TOKEN = "auditor@example.com", "ATATT3x-nobody-may-see-this=1A2B3C4D"
+BASIC = base64.b64encode(f"{USERNAME}:{TOKEN}".encode()).decode()
+NOW = moments.parse("2026-11-20T12:00:00Z")
+WINDOW = Window(moments.parse("2026-11-20T11:00:00Z"), moments.parse("2026-11-20T11:59:59.999Z"))
+EMPTY = {"offset": 0, "limit": 1000, "total": 0, "records": []}
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time(NOW)
+
+
+@pytest.fixture
+def http() -> Iterator[RequestsMock]:
+    with RequestsMock() as mock:
+        yield mock
+
+
+def source_at(base_url: str, time: Time, page_size: int = 1000) -> JiraSource:
+    return JiraSource(HOST, Access(base_url, HTTPBasicAuth(USERNAME, TOKEN)), time.clock, page_size)
+
+
+def read(source: JiraSource, time: Time, seconds: float = 480) -> list[Page]:
+    return list(source.pages(WINDOW, Deadline.after(time.clock, seconds)))
+
+
+def ids(pages: list[Page]) -> list[int]:
+    return [record["id"] for page in pages for record in page.records]
+
+
+# The request
+
+
+def test_the_request_is_the_documented_one_with_times_in_utc_to_the_millisecond(
+    http: RequestsMock, time: Time
+) -> None:
+    http.get(URL, json=EMPTY)
+
+    read(source_at(BASE, time), time)
+
+    (call,) = http.calls
+    assert call.request.url == (
+        f"{URL}?from=2026-11-20T11%3A00%3A00.000Z&to=2026-11-20T11%3A59%3A59.999Z"
+        "&offset=0&limit=1000"
+    )
+    assert call.request.method == "GET"
+    assert call.request.body is None
+    sent = dict(call.request.headers)
+    assert sent["Accept"] == "application/json"
+    assert sent["Accept-Language"] == "en"
+    assert sent["X-Force-Accept-Language"] == "true"
+    assert sent["Authorization"] == f"Basic {BASIC}"
+
+
+def test_every_request_is_bounded_and_its_certificate_verified(
+    http: RequestsMock, time: Time
+) -> None:
+    http.get(URL, json=EMPTY)
+    read(source_at(BASE, time), time)
+    asked: Any = http.calls[0].request
+    assert asked.req_kwargs["timeout"] == (jira.CONNECT_SECONDS, jira.READ_SECONDS)
+    assert asked.req_kwargs["verify"]
+    assert asked.req_kwargs["stream"] is True
+
+
+def test_names_and_tokens_beyond_ascii_are_sent_as_utf_8(http: RequestsMock, time: Time) -> None:
+    http.get(URL, json=EMPTY)
+    site = Site(HOST, BASE, "prüfer@example.com", Secret("t€ken"))
+    read(app.source(site, time.clock), time)
+    sent = http.calls[0].request.headers["Authorization"]
+    assert base64.b64decode(sent.removeprefix("Basic ")) == "prüfer@example.com:t€ken".encode()
+
+
+def test_credentials_of_a_netrc_file_are_not_used(
+    http: RequestsMock, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text(f"machine {HOST} login other password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    http.get(URL, json=EMPTY)
+    read(source_at(BASE, time), time)
+    assert http.calls[0].request.headers["Authorization"] == f"Basic {BASIC}"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    "place", [f"{BASE}/login.jsp", "https://id.atlassian.com/login", "https://evil.com", "/"]
+)
+def test_no_redirect_is_followed_wherever_it_leads(
+    http: RequestsMock, time: Time, status: int, place: str
+) -> None:
+    http.get(URL, status=status, headers={"Location": place}, json=EMPTY)
+    with pytest.raises(SiteError, match=r"redirect.*JIRA_SITE_URL"):
+        read(source_at(BASE, time), time)
+    assert len(http.calls) == 1
+
+
+def test_a_probe_asks_for_one_record_of_the_last_day_and_once(
+    http: RequestsMock, time: Time
+) -> None:
+    http.get(URL, json=EMPTY)
+    http.get(URL, status=503)
+    source = source_at(BASE, time)
+
+    source.probe()
+    with pytest.raises(TransientError):
+        source.probe()
+
+    assert len(http.calls) == 2
+    assert http.calls[0].request.params == {  # type: ignore[attr-defined]
+        "from": "2026-11-19T12:00:00.000Z",
+        "to": "2026-11-20T12:00:00.000Z",
+        "offset": "0",
+        "limit": "1",
+    }
+
+
+# What an answer means
+
+SAYS_BUG = "bug in the connector"
+SAYS_TOKEN = "wrong, revoked or expired"
+SAYS_LATER = "Jira is unavailable"
+HTML = b"<html><title>Log in with Atlassian account</title></html>"
+FAILED_LOGIN = {"X-Seraph-LoginReason": "AUTHENTICATED_FAILED"}
+PAGE = json.dumps(EMPTY).encode()
+
+MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[str, ...]]] = [
+    # 200 that is no success
+    (200, {}, HTML, TransientError, ("no JSON",)),
+    (200, {}, b"", TransientError, ("no JSON",)),
+    (200, {}, PAGE[:-1], TransientError, ("no JSON",)),
+    (200, {}, b'{"records": [NaN]}', TransientError, ("no JSON",)),
+    (200, {}, b"\xff\xfe", TransientError, ("no JSON",)),
+    (200, {}, b'{"records": [' + b"[" * 200_000, TransientError, ("no JSON",)),
+    (200, {}, b"{}", TransientError, ("no list of records",)),
+    (200, {}, b"[]", TransientError, ("no list of records",)),
+    (200, {}, b"null", TransientError, ("no list of records",)),
+    (200, {}, b'"records"', TransientError, ("no list of records",)),
+    (200, {}, b'{"Records": []}', TransientError, ("no list of records",)),
+    (200, {}, b'{"records": null}', TransientError, ("no list of records",)),
+    (200, {}, b'{"records": {}}', TransientError, ("no list of records",)),
+    (200, {}, b'{"records": ""}', TransientError, ("no list of records",)),
+    (200, {}, b'{"records": 0}', TransientError, ("no list of records",)),
+    (200, FAILED_LOGIN, PAGE, SiteError, (SAYS_TOKEN,)),
+    (200, {"x-seraph-loginreason": "OUT, AUTHENTICATED_FAILED"}, PAGE, SiteError, (SAYS_TOKEN,)),
+    (200, FAILED_LOGIN, HTML, SiteError, (SAYS_TOKEN,)),
+    # Success of another kind is none
+    (201, {}, PAGE, SiteError, ("not documented", "HTTP 201")),
+    (202, {}, PAGE, SiteError, ("not documented", "HTTP 202")),
+    (204, {}, b"", SiteError, ("not documented", "HTTP 204")),
+    (206, {}, PAGE, SiteError, ("not documented", "HTTP 206")),
+    (304, {}, b"", SiteError, ("redirect", "JIRA_SITE_URL")),
+    (302, {"Location": "/login.jsp"}, PAGE, SiteError, ("redirect", "JIRA_SITE_URL")),
+    # Errors
+    (
+        400,
+        {},
+        b'{"errorMessages": ["Invalid date 2026"]}',
+        SiteError,
+        (SAYS_BUG, "Invalid date", "HTTP 400"),
+    ),
+    (401, {}, b"", SiteError, (SAYS_TOKEN, "a year", "user name", "scoped", "HTTP 401")),
+    (
+        401,
+        {},
+        b'{"code":401,"message":"Unauthorized; scope does not match"}',
+        SiteError,
+        (SAYS_TOKEN, "scope does not match"),
+    ),
+    (403, {}, HTML, SiteError, ("Administer Jira", "Free plan", "IP allow-list", "HTTP 403")),
+    (
+        403,
+        {},
+        b'{"message": "The IP address has been rejected because it is not on the allowed list."}',
+        SiteError,
+        ("IP allow-list", "has been rejected"),
+    ),
+    (404, {}, HTML, SiteError, ("JIRA_SITE_URL", "HTTP 404")),
+    (405, {}, b"", SiteError, ("not documented", "HTTP 405")),
+    (410, {}, b"", SiteError, ("not documented", "HTTP 410")),
+    (429, {}, b"", TransientError, ("fewer requests", "HTTP 429")),
+    (500, {}, b'{"errorMessages": ["Internal"]}', TransientError, (SAYS_LATER, "HTTP 500")),
+    (502, {}, HTML, TransientError, (SAYS_LATER, "HTTP 502")),
+    (503, {}, PAGE, TransientError, (SAYS_LATER, "HTTP 503")),
+    (504, {}, b"", TransientError, (SAYS_LATER, "HTTP 504")),
+    (520, {}, HTML, TransientError, ("not documented", "HTTP 520")),
+    # An error's body is anybody's
+    (400, {}, b"[" * 200_000, SiteError, (SAYS_BUG,)),
+    (400, {}, b'"text"', SiteError, (SAYS_BUG,)),
+    (400, {}, b'{"errorMessages": [], "message": {"a": [1]}}', SiteError, (SAYS_BUG,)),
+    (400, {}, b"\xff", SiteError, (SAYS_BUG,)),
+    (400, {}, b'{"message": "' + b"x" * 5_000 + b'"}', SiteError, (SAYS_BUG, "xxx")),
+]
+
+
+@pytest.mark.parametrize(("status", "headers", "body", "kind", "says"), MEANINGS)
+def test_what_is_no_page_is_an_error_that_says_who_acts_and_how(
+    http: RequestsMock,
+    time: Time,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    kind: type[ConnectorError],
+    says: tuple[str, ...],
+) -> None:
+    http.get(URL, status=status, headers=dict(headers), body=body)
+
+    with pytest.raises(ConnectorError) as raised:
+        source_at(BASE, time).probe()
+
+    assert type(raised.value) is kind
+    text = str(raised.value)
+    assert text.startswith(f"{HOST}: ")
+    assert all(each in text for each in says), text
+    assert "<html>" not in text
+    assert len(text) < 1000
+
+
+def test_a_page_holds_its_records_where_it_was_asked_for_and_jiras_own_time() -> None:
+    headers = {"Date": "Fri, 20 Nov 2026 11:59:58 GMT"}
+    found = decipher(200, headers, b'{"records": [{"id": 1}]}', offset=7, now=NOW)
+    assert found == Response(7, [{"id": 1}], moments.parse("2026-11-20T11:59:58Z"))
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": "now"}, {"Date": ""}])
+def test_a_page_without_a_readable_date_is_a_page(headers: Mapping[str, str]) -> None:
+    assert decipher(200, headers, PAGE, offset=0, now=NOW) == Response(0, [], None)
+
+
+def test_a_login_that_succeeded_is_no_failed_one() -> None:
+    for reason in ("OK", "OUT", ""):
+        found = decipher(200, {"X-Seraph-LoginReason": reason}, PAGE, offset=0, now=NOW)
+        assert found.records == []
+
+
+def test_records_that_the_quick_parser_refuses_are_read_all_the_same(
+    http: RequestsMock, time: Time
+) -> None:
+    body = b'{"records": [{"id": 123456789012345678901, "summary": "\\ud83d", "x": 1}]}'
+    http.get(URL, body=body)
+    http.get(URL, json=EMPTY)
+    (record,) = read(source_at(BASE, time), time)[0].records
+    assert record == {"id": 123456789012345678901, "summary": "\ud83d", "x": 1}
+
+
+def test_records_of_any_json_pass_through_for_the_mapping_to_judge() -> None:
+    found = decipher(200, {}, b'{"records": [1, null, "x", [], {"id": null}]}', offset=0, now=NOW)
+    assert found.records == [1, None, "x", [], {"id": None}]
+
+
+# When to come again
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"Retry-After": "Fri, 20 Nov 2026 12:01:30 GMT"}, 90.0),
+        ({"Retry-After": "Fri, 20 Nov 2026 11:00:00 GMT"}, 0.0),
+        ({"X-RateLimit-Reset": "2026-11-20T12:02:00Z"}, 120.0),
+        ({"X-RateLimit-Reset": "2026-11-20T12:02Z"}, 120.0),
+        ({"Retry-After": "5", "X-RateLimit-Reset": "2026-11-20T12:02:00Z"}, 5.0),
+        ({"Retry-After": "soon", "X-RateLimit-Reset": "2026-11-20T12:00:10Z"}, 10.0),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "soon", "X-RateLimit-Reset": "1732104000"}, None),
+    ],
+)
+@pytest.mark.parametrize(("status", "pause"), [(429, True), (503, False), (520, False)])
+def test_the_time_to_come_again_reaches_the_error(
+    http: RequestsMock,
+    time: Time,
+    headers: Mapping[str, str],
+    seconds: float | None,
+    status: int,
+    pause: bool,
+) -> None:
+    http.get(URL, status=status, headers=dict(headers))
+    with pytest.raises(TransientError) as raised:
+        source_at(BASE, time).probe()
+    assert (raised.value.retry_after, raised.value.pause) == (seconds, pause)
+
+
+def test_a_failure_is_tried_again_four_times_and_no_more(
+    http: RequestsMock, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    http.get(URL, status=502, body=HTML)
+
+    with pytest.raises(TransientError, match="HTTP 502"):
+        read(source_at(BASE, time), time)
+
+    assert len(http.calls) == 5
+    waits = time.slept[1:]
+    assert all(
+        0.7 * best <= wait <= 1.3 * best for best, wait in zip((2, 4, 8, 16), waits, strict=True)
+    )
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warned) == 4
+    assert all(text.startswith(f"{HOST}: ") and "trying again in" in text for text in warned)
+
+
+def test_what_heals_in_between_is_no_failure(http: RequestsMock, time: Time) -> None:
+    http.get(URL, body=requests.ConnectionError("reset"))
+    http.get(URL, status=429, headers={"Retry-After": "30"})
+    http.get(URL, body=HTML)
+    http.get(URL, json={"records": [{"id": 1}]})
+    http.get(URL, json=EMPTY)
+
+    assert ids(read(source_at(BASE, time), time)) == [1]
+    assert time.slept[2] == 30.0
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 302])
+def test_what_someone_has_to_mend_is_not_tried_again(
+    http: RequestsMock, time: Time, status: int
+) -> None:
+    http.get(URL, status=status)
+    with pytest.raises(SiteError):
+        read(source_at(BASE, time), time)
+    assert len(http.calls) == 1
+    assert time.slept == [0.0]
+
+
+@pytest.mark.parametrize("wait", ["61", "100000", "9" * 400])
+def test_no_time_is_waited_that_the_run_does_not_have(
+    http: RequestsMock, time: Time, wait: str
+) -> None:
+    http.get(URL, status=429, headers={"Retry-After": wait})
+    with pytest.raises(OutOfTime, match="HTTP 429"):
+        read(source_at(BASE, time), time, seconds=60)
+    assert len(http.calls) == 1
+    assert time.slept == [0.0]
+
+
+def test_after_the_deadline_nothing_is_tried_again(http: RequestsMock, time: Time) -> None:
+    http.get(URL, status=503)
+    with pytest.raises(OutOfTime, match=r"HTTP 503.*no time left"):
+        read(source_at(BASE, time), time, seconds=-1)
+    assert len(http.calls) == 1
+
+
+def test_a_failure_in_the_middle_of_a_window_ends_it_without_an_end(
+    http: RequestsMock, time: Time
+) -> None:
+    http.get(URL, json={"records": [{"id": 2}, {"id": 1}]})
+    http.get(URL, status=401)
+    pages = source_at(BASE, time).pages(WINDOW, Deadline.after(time.clock, 480))
+    assert not next(pages).ended
+    with pytest.raises(SiteError):
+        next(pages)
+
+
+# A line that breaks
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.ConnectTimeout("x"),
+        requests.ReadTimeout("x"),
+        requests.ConnectionError("x"),
+        requests.exceptions.SSLError("x"),
+        requests.exceptions.ProxyError("x"),
+        requests.exceptions.ChunkedEncodingError("x"),
+        requests.exceptions.ContentDecodingError("x"),
+        requests.exceptions.InvalidURL("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_keeps_jira_from_being_reached_may_be_over_at_the_next_try(
+    http: RequestsMock, time: Time, error: Exception
+) -> None:
+    http.get(URL, body=error)
+    with pytest.raises(TransientError, match=rf"^{HOST}: .*reached \({type(error).__name__}\)$"):
+        source_at(BASE, time).probe()
+
+
+Speak = Callable[[socket.socket], None]
+
+
+@contextmanager
+def speaking(*answers: Speak) -> Iterator[str]:
+    """A server that takes one connection for each answer, reads a request, and says that."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = server.accept()
+                with connection:
+                    asked = b""
+                    while b"\r\n\r\n" not in asked:
+                        asked += connection.recv(65_536)
+                    answer(connection)
+
+        server.settimeout(30)
+        thread = threading.Thread(target=serve, daemon=True)  # a failed test leaves it waiting
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def saying(head: str, body: bytes = b"", *, reset: bool = False) -> Speak:
+    def speak(connection: socket.socket) -> None:
+        connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return speak
+
+
+OK = "HTTP/1.1 200 OK\nContent-Type: application/json\n"
+FULL = b'{"records": []}'
+ZIPPED = gzip.compress(FULL)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        saying("", reset=True),
+        lambda connection: None,
+        lambda connection: connection.sendall(b"HTTP/1.1 200"),
+        lambda connection: connection.sendall(b"not HTTP at all\r\n\r\n"),
+        saying(f"{OK}Content-Length: {len(FULL)}", FULL[:-1]),
+        # What came is a whole page, and yet not the whole answer.
+        saying(f"{OK}Content-Length: {len(FULL) + 1}", FULL),
+        saying(f"{OK}Content-Length: {len(FULL) + 1}", FULL, reset=True),
+        saying(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL + b"\r\n"),
+        saying(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL[:-1]),
+        saying(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL + b"\r\nzz\r\n"),
+        saying(f"{OK}Content-Encoding: gzip\nContent-Length: {len(FULL)}", FULL),
+        saying(f"{OK}Content-Encoding: gzip\nContent-Length: {len(ZIPPED)}", ZIPPED[:-9]),
+        saying(f"{OK}Content-Encoding: gzip\nConnection: close", ZIPPED[:-12]),
+        saying(f"{OK}Connection: close", FULL[:-1]),
+    ],
+    ids=[
+        *("reset", "closed", "cut in the status", "no HTTP", "cut off", "length beyond the page"),
+        *("length and reset", "chunks without an end", "cut in a chunk", "chunk of no size"),
+        *("no gzip", "gzip cut off", "gzip cut off without length", "cut off without length"),
+    ],
+)
+def test_an_answer_that_breaks_off_is_no_page(broken: Speak, time: Time) -> None:
+    with speaking(broken) as base_url, pytest.raises(TransientError, match=f"^{HOST}: "):
+        source_at(base_url, time).probe()
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        saying(f"{OK}Content-Length: {len(FULL)}", FULL),
+        saying(f"{OK}Transfer-Encoding: chunked", b"1\r\n{\r\ne\r\n" + FULL[1:] + b"\r\n0\r\n\r\n"),
+        saying(f"{OK}Content-Encoding: gzip\nContent-Length: {len(ZIPPED)}", ZIPPED),
+        saying(f"{OK}Connection: close", FULL),
+    ],
+    ids=["length", "chunks", "gzip", "closed at its end"],
+)
+def test_an_answer_may_come_in_every_way_that_http_knows(whole: Speak, time: Time) -> None:
+    with speaking(whole) as base_url:
+        source_at(base_url, time).probe()
+
+
+def test_a_line_that_breaks_is_tried_again_on_a_new_one(time: Time) -> None:
+    broken = saying(f"{OK}Content-Length: 99", FULL)
+    whole = saying(f"{OK}Content-Length: {len(FULL)}\nConnection: close", FULL)
+    with speaking(broken, saying("", reset=True), whole) as base_url:
+        pages = read(source_at(base_url, time), time)
+    assert [page.ended for page in pages] == [True]
+    assert len(time.slept) == 3
+
+
+@pytest.mark.parametrize("head", ["Content-Length: 100", "Transfer-Encoding: chunked"])
+def test_an_answer_that_trickles_is_given_up_in_time(
+    head: str, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jira, "READ_SECONDS", 5)  # so that a failure of this test comes soon
+    given_up = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        saying(OK + head, b"a\r\n 23456789\r\n")(connection)
+        assert given_up.wait(20)
+
+    counting = iter([0.0, *[jira.ANSWER_SECONDS + 1] * 9])  # the first starts the count
+    clock = replace(time.clock, monotonic=lambda: next(counting))
+    with speaking(trickle) as base_url:
+        source = JiraSource(HOST, Access(base_url, HTTPBasicAuth(USERNAME, TOKEN)), clock)
+        try:
+            with pytest.raises(TransientError, match="took too long"):
+                source.probe()
+        finally:
+            given_up.set()
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_answer_that_never_ends_is_given_up_by_its_size(
+    encoding: str, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jira, "ANSWER_LIMIT", 1_000_000)
+    body = b"[" + b" " * 8_000_000
+    sent = gzip.compress(body) if encoding == "gzip" else body
+    head = f"{OK}Content-Encoding: {encoding}\nContent-Length: {len(sent)}"
+
+    def flood(connection: socket.socket) -> None:
+        with suppress(OSError):  # hung up on, as it should be
+            saying(head, sent)(connection)
+
+    with speaking(flood) as base_url, pytest.raises(TransientError, match="too long"):
+        source_at(base_url, time).probe()
+
+
+def test_an_answer_up_to_the_limit_is_read(
+    http: RequestsMock, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jira, "ANSWER_LIMIT", len(PAGE))
+    http.get(URL, body=PAGE)
+    http.get(URL, body=PAGE + b" ")
+    source_at(BASE, time).probe()
+    with pytest.raises(TransientError, match="too long"):
+        source_at(BASE, time).probe()
+
+
+# What nobody may see
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 401, "json": {"message": "no"}},
+        {"status": 400, "body": HTML},
+        {"status": 302, "headers": {"Location": "https://evil.com"}},
+        {"status": 429, "headers": {"Retry-After": "1"}},
+        {"status": 200, "body": HTML},
+        {"body": requests.ConnectionError("reset")},
+        {"body": requests.exceptions.InvalidURL("bad")},
+    ],
+    ids=["401", "400", "302", "429", "html", "reset", "invalid"],
+)
+def test_no_error_and_no_log_line_shows_the_credentials(
+    http: RequestsMock, time: Time, caplog: pytest.LogCaptureFixture, answer: dict[str, Any]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    http.get(URL, **answer)
+    source = source_at(BASE, time)
+    with pytest.raises(ConnectorError) as raised:
+        read(source, time)
+    shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
+    shown += repr(source) + repr(source._access) + repr(vars(source))
+    for secret in (TOKEN, BASIC, "Authorization"):
+        assert secret not in shown
+
+
+def test_not_even_the_real_http_library_logs_the_credentials(
+    time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with speaking(saying(f"{OK}Content-Length: {len(FULL)}", FULL)) as base_url:
+        source_at(base_url, time).probe()
+    assert jira.RECORDS_PATH in caplog.text  # so the library does log
+    for secret in (TOKEN, BASIC, "Authorization"):
+        assert secret not in caplog.text
+
+
+# Paging over a whole site
+
+
+def imaginary_site(count: int, page_cap: int) -> imaginary.ImaginarySite:
+    site = imaginary.ImaginarySite(USERNAME, TOKEN, page_cap)
+    site.add(
+        imaginary.believable_records(
+            count, first_id=10_000, end_ms=WINDOW.end, span_ms=WINDOW.length - 1, seed=3
+        )
+    )
+    return site
+
+
+@pytest.mark.parametrize(
+    ("count", "asked", "page_cap"),
+    [(0, 10, 10), (1, 10, 10), (9, 10, 10), (10, 10, 10), (11, 10, 10), (100, 10, 7), (100, 7, 99)],
+)
+def test_a_window_is_read_to_its_end_each_record_once_and_newest_first(
+    time: Time, count: int, asked: int, page_cap: int
+) -> None:
+    site = imaginary_site(count, page_cap)
+    with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
+        pages = read(source_at(base_url, time, asked), time)
+    assert ids(pages) == [record["id"] for record in site.records]
+    assert [page.ended for page in pages] == [False] * (len(pages) - 1) + [True]
+    assert not any(page.moved for page in pages)
+    assert {page.date for page in pages} == {NOW}
+
+
+def test_both_ends_of_a_window_belong_to_it_and_nothing_else_does(time: Time) -> None:
+    site = imaginary.ImaginarySite(USERNAME, TOKEN)
+    for number, at in enumerate(
+        (WINDOW.start - 1, WINDOW.start, WINDOW.end, WINDOW.end + 1), start=1
+    ):
+        site.add([{"id": number, "created": moments.text(at)}])
+    with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
+        assert ids(read(source_at(base_url, time), time)) == [3, 2]
+
+
+def test_records_that_arrive_between_two_pages_do_not_pass_for_a_still_list(time: Time) -> None:
+    site = imaginary_site(25, 10)
+    with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
+        source = source_at(base_url, time, 10)
+        pages = source.pages(WINDOW, Deadline.after(time.clock, 480))
+        found = [next(pages)]
+        site.add([{"id": 99_999, "created": moments.text(WINDOW.end)}])
+        found += list(pages)
+    assert found[-1].ended
+    assert found[-1].moved
+
+
+def test_a_wrong_token_is_an_error_at_a_site_full_of_records(time: Time) -> None:
+    site = imaginary_site(25, 10)
+    with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
+        wrong = Access(base_url, HTTPBasicAuth(USERNAME, "other"))
+        with pytest.raises(SiteError, match="wrong, revoked or expired"):
+            read(JiraSource(HOST, wrong, time.clock), time)
+
+
+def test_a_source_may_be_used_by_one_run_after_the_other(time: Time) -> None:
+    site = imaginary_site(5, 10)
+    with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
+        source = source_at(base_url, time)
+        assert ids(read(source, time)) == ids(read(source, time)) != []

@@ -1,0 +1,827 @@
+"""That every store keeps the same promises: one holder at a time, what was saved is what is loaded,
+a letter is kept once. And what blobs and a local folder promise beyond that.
+
+Azurite knows no identities: what a role lets an identity do is not tested here.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ServiceResponseError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import BlobLeaseClient, ContainerClient
+
+from jira_audit.core import moments
+from jira_audit.core.checkpoint import Checkpoint, Sweep
+from jira_audit.core.errors import ConnectorError, SiteError, TransientError
+from jira_audit.core.ledger import Ledger
+from jira_audit.core.letters import Letter
+from jira_audit.edge.blobs import BlobCheckpoints, BlobLease, BlobLetters, client_options, probe
+from jira_audit.edge.local import TABLE, LocalCheckpoints, LocalLetters, LocalSink
+from jira_audit.ports import Checkpoints, Letters
+from tests.fakes.world import Journal, MemoryStore, Time
+
+SITE = "contoso.atlassian.net"
+PATH = f"checkpoints/{SITE}.json"
+NOW = moments.parse("2026-11-20T12:00:00Z")
+FIRST = Checkpoint.first(SITE, NOW - moments.DAY, NOW)
+RECORD = {"id": 10_000, "created": "2026-11-19T10:00:00.000+0000", "summary": "Größe \ud83d"}
+LETTER = Letter("refused", "refused alone", SITE, RECORD, 400)
+
+
+@dataclass(frozen=True)
+class Store:
+    """One of the stores, and a way past it to what is stored."""
+
+    checkpoints: Checkpoints
+    letters: Letters
+    put: Callable[[str, bytes], Any]
+    get: Callable[[str], bytes]
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time(NOW)
+
+
+def memory(request: pytest.FixtureRequest, time: Time) -> Store:
+    store = MemoryStore(Journal(), time)
+    return Store(store, store, store.blobs.__setitem__, store.blobs.__getitem__)
+
+
+def folder(request: pytest.FixtureRequest, time: Time) -> Store:
+    path: Path = request.getfixturevalue("tmp_path")
+    return Store(
+        LocalCheckpoints(path, time.clock),
+        LocalLetters(path, time.clock),
+        lambda name, content: (path / name).write_bytes(content),
+        lambda name: (path / name).read_bytes(),
+    )
+
+
+def blobs(request: pytest.FixtureRequest, time: Time) -> Store:
+    container: ContainerClient = request.getfixturevalue("blob_container")
+
+    def put(name: str, content: bytes) -> None:
+        blob = container.get_blob_client(name)
+        BlobLeaseClient(blob).break_lease(0)
+        blob.upload_blob(content, overwrite=True)
+
+    return Store(
+        BlobCheckpoints(container, 60, time.clock),
+        BlobLetters(container, time.clock),
+        put,
+        lambda name: container.download_blob(name).readall(),
+    )
+
+
+@pytest.fixture(params=[memory, folder, pytest.param(blobs, marks=pytest.mark.servers)])
+def store(request: pytest.FixtureRequest, time: Time) -> Store:
+    make: Callable[[pytest.FixtureRequest, Time], Store] = request.param
+    return make(request, time)
+
+
+# The contract of every store
+
+
+def test_the_first_to_take_a_site_writes_its_first_checkpoint(store: Store) -> None:
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    assert lease.created
+    assert lease.load() == FIRST
+    assert json.loads(store.get(PATH))["saved"] == "2026-11-20T12:00:00.000Z"
+
+
+def test_a_site_that_is_held_is_left_alone(store: Store) -> None:
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    assert store.checkpoints.take(replace(FIRST, through=NOW)) is None
+    assert lease.load() == FIRST
+
+
+def test_one_site_does_not_hold_up_another(store: Store) -> None:
+    other = Checkpoint.first("other.atlassian.net", NOW, NOW)
+    leases = [store.checkpoints.take(FIRST), store.checkpoints.take(other)]
+    assert [lease and lease.load() for lease in leases] == [FIRST, other]
+
+
+def test_a_site_that_was_given_back_is_taken_again_as_it_was_left(store: Store) -> None:
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    lease.release()
+
+    again = store.checkpoints.take(replace(FIRST, through=NOW))
+    assert again is not None
+    assert not again.created
+    assert again.load() == FIRST
+
+
+FULL = Checkpoint(
+    SITE,
+    start=NOW - moments.DAY,
+    through=NOW - moments.HOUR,
+    latest=NOW - moments.MINUTE,
+    ledger=Ledger.of([(10_000, 10_287), (10_290, 10_290), (2**62, 2**62)]),
+    step=1,
+    marks=((NOW - moments.DAY, 10_000),),
+    pruned=NOW - moments.DAY,
+    swept=NOW,
+    sweep=Sweep(NOW - moments.DAY, NOW),
+    reset="all#1",
+    unknown={"later": {"field": [1, "ü"]}},
+)
+
+
+def test_what_was_saved_is_what_this_run_and_the_next_one_load(store: Store) -> None:
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    lease.hold(30)
+    lease.save(replace(FULL, step=2))
+    lease.save(FULL)
+    assert lease.load() == FULL
+    lease.release()
+
+    again = store.checkpoints.take(FIRST)
+    assert again is not None
+    assert again.load() == FULL
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"v": 1}',
+        b"\xff\xfe",
+        FIRST.encode(NOW)[:-1],
+        FIRST.encode(NOW).replace(b'"ledger":[]', b'"ledger":[[1]]'),
+        FIRST.encode(NOW).replace(b'"step":', b'"steps":'),
+        Checkpoint.first("other.atlassian.net", NOW, NOW).encode(NOW),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_read_is_no_first_run(store: Store, content: bytes) -> None:
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    store.put(PATH, content)
+    with pytest.raises(SiteError, match=r"cannot be read.*CHECKPOINT_RESET"):
+        lease.load()
+    assert store.get(PATH) == content
+
+
+def test_a_garbled_checkpoint_that_is_there_already_is_not_written_over(store: Store) -> None:
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    lease.release()
+    store_put_free(store, b"garbled")
+
+    again = store.checkpoints.take(FIRST)
+    assert again is not None
+    assert not again.created
+    with pytest.raises(SiteError):
+        again.load()
+
+
+def store_put_free(store: Store, content: bytes) -> None:
+    """Write past a store while nobody holds the site: blobs then have no lease to break."""
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    store.put(PATH, content)
+    try:
+        lease.release()
+    except TransientError:
+        return  # blobs: `put` has broken it
+
+
+def test_a_newer_versions_checkpoint_is_refused(store: Store) -> None:
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    store.put(PATH, FIRST.encode(NOW).replace(b'"v":1', b'"v":2'))
+    with pytest.raises(SiteError, match="newer version"):
+        lease.load()
+
+
+def test_a_letter_is_kept_once_and_as_it_was_received(store: Store) -> None:
+    lease = store.checkpoints.take(FIRST)  # as in every run, which also makes the container
+    assert lease is not None
+
+    kept = [store.letters.keep(letter) for letter in (LETTER, LETTER)]
+    kept.append(store.letters.keep(replace(LETTER, reason="another", status=413)))
+
+    assert kept == [True, False, False]
+    found = json.loads(store.get(f"dead-letters/{SITE}/2026-11-19/10000.json"))
+    assert (found["record"], found["reason"], found["status"]) == (RECORD, "refused alone", 400)
+    assert found["kept"] == "2026-11-20T12:00:00.000Z"
+
+
+def test_letters_of_any_record_are_told_apart_by_their_names(store: Store) -> None:
+    assert store.checkpoints.take(FIRST) is not None
+    letters = [
+        LETTER,
+        Letter.original(SITE, RECORD),
+        Letter("unreadable", "no id", SITE, {"created": RECORD["created"]}),
+        Letter("unreadable", "no record", SITE, None),
+        Letter("unreadable", "no record", SITE, "../../x"),
+        Letter("unreadable", "no time", SITE, {"id": 10_000, "created": "../.."}),
+    ]
+    assert len({letter.name for letter in letters}) == len(letters)
+    assert all(store.letters.keep(letter) for letter in letters)
+    assert not any(store.letters.keep(letter) for letter in letters)
+    assert [json.loads(store.get(letter.name))["record"] for letter in letters] == [
+        letter.record for letter in letters
+    ]
+
+
+# Blobs
+
+
+def options_without_waiting(slept: list[float]) -> dict[str, Any]:
+    """The connector's own options; what the retry policy would wait is put down instead."""
+    options = client_options()
+    policy = options["retry_policy"]
+    real = policy.get_backoff_time
+
+    def put_down(settings: Any) -> float:
+        slept.append(real(settings))
+        return 0.0
+
+    policy.get_backoff_time = put_down
+    return options
+
+
+class Line(RequestsTransport):  # type: ignore[misc]  # its package shows it lazily
+    """The way to storage: counts what goes over it, lets other things happen first, lets time pass
+    on the fake clock, and loses answers.
+    """
+
+    def __init__(self, time: Time) -> None:
+        self.slept: list[float] = []
+        self.options = options_without_waiting(self.slept)
+        super().__init__(**self.options)
+        self.time, self.asked = time, list[str]()
+        self.before: Callable[[Any], None] = lambda request: None
+        self.seconds, self.lose = 0.0, 0
+
+    def send(self, request: Any, **options: Any) -> Any:
+        self.asked.append(f"{request.method} {request.headers.get('x-ms-lease-action', '')}")
+        self.before(request)
+        answer = super().send(request, **options)
+        self.time.pass_by(self.seconds)
+        if self.lose:
+            self.lose -= 1
+            answer.internal_response.close()
+            raise ServiceResponseError("lost")
+        return answer
+
+    @property
+    def renewals(self) -> int:
+        return self.asked.count("PUT renew")
+
+
+@pytest.fixture
+def line(time: Time) -> Line:
+    return Line(time)
+
+
+@pytest.fixture
+def container(azurite: str, line: Line) -> Iterator[ContainerClient]:
+    """The connector's own client for a container that is not there yet."""
+    name = f"test-{uuid.uuid4().hex}"
+    with ContainerClient.from_connection_string(
+        azurite, name, transport=line, **line.options
+    ) as client:
+        yield client
+
+
+def taken(container: ContainerClient, time: Time, lease_seconds: int = 60) -> BlobLease:
+    lease = BlobCheckpoints(container, lease_seconds, time.clock).take(FIRST)
+    assert lease is not None
+    return lease
+
+
+def taken_over(container: ContainerClient) -> BlobLeaseClient:
+    """Another run has the site now, as after our lease has run out."""
+    blob = container.get_blob_client(PATH)
+    BlobLeaseClient(blob).break_lease(0)
+    return blob.acquire_lease(60)
+
+
+def stored(container: ContainerClient) -> Any:
+    return json.loads(container.download_blob(PATH).readall())
+
+
+@pytest.mark.servers
+def test_a_container_that_is_missing_is_made(container: ContainerClient, time: Time) -> None:
+    assert not container.exists()
+    assert taken(container, time).created
+    assert stored(container)["site"] == SITE
+
+
+@pytest.mark.servers
+def test_a_probe_makes_a_missing_container_and_is_content_with_one(
+    container: ContainerClient,
+) -> None:
+    probe(container)
+    probe(container)
+    assert container.exists()
+
+
+@pytest.mark.servers
+def test_of_two_first_runs_at_once_one_goes_on(azurite: str, time: Time) -> None:
+    for _ in range(5):
+        name, begin = f"test-{uuid.uuid4().hex}", threading.Barrier(2)
+
+        def take(client: ContainerClient, begin: threading.Barrier = begin) -> BlobLease | None:
+            begin.wait(30)
+            return BlobCheckpoints(client, 60, time.clock).take(FIRST)
+
+        with (
+            ContainerClient.from_connection_string(azurite, name, **client_options()) as one,
+            ContainerClient.from_connection_string(azurite, name, **client_options()) as two,
+            ThreadPoolExecutor(2) as executor,
+        ):
+            leases = [lease for lease in executor.map(take, (one, two)) if lease is not None]
+            assert [lease.load() for lease in leases] == [FIRST]
+
+
+def interfere(line: Line, act: Callable[[], Any]) -> None:
+    """Before the first checkpoint's upload, once, another run acts."""
+
+    def before(request: Any) -> None:
+        if request.method == "PUT" and request.headers.get("x-ms-blob-type"):
+            line.before = lambda request: None
+            act()
+
+    line.before = before
+
+
+@pytest.mark.servers
+def test_a_first_run_that_another_was_quicker_than_writes_nothing_over(
+    container: ContainerClient, azurite: str, line: Line, time: Time
+) -> None:
+    container.create_container()
+    other = replace(FIRST, start=1, through=2)
+    interfere(line, lambda: container.upload_blob(PATH, other.encode(NOW)))
+
+    lease = taken(container, time)
+    assert not lease.created
+    assert lease.load() == other
+
+
+@pytest.mark.servers
+def test_a_first_run_leaves_the_site_to_another_that_was_quicker(
+    container: ContainerClient, line: Line, time: Time
+) -> None:
+    container.create_container()
+
+    def act() -> None:
+        container.upload_blob(PATH, FIRST.encode(NOW))
+        container.get_blob_client(PATH).acquire_lease(60)
+
+    interfere(line, act)
+    assert BlobCheckpoints(container, 60, time.clock).take(replace(FIRST, through=NOW)) is None
+    assert stored(container)["through"] == moments.text(FIRST.through)
+
+
+@pytest.mark.servers
+def test_a_checkpoint_that_is_deleted_at_once_is_an_error_and_no_endless_loop(
+    container: ContainerClient, line: Line, time: Time
+) -> None:
+    container.create_container()
+    acquired = 0
+
+    def before(request: Any) -> None:
+        nonlocal acquired
+        acquired += request.headers.get("x-ms-lease-action") == "acquire"
+        if acquired == 2:
+            acquired = 3
+            container.delete_blob(PATH)
+
+    line.before = before
+    with pytest.raises(TransientError, match="deleted"):
+        BlobCheckpoints(container, 60, time.clock).take(FIRST)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("then", ["taken over", "broken"])
+def test_a_run_that_lost_its_lease_writes_nothing_more(
+    container: ContainerClient, time: Time, then: str
+) -> None:
+    lease = taken(container, time)
+    if then == "taken over":
+        taken_over(container)
+    else:
+        BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)
+    before = container.download_blob(PATH).readall()
+
+    with pytest.raises(TransientError, match="another run has taken the site over"):
+        lease.save(FULL)
+    time.pass_by(59)  # the lease is to be renewed now
+    with pytest.raises(TransientError, match="another run has taken the site over"):
+        lease.hold(30)
+    with pytest.raises(TransientError, match="another run has taken the site over"):
+        lease.save(FULL)
+
+    assert container.download_blob(PATH).readall() == before
+
+
+@pytest.mark.servers
+def test_a_lost_lease_does_not_take_the_new_holders_away(
+    container: ContainerClient, time: Time
+) -> None:
+    lease = taken(container, time)
+    taken_over(container)
+    with pytest.raises(TransientError):
+        lease.release()
+    assert BlobCheckpoints(container, 60, time.clock).take(FIRST) is None
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("seconds", [15, 60])
+def test_a_dead_holders_lease_is_asked_for_no_longer_than_set(
+    container: ContainerClient, line: Line, time: Time, seconds: int
+) -> None:
+    # That storage ends it then is storage's matter; to wait for it would take the wall clock.
+    asked: list[str] = []
+
+    def before(request: Any) -> None:
+        if found := request.headers.get("x-ms-lease-duration"):
+            asked.append(found)
+
+    line.before = before
+    taken(container, time, seconds)
+    assert set(asked) == {str(seconds)}
+
+
+@pytest.mark.servers
+def test_after_a_dead_holders_lease_the_site_is_taken_as_it_was_saved(
+    container: ContainerClient, time: Time
+) -> None:
+    taken(container, time).save(FULL)
+    assert BlobCheckpoints(container, 60, time.clock).take(FIRST) is None
+    BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)  # as time would
+    again = taken(container, time)
+    assert (again.created, again.load()) == (False, FULL)
+
+
+@pytest.mark.servers
+def test_a_lease_is_renewed_only_when_too_little_of_it_is_left(
+    container: ContainerClient, line: Line, time: Time
+) -> None:
+    lease = taken(container, time)
+    lease.hold(60)
+    time.pass_by(30)
+    lease.hold(30)
+    assert line.renewals == 0
+
+    time.pass_by(0.01)
+    lease.hold(30)
+    assert line.renewals == 1
+
+    lease.hold(60)  # it is as good as new
+    assert line.renewals == 1
+
+
+@pytest.mark.servers
+def test_a_lease_counts_from_when_it_was_asked_for_and_not_from_the_answer(
+    container: ContainerClient, line: Line, time: Time
+) -> None:
+    container.create_container()
+    container.upload_blob(PATH, FIRST.encode(NOW))
+    line.seconds = 5
+    lease = taken(container, time)
+    lease.hold(55)
+    assert line.renewals == 0
+
+    time.pass_by(0.01)
+    lease.hold(55)
+    assert line.renewals == 1
+    lease.hold(55)
+    assert line.renewals == 1
+
+
+@pytest.mark.servers
+def test_storage_that_is_too_slow_holds_no_lease(
+    container: ContainerClient, line: Line, time: Time
+) -> None:
+    lease = taken(container, time)
+    line.seconds = 31
+    time.pass_by(40)
+    with pytest.raises(TransientError, match="too slow"):
+        lease.hold(30)
+
+
+@pytest.mark.servers
+def test_a_save_renews_a_lease_that_is_about_to_end_and_no_other(
+    container: ContainerClient, line: Line, time: Time
+) -> None:
+    lease = taken(container, time)
+    time.pass_by(50)
+    lease.save(FULL)
+    assert line.renewals == 0
+    time.pass_by(0.01)
+    lease.save(FIRST)
+    assert line.renewals == 1
+    assert lease.load() == FIRST
+
+
+@pytest.mark.servers
+def test_the_shortest_lease_can_be_saved_under(
+    container: ContainerClient, line: Line, time: Time
+) -> None:
+    lease = taken(container, time, 15)
+    lease.hold(10)
+    lease.save(FULL)
+    assert line.renewals == 0
+    time.pass_by(8)
+    lease.save(FULL)
+    assert line.renewals == 1
+
+
+@pytest.mark.servers
+def test_several_threads_renew_a_lease_once(
+    container: ContainerClient, line: Line, time: Time
+) -> None:
+    lease = taken(container, time)
+    time.pass_by(59)
+    begin = threading.Barrier(4)
+
+    def hold(_: int) -> None:
+        begin.wait(30)
+        lease.hold(30)
+
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(hold, range(4)))
+    assert line.renewals == 1
+
+
+@pytest.mark.servers
+def test_a_save_whose_answer_was_lost_is_made_again(
+    container: ContainerClient, line: Line, time: Time
+) -> None:
+    lease = taken(container, time)
+    line.lose = 1
+    lease.save(FULL)
+    assert lease.load() == FULL
+    assert len(line.slept) == 1
+
+
+@pytest.mark.servers
+def test_a_letter_whose_answer_was_lost_is_kept_all_the_same(
+    container: ContainerClient, line: Line, time: Time
+) -> None:
+    taken(container, time)
+    line.lose = 1
+    BlobLetters(container, time.clock).keep(LETTER)
+    assert json.loads(container.download_blob(LETTER.name).readall())["record"] == RECORD
+
+
+@pytest.mark.servers
+def test_a_letter_that_cannot_be_kept_is_an_error(container: ContainerClient, time: Time) -> None:
+    with pytest.raises(TransientError, match=r"could not be kept aside.*ContainerNotFound"):
+        BlobLetters(container, time.clock).keep(LETTER)
+
+
+def attempts(container: ContainerClient, time: Time) -> list[Callable[[], object]]:
+    """All that is asked of storage without a lease."""
+    return [
+        lambda: BlobCheckpoints(container, 60, time.clock).take(FIRST),
+        lambda: BlobLetters(container, time.clock).keep(LETTER),
+        lambda: probe(container),
+    ]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("number", range(3))
+def test_a_lease_that_storage_takes_away_with_itself_is_a_matter_for_the_next_tick(
+    container: ContainerClient, line: Line, time: Time, number: int
+) -> None:
+    lease = taken(container, time)
+    line.lose = 99
+    time.pass_by(59)
+    ways: list[Callable[[], object]] = [lease.load, lambda: lease.save(FULL), lease.release]
+    with pytest.raises(TransientError, match=rf"^{SITE}: .*reached \(ServiceResponseError\)$"):
+        ways[number]()
+
+
+def at(port: int, key: str = "bm90IHRoZSBrZXk=") -> str:
+    return (
+        f"AccountName=devstoreaccount1;AccountKey={key};"
+        f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
+    )
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_storage_that_is_away_is_tried_three_times_within_seconds(
+    line: Line, time: Time, number: int
+) -> None:
+    with (
+        ContainerClient.from_connection_string(
+            at(closed_port()), "test", transport=line, **line.options
+        ) as client,
+        pytest.raises(TransientError, match="storage could not be reached"),
+    ):
+        attempts(client, time)[number]()
+    assert len(line.asked) == 3
+    longest = line.options["connection_timeout"] + line.options["read_timeout"]
+    assert 3 * longest + sum(line.slept) < 45
+
+
+def test_storage_that_never_answers_is_given_up(time: Time) -> None:
+    slept: list[float] = []
+    options = options_without_waiting(slept) | {"read_timeout": 0.05}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        ContainerClient.from_connection_string(
+            at(silent.getsockname()[1]), "test", **options
+        ) as client,
+        pytest.raises(TransientError, match="storage could not be reached"),
+    ):
+        BlobCheckpoints(client, 60, time.clock).take(FIRST)
+    assert len(slept) == 2
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("key", ["bm90IHRoZSBrZXk=", "no base64!"])
+def test_a_wrong_key_is_for_an_administrator(
+    azurite: str, time: Time, key: str, number: int
+) -> None:
+    port = int(azurite.split("127.0.0.1:")[1].split("/", maxsplit=1)[0])
+    with (
+        ContainerClient.from_connection_string(at(port, key), "test", **client_options()) as client,
+        pytest.raises(SiteError, match="storage refuses") as raised,
+    ):
+        attempts(client, time)[number]()
+    assert key not in str(raised.value)
+
+
+# The local folder
+
+
+def test_rows_are_appended_one_a_line(tmp_path: Path) -> None:
+    sink = LocalSink(tmp_path / "new")
+    sink.prepare()
+    sink.send('[{"id_d": 1, "summary_s": "ü\\n"}, {"id_d": 2}]'.encode())
+    sink.send(b"[]")
+    sink.send(b'[{"id_d": 3}]')
+    lines = (tmp_path / "new" / TABLE).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"id_d": 1, "summary_s": "ü\n"},
+        {"id_d": 2},
+        {"id_d": 3},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        (b'{"id_d":1}\n{"id_d":2', b'{"id_d":1}\n'),
+        (b'{"id_d":1}\n', b'{"id_d":1}\n'),
+        (b'{"id_d":1', b""),
+        (b"", b""),
+        (b'{"id_d":1}\n' + b"x" * 200_000, b'{"id_d":1}\n'),
+        (b"x" * 65_536, b""),
+        (b"\n" + b"x" * 65_536, b"\n"),
+    ],
+)
+def test_what_a_crash_left_of_a_line_is_cut_off(tmp_path: Path, before: bytes, kept: bytes) -> None:
+    (tmp_path / TABLE).write_bytes(before)
+    LocalSink(tmp_path).send(b'[{"id_d": 9}]')
+    assert (tmp_path / TABLE).read_bytes() == kept + b'{"id_d":9}\n'
+
+
+def test_threads_do_not_write_into_each_others_lines(tmp_path: Path) -> None:
+    sink = LocalSink(tmp_path)
+
+    def send(number: int) -> None:
+        sink.send(json.dumps([{"id_d": number, "x": "x" * 10_000}] * 3).encode())
+
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(send, range(20)))
+    lines = (tmp_path / TABLE).read_text(encoding="utf-8").splitlines()
+    assert sorted(json.loads(line)["id_d"] for line in lines) == sorted([*range(20)] * 3)
+
+
+@pytest.mark.parametrize("size", [10, 20_000])
+def test_of_a_batch_that_the_disk_has_no_room_for_nothing_is_left(
+    tmp_path: Path, size: int
+) -> None:
+    script = """
+import json, resource, signal, sys
+from pathlib import Path
+from jira_audit.core.errors import TransientError
+from jira_audit.edge.local import TABLE, LocalSink
+folder, size = Path(sys.argv[1]), int(sys.argv[2])
+sink, table = LocalSink(folder), folder / TABLE
+sink.send(b'[{"id_d": 1}]')
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (table.stat().st_size + size + 40, most))
+rows = json.dumps([{"id_d": 2, "x": "x" * size}, {"id_d": 3, "x": "x" * size}]).encode()
+try:
+    sink.send(rows)
+except TransientError:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    print(table.read_text())
+    sink.send(rows)
+    print([json.loads(line)["id_d"] for line in table.read_text().splitlines()])
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), str(size)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ran.stdout.splitlines() == ['{"id_d":1}', "", "[1, 2, 3]"]
+
+
+def test_a_disk_that_fails_is_a_matter_for_the_next_run(tmp_path: Path, time: Time) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    ways: list[Callable[[], object]] = [
+        lambda: LocalCheckpoints(blocked, time.clock).take(FIRST),
+        lambda: LocalLetters(blocked, time.clock).keep(LETTER),
+        lambda: LocalSink(blocked).send(b"[]"),
+    ]
+    for way in ways:
+        with pytest.raises(TransientError):
+            way()
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_the_lock_free(
+    tmp_path: Path, time: Time
+) -> None:
+    checkpoints = LocalCheckpoints(tmp_path, time.clock)
+    blocked = tmp_path / "checkpoints" / f"{SITE}.new"
+    blocked.mkdir(parents=True)
+    errors: list[ConnectorError] = []
+    try:
+        checkpoints.take(FIRST)
+    except ConnectorError as error:
+        errors.append(error)  # kept, and its frames with it
+    assert type(errors[0]) is TransientError
+
+    blocked.rmdir()
+    lease = checkpoints.take(FIRST)
+    assert lease is not None
+    blocked.mkdir()
+    with pytest.raises(TransientError):
+        lease.save(FULL)
+    assert lease.load() == FIRST
+
+
+def test_a_checkpoint_that_vanished_is_no_first_run(tmp_path: Path, time: Time) -> None:
+    lease = LocalCheckpoints(tmp_path, time.clock).take(FIRST)
+    assert lease is not None
+    (tmp_path / PATH).unlink()
+    with pytest.raises(TransientError, match="could not be loaded"):
+        lease.load()
+
+
+def test_another_process_holds_its_site_until_it_ends(tmp_path: Path, time: Time) -> None:
+    script = """
+import sys
+from pathlib import Path
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.clock import Clock
+from jira_audit.edge.local import LocalCheckpoints
+clock = Clock(lambda: 0, lambda: 0.0, lambda _: None, lambda: 0.5)
+lease = LocalCheckpoints(Path(sys.argv[1]), clock).take(Checkpoint.first(sys.argv[2], 7, 7))
+print(lease.created, flush=True)
+sys.stdin.read()
+"""
+    checkpoints = LocalCheckpoints(tmp_path, time.clock)
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path), SITE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "True\n"
+            assert checkpoints.take(FIRST) is None
+        finally:
+            process.kill()  # it gives nothing back
+    lease = checkpoints.take(FIRST)
+    assert lease is not None
+    assert (lease.created, lease.load().start) == (False, 7)

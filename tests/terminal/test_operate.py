@@ -1,0 +1,492 @@
+"""The operator's commands, on a local folder and on blobs: what they say, do, and leave alone."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.storage.blob import ContainerClient
+from typer.testing import CliRunner
+
+from jira_audit import app
+from jira_audit.cli import cli
+from jira_audit.core import moments
+from jira_audit.core.checkpoint import Checkpoint, decode
+from jira_audit.core.letters import Letter
+from jira_audit.edge.blobs import BlobLetters
+from jira_audit.edge.local import LocalCheckpoints, LocalLetters
+from tests.servers.identity import Identity
+from tests.servers.ingestion import RULE, Ingestion
+from tests.terminal.conftest import HOUR_MS, TOKEN, Ended, Run, Site, now_ms
+from tests.terminal.test_demo import ESCAPE, on_a_terminal
+
+HOST = "127.0.0.1"
+PATH = f"checkpoints/{HOST}.json"
+SECRET_SUMMARY = "A personal matter of Größe \u202e"
+
+
+def record(record_id: int, created: str = "2026-03-01T12:00:00.000+0000") -> dict[str, Any]:
+    return {"id": record_id, "created": created, "summary": SECRET_SUMMARY}
+
+
+REFUSED = Letter("refused", "the rows are refused (HTTP 400)", HOST, record(17), 400)
+UNREADABLE = Letter("unreadable", "no readable created time", HOST, record(18, "soon"))
+ORIGINAL = Letter.original(HOST, record(19))
+
+
+@dataclass
+class Place:
+    """A store with letters in it, and the command line on it."""
+
+    run: Run
+    get: Callable[[str], bytes | None]
+    put: Callable[[str, bytes], object]
+    rows: Callable[[], int]
+    more: tuple[str | Path, ...] = ()
+
+    def __call__(self, *arguments: str | Path) -> Ended:
+        ended = self.run(*arguments, *self.more)
+        assert TOKEN not in ended.out + ended.err
+        if "show" not in arguments:
+            assert "personal" not in ended.out + ended.err
+        return ended
+
+    def checkpoint(self) -> Checkpoint:
+        return decode(self.get(PATH) or b"", HOST)
+
+
+def folder(request: pytest.FixtureRequest) -> Place:
+    path: Path = request.getfixturevalue("tmp_path")
+    for letter in (REFUSED, UNREADABLE, ORIGINAL):
+        assert LocalLetters(path, app.CLOCK).keep(letter)
+    (path / "dead-letters" / HOST / "undated" / "half-written.new").touch()
+    table = path / "Jira_Audit_CL.jsonl"
+
+    def put(name: str, content: bytes) -> None:
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_bytes(content)
+
+    return Place(
+        request.getfixturevalue("run"),
+        lambda name: (path / name).read_bytes() if (path / name).exists() else None,
+        put,
+        lambda: len(table.read_bytes().splitlines()) if table.exists() else 0,
+        ("--folder", path),
+    )
+
+
+def blobs(request: pytest.FixtureRequest) -> Place:
+    container: ContainerClient = request.getfixturevalue("blob_container")
+    identity: Identity = request.getfixturevalue("identity")
+    ingestion: Ingestion = request.getfixturevalue("ingestion")
+    os.environ |= {
+        **identity.environment,
+        "DATA_COLLECTION_ENDPOINT": ingestion.endpoint,
+        "LOGS_DCR_RULE_ID": RULE,
+        "AzureWebJobsStorage": request.getfixturevalue("azurite"),
+        "CHECKPOINT_CONTAINER": str(container.container_name),
+    }
+    for letter in (REFUSED, UNREADABLE, ORIGINAL):
+        assert BlobLetters(container, app.CLOCK).keep(letter)
+
+    def get(name: str) -> bytes | None:
+        blob = container.get_blob_client(name)
+        return blob.download_blob().readall() if blob.exists() else None
+
+    return Place(
+        request.getfixturevalue("run"),
+        get,
+        lambda name, content: container.upload_blob(name, content, overwrite=True),
+        lambda: sum(call.rows for call in ingestion.calls if call.status == 204),
+    )
+
+
+@pytest.fixture(params=[folder, pytest.param(blobs, marks=pytest.mark.servers)])
+def place(request: pytest.FixtureRequest, site: Site) -> Place:
+    make: Callable[[pytest.FixtureRequest], Place] = request.param
+    return make(request)
+
+
+@pytest.fixture
+def local(request: pytest.FixtureRequest, site: Site) -> Place:
+    return folder(request)
+
+
+# Dead letters and originals
+
+
+def test_dead_letters_are_listed_without_their_records(place: Place) -> None:
+    ended = place("dead-letters", "list")
+
+    assert (ended.code, ended.err) == (0, "")
+    lines = [line.split("\t") for line in ended.out.splitlines()]
+    assert [(name, kind, reason) for name, kind, _, reason in lines] == [
+        ("2026-03-01/17", "refused", "the rows are refused (HTTP 400)"),
+        ("undated/18", "unreadable", "no readable created time"),
+    ]
+
+
+def test_dead_letters_are_listed_for_programs_too(local: Place) -> None:
+    ended = local("dead-letters", "list", "--json")
+
+    first, _ = [json.loads(line) for line in ended.out.splitlines()]
+    assert list(first) == ["name", "kind", "status", "kept", "reason"]
+    assert (first["name"], first["status"]) == (REFUSED.name, 400)
+
+
+def test_a_letter_that_cannot_be_read_is_listed_as_that(local: Place) -> None:
+    local.put(REFUSED.name, b"garbled \x1b[2J")
+
+    ended = local("dead-letters", "list")
+
+    assert ended.code == 0
+    assert f"2026-03-01/17\tgarbled\t\t{REFUSED.name} cannot be read as a letter" in ended.out
+    shown = local("dead-letters", "show", "2026-03-01/17")
+    assert shown.code == 1
+    assert shown.out == "garbled \\u001b[2J\n"
+    assert shown.err == f"{REFUSED.name} cannot be read as a letter (JSONDecodeError)\n"
+
+
+def test_on_a_terminal_letters_are_a_table(local: Place) -> None:
+    os.environ["TERM"] = "xterm-256color"
+
+    shown = on_a_terminal("dead-letters", "list", *local.more)
+
+    assert "reason" in shown
+    assert "2026-03-01/17" in shown
+    assert ESCAPE in shown
+    assert "personal" not in shown
+
+
+@pytest.mark.parametrize("name", ["2026-03-01/17", REFUSED.name])
+def test_a_letter_is_shown_exactly(place: Place, name: str) -> None:
+    ended = place("dead-letters", "show", name)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert json.loads(ended.out)["record"] == record(17)
+    assert "Größe \\u202e" in ended.out
+
+
+def test_originals_are_listed_and_shown_and_there_is_no_way_to_send_them(place: Place) -> None:
+    assert place("originals", "list").out == "2026-03-01/19\n"
+    assert json.loads(place("originals", "show", "2026-03-01/19").out)["kind"] == "truncated"
+    assert place("originals", "replay", "2026-03-01/19").code == 2
+    assert place("dead-letters", "replay", ORIGINAL.name).code == 2
+    assert place.rows() == 0
+
+
+@pytest.mark.parametrize("command", ["show", "replay"])
+@pytest.mark.parametrize("name", ["../../x", f"../checkpoints/{HOST}", PATH, "/etc/passwd", "17"])
+def test_what_is_no_letters_name_is_a_usage_error(local: Place, command: str, name: str) -> None:
+    ended = local("dead-letters", command, name)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "NAME" in ended.err
+
+
+def test_a_letter_that_is_not_there_is_exit_code_1(place: Place) -> None:
+    ended = place("dead-letters", "show", "2026-03-01/20")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == f"there is no dead-letters/{HOST}/2026-03-01/20.json\n"
+
+
+def test_letters_are_sent_again_and_deleted_once_accepted(place: Place) -> None:
+    ended = place("dead-letters", "replay", "2026-03-01/17")
+
+    assert ended.code == 0
+    assert ended.out == f"{HOST}: 1 dead letter sent again and deleted.\n"
+    assert f"INFO {REFUSED.name} was accepted, and deleted" in ended.err
+    assert place.rows() == 1
+    assert place.get(REFUSED.name) is None
+    assert place.get(UNREADABLE.name)
+    again = place("dead-letters", "replay", "2026-03-01/17")
+    assert again.code == 1
+    assert f"WARNING {REFUSED.name} stays: there is no such letter" in again.err
+    assert place.rows() == 1
+
+
+def test_what_stays_is_said_with_why_and_is_exit_code_1(place: Place) -> None:
+    ended = place("dead-letters", "replay", "--all")
+
+    assert ended.code == 1
+    assert ended.out == f"{HOST}: 1 dead letter sent again and deleted; 1 kept.\n"
+    assert f"{UNREADABLE.name} stays: the record has no readable created time" in ended.err
+
+
+def test_a_replay_is_told_to_programs_too(local: Place) -> None:
+    ended = local("dead-letters", "replay", "--all", "--json")
+
+    assert json.loads(ended.out) == {
+        "site": HOST,
+        "sent": [REFUSED.name],
+        "gone": [],
+        "kept": [{"name": UNREADABLE.name, "reason": "the record has no readable created time"}],
+        "skipped": False,
+        "error": None,
+    }
+
+
+@pytest.mark.servers
+def test_what_stops_a_replay_is_said_with_what_to_do(
+    request: pytest.FixtureRequest, site: Site
+) -> None:
+    place = blobs(request)
+    os.environ["LOGS_DCR_RULE_ID"] = "dcr-ffffffffffffffffffffffffffffffff"
+
+    ended = place("dead-letters", "replay", "--all")
+
+    assert ended.code == 1
+    assert "0 dead letters sent again and deleted; then it stopped." in ended.out
+    assert "see LOGS_DCR_RULE_ID" in ended.err
+    assert place.get(REFUSED.name)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "2026-03-01/17"]])
+def test_either_names_or_all_must_be_said(local: Place, arguments: list[str]) -> None:
+    assert local("dead-letters", "replay", *arguments).code == 2
+    assert local.rows() == 0
+
+
+def test_a_site_that_another_run_has_is_left_alone_with_exit_code_1(
+    local: Place, tmp_path: Path
+) -> None:
+    lease = LocalCheckpoints(tmp_path, app.CLOCK).take(Checkpoint.first(HOST, 0, 0))
+    assert lease
+    before = local.get(PATH)
+
+    replayed = local("dead-letters", "replay", "--all")
+    reset = local("checkpoint", "reset", "--from", "all", "--yes")
+    lease.release()
+
+    assert (replayed.code, reset.code) == (1, 1)
+    assert "another run has the site" in replayed.out
+    assert "another run has the site" in reset.err
+    assert local.get(PATH) == before
+    assert local.rows() == 0
+
+
+def test_without_letters_it_says_so_beside_the_output(local: Place) -> None:
+    local("dead-letters", "replay", "2026-03-01/17")
+    (Path(local.more[1]) / UNREADABLE.name).unlink()
+
+    ended = local("dead-letters", "list")
+
+    assert (ended.code, ended.out, ended.err) == (0, "", f"{HOST}: no dead letters.\n")
+
+
+# The checkpoint
+
+
+def test_the_checkpoint_is_shown_for_people_and_as_it_is(place: Place) -> None:
+    known = Checkpoint(HOST, now_ms() - 50 * HOUR_MS, now_ms() - 2 * HOUR_MS, reset="all#2")
+    known = known.begun_again(known.start, known.start, "all#2").read_through(known.through)
+    ledger = known.ledger.with_ids([*range(10, 20), 21, 30])
+    content = Checkpoint(
+        HOST, known.start, known.through, ledger=ledger, swept=known.start, reset="all#2"
+    ).encode(now_ms())
+    place.put(PATH, content)
+
+    ended = place("checkpoint", "show")
+
+    assert (ended.code, ended.err) == (0, "")
+    facts = dict(line.split("\t") for line in ended.out.splitlines())
+    assert facts["site"] == HOST
+    assert facts["through"].endswith(" UTC, 2 h ago")
+    assert facts["ledger"] == "12 ids, 10 to 30 in 3 ranges"
+    assert facts["gaps"] == "9 ids: 20, 22 to 29"
+    assert facts["step"] == "1 h"
+    assert facts["sweep"].startswith("last done ")
+    assert facts["reset"] == "all#2"
+    assert facts["saved"]
+    assert place("checkpoint", "show", "--json").out.encode() == content + b"\n"
+    assert place.get(PATH) == content
+
+
+def test_on_a_terminal_the_checkpoint_is_a_table_too(local: Place) -> None:
+    os.environ["TERM"] = "xterm-256color"
+    local.put(PATH, Checkpoint.first(HOST, 0, now_ms()).encode(now_ms()))
+
+    shown = on_a_terminal("checkpoint", "show", *local.more)
+
+    assert "1970-01-01 00:00:00 UTC" in shown
+    assert "\t" not in shown
+
+
+def test_a_checkpoint_that_is_not_there_is_said_and_not_made(place: Place) -> None:
+    ended = place("checkpoint", "show")
+
+    assert (ended.code, ended.out) == (0, "")
+    assert "no checkpoint yet" in ended.err
+    assert place.get(PATH) is None
+
+
+def test_a_garbled_checkpoint_is_exit_code_1_and_shown_as_it_is(place: Place) -> None:
+    place.put(PATH, b"{garbled")
+
+    ended = place("checkpoint", "show")
+
+    assert ended.code == 1
+    assert "the checkpoint cannot be read" in ended.err
+    assert place("checkpoint", "show", "--json").out == "{garbled\n"
+
+
+def test_a_reset_begins_again_and_the_next_run_reads_from_there(place: Place, site: Site) -> None:
+    collect_to = ("--to", place.more[1]) if place.more else ()
+    assert place.run("collect", *collect_to).code == 0
+    through = place.checkpoint().through
+    moment = moments.text(now_ms() - 5 * HOUR_MS)
+    after = [known for known in site.records if known["created"] >= moment[:23]]
+
+    ended = place("checkpoint", "reset", "--from", moment, "--yes")
+
+    assert ended.code == 0
+    assert "will be in the table twice" in ended.err
+    assert ended.out.startswith(f"{HOST}: the next run reads from {moment[:10]}")
+    again = place.checkpoint()
+    assert moments.text(again.start) == moments.text(again.through) == moment
+    assert again.through < through
+    assert not again.ledger.ranges
+    assert place.run("collect", *collect_to).code == 0
+    assert place.rows() == 200 + len(after)
+
+
+@pytest.mark.parametrize(
+    ("content", "setting", "kept"),
+    [
+        (b"{", None, None),
+        (b"{", "all#7", "all#7"),
+        (b'{"v": 1, "reset": "all#3"}', "all#7", "all#3"),
+        (b"", None, None),
+    ],
+)
+def test_a_garbled_checkpoint_is_mended_by_a_reset(
+    place: Place, content: bytes, setting: str | None, kept: str | None
+) -> None:
+    if setting:
+        os.environ["CHECKPOINT_RESET"] = setting
+    place.put(PATH, content)
+
+    ended = place("checkpoint", "reset", "--from", "all", "--yes")
+
+    assert ended.code == 0
+    assert f"The checkpoint of {HOST} cannot be read." in ended.err
+    assert place.checkpoint().reset == kept
+    assert moments.text(place.checkpoint().start) == "2002-01-01T00:00:00.000Z"
+
+
+def test_the_reset_that_was_applied_stays_applied_and_fields_from_elsewhere_stay(
+    local: Place,
+) -> None:
+    known = Checkpoint(HOST, 0, 1, reset="all#1", unknown={"later": 1})
+    local.put(PATH, known.encode(0))
+    os.environ["CHECKPOINT_RESET"] = "all#1"
+
+    ended = local("checkpoint", "reset", "--from", "2026-03-01T00:00Z", "--yes")
+
+    assert "CHECKPOINT_RESET" not in ended.err
+    assert local.checkpoint().reset == "all#1"
+    assert local.checkpoint().unknown == {"later": 1}
+    assert "NOT read" in ended.err  # from 1970 to then
+
+
+def test_a_setting_that_is_still_to_be_applied_is_warned_of(local: Place) -> None:
+    local.put(PATH, Checkpoint(HOST, 0, 1, reset="all#1").encode(0))
+    os.environ["CHECKPOINT_RESET"] = "all#2"
+
+    ended = local("checkpoint", "reset", "--from", "all", "--yes")
+
+    assert "the next run applies it over this reset" in ended.err
+
+
+def test_where_there_was_none_a_reset_makes_a_checkpoint(place: Place) -> None:
+    ended = place("checkpoint", "reset", "--from", "all", "--yes")
+
+    assert ended.code == 0
+    assert f"{HOST} has no checkpoint yet." in ended.err
+    assert place.checkpoint().swept is not None
+
+
+def test_a_newer_versions_checkpoint_is_not_reset(local: Place) -> None:
+    local.put(PATH, b'{"v": 2, "reset": null}')
+
+    ended = local("checkpoint", "reset", "--from", "all", "--yes")
+
+    assert ended.code == 1
+    assert "newer version" in ended.err
+    assert local.get(PATH) == b'{"v": 2, "reset": null}'
+
+
+@pytest.mark.parametrize("moment", ["2999-01-01T00:00:00Z", "2026-03-01T00:00:00", "soon", "ALL"])
+def test_a_moment_in_the_future_or_none_is_a_usage_error(local: Place, moment: str) -> None:
+    ended = local("checkpoint", "reset", "--from", moment, "--yes")
+
+    assert ended.code == 2
+    assert "--from" in ended.err
+    assert local.get(PATH) is None
+
+
+def test_without_a_yes_nothing_is_changed(local: Place) -> None:
+    ended = local("checkpoint", "reset", "--from", "all")
+
+    assert ended.code == 1
+    assert "Reset the checkpoint?" in ended.err
+    assert local.get(PATH) is None
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("YES\n", 0), ("n\n", 1), ("\n", 1)])
+def test_a_reset_is_asked_about_beside_the_output(local: Place, answer: str, code: int) -> None:
+    arguments = ["checkpoint", "reset", "--from", "all", *map(str, local.more)]
+
+    ended = CliRunner().invoke(cli, arguments, input=answer)
+
+    assert ended.exit_code == code
+    assert ended.stderr.endswith("[y/N] " if code == 0 else "[y/N] Nothing was changed.\n")
+    assert ended.stdout == (
+        "" if code else f"{HOST}: the next run reads from 2002-01-01 00:00:00 UTC on.\n"
+    )
+
+
+# Around
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["dead-letters"], ["dead-letters", "list"], ["dead-letters", "show"]),
+        *(["dead-letters", "replay"], ["originals", "list"], ["originals", "show"]),
+        *(["checkpoint"], ["checkpoint", "show"], ["checkpoint", "reset"]),
+    ],
+)
+def test_every_command_has_help_of_at_most_80_columns(run: Run, command: list[str]) -> None:
+    ended = run(*command, "--help")
+
+    assert ended.code == 0
+    assert max(map(len, ended.out.splitlines())) <= 80
+
+
+def test_wrong_settings_are_listed_and_are_exit_code_2(run: Run) -> None:
+    ended = run("dead-letters", "list")
+
+    assert ended.code == 2
+    named = {line.split()[0] for line in ended.err.splitlines()}
+    assert named >= {"JIRA_SITE_URL", "AzureWebJobsStorage"}
+
+
+def test_a_folder_that_is_not_there_is_a_usage_error(run: Run, site: Site, tmp_path: Path) -> None:
+    ended = run("checkpoint", "reset", "--from", "all", "--yes", "--folder", tmp_path / "new")
+
+    assert ended.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_jira_is_never_asked(local: Place, site: Site) -> None:
+    for command in (("dead-letters", "list"), ("checkpoint", "show")):
+        local(*command)
+    local("dead-letters", "replay", "--all")
+    local("checkpoint", "reset", "--from", "all", "--yes")
+
+    assert site.asked == 0
