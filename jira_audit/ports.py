@@ -55,7 +55,7 @@ class Lease(Protocol):
         """Write the checkpoint. Raises TransientError when the lease was lost, or on failure."""
 
     def hold(self, seconds: float) -> None:
-        """See that the lease lasts `seconds` more. Raises TransientError when it was lost.
+        """See that the lease lasts `seconds` more. Raises LeaseLost when it does not.
 
         May be called from several threads.
         """

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from jira_audit.core.errors import OutOfTime, TransientError
+from jira_audit.core.errors import LeaseLost, OutOfTime, TransientError
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ def retry(
     for tries in range(1, policy.retries + 2):
         try:
             return call()
-        except OutOfTime:
+        except (OutOfTime, LeaseLost):
             raise
         except TransientError as error:
             wait = policy.wait(tries, error.retry_after, clock.random())

@@ -4,7 +4,8 @@
     ├── SettingsError        an administrator edits a setting
     ├── SiteError            this site stops until someone acts
     ├── TransientError       the next tick tries again
-    │   └── OutOfTime        the run's deadline leaves no time to wait for another try
+    │   ├── OutOfTime        the run's deadline leaves no time to wait for another try
+    │   └── LeaseLost        another run has the site, or storage cannot be asked: send no more
     ├── BatchRefused         the ingestion service will not take this batch: halve it
     └── RecordRejected       one record is kept aside, the others go on
 
@@ -53,6 +54,10 @@ class TransientError(ConnectorError):
 
 class OutOfTime(TransientError):
     """Another try would not fit before the run's deadline; the next tick goes on."""
+
+
+class LeaseLost(TransientError):
+    """The lease is gone or could not be renewed: this run sends nothing more."""
 
 
 class BatchRefused(ConnectorError):

@@ -22,7 +22,7 @@ from azure.storage.blob import BlobClient, BlobLeaseClient, ContainerClient, Exp
 
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock
-from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
 
 SAVE_SECONDS = 10.0
@@ -126,17 +126,23 @@ class BlobLease:
             )
 
     def hold(self, seconds: float) -> None:
-        """See that the lease lasts `seconds` more, renewing it if need be. Thread-safe."""
+        """See that the lease lasts `seconds` more, renewing it if need be. Thread-safe.
+
+        Raises LeaseLost when it does not: the storage library has then tried what there is to try.
+        """
         with self._lock:
             if self._left() >= seconds:
                 return
             asked = self._clock.monotonic()
-            with _understood(f"{self._site}: the lease could not be renewed"):
-                self._lease.renew()
+            try:
+                with _understood(f"{self._site}: the lease could not be renewed"):
+                    self._lease.renew()
+            except TransientError as error:
+                raise LeaseLost(str(error)) from error
             self._asked = asked
             if self._left() < seconds:
                 message = f"{self._site}: storage is too slow to hold the lease"
-                raise TransientError(message)
+                raise LeaseLost(message)
 
     def release(self) -> None:
         """Give the lease back."""

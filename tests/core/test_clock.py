@@ -13,6 +13,7 @@ from jira_audit.core.clock import Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import (
     BatchRefused,
     ConnectorError,
+    LeaseLost,
     OutOfTime,
     RecordRejected,
     SettingsError,
@@ -237,3 +238,21 @@ def test_a_deadline_counts_down_and_below_nothing() -> None:
 def test_the_policy_is_atlassians_advice() -> None:
     policy = RetryPolicy()
     assert (policy.retries, policy.first, policy.longest) == (4, 2.0, 30.0)
+
+
+def test_a_lost_lease_is_not_tried_again() -> None:
+    """Storage's own library has tried already, and another run may be at work by now."""
+    calls: list[None] = []
+
+    def call() -> None:
+        calls.append(None)
+        raise LeaseLost("taken over")
+
+    with pytest.raises(LeaseLost):
+        retry(
+            call,
+            policy=RetryPolicy(),
+            deadline=Deadline(Clock(lambda: 0, lambda: 0.0, lambda _: None, lambda: 0.5), 480.0),
+            on_wait=lambda *_: None,
+        )
+    assert len(calls) == 1

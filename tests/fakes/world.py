@@ -29,7 +29,7 @@ from jira_audit.core import moments
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock, Deadline
-from jira_audit.core.errors import BatchRefused, SiteError, TransientError
+from jira_audit.core.errors import BatchRefused, LeaseLost, SiteError
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.records import COLUMNS
@@ -320,7 +320,7 @@ class MemoryLease:
         """As in Azure: a lease that ran out may be renewed as long as nobody else has had it."""
         holder, _ = self._store.leases.get(self._name, (0, 0.0))
         if holder != self._number:
-            raise TransientError("another run has taken the site over")
+            raise LeaseLost("another run has taken the site over")
 
 
 class Lazy(Executor):
