@@ -190,9 +190,11 @@ class _Run:
         self.delivery.close(Checkpoint.reread_done)
         sweep = plan_sweep(checkpoint, self.now, self.policy.sweep, own)
         if sweep:
-            if not self._read(sweep, lambda to: lambda place: place.swept_through(to, sweep.end)):
+            began = checkpoint.sweep.began if checkpoint.sweep else self.now
+            place_at = partial(Checkpoint.swept_through, end=sweep.end, began=began)
+            if not self._read(sweep, lambda to: lambda place: place_at(place, to)):
                 return False
-            self.delivery.close(lambda place: place.sweep_done(self.now))
+            self.delivery.close(partial(Checkpoint.sweep_done, began=began))
         self.delivery.close(self._fitted)
         return True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
@@ -31,10 +31,14 @@ CLOCK_TOLERANCE = 5 * MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep under way: everything up to `through` was read again, up to `end` is to be."""
+    """A sweep under way, `began` at that moment.
+
+    Everything up to `through` was read again, up to `end` is to be.
+    """
 
     through: int
     end: int
+    began: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +97,13 @@ class Checkpoint:
         """The next window is `step` milliseconds long."""
         return replace(self, step=step)
 
-    def swept_through(self, moment: int, end: int) -> Checkpoint:
+    def swept_through(self, moment: int, end: int, began: int) -> Checkpoint:
         """The sweep up to `end` has come to `moment`."""
-        return replace(self, sweep=Sweep(moment, end))
+        return replace(self, sweep=Sweep(moment, end, began))
 
-    def sweep_done(self, now: int) -> Checkpoint:
-        """The sweep has come to its end, at the moment `now`."""
-        return replace(self, sweep=None, swept=now)
+    def sweep_done(self, began: int) -> Checkpoint:
+        """The sweep has come to its end. What appeared since it `began` is for the next one."""
+        return replace(self, sweep=None, swept=began)
 
     def marked(self, start: int, end: int, smallest: int) -> Checkpoint:
         """A window from `start` to `end` holds ids down to `smallest`; one mark a day is enough.
@@ -149,7 +153,7 @@ class Checkpoint:
                 "pruned": _text(self.pruned),
                 "swept": _text(self.swept),
                 "sweep": self.sweep
-                and {"through": _text(self.sweep.through), "end": _text(self.sweep.end)},
+                and {field: moments.text(at) for field, at in asdict(self.sweep).items()},
                 "reset": self.reset,
                 "saved": moments.text(saved),
             }
@@ -203,7 +207,7 @@ def _decode(blob: dict[str, Any]) -> Checkpoint:
         swept=_moment(blob["swept"]),
         sweep=None
         if sweep is None
-        else Sweep(moments.parse(sweep["through"]), moments.parse(sweep["end"])),
+        else Sweep(*(moments.parse(sweep[field]) for field in ("through", "end", "began"))),
         reset=blob["reset"],
         unknown={name: value for name, value in blob.items() if name not in _FIELDS},
     )

@@ -24,7 +24,9 @@ def plan_ticks(checkpoint: Checkpoint, now: int, overlap: int) -> Stretch:
 def plan_sweep(checkpoint: Checkpoint, now: int, length: int, own: Stretch) -> Stretch | None:
     """What is read again once a day: `length` milliseconds back, up to what the tick itself reads.
 
-    A sweep that a deadline cut goes on where it was. None when no sweep is due.
+    A sweep that a deadline cut goes on where it was; one that is late reaches as far back as it
+    would have in time, so that what appears within `length` less a day is found however late the
+    sweep. None when no sweep is due.
     """
     under_way = checkpoint.sweep
     if under_way:
@@ -32,11 +34,16 @@ def plan_sweep(checkpoint: Checkpoint, now: int, length: int, own: Stretch) -> S
         return Stretch(start, under_way.end, checkpoint.step)
     if checkpoint.swept is not None and now - checkpoint.swept < SWEEP_EVERY:
         return None
-    return Stretch(checkpoint.earliest(now - length), own.start, checkpoint.step)
+    return Stretch(_sweep_start(checkpoint, now, length), own.start, checkpoint.step)
 
 
 def reach(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
     """The earliest moment any later re-read can begin at: ids seen only before may be forgotten."""
-    tick, sweep = checkpoint.through - overlap, now - length
+    tick, sweep = checkpoint.through - overlap, _sweep_start(checkpoint, now, length)
     place = checkpoint.sweep.through if checkpoint.sweep else now
     return checkpoint.earliest(min(tick, sweep, place))
+
+
+def _sweep_start(checkpoint: Checkpoint, now: int, length: int) -> int:
+    late = now if checkpoint.swept is None else checkpoint.swept - max(0, length - SWEEP_EVERY)
+    return checkpoint.earliest(min(now - length, late))

@@ -34,7 +34,7 @@ FULL = Checkpoint(
     marks=((NOON - 3 * DAY, 10_000), (NOON - DAY, 10_200)),
     pruned=NOON - 2 * DAY,
     swept=NOON - HOUR,
-    sweep=Sweep(NOON - DAY, NOON - HOUR),
+    sweep=Sweep(NOON - DAY, NOON - HOUR, NOON),
     reset="contoso.atlassian.net=all#2",
 )
 BLOB = {
@@ -49,7 +49,11 @@ BLOB = {
     "marks": [["2021-01-17T12:00:00.000Z", 10_000], ["2021-01-19T12:00:00.000Z", 10_200]],
     "pruned": "2021-01-18T12:00:00.000Z",
     "swept": "2021-01-20T11:00:00.000Z",
-    "sweep": {"through": "2021-01-19T12:00:00.000Z", "end": "2021-01-20T11:00:00.000Z"},
+    "sweep": {
+        "through": "2021-01-19T12:00:00.000Z",
+        "end": "2021-01-20T11:00:00.000Z",
+        "began": "2021-01-20T12:00:00.000Z",
+    },
     "reset": "contoso.atlassian.net=all#2",
     "saved": "2021-01-20T12:00:00.001Z",
 }
@@ -105,7 +109,7 @@ checkpoints = st.builds(
     ),
     pruned=st.none() | moment,
     swept=st.none() | moment,
-    sweep=st.none() | st.builds(Sweep, moment, moment),
+    sweep=st.none() | st.builds(Sweep, moment, moment, moment),
     reset=st.none() | texts,
     unknown=st.dictionaries(texts.map(lambda name: f"x{name}"), values, max_size=3),
 )
@@ -124,7 +128,7 @@ def test_unknown_fields_survive_changes_and_saves() -> None:
     place = decode(stored, SITE)
     for change in (
         place.dealt_with([Identity(10_291, NOON)]),
-        place.read_through(NOON + 1).stepping(5).swept_through(1, 2).marked(NOON, NOON, 4),
+        place.read_through(NOON + 1).stepping(5).swept_through(1, 2, 3).marked(NOON, NOON, 4),
         place.begun_again(NOON, NOON, "all"),
         place.fitted(NOON, limit=1),
     ):
@@ -295,9 +299,9 @@ def test_a_reset_begins_again_and_keeps_its_value_and_what_is_unknown() -> None:
 
 def test_a_sweep_has_its_place_until_its_end_and_then_is_done_for_a_day() -> None:
     place = replace(FULL, sweep=None, swept=1)
-    under_way = place.swept_through(5, 9)
-    assert (under_way.sweep, under_way.swept) == (Sweep(5, 9), 1)
-    assert under_way.swept_through(8, 9).sweep == Sweep(8, 9)
+    under_way = place.swept_through(5, 9, 7)
+    assert (under_way.sweep, under_way.swept) == (Sweep(5, 9, 7), 1)
+    assert under_way.swept_through(8, 9, 7).sweep == Sweep(8, 9, 7)
     done = under_way.sweep_done(77)
     assert (done.sweep, done.swept) == (None, 77)
 
@@ -425,8 +429,11 @@ class Site:
         sweep = plan_sweep(self.place, now, self.length, own)
         if sweep:
             end = sweep.end
-            if self.read(sweep, now, windows, lambda place, to: place.swept_through(to, end)):
-                self.place = self.place.sweep_done(now)
+            began = self.place.sweep.began if self.place.sweep else now
+            if self.read(
+                sweep, now, windows, lambda place, to: place.swept_through(to, end, began)
+            ):
+                self.place = self.place.sweep_done(began)
 
     def read(self, stretch: Stretch, now: int, windows: int, close: Any) -> bool:
         while window := stretch.window:

@@ -15,7 +15,7 @@ from jira_audit.core.window import Ending, Stretch
 SITE = "contoso.atlassian.net"
 NOW = 1_700_000_000_000
 OVERLAP, LENGTH = 15 * MINUTE, 48 * HOUR
-OLD = Checkpoint(SITE, NOW - 90 * DAY, NOW - 5 * MINUTE, swept=NOW - 2 * DAY)
+OLD = Checkpoint(SITE, NOW - 90 * DAY, NOW - 5 * MINUTE, swept=NOW - DAY)
 CUT = NOW - 10 * MINUTE
 OWN = Stretch(NOW - 20 * MINUTE, NOW, HOUR)
 
@@ -90,7 +90,7 @@ def test_a_site_that_was_never_swept_is_due() -> None:
 
 
 def test_a_sweep_under_way_goes_on_after_its_place_though_none_is_due() -> None:
-    under_way = replace(OLD, swept=NOW, sweep=Sweep(NOW - 30 * HOUR, NOW - DAY))
+    under_way = replace(OLD, swept=NOW, sweep=Sweep(NOW - 30 * HOUR, NOW - DAY, NOW))
     assert plan_sweep(under_way, NOW, LENGTH, OWN) == Stretch(NOW - 30 * HOUR + 1, NOW - DAY, HOUR)
 
 
@@ -99,7 +99,7 @@ def test_a_sweep_never_begins_before_from_or_what_was_pruned() -> None:
     assert plan_sweep(young, NOW, LENGTH, OWN) == Stretch(NOW - 30 * HOUR, OWN.start, HOUR)
     pruned = replace(OLD, pruned=NOW - 7 * HOUR)
     assert plan_sweep(pruned, NOW, LENGTH, OWN) == Stretch(NOW - 7 * HOUR, OWN.start, HOUR)
-    under_way = replace(pruned, sweep=Sweep(NOW - 30 * HOUR, NOW - HOUR))
+    under_way = replace(pruned, sweep=Sweep(NOW - 30 * HOUR, NOW - HOUR, NOW))
     assert plan_sweep(under_way, NOW, LENGTH, OWN) == Stretch(NOW - 7 * HOUR, NOW - HOUR, HOUR)
 
 
@@ -120,19 +120,27 @@ def test_a_sweep_cut_short_and_carried_on_reads_every_window_of_it_once() -> Non
         window = sweep.window
         assert window is not None
         read.append((window.start, window.end))
-        place = place.swept_through(window.end, sweep.end)
+        place = place.swept_through(window.end, sweep.end, NOW)
         if window.end == sweep.end:
-            place = place.sweep_done(now)
+            place = place.sweep_done(NOW)
         now += 5 * MINUTE
     assert read[0] == (NOW - LENGTH, NOW - LENGTH + HOUR - 1)
     assert [start for start, _ in read[1:]] == [last + 1 for _, last in read[:-1]]
     assert read[-1][1] == end
-    assert (place.sweep, place.swept) == (None, now - 5 * MINUTE)
+    assert (place.sweep, place.swept) == (None, NOW)
+
+
+def test_a_sweep_that_is_late_reaches_as_far_back_as_it_would_have_in_time() -> None:
+    for late in (0, HOUR, 30 * HOUR, 9 * DAY):
+        place = replace(OLD, through=NOW, swept=NOW - DAY - late, sweep=None)
+        sweep = plan_sweep(place, NOW, 48 * HOUR, Stretch(NOW, NOW, HOUR))
+        assert sweep is not None
+        assert sweep.start == place.earliest(NOW - 48 * HOUR - late)
 
 
 def test_a_sweep_carried_on_keeps_the_end_it_began_with() -> None:
-    begun = OLD.swept_through(NOW - 40 * HOUR, NOW - HOUR)
-    assert begun.sweep == Sweep(NOW - 40 * HOUR, NOW - HOUR)
+    begun = OLD.swept_through(NOW - 40 * HOUR, NOW - HOUR, NOW)
+    assert begun.sweep == Sweep(NOW - 40 * HOUR, NOW - HOUR, NOW)
     assert begun.swept == OLD.swept
     later = plan_sweep(begun, NOW + DAY, LENGTH, Stretch(NOW + DAY, NOW + DAY, HOUR))
     assert later == Stretch(NOW - 40 * HOUR + 1, NOW - HOUR, HOUR)
@@ -170,7 +178,7 @@ def test_nothing_read_later_begins_before_the_reach(
         pruned=pruned,
         reread=reread,
         swept=None if swept is None else swept - DAY,
-        sweep=Sweep(*sweep) if sweep else None,
+        sweep=Sweep(*sweep, began=NOW) if sweep else None,
     )
     now = start + ahead
     limit = reach(place, now, overlap, length)

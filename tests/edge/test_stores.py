@@ -136,7 +136,7 @@ FULL = Checkpoint(
     marks=((NOW - moments.DAY, 10_000),),
     pruned=NOW - moments.DAY,
     swept=NOW,
-    sweep=Sweep(NOW - moments.DAY, NOW),
+    sweep=Sweep(NOW - moments.DAY, NOW, NOW - 1),
     reset="all#1",
     unknown={"later": {"field": [1, "ü"]}},
 )

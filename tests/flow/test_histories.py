@@ -9,5 +9,5 @@ from tests.flow.histories import live
 
 @pytest.mark.parametrize("block", range(12))
 def test_after_any_history_and_a_quiet_end_nothing_is_lost(block: int) -> None:
-    for seed in range(block * 10, block * 10 + 10):
+    for seed in range(block * 4, block * 4 + 4):
         live(seed, steps=40)

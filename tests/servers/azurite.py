@@ -39,6 +39,13 @@ def is_installed() -> bool:
 @contextlib.contextmanager
 def running() -> Iterator[str]:
     """Yields the connection string."""
+    with started() as (connection, _):
+        yield connection
+
+
+@contextlib.contextmanager
+def started() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Yields the connection string and the process itself, for who wants to freeze or kill it."""
     command = [
         *(str(node()), str(SERVER)),
         *("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"),
@@ -50,13 +57,18 @@ def running() -> Iterator[str]:
         )
         try:
             port = _port(process, said.fileno())
-            yield (
-                f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
-                f"BlobEndpoint=http://127.0.0.1:{port}/{_ACCOUNT};"
-            )
+            yield connection_to(port), process
         finally:
             process.kill()  # it keeps nothing: there is nothing to end gently
             process.wait()
+
+
+def connection_to(port: int) -> str:
+    """The connection string of whatever listens there."""
+    return (
+        f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
+        f"BlobEndpoint=http://127.0.0.1:{port}/{_ACCOUNT};"
+    )
 
 
 def _port(process: subprocess.Popen[bytes], said: int) -> int:
