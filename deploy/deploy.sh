@@ -1,0 +1,406 @@
+#!/usr/bin/env bash
+# Deploys the connector with the Azure CLI: looks before it touches anything, asks before what cannot be undone, and
+# ends when the app has collected once. `deploy/deploy.sh --help` says how. Needs az, signed in, and python3.
+set -euo pipefail
+umask 077
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+template=$here/azuredeploy.json
+table_name=Jira_Audit_CL
+table_api=2022-10-01       # https://learn.microsoft.com/rest/api/loganalytics/tables
+permissions_api=2022-04-01 # https://learn.microsoft.com/rest/api/authorization/permissions
+query_api=2020-08-01       # the query API by way of Azure Resource Manager, which every cloud has
+
+usage() {
+    cat <<'END'
+Deploys the Jira audit connector into a resource group of the current subscription (az account set chooses it).
+
+  deploy/deploy.sh --resource-group NAME --workspace NAME --jira-url URL --username EMAIL [options]
+
+  --resource-group NAME  where the connector goes; made if it is not there
+  --workspace NAME|ID    the Log Analytics workspace of Microsoft Sentinel; its resource id if it is in another
+                         subscription, or if the name is there twice
+  --jira-url URL         https://contoso.atlassian.net
+  --username EMAIL       whose API token it is; the account needs Jira's global permission Administer Jira
+
+  --what-if              dry run: checks, says what would be done, shows Azure's own what-if; changes nothing
+  --token-fd N           read the API token from file descriptor N
+  --keep-token           an upgrade: the token that is in the vault stays
+  --parameters FILE      further parameters of the template, as an ARM parameters file (schedule, plan, alerts ...)
+  --package FILE         the code; default: dist/released-package.zip, if the template names no package itself
+  --package-uri URI      or where Azure fetches it: an address whose content never changes
+  --location REGION      of a resource group that has to be made; default: the workspace's
+  --migrate-table        yes to migrating a classic Jira_Audit_CL, which is one-way
+  --no-wait              do not wait for the app's first run
+  -h, --help             this
+
+The API token is asked for without echo, or taken from the environment variable JIRA_API_TOKEN, or from --token-fd.
+It is never an argument of any program and never printed.
+
+Exit codes: 0 done, 1 failed or refused (the message says what to do), 2 the command line is wrong.
+END
+}
+
+say() { printf '%s\n' "$*"; }
+refuse() { printf 'deploy.sh: %s\n' "$*" >&2 && exit 1; }
+wrong() { printf 'deploy.sh: %s; --help says how\n' "$*" >&2 && exit 2; }
+
+# The command line.
+
+group='' workspace='' jira_url='' username='' token_fd='' keep_token='' parameters='' package='' package_uri=''
+location='' migrate='' what_if='' no_wait=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        --resource-group | --workspace | --jira-url | --username | --token-fd | --parameters | --package | \
+            --package-uri | --location)
+            [ $# -gt 1 ] || wrong "$1 needs a value"
+            case $1 in
+                --resource-group) group=$2 ;;
+                --workspace) workspace=$2 ;;
+                --jira-url) jira_url=$2 ;;
+                --username) username=$2 ;;
+                --token-fd) token_fd=$2 ;;
+                --parameters) parameters=$2 ;;
+                --package) package=$2 ;;
+                --package-uri) package_uri=$2 ;;
+                --location) location=$2 ;;
+            esac
+            shift 2
+            ;;
+        --what-if) what_if=yes && shift ;;
+        --keep-token) keep_token=yes && shift ;;
+        --migrate-table) migrate=yes && shift ;;
+        --no-wait) no_wait=yes && shift ;;
+        -h | --help) usage && exit 0 ;;
+        *) wrong "there is no $1" ;;
+    esac
+done
+[ -n "$group" ] || wrong "--resource-group is missing"
+[ -z "$token_fd" ] || [[ $token_fd =~ ^[0-9]+$ ]] || wrong "--token-fd needs a number"
+[ -z "$package" ] || [ -z "$package_uri" ] || wrong "--package and --package-uri exclude each other"
+[ -z "$parameters" ] || [ -r "$parameters" ] || wrong "$parameters cannot be read"
+[ -r "$template" ] || refuse "$template is missing: it belongs beside this script"
+for program in az python3; do
+    command -v "$program" >/dev/null || refuse "$program is needed and not installed"
+done
+
+az() { # never reads what is typed for this script, and says only what went wrong
+    command az "$@" --only-show-errors </dev/null
+}
+
+# From here on the token is in a shell variable alone: no program that is started finds it in its environment.
+token=${JIRA_API_TOKEN:-}
+unset JIRA_API_TOKEN
+
+temporary=$(mktemp -d)
+trap 'rm -rf "$temporary"' EXIT
+trap 'exit 130' INT TERM HUP
+
+# Reading JSON. Each is a few lines of Python, which wherever az is there is.
+
+# Of a table: what is there, what is missing, what has another type. The union of its columns and the template's
+# goes to a file: a put with fewer columns than a table has would remove the others. Its plan and its own retention
+# are put again as they are, and what follows the workspace goes on doing so.
+look_at_table='
+import json, sys
+template, body, table = json.load(open(sys.argv[1])), sys.argv[2], json.load(sys.stdin)
+ours = {each["name"]: each["type"] for each in template["variables"]["columns"]}
+properties = table["properties"]
+schema = properties["schema"]
+kept = [{key: each[key] for key in ("name", "type", "displayName", "description", "dataTypeHint") if each.get(key)}
+        for each in schema.get("columns") or []]
+standard = {each["name"]: each["type"] for each in schema.get("standardColumns") or []}
+there = standard | {each["name"]: each["type"] for each in kept}
+named = {each["name"] for each in kept}
+print("kind", schema.get("tableSubType") or "unknown")
+for name, kind in ours.items():
+    if name not in there:
+        print("missing", name)
+    elif there[name].lower() not in (kind.lower(), {"boolean": "bool"}.get(kind.lower())):
+        print("wrong", name, there[name], kind)
+union = kept + [{"name": name, "type": kind} for name, kind in ours.items() if name not in named]
+put = {"schema": {"name": schema["name"], "columns": union}}
+if properties.get("plan"):
+    put["plan"] = properties["plan"]
+for name in ("retentionInDays", "totalRetentionInDays"):
+    if properties.get(name) and not properties.get(name + "AsDefault"):
+        put[name] = properties[name]
+json.dump({"properties": put}, open(body, "w"))
+'
+
+# Of what the caller may do (actions with *, less those of notActions), what is lacking.
+# https://learn.microsoft.com/azure/role-based-access-control/role-definitions#control-and-data-actions
+lacking='
+import fnmatch, json, sys
+granted = json.load(sys.stdin)["value"]
+def has(action, patterns):
+    return any(fnmatch.fnmatchcase(action.lower(), each.lower()) for each in patterns or [])
+for action in sys.argv[1:]:
+    if not any(has(action, each.get("actions")) and not has(action, each.get("notActions")) for each in granted):
+        print(action)
+'
+
+# The parameters file: the given one, and over it what was asked for. The token comes on standard input.
+# shellcheck disable=SC2016
+write_parameters='
+import json, sys
+given, file, pairs, token = sys.argv[1], sys.argv[2], sys.argv[3:], sys.stdin.read()
+values = json.load(open(given))["parameters"] if given else {}
+for pair in pairs:
+    name, _, value = pair.partition("=")
+    if value:
+        values[name] = {"value": {"true": True, "false": False}.get(value, value)}
+if token:
+    values["jiraApiToken"] = {"value": token}
+for name in ("jiraSiteUrl", "jiraUsername", "jiraApiToken"):
+    values.setdefault(name, {"value": ""})
+schema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentParameters.json#"
+json.dump({"$schema": schema, "contentVersion": "1.0.0.0", "parameters": values}, open(file, "w"))
+'
+
+# One value of a parameters file, or else the template'"'"'s default; whether there is one at all.
+parameter() {
+    python3 -c '
+import json, sys
+given = json.load(open(sys.argv[1]))["parameters"] if sys.argv[1] else {}
+found = given.get(sys.argv[3]) or json.load(open(sys.argv[2]))["parameters"][sys.argv[3]]
+print(found.get("value", found.get("defaultValue", "by reference" if "reference" in found else "")))
+' "$parameters" "$template" "$1"
+}
+
+output() {
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]]["value"])' \
+        "$temporary/outputs.json" "$1"
+}
+
+jira_url=${jira_url:-$(parameter jiraSiteUrl)} username=${username:-$(parameter jiraUsername)}
+if [ "$(parameter jiraSites)" = '[]' ]; then
+    [ -n "$jira_url" ] || wrong "--jira-url is missing"
+    [ -n "$username" ] || wrong "--username is missing"
+fi
+
+# Who is asking, and where.
+
+subscription=$(az account show --query id --output tsv 2>"$temporary/error") ||
+    refuse "az is not signed in: az login, and az account set --subscription ..."
+if [[ $workspace != /* ]]; then
+    type=Microsoft.OperationalInsights/workspaces
+    if [ -z "$workspace" ]; then
+        found=$(az resource list --resource-type "$type" --query '[].name' --output tsv)
+        wrong "--workspace is missing; those of this subscription: ${found:-none}"
+    fi
+    found=$(az resource list --resource-type "$type" --name "$workspace" --query '[].id' --output tsv)
+    [ -n "$found" ] || refuse "there is no workspace $workspace in this subscription: give its resource id"
+    [[ $found != *$'\n'* ]] || refuse "there are several workspaces $workspace; give one's resource id:
+$found"
+    workspace=$found
+fi
+region=$(az resource show --ids "$workspace" --query location --output tsv) ||
+    refuse "the workspace $workspace is not there, or may not be read"
+say "Workspace: $workspace ($region)"
+
+may() { # scope actions...
+    local scope=$1 missing
+    shift
+    az rest --method get --uri "$scope/providers/Microsoft.Authorization/permissions?api-version=$permissions_api" \
+        >"$temporary/permissions.json" || refuse "what you may do in $scope cannot be read"
+    missing=$(python3 -c "$lacking" "$@" <"$temporary/permissions.json")
+    [ -z "$missing" ] || refuse "you lack permissions in $scope:
+$missing
+Ask for Log Analytics Contributor on the workspace's resource group; in the connector's, for Owner, or for Contributor
+and Role Based Access Control Administrator."
+}
+
+# The table. Types first: a migration cannot be taken back, and a column's type can never change.
+
+tables=$(parameter tables)
+create_table=true create_v2_table=true
+table="$workspace/tables/$table_name?api-version=$table_api"
+may "$workspace" Microsoft.OperationalInsights/workspaces/tables/write
+may "/subscriptions/$(cut -d/ -f3 <<<"$workspace")/resourcegroups/$(cut -d/ -f5 <<<"$workspace")" \
+    Microsoft.Resources/deployments/write
+there=$(az rest --method get --uri "$workspace/tables?api-version=$table_api" --query 'value[].name' --output tsv)
+grep -qx Jira_Audit_v2_CL <<<"$there" && create_v2_table=false
+grep -qx "$table_name" <<<"$there" && create_table=false
+
+look() { # sets kind, missing and different
+    az rest --method get --uri "$table" >"$temporary/table.json" || refuse "the table $table_name cannot be read"
+    python3 -c "$look_at_table" "$template" "$temporary/union.json" \
+        <"$temporary/table.json" >"$temporary/look.txt"
+    kind=$(awk '$1 == "kind" { print $2 }' "$temporary/look.txt")
+    missing=$(awk '$1 == "missing" { print $2 }' "$temporary/look.txt" | paste -sd ' ' -)
+    different=$(awk '$1 == "wrong" { print "  " $2 " is " $3 ", and has to be " $4 }' "$temporary/look.txt")
+}
+
+if [ "$create_table" = false ] && [ "$tables" != v2 ]; then
+    look
+    [ -z "$different" ] || refuse "columns of $table_name have another type, which can never change:
+$different
+The connector cannot fill this table. Nothing was changed."
+    if [ "$kind" = Classic ]; then
+        say "$table_name is a classic table: the Logs Ingestion API cannot fill it before it is migrated. Rows, columns,
+rules and queries stay. The migration is one-way: there is no way back to a classic table. Stop the old connector's
+Function App first; deploy/MOVING.md says why and what to look at."
+        if [ -n "$what_if" ]; then
+            say "Would migrate $table_name."
+        else
+            if [ -z "$migrate" ] && [ -t 0 ]; then
+                read -rp "Migrate it now? Type the table's name for yes: " answer
+                [ "$answer" = "$table_name" ] && migrate=yes
+            fi
+            [ -n "$migrate" ] || refuse "not migrated, and nothing was changed; --migrate-table says yes"
+            may "$workspace" Microsoft.OperationalInsights/workspaces/tables/migrate/action
+            az rest --method post --uri "$workspace/tables/$table_name/migrate?api-version=$table_api" >/dev/null
+            for ((attempt = 0; attempt < 20; attempt++)); do
+                look
+                [ "$kind" = Classic ] || break
+                sleep 30
+            done
+            [ "$kind" != Classic ] || refuse "the migration was accepted and has not ended; run this again later"
+            say "$table_name is migrated."
+        fi
+    fi
+    if [ -n "$missing" ] && [ -n "$what_if" ]; then
+        say "Would add to $table_name, every other column staying: $missing"
+    elif [ -n "$missing" ]; then
+        say "Adding to $table_name, every other column staying: $missing"
+        az rest --method put --uri "$table" --headers Content-Type=application/json \
+            --body "@$temporary/union.json" >/dev/null
+        for ((attempt = 0; attempt < 20; attempt++)); do
+            look
+            [ -n "$missing" ] || break
+            sleep 30
+        done
+        [ -z "$missing" ] || refuse "$table_name still lacks $missing: what is sent there would be dropped silently"
+        [ -z "$different" ] || refuse "columns of $table_name have another type:
+$different"
+    fi
+fi
+
+# The resource group, and what may be done in it.
+
+if [ "$(az group exists --name "$group")" != true ]; then
+    [ -z "$what_if" ] || refuse "what-if needs the resource group: az group create --name $group --location $region"
+    az group create --name "$group" --location "${location:-$region}" --output none
+    say "Made the resource group $group in ${location:-$region}."
+fi
+may "/subscriptions/$subscription/resourcegroups/$group" \
+    Microsoft.Resources/deployments/write Microsoft.Authorization/roleAssignments/write Microsoft.Web/sites/write \
+    Microsoft.KeyVault/vaults/write Microsoft.Storage/storageAccounts/write \
+    Microsoft.Insights/dataCollectionRules/write Microsoft.ManagedIdentity/userAssignedIdentities/write
+
+# The code: an address that the template takes, or a file that is published afterwards.
+
+[ -n "$package_uri" ] || [ -n "$package" ] || package_uri=$(parameter packageUri)
+if [ -z "$package_uri" ]; then
+    package=${package:-$here/../dist/released-package.zip}
+    [ -r "$package" ] || refuse "there is no $package: make package builds it, or name a release's with --package-uri"
+    [ "$(parameter hostingPlan)" = flex ] || refuse "a premium plan takes its code from --package-uri"
+    if [ -r "$package.sha256" ]; then
+        sum=$(python3 -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' \
+            "$package")
+        [ "$sum" = "$(cut -d' ' -f1 "$package.sha256")" ] || refuse "$package is not what $package.sha256 says"
+    fi
+fi
+
+# The token. A dry run needs none: the template does not look at it.
+
+if [ -n "$what_if" ] || [ -n "$keep_token" ]; then
+    token=''
+elif [ -n "$token_fd" ]; then
+    IFS= read -r token <&"$token_fd" || [ -n "$token" ] || refuse "there is no token on file descriptor $token_fd"
+elif [ -z "$token" ] && [ -z "$(parameter jiraApiToken 2>/dev/null)" ]; then
+    [ -t 0 ] || refuse "no API token: set JIRA_API_TOKEN, or use --token-fd, or --keep-token for the one in the vault"
+    IFS= read -rsp "API token of $username (not shown): " token
+    printf '\n'
+    [ -n "$token" ] || refuse "no API token was given; --keep-token keeps the one in the vault"
+fi
+{ set +x; } 2>/dev/null # whoever traces this script must not see the next line
+# printf is the shell's own: it starts no program that would have the token as its argument.
+printf '%s' "$token" | python3 -c "$write_parameters" "$parameters" "$temporary/parameters.json" \
+    "workspaceResourceId=$workspace" "jiraSiteUrl=$jira_url" "jiraUsername=$username" \
+    "createTable=$create_table" "createV2Table=$create_v2_table" "packageUri=$package_uri"
+
+# Azure's turn.
+
+arguments=(--resource-group "$group" --name jira-audit --template-file "$template")
+arguments+=(--parameters "@$temporary/parameters.json")
+if [ -n "$what_if" ]; then
+    az deployment group what-if "${arguments[@]}"
+    say "Dry run: nothing was changed."
+    exit 0
+fi
+began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+say "Deploying into $group; this takes some minutes."
+az deployment group create "${arguments[@]}" --query properties.outputs --output json >"$temporary/outputs.json"
+app=$(output functionAppName)
+
+# A role that was just given is not in force everywhere at once; storage and the rule answer 403 until it is, for up to
+# 30 minutes. https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
+if [ -z "$package_uri" ]; then
+    say "Publishing $package"
+    for ((attempt = 1; ; attempt++)); do
+        az functionapp deployment source config-zip --resource-group "$group" --name "$app" --src "$package" \
+            --output none 2>"$temporary/error" && break
+        if ((attempt == 30)) || ! grep -qiE '403|forbidden|AuthorizationPermissionMismatch' "$temporary/error"; then
+            cat "$temporary/error" >&2
+            refuse "the code was not published; run this again with --keep-token"
+        fi
+        say "The app may not write its package yet; trying again in a minute."
+        sleep 60
+    done
+fi
+
+# `check` with the caller's rights; where they are fewer than the app's, ingestion and storage answer so.
+check() {
+    local settings=("DATA_COLLECTION_ENDPOINT=$(output dataCollectionEndpoint)"
+        "LOGS_DCR_RULE_ID=$(output dataCollectionRuleId)"
+        "AzureWebJobsStorage__accountName=$(output storageAccountName)"
+        "JIRA_SITE_URL=$jira_url" "JIRA_USERNAME=$username")
+    if [ -n "$token" ] && (cd "$here/.." && python3 -c 'import jira_audit.cli') 2>/dev/null; then
+        say "Checking from here, with your own rights, which may be fewer than the app's:"
+        (
+            cd "$here/.."
+            export "${settings[@]}" JIRA_API_TOKEN="$token"
+            python3 -m jira_audit check
+        ) || say "What is refused to you is not refused to the app: its own run decides."
+    else
+        say "To check from a machine that has the connector (pip install -e '.[terminal]'), with your own rights:"
+        printf '  export %s\n' "${settings[@]}"
+        say "  read -rs JIRA_API_TOKEN && export JIRA_API_TOKEN && python -m jira_audit check"
+    fi
+}
+
+# The app's own first run: its roles, the vault, Jira, the rule and storage, all at once.
+if [ -z "$no_wait" ]; then
+    query="AppRequests | where TimeGenerated > datetime($began) and AppRoleName =~ '$app' and Name =~ 'poll'
+| join kind=leftouter (AppExceptions | where TimeGenerated > datetime($began) and AppRoleName =~ '$app'
+| summarize Said = take_any(OuterMessage) by OperationId) on OperationId
+| top 1 by TimeGenerated | project Success, Said"
+    python3 -c 'import json, sys; json.dump({"query": sys.argv[1]}, open(sys.argv[2], "w"))' \
+        "$query" "$temporary/query.json"
+    say "Waiting for the app's first run to succeed. New roles take up to 30 minutes, and logs some minutes more;
+until then runs may fail with 403, and lose nothing: the next one goes on. It is safe to interrupt this."
+    told='' run=none
+    for ((attempt = 0; attempt < 45; attempt++)); do
+        az rest --method post --uri "$workspace/api/query?api-version=$query_api" \
+            --headers Content-Type=application/json Prefer=response-v1=true --body "@$temporary/query.json" \
+            >"$temporary/rows.json" 2>"$temporary/error" || printf '{}' >"$temporary/rows.json"
+        read -r run said < <(python3 -c '
+import json, sys
+tables = json.load(sys.stdin).get("tables") or [{}]
+row = (tables[0].get("rows") or [[None, ""]])[0]
+print({True: "ok", False: "failed"}.get(row[0], "none"), " ".join((row[1] or "").split()))
+' <"$temporary/rows.json") || true
+        [ "$run" != ok ] || break
+        if [ -n "$said" ] && [ "$said" != "$told" ]; then say "The app says: $said" && told=$said; fi
+        sleep 60
+    done
+fi
+check
+case ${run:-unwatched} in
+    ok) say "Done: $app has run, and collects from now on." ;;
+    unwatched) say "Done: $app is deployed; its first run was not waited for." ;;
+    failed) refuse "$app is deployed, but its runs fail${told:+: $told}" ;;
+    *) refuse "$app is deployed, but no run of it was seen in 45 minutes: look at its functions in the portal" ;;
+esac

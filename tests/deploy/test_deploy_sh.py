@@ -1,0 +1,710 @@
+"""deploy.sh against a stand-in for `az`: what it looks at, what it asks, and what it never does.
+
+The stand-in's answers have the shapes of Microsoft's documentation; none was recorded from Azure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jira_audit.core.records import COLUMNS
+from tests.conftest import needed
+
+# Not for want of servers: what a shell script does does not hang on the Python of its tests, and CI
+# runs only what needs servers on one Python.
+pytestmark = pytest.mark.servers
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "deploy" / "deploy.sh"
+TEMPLATE = json.loads((ROOT / "deploy" / "azuredeploy.json").read_text(encoding="utf-8"))
+
+SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
+WORKSPACE = (
+    f"{SUBSCRIPTION}/resourceGroups/sentinel-rg/providers/Microsoft.OperationalInsights"
+    "/workspaces/sentinel"
+)
+TABLE = f"{WORKSPACE}/tables/Jira_Audit_CL"
+PYTHON = getattr(sys, "_base_executable", sys.executable)
+"""Without the environment's packages, and started with -IS: it is started a thousand times here."""
+
+TOKEN = 'ATATT3x-secret"\\token='
+
+OWNER = {"value": [{"actions": ["*"], "notActions": []}]}
+CONTRIBUTOR = {
+    "value": [{"actions": ["*"], "notActions": ["Microsoft.Authorization/*/Write"]}],
+    "nextLink": None,
+}
+OUTPUTS = {
+    "functionAppName": {"type": "String", "value": "jira-audit-abc"},
+    "storageAccountName": {"type": "String", "value": "jiraabc"},
+    "dataCollectionEndpoint": {
+        "type": "String",
+        "value": "https://rule-abc.westeurope-1.ingest.monitor.azure.com",
+    },
+    "dataCollectionRuleId": {"type": "String", "value": "dcr-0123"},
+}
+RAN = {"tables": [{"rows": [[True, None]]}]}
+NOT_YET: dict[str, Any] = {"tables": [{"rows": []}]}
+
+
+def failing(message: str) -> dict[str, Any]:
+    return {"tables": [{"rows": [[False, message]]}]}
+
+
+def table(subtype: str, columns: Mapping[str, str], **properties: object) -> dict[str, Any]:
+    """A table as the API shows it, with its own columns and those every table has."""
+    return {
+        "properties": {
+            "plan": "Analytics",
+            "retentionInDays": 90,
+            "retentionInDaysAsDefault": True,
+            "schema": {
+                "name": "Jira_Audit_CL",
+                "tableType": "CustomLog",
+                "tableSubType": subtype,
+                "columns": [
+                    {"name": name, "type": kind, "isHidden": False}
+                    for name, kind in columns.items()
+                ],
+                "standardColumns": [{"name": "TenantId", "type": "guid"}],
+            },
+            **properties,
+        }
+    }
+
+
+CLASSIC_COLUMNS = {
+    name: kind
+    for name, kind in COLUMNS.items()
+    if name not in {"site_s", "description_s", "extra_s", "truncated_b"}
+}
+FOREIGN = {"RawData": "string", "mine_s": "string"}
+
+
+@dataclass
+class Cloud:
+    """What the stand-in answers, what it was asked, and how the script is run against it."""
+
+    folder: Path
+    answers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def says(self, pattern: str, *out: object) -> None:
+        self.answers[pattern] = [{"out": each} for each in out]
+
+    def fails(self, pattern: str, err: str, *then: object) -> None:
+        self.answers[pattern] = [{"exit": 1, "err": err}, *({"out": each} for each in then)]
+
+    def run(
+        self, *arguments: str, token: str | None = TOKEN, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.prepared(arguments),
+            env=self.environment(token),
+            stdin=options.pop("stdin", subprocess.DEVNULL),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            **options,
+        )
+
+    def typed(
+        self, prompt: str, answer: str, *arguments: str, token: str | None = TOKEN
+    ) -> tuple[int, str]:
+        """Somebody at a terminal answers a prompt; exit code, and all that the terminal showed."""
+        terminal, end = pty.openpty()
+        with subprocess.Popen(
+            self.prepared(arguments),
+            env=self.environment(token),
+            stdin=end,
+            stdout=end,
+            stderr=end,
+            start_new_session=True,
+        ) as process:
+            os.close(end)
+            shown, waiting = b"", True
+            with contextlib.suppress(OSError):  # Linux, when the other end is closed
+                while part := os.read(terminal, 4096):
+                    shown += part
+                    if waiting and prompt.encode() in shown:
+                        os.write(terminal, answer.encode())
+                        waiting = False
+            os.close(terminal)
+            return process.wait(60), shown.decode()
+
+    def prepared(self, arguments: Sequence[str]) -> list[str]:
+        (self.folder / "answers.json").write_text(json.dumps(list(self.answers.items())))
+        (self.folder / "calls.jsonl").write_text("")
+        usual = ["--resource-group", "jira-rg", "--workspace", "sentinel"]
+        usual += ["--jira-url", "https://contoso.atlassian.net", "--username", "a@contoso.example"]
+        return ["bash", str(SCRIPT), *usual, *arguments]
+
+    def environment(self, token: str | None) -> dict[str, str]:
+        given = {"JIRA_API_TOKEN": token} if token else {}
+        return {
+            "PATH": f"{self.folder}:/usr/bin:/bin",
+            "STAND_IN_AZ": str(self.folder),
+            "TMPDIR": str(self.folder / "tmp"),
+            **given,
+        }
+
+    def calls(self, starting: str = "") -> list[dict[str, Any]]:
+        lines = (self.folder / "calls.jsonl").read_text().splitlines()
+        return [call for each in lines if (call := json.loads(each))["line"].startswith(starting)]
+
+    def changes(self) -> list[str]:
+        """The calls that change something in Azure, in order, in short."""
+        short = {
+            "rest --method put": "put table",
+            "rest --method post --uri /subscriptions/": "migrate",
+            "group create": "make group",
+            "deployment group create": "deploy",
+            "functionapp deployment source config-zip": "publish",
+        }
+        lines = [each["line"] for each in self.calls() if "/api/query?" not in each["line"]]
+        return [does for line in lines for start, does in short.items() if line.startswith(start)]
+
+    def parameters(self, command: str = "deployment group create") -> dict[str, Any]:
+        [call] = self.calls(command)
+        [text] = call["files"].values()
+        return {name: each["value"] for name, each in json.loads(text)["parameters"].items()}
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Cloud:
+    """An owner, a workspace without the table, an empty resource group; every run succeeds."""
+    needed(shutil.which("bash"), "bash is not installed")
+    (tmp_path / "tmp").mkdir()
+    for name, text in (
+        ("az", (Path(__file__).with_name("stand_in_az.py")).read_text()),
+        ("sleep", "import pathlib, sys\npathlib.Path(__file__ + 's').open('a').write(sys.argv[1])"),
+    ):
+        (tmp_path / name).write_text(f"#!{PYTHON} -IS\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    # The Python that is first on the path, so that none of the machine's is asked.
+    (tmp_path / "python3").write_text(f'#!/bin/sh\nexec {PYTHON} -IS "$@"\n')
+    (tmp_path / "python3").chmod(0o755)
+    package = tmp_path / "package.zip"
+    package.write_bytes(b"a package")
+    cloud = Cloud(tmp_path)
+    cloud.says("account show *", SUBSCRIPTION.rpartition("/")[2])
+    cloud.says("resource list * --name sentinel *", WORKSPACE)
+    cloud.says("resource show *", "westeurope")
+    cloud.says("rest --method get --uri */permissions[?]*", OWNER)
+    cloud.says(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nSyslog")
+    cloud.says("group exists *", "true")
+    cloud.says("deployment group create *", OUTPUTS)
+    cloud.says("functionapp deployment source config-zip *", "")
+    cloud.says(f"rest --method post --uri {WORKSPACE}/api/query[?]*", NOT_YET, RAN)
+    return cloud
+
+
+def has_table(cloud: Cloud, *answers: Mapping[str, Any]) -> None:
+    cloud.says(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nJira_Audit_CL")
+    cloud.says(f"rest --method get --uri {TABLE}[?]*", *answers)
+
+
+def publish(cloud: Cloud) -> list[str]:
+    return ["--package", str(cloud.folder / "package.zip")]
+
+
+def test_the_script_has_nothing_that_shellcheck_minds() -> None:
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    needed(shellcheck.exists(), "shellcheck is not installed: make setup")
+
+    done = subprocess.run([shellcheck, SCRIPT], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_help_needs_nothing_and_tells_every_option(cloud: Cloud) -> None:
+    cloud.answers.clear()
+
+    done = cloud.run("--help")
+
+    assert done.returncode == 0
+    assert cloud.calls() == []
+    text = SCRIPT.read_text(encoding="utf-8")
+    options = {line.split(")")[0].strip() for line in text.splitlines() if ") group=" in line}
+    assert options == {"--resource-group"}
+    for option in ("--what-if", "--token-fd", "--keep-token", "--migrate-table", "--no-wait"):
+        assert f"  {option}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--nonsense"], "there is no --nonsense"),
+        (["--package"], "--package needs a value"),
+        (["--token", "x"], "there is no --token"),
+        (["--token-fd", "x"], "needs a number"),
+        (["--package", "a", "--package-uri", "b"], "exclude each other"),
+        (["--jira-url", ""], "--jira-url is missing"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_before_anything_is_asked(
+    cloud: Cloud, arguments: list[str], says: str
+) -> None:
+    done = cloud.run(*arguments)
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert cloud.calls() == []
+
+
+def test_into_a_fresh_workspace_the_template_makes_the_table_and_the_app_runs(
+    cloud: Cloud,
+) -> None:
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish"]
+    assert cloud.parameters() == {
+        "workspaceResourceId": WORKSPACE,
+        "jiraSiteUrl": "https://contoso.atlassian.net",
+        "jiraUsername": "a@contoso.example",
+        "jiraApiToken": TOKEN,
+        "createTable": True,
+        "createV2Table": True,
+    }
+    assert "jira-audit-abc has run, and collects from now on" in done.stdout
+    assert "export DATA_COLLECTION_ENDPOINT=https://rule-abc" in done.stdout
+
+
+def test_every_parameter_given_is_one_of_the_templates(cloud: Cloud) -> None:
+    cloud.run("--package-uri", "https://example.com/v1/released-package.zip")
+
+    given = cloud.parameters()
+    assert given["packageUri"] == "https://example.com/v1/released-package.zip"
+    assert given.keys() <= TEMPLATE["parameters"].keys()
+    required = {name for name, each in TEMPLATE["parameters"].items() if "defaultValue" not in each}
+    assert required <= given.keys()
+    assert TEMPLATE["parameters"]["jiraApiToken"]["type"] == "securestring"
+
+
+def test_every_output_that_is_read_is_one_of_the_templates() -> None:
+    assert OUTPUTS.keys() <= TEMPLATE["outputs"].keys()
+
+
+def test_a_table_with_other_columns_gets_ours_and_keeps_them(cloud: Cloud) -> None:
+    before = table("DataCollectionRuleBased", CLASSIC_COLUMNS | FOREIGN)
+    after = table("DataCollectionRuleBased", {**COLUMNS} | FOREIGN)
+    has_table(cloud, before, before, after)
+    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["put table", "deploy", "publish"]
+    [put] = cloud.calls("rest --method put")
+    [body] = map(json.loads, put["files"].values())
+    columns = {each["name"]: each["type"] for each in body["properties"]["schema"]["columns"]}
+    assert columns == {**COLUMNS} | FOREIGN
+    assert body["properties"]["plan"] == "Analytics"
+    assert "retentionInDays" not in body["properties"]  # the workspace's, and to stay so
+    assert cloud.parameters()["createTable"] is False
+    assert "site_s description_s extra_s truncated_b" in done.stdout
+
+
+def test_a_tables_own_retention_is_put_again(cloud: Cloud) -> None:
+    own: dict[str, Any] = {"retentionInDays": 180, "retentionInDaysAsDefault": False}
+    has_table(
+        cloud,
+        table("DataCollectionRuleBased", CLASSIC_COLUMNS, **own),
+        table("DataCollectionRuleBased", COLUMNS, **own),
+    )
+    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+
+    cloud.run(*publish(cloud))
+
+    [put] = cloud.calls("rest --method put")
+    [body] = map(json.loads, put["files"].values())
+    assert body["properties"]["retentionInDays"] == 180
+
+
+def test_a_table_with_all_our_columns_is_left_alone(cloud: Cloud) -> None:
+    spelled = {name: "dateTime" if kind == "datetime" else kind for name, kind in COLUMNS.items()}
+    has_table(cloud, table("DataCollectionRuleBased", spelled | FOREIGN))
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish"]
+    assert cloud.parameters()["createTable"] is False
+
+
+def test_columns_that_do_not_appear_after_the_put_stop_it(cloud: Cloud) -> None:
+    has_table(cloud, table("DataCollectionRuleBased", CLASSIC_COLUMNS))
+    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes() == ["put table"]
+    assert "still lacks site_s description_s extra_s truncated_b" in done.stderr
+
+
+@pytest.mark.parametrize("subtype", ["Classic", "DataCollectionRuleBased"])
+def test_a_column_of_another_type_stops_it_before_anything_is_changed(
+    cloud: Cloud, subtype: str
+) -> None:
+    has_table(cloud, table(subtype, CLASSIC_COLUMNS | {"id_d": "string"}))
+
+    done = cloud.run("--migrate-table", *publish(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes() == []
+    assert "id_d is string, and has to be real" in done.stderr
+
+
+def test_a_classic_table_is_not_migrated_unless_somebody_says_so(cloud: Cloud) -> None:
+    has_table(cloud, table("Classic", CLASSIC_COLUMNS | FOREIGN))
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes() == []
+    assert "one-way" in done.stdout
+    assert "--migrate-table says yes" in done.stderr
+
+
+def test_a_classic_table_is_migrated_and_then_gets_our_columns(cloud: Cloud) -> None:
+    has_table(
+        cloud,
+        table("Classic", CLASSIC_COLUMNS | FOREIGN),
+        table("Classic", CLASSIC_COLUMNS | FOREIGN),
+        table("DataCollectionRuleBased", CLASSIC_COLUMNS | FOREIGN),
+        table("DataCollectionRuleBased", {**COLUMNS} | FOREIGN),
+    )
+    cloud.says(f"rest --method post --uri {TABLE}/migrate[?]*", "")
+    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+
+    done = cloud.run("--migrate-table", *publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["migrate", "put table", "deploy", "publish"]
+
+
+@pytest.mark.parametrize(("answer", "migrated"), [("Jira_Audit_CL", True), ("y", False)])
+def test_at_a_terminal_the_tables_name_has_to_be_typed(
+    cloud: Cloud, answer: str, migrated: bool
+) -> None:
+    has_table(
+        cloud,
+        table("Classic", CLASSIC_COLUMNS),
+        table("DataCollectionRuleBased", {**COLUMNS}),
+    )
+    cloud.says(f"rest --method post --uri {TABLE}/migrate[?]*", "")
+
+    code, shown = cloud.typed("for yes: ", f"{answer}\n", *publish(cloud))
+
+    assert (code == 0) is migrated, shown
+    assert ("migrate" in cloud.changes()) is migrated
+
+
+def test_who_may_not_write_the_table_is_told_what_is_lacking(cloud: Cloud) -> None:
+    reader = {"value": [{"actions": ["*/read"], "notActions": []}]}
+    cloud.says("rest --method get --uri */permissions[?]*", reader)
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes() == []
+    assert "Microsoft.OperationalInsights/workspaces/tables/write" in done.stderr
+
+
+def test_a_contributor_who_may_not_assign_roles_is_told_before_the_deployment(
+    cloud: Cloud,
+) -> None:
+    cloud.says("rest --method get --uri */permissions[?]*", CONTRIBUTOR)
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes() == []
+    assert "Microsoft.Authorization/roleAssignments/write" in done.stderr
+    assert "Role Based Access Control Administrator" in done.stderr
+
+
+def test_who_is_not_signed_in_is_told_so(cloud: Cloud) -> None:
+    cloud.fails("account show *", "Please run 'az login'")
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert "az login" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [("", "there is no workspace sentinel"), (f"{WORKSPACE}\n{WORKSPACE}2", "several workspaces")],
+)
+def test_a_workspace_has_to_be_the_only_one_of_its_name(
+    cloud: Cloud, found: str, says: str
+) -> None:
+    cloud.says("resource list * --name sentinel *", found)
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert says in done.stderr
+
+
+def test_without_a_workspace_those_there_are_are_named(cloud: Cloud) -> None:
+    cloud.says("resource list *", "one\nsentinel")
+
+    done = cloud.run("--workspace", "")
+
+    assert done.returncode == 2
+    assert "one\nsentinel" in done.stderr
+
+
+def test_a_dry_run_looks_and_asks_for_no_token_and_changes_nothing(cloud: Cloud) -> None:
+    has_table(cloud, table("Classic", CLASSIC_COLUMNS))
+    cloud.says("deployment group what-if *", "Resource changes: 23 to create.")
+
+    done = cloud.run("--what-if", "--migrate-table", *publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == []
+    assert "Would migrate Jira_Audit_CL" in done.stdout
+    assert "Would add to Jira_Audit_CL, every other column staying: site_s" in done.stdout
+    assert "23 to create" in done.stdout
+    assert cloud.parameters("deployment group what-if")["jiraApiToken"] == ""
+
+
+def test_a_dry_run_makes_no_resource_group(cloud: Cloud) -> None:
+    cloud.says("group exists *", "false")
+
+    done = cloud.run("--what-if", *publish(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes() == []
+    assert "az group create --name jira-rg --location westeurope" in done.stderr
+
+
+def test_a_missing_resource_group_is_made_in_the_workspaces_region(cloud: Cloud) -> None:
+    cloud.says("group exists *", "false")
+    cloud.says("group create --name jira-rg --location westeurope *", "")
+
+    assert cloud.run(*publish(cloud)).returncode == 0
+    assert cloud.changes() == ["make group", "deploy", "publish"]
+
+
+def nowhere(cloud: Cloud, shown: str) -> None:
+    """The token is in nothing but the parameters file, which only its owner could read."""
+    assert TOKEN not in shown
+    for call in cloud.calls():
+        assert not [each for each in call["argv"] if TOKEN in each]
+        assert not [name for name, value in call["environment"].items() if TOKEN in value]
+        assert call["stdin"] == ""
+    [deployed] = cloud.calls("deployment group create")
+    assert cloud.parameters()["jiraApiToken"] == TOKEN
+    assert deployed["modes"] == ["0o600"]
+    assert deployed["folder_modes"] == ["0o700"]
+    assert list((cloud.folder / "tmp").iterdir()) == []
+
+
+def test_a_token_from_the_environment_is_in_no_argument_and_no_output(cloud: Cloud) -> None:
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    nowhere(cloud, done.stdout + done.stderr)
+
+
+def test_a_token_from_a_file_descriptor_is_in_no_argument_and_no_output(cloud: Cloud) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, f"{TOKEN}\n".encode())
+    os.close(writing)
+
+    done = cloud.run(
+        *("--token-fd", str(reading)), *publish(cloud), token=None, pass_fds=(reading,)
+    )
+    os.close(reading)
+
+    assert done.returncode == 0, done.stderr
+    nowhere(cloud, done.stdout + done.stderr)
+
+
+def test_a_token_that_is_typed_is_not_shown(cloud: Cloud) -> None:
+    code, shown = cloud.typed("(not shown): ", f"{TOKEN}\n", *publish(cloud), token=None)
+
+    assert code == 0, shown
+    assert "API token of a@contoso.example (not shown)" in shown
+    nowhere(cloud, shown)
+
+
+def test_a_token_is_not_traced_either(cloud: Cloud) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, f"{TOKEN}\n".encode())
+    os.close(writing)
+    arguments = [*publish(cloud), "--token-fd", str(reading)]
+    command = cloud.prepared(arguments)
+
+    done = subprocess.run(
+        [command[0], "-x", *command[1:]],
+        env=cloud.environment(None),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        pass_fds=(reading,),
+    )
+    os.close(reading)
+
+    assert done.returncode == 0, done.stderr
+    nowhere(cloud, done.stdout + done.stderr)
+
+
+def test_without_a_token_and_without_a_terminal_nothing_is_deployed(cloud: Cloud) -> None:
+    done = cloud.run(*publish(cloud), token=None)
+
+    assert done.returncode == 1
+    assert cloud.changes() == []
+    assert "set JIRA_API_TOKEN" in done.stderr
+
+
+def test_an_upgrade_leaves_the_token_in_the_vault(cloud: Cloud) -> None:
+    done = cloud.run("--keep-token", *publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.parameters()["jiraApiToken"] == ""
+
+
+def test_the_temporary_folder_goes_also_when_the_deployment_fails(cloud: Cloud) -> None:
+    cloud.fails("deployment group create *", "InvalidTemplateDeployment")
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert "InvalidTemplateDeployment" in done.stderr
+    assert list((cloud.folder / "tmp").iterdir()) == []
+
+
+def test_further_parameters_come_from_a_file_and_decide_too(cloud: Cloud, tmp_path: Path) -> None:
+    has_table(cloud, table("Classic", {"id_d": "string"}))
+    file = tmp_path / "mine.json"
+    values = {"tables": {"value": "v2"}, "pollSchedule": {"value": "0 */10 * * * *"}}
+    file.write_text(json.dumps({"parameters": values}))
+
+    done = cloud.run("--parameters", str(file), *publish(cloud))
+
+    assert done.returncode == 0, done.stderr  # the classic table is none of its business
+    given = cloud.parameters()
+    assert (given["tables"], given["pollSchedule"]) == ("v2", "0 */10 * * * *")
+    assert given["createTable"] is False
+
+
+def test_publishing_waits_until_the_app_may_write_its_package(cloud: Cloud) -> None:
+    cloud.fails("functionapp deployment *", "BlobUploadFailedException: status 403", "")
+    del cloud.answers["functionapp deployment source config-zip *"]
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish", "publish"]
+    assert (cloud.folder / "sleeps").read_text().startswith("60")
+
+
+def test_any_other_failure_to_publish_ends_it_at_once(cloud: Cloud) -> None:
+    cloud.fails("functionapp deployment source config-zip *", "the package is no zip")
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert "the package is no zip" in done.stderr
+    assert cloud.changes() == ["deploy", "publish"]
+
+
+def test_a_package_that_is_not_what_its_sum_says_is_not_deployed(cloud: Cloud) -> None:
+    (cloud.folder / "package.zip.sha256").write_text(f"{'0' * 64}  package.zip\n")
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes() == []
+    assert "is not what" in done.stderr
+
+
+def test_with_a_packages_address_azure_fetches_it_and_nothing_is_published(cloud: Cloud) -> None:
+    done = cloud.run("--package-uri", "https://example.com/v1/released-package.zip")
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy"]
+
+
+def test_runs_that_fail_until_the_roles_are_there_are_waited_for(cloud: Cloud) -> None:
+    refused = failing("403: the identity lacks Monitoring Metrics Publisher")
+    query = f"rest --method post --uri {WORKSPACE}/api/query[?]*"
+    cloud.says(query, NOT_YET, refused, refused, RAN)
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("The app says: 403: the identity lacks") == 1
+    assert len(cloud.calls("rest --method post")) == 4
+
+
+def test_runs_that_go_on_failing_fail_it_with_what_the_app_says(cloud: Cloud) -> None:
+    query = f"rest --method post --uri {WORKSPACE}/api/query[?]*"
+    cloud.says(query, failing("contoso: the token is wrong, revoked or expired"))
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert "the token is wrong, revoked or expired" in done.stderr
+
+
+def test_an_app_that_is_never_seen_to_run_is_said_to_be_so(cloud: Cloud) -> None:
+    cloud.fails(f"rest --method post --uri {WORKSPACE}/api/query[?]*", "no such table")
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert "no run of it was seen" in done.stderr
+
+
+def test_where_the_connector_is_installed_check_runs_with_the_token_in_its_environment_alone(
+    cloud: Cloud,
+) -> None:
+    (cloud.folder / "python3").unlink()
+    (cloud.folder / "python3").write_text(
+        f'#!/bin/sh\n[ "$1$2" = "-cimport jira_audit.cli" ] && exit 0\n'
+        f'[ "$1$2$3" = "-mjira_auditcheck" ] || exec {PYTHON} -IS "$@"\n'
+        'test -n "$JIRA_API_TOKEN" && echo "checked $JIRA_SITE_URL $LOGS_DCR_RULE_ID"\n'
+    )
+    (cloud.folder / "python3").chmod(0o755)
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert "checked https://contoso.atlassian.net dcr-0123" in done.stdout
+    nowhere(cloud, done.stdout + done.stderr)
+
+
+def test_whoever_does_not_wait_is_told_what_to_look_at(cloud: Cloud) -> None:
+    done = cloud.run("--no-wait", *publish(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert "its first run was not waited for" in done.stdout
+
+
+def test_a_call_that_the_stand_in_does_not_know_fails_the_script(cloud: Cloud) -> None:
+    del cloud.answers["resource show *"]
+
+    done = cloud.run(*publish(cloud))
+
+    assert done.returncode == 1
+    assert cloud.calls()[-1]["pattern"] is None

@@ -1,0 +1,153 @@
+"""deploy/createUiDefinition.json, the portal's form, asks for what the template takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.deploy import arm, checks
+
+FORM = json.loads(checks.FORM.read_text(encoding="utf-8"))["parameters"]
+PARAMETERS = checks.load()["parameters"]
+
+# https://learn.microsoft.com/azure/azure-resource-manager/managed-applications/create-uidefinition-functions
+FUNCTIONS = {
+    *("and", "basics", "concat", "contains", "empty", "greaterOrEquals", "guid", "if", "int"),
+    *("lessOrEquals", "location", "not", "parse", "replace", "steps", "string", "substring"),
+}
+ANSWERED_BY_THE_FORM = {"workspaceResourceId", "location", "createTable", "createV2Table"}
+"""Parameters that no element is named after: picked from a list, or found out."""
+
+
+def elements() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every element, and how an expression names it."""
+    for element in FORM["basics"]:
+        yield f"basics('{element['name']}')", element
+    for step in FORM["steps"]:
+        for element in step["elements"]:
+            yield f"steps('{step['name']}').{element['name']}", element
+
+
+def reference_to(name: str) -> str:
+    (found,) = [reference for reference, each in elements() if each["name"] == name]
+    return found
+
+
+ELEMENTS = {element["name"]: element for _, element in elements()}
+
+
+def test_the_form_answers_every_parameter_of_the_template_and_no_other() -> None:
+    assert set(FORM["outputs"]) == set(PARAMETERS)
+
+
+def test_every_element_is_asked_for_once_and_used() -> None:
+    names = [element["name"] for _, element in elements()]
+    used = "\n".join(
+        text for part in ("outputs", "basics", "steps") for _, text in arm.texts(FORM[part])
+    )
+
+    assert len(set(names)) == len(names)
+    silent = {"Microsoft.Common.InfoBox"}
+    assert [
+        reference
+        for reference, each in elements()
+        if reference not in used and each["type"] not in silent
+    ] == []
+
+
+def test_every_parameter_is_answered_by_the_element_of_its_name() -> None:
+    for reference, element in elements():
+        if element["name"] in PARAMETERS:
+            assert reference in FORM["outputs"][element["name"]]
+    assert set(PARAMETERS) - set(ELEMENTS) == ANSWERED_BY_THE_FORM
+
+
+def test_every_expression_names_what_is_there() -> None:
+    known = {reference for reference, _ in elements()}
+    for path, node in arm.expressions(FORM):
+        for call in arm.calls(node):
+            assert call.name in FUNCTIONS, path
+    for path, text in arm.texts(FORM):
+        for named in re.findall(r"steps\('\w+'\)\.\w+|basics\('\w+'\)", text):
+            assert named in known, path
+
+
+@pytest.mark.parametrize("name", sorted(set(PARAMETERS) & set(ELEMENTS)))
+def test_an_element_says_offers_and_allows_what_its_parameter_does(name: str) -> None:
+    element, parameter = ELEMENTS[name], PARAMETERS[name]
+    kind = parameter["type"].lower()
+
+    assert element["toolTip"] == parameter["metadata"]["description"]
+    assert (element["type"] == "Microsoft.Common.PasswordBox") == kind.startswith("secure")
+    assert (element["type"] == "Microsoft.Common.CheckBox") == (kind == "bool")
+    if "defaultValue" not in parameter:
+        assert element["constraints"]["required"]
+    elif kind == "bool":
+        assert element["defaultValue"] == parameter["defaultValue"]
+    elif "allowedValues" in parameter:
+        options = element["constraints"]["allowedValues"]
+        assert [option["value"] for option in options] == parameter["allowedValues"]
+        offered = {option["label"]: option["value"] for option in options}
+        assert offered[element["defaultValue"]] == parameter["defaultValue"]
+    elif kind == "int":
+        assert int(element["defaultValue"]) == parameter["defaultValue"]
+    elif kind in {"array", "object"}:
+        assert element["defaultValue"] == ""
+        empty = json.dumps(parameter["defaultValue"])
+        assert f"parse(if(empty({reference_to(name)}), '{empty}'" in FORM["outputs"][name]
+    elif kind == "string" and not arm.is_expression(parameter["defaultValue"]):
+        assert element["defaultValue"] == parameter["defaultValue"]
+
+
+@pytest.mark.parametrize("name", [n for n, each in PARAMETERS.items() if each["type"] == "int"])
+def test_a_number_is_held_to_the_parameters_bounds(name: str) -> None:
+    parameter = PARAMETERS[name]
+    rules = [rule.get("isValid", "") for rule in ELEMENTS[name]["constraints"]["validations"]]
+
+    bounds = [int(number) for number in re.findall(r", (-?\d+)\)", rules[1])]
+
+    assert bounds == [parameter["minValue"], parameter["maxValue"]]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, each in ELEMENTS.items() if "regex" in each.get("constraints", {})]
+)
+def test_a_default_is_an_answer_that_the_form_takes(name: str) -> None:
+    element = ELEMENTS[name]
+    default = element.get("defaultValue", "")
+
+    if not arm.is_expression(default) and not element["constraints"]["required"]:
+        assert re.search(element["constraints"]["regex"], default)
+
+
+def test_the_workspace_is_picked_from_a_list_of_all_subscriptions() -> None:
+    workspace = ELEMENTS["workspace"]
+
+    assert workspace["type"] == "Microsoft.Solutions.ResourceSelector"
+    assert workspace["resourceType"] == "Microsoft.OperationalInsights/workspaces"
+    assert workspace["options"]["filter"] == {"subscription": "all", "location": "all"}
+    assert FORM["outputs"]["workspaceResourceId"] == "[basics('workspace').id]"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "table"),
+    [("createTable", "Jira_Audit_CL"), ("createV2Table", "Jira_Audit_v2_CL")],
+)
+@pytest.mark.parametrize(
+    ("found", "made"),
+    [(["Jira_Audit_CL", "Jira_Audit_v2_CL", "Other_CL"], False), (["Other_CL"], True), ([], False)],
+)
+def test_a_table_is_made_only_where_the_workspace_is_known_to_have_none(
+    parameter: str, table: str, found: list[str], made: bool
+) -> None:
+    class Portal(arm.Scope):
+        def _basics(self, name: str) -> Any:
+            assert name == "workspaceTables"
+            return {"value": [{"name": each} for each in found]}
+
+    assert Portal({}).value(FORM["outputs"][parameter]) is made
+    assert f'"{table}"' in FORM["outputs"][parameter]

@@ -1,0 +1,257 @@
+"""The template's queries, read by Kusto's own analyser: transformations, alerts, the card's."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from function_app import app
+from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.core.records import COLUMNS
+from tests.conftest import needed
+from tests.deploy import arm, checks, kql
+
+KUSTO = {"boolean": "bool"}
+"""Kusto's name of a type where a stream declaration has another."""
+
+# https://learn.microsoft.com/azure/azure-monitor/data-collection/data-collection-transformations-kql
+ALLOWED_IN_TRANSFORMATIONS = {
+    *("source", "where", "extend", "project", "project-away", "project-rename", "parse"),
+    *("pack", "parse_json", "iif", "case", "isempty", "isnotempty", "strcat", "tobool"),
+    *("todatetime", "toint", "tolong", "toreal", "tostring"),
+}
+V2_COLUMNS = {
+    "AssociatedItems": "dynamic",
+    "ChangedValues": "dynamic",
+    "EventCategoryType": "string",
+    "EventCreationTime": "datetime",
+    "EventId": "int",
+    "EventMessage": "string",
+    "EventProduct": "string",
+    "EventSource": "string",
+    "EventVendor": "string",
+    "ObjectItemId": "string",
+    "ObjectItemName": "string",
+    "ObjectItemParentId": "string",
+    "ObjectItemParentName": "string",
+    "ObjectItemTypeName": "string",
+    "SrcIpAddr": "string",
+    "TimeGenerated": "datetime",
+    "UserName": "string",
+    "UserSid": "string",
+    "objectItem": "dynamic",
+}
+"""As Microsoft's codeless connector makes the table:
+https://github.com/Azure/Azure-Sentinel/tree/master/Solutions/AtlassianJiraAudit"""
+
+# https://learn.microsoft.com/azure/azure-monitor/app/data-model-complete
+INSIGHTS = {
+    "requests": {
+        "timestamp": "datetime",
+        "name": "string",
+        "success": "string",
+        "resultCode": "string",
+        "duration": "real",
+        "cloud_RoleName": "string",
+    },
+    "traces": {
+        "timestamp": "datetime",
+        "message": "string",
+        "severityLevel": "int",
+        "operation_Name": "string",
+        "cloud_RoleName": "string",
+        "customDimensions": "dynamic",
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def analyser() -> None:
+    needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
+
+
+@pytest.fixture(scope="module")
+def template() -> checks.Template:
+    return checks.load()
+
+
+def deployed(template: checks.Template, **given: Any) -> list[arm.Resource]:
+    return arm.deployed(template, checks.ANSWERS | given)
+
+
+def the(resources: list[arm.Resource], kind: str) -> Any:
+    """The properties of the only one of a type."""
+    (found,) = checks.of_type(resources, kind)
+    return found.body["properties"]
+
+
+def flows(template: checks.Template) -> list[tuple[dict[str, Any], dict[str, str], dict[str, str]]]:
+    """Every data flow with the columns of its stream and of the table it writes."""
+    resources = deployed(template, tables="both")
+    rule = the(resources, "Microsoft.Insights/dataCollectionRules")
+    tables = {}
+    for each in checks.of_type(resources, "Microsoft.OperationalInsights/workspaces/tables"):
+        schema = each.body["properties"]["schema"]
+        tables[f"Custom-{schema['name']}"] = checks.columns_of(schema)
+    streams = {
+        name: checks.columns_of(stream) for name, stream in rule["streamDeclarations"].items()
+    }
+    return [
+        (flow, streams[flow["streams"][0]], tables[flow["outputStream"]])
+        for flow in rule["dataFlows"]
+    ]
+
+
+def in_kusto(columns: dict[str, str]) -> dict[str, str]:
+    return {name: KUSTO.get(kind, kind) for name, kind in columns.items()}
+
+
+def test_every_transformation_makes_exactly_the_columns_of_its_table(
+    template: checks.Template,
+) -> None:
+    found = flows(template)
+    assert len(found) == 2
+
+    for flow, stream, table in found:
+        (analysis,) = kql.analyse({"source": in_kusto(stream)}, [flow["transformKql"]])
+
+        assert analysis.problems == []
+        assert analysis.columns == in_kusto(table)
+
+
+def test_transformations_use_only_what_transformations_may(template: checks.Template) -> None:
+    for flow, _, _ in flows(template):
+        query = flow["transformKql"]
+        called = set(re.findall(r"(\w+)\(", query)) | set(re.findall(r"\|\s*([\w-]+)", query))
+
+        assert called <= ALLOWED_IN_TRANSFORMATIONS
+
+
+def test_the_newer_table_is_made_as_microsofts_own_connector_makes_it(
+    template: checks.Template,
+) -> None:
+    tables = {flow["outputStream"]: table for flow, _, table in flows(template)}
+
+    assert tables["Custom-Jira_Audit_v2_CL"] == V2_COLUMNS
+    assert tables["Custom-Jira_Audit_CL"] == dict(COLUMNS)
+
+
+def alerts(template: checks.Template, **given: Any) -> dict[str, dict[str, Any]]:
+    """The criterion of every alert, by the alert's short name."""
+    found = checks.of_type(deployed(template, **given), "Microsoft.Insights/scheduledQueryRules")
+    return {
+        each.name.rsplit("-", 1)[1]: each.body["properties"]["criteria"]["allOf"][0]
+        for each in found
+    }
+
+
+def test_every_alerts_query_is_sound_and_has_its_dimensions(template: checks.Template) -> None:
+    criteria = alerts(template)
+    analyses = kql.analyse(INSIGHTS, [each["query"] for each in criteria.values()])
+
+    assert len(criteria) == 4
+    for (name, criterion), analysis in zip(criteria.items(), analyses, strict=True):
+        assert analysis.problems == [], name
+        for dimension in criterion["dimensions"]:
+            assert analysis.columns[dimension["name"]] == "string", name
+
+
+def test_the_alert_on_failures_watches_the_function_there_is(template: checks.Template) -> None:
+    (function,) = app.get_functions()
+
+    query = alerts(template)["failing"]["query"]
+
+    assert f"name == '{function.get_function_name()}'" in query
+    assert "<app>" not in query
+
+
+LINE = Outcome(
+    site="contoso.atlassian.net",
+    result="partial",
+    tally=Tally(letters=7, records=9),
+    through=1_700_000_000_000,
+    now=1_700_000_090_000,
+    duration_ms=5,
+    error=None,
+).line()
+
+
+@pytest.mark.parametrize(
+    ("alert", "read"),
+    [
+        ("silent", ["partial"]),
+        ("lagging", ["contoso.atlassian.net", "90"]),
+        ("letters", ["contoso.atlassian.net", "7"]),
+    ],
+)
+def test_the_alerts_read_what_they_need_in_the_canonical_line(
+    alert: str, read: list[str], template: checks.Template
+) -> None:
+    query = alerts(template)[alert]["query"]
+    (start,) = re.findall("message startswith '([^']*)'", query)
+    patterns = re.findall(r"extract\('([^']*)', 1, message", query)
+
+    assert LINE.startswith(start)
+    assert [found[1] for found in (re.search(each, LINE) for each in patterns) if found] == read
+
+
+def test_good_outcomes_break_the_silence_and_failures_do_not(template: checks.Template) -> None:
+    query = alerts(template)["silent"]["query"]
+
+    assert re.findall(r"in \('(\w+)', '(\w+)'\)", query) == [("ok", "partial")]
+    assert alerts(template)["silent"]["operator"] == "LessThan"
+
+
+def test_the_lag_is_asked_for_in_minutes_and_compared_in_seconds(template: checks.Template) -> None:
+    assert "lag_now > 5400 " in alerts(template, lagAlertMinutes=90)["lagging"]["query"]
+
+
+def test_the_canonical_line_is_logged_at_a_level_that_reaches_application_insights() -> None:
+    host = (checks.ROOT / "host.json").read_text(encoding="utf-8")
+
+    assert '"default": "Information"' in host
+    assert "Trace" in host.split('"excludedTypes"')[1].split("\n")[0]
+
+
+@pytest.mark.parametrize("tables", ["classic", "v2", "both"])
+def test_the_cards_queries_are_sound_and_read_a_table_that_is_filled(
+    tables: str, template: checks.Template
+) -> None:
+    resources = deployed(template, tables=tables)
+    card = the(resources, "Microsoft.SecurityInsights/dataConnectorDefinitions")
+    ui = card["connectorUiConfig"]
+    filled = {
+        "classic": {"Jira_Audit_CL": in_kusto(dict(COLUMNS))},
+        "v2": {"Jira_Audit_v2_CL": V2_COLUMNS},
+        "both": {"Jira_Audit_CL": in_kusto(dict(COLUMNS)), "Jira_Audit_v2_CL": V2_COLUMNS},
+    }[tables]
+    (connected,) = ui["connectivityCriteria"]
+    queries = [
+        *connected["value"],
+        *(each["baseQuery"] for each in ui["graphQueries"]),
+        *(each["query"] for each in ui["sampleQueries"]),
+        *(each["lastDataReceivedQuery"] for each in ui["dataTypes"]),
+    ]
+
+    analyses = kql.analyse(filled, queries)
+
+    assert [each.problems for each in analyses] == [[]] * 4
+    assert analyses[0].columns == {"IsConnected": "bool"}
+    assert connected["type"] == "IsConnectedQuery"
+
+
+def test_the_analyser_finds_what_is_wrong() -> None:
+    wrong = [
+        "source | project id_d, nothing_s",
+        "source | summarise count()",
+        "source | extend a = toint(id_d",
+        "sauce",
+        "source | where summary_s > 3",
+    ]
+
+    analyses = kql.analyse({"source": in_kusto(dict(COLUMNS))}, wrong)
+
+    for query, analysis in zip(wrong, analyses, strict=True):
+        assert [each for each in analysis.problems if each.startswith("Error: ")], query

@@ -1,0 +1,76 @@
+"""The queries that an administrator is given are valid, and say what the pages use them for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jira_audit.core.records import COLUMNS
+from tests.conftest import needed
+from tests.deploy import kql
+
+ROOT = Path(__file__).parents[2]
+MOVING = (ROOT / "deploy" / "MOVING.md").read_text(encoding="utf-8")
+CLASSIC = {
+    name: kind
+    for name, kind in COLUMNS.items()
+    if name not in {"site_s", "description_s", "extra_s", "truncated_b"}
+}
+TELEMETRY = {
+    "AppRequests": {
+        "TimeGenerated": "datetime",
+        "AppRoleName": "string",
+        "Name": "string",
+        "Success": "bool",
+        "OperationId": "string",
+    },
+    "AppExceptions": {
+        "TimeGenerated": "datetime",
+        "AppRoleName": "string",
+        "OuterMessage": "string",
+        "OperationId": "string",
+    },
+}
+
+pytestmark = pytest.mark.servers  # Node.js
+
+
+def kusto(columns: dict[str, str]) -> dict[str, str]:
+    return {name: "bool" if kind == "boolean" else kind for name, kind in columns.items()}
+
+
+def queries() -> list[str]:
+    blocks = re.findall(r"```kusto\n(.*?)```", MOVING, re.DOTALL)
+    return [re.sub(r"^ +", "", each, flags=re.MULTILINE) for each in blocks]
+
+
+def test_the_value_for_the_reset_comes_from_a_table_that_is_still_classic() -> None:
+    needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
+
+    [answer] = kql.analyse({"Jira_Audit_CL": kusto(CLASSIC)}, queries()[:1])
+
+    assert answer.problems == []
+    assert answer.columns == {"CHECKPOINT_RESET": "string"}
+
+
+def test_every_query_of_the_page_is_valid_after_the_move() -> None:
+    needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
+
+    answers = kql.analyse({"Jira_Audit_CL": kusto(dict(COLUMNS))}, queries())
+
+    assert len(answers) == 3
+    assert [each.problems for each in answers] == [[], [], []]
+
+
+def test_the_query_that_waits_for_the_first_run_is_valid() -> None:
+    needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
+    script = (ROOT / "deploy" / "deploy.sh").read_text(encoding="utf-8")
+    [query] = re.findall(r'query="(.*?)"\n', script, re.DOTALL)
+    asked = query.replace("$began", "2026-11-22T21:00:00Z").replace("$app", "jira-audit-abc")
+
+    [answer] = kql.analyse(TELEMETRY, [asked])
+
+    assert answer.problems == []
+    assert answer.columns == {"Success": "bool", "Said": "string"}

@@ -1,0 +1,188 @@
+"""deploy/azuredeploy.json holds what `checks.py` asks of it, and fits the code it deploys."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from jira_audit import settings
+from jira_audit.collect import Policy
+from jira_audit.core.errors import SettingsError
+from tests.deploy import arm, checks
+from tests.frame.test_documents import ROOT, settings_read
+
+HOSTS_OWN = {
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "AzureWebJobsStorage__credential",
+    "AzureWebJobsStorage__queueServiceUri",
+    "AzureWebJobsStorage__tableServiceUri",
+    "FUNCTIONS_EXTENSION_VERSION",
+    "FUNCTIONS_WORKER_RUNTIME",
+    "WEBSITE_RUN_FROM_PACKAGE",
+    "WEBSITE_RUN_FROM_PACKAGE_BLOB_MI_RESOURCE_ID",
+}
+"""What the Functions host reads, and our code does not."""
+
+NOT_FOR_AZURE = {
+    "AzureWebJobsStorage",  # a connection string: a shared key, which the account refuses
+    "JiraAccessToken",  # aliases, for those who come from the old connector
+    "JiraHomeSiteName",
+    "JiraUsername",
+}
+SEVERAL = re.compile("JIRA_API_TOKEN_ONE")
+NOW = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
+
+
+@pytest.fixture(scope="module")
+def template() -> checks.Template:
+    return checks.load()
+
+
+@pytest.mark.parametrize("name", checks.CHECKS)
+def test_the_template_holds(name: str, template: checks.Template) -> None:
+    assert checks.CHECKS[name](template) == []
+
+
+def deployed(template: checks.Template, **given: Any) -> list[arm.Resource]:
+    return arm.deployed(template, checks.ANSWERS | given)
+
+
+def in_azure(app_settings: dict[str, str]) -> dict[str, str]:
+    """The settings as the app sees them: with the vault's secrets, and what Azure fills in."""
+    found = dict(app_settings)
+    for name, value in found.items():
+        if value.startswith("@Microsoft.KeyVault("):
+            found[name] = "a secret"
+    return found | {
+        "AZURE_CLIENT_ID": "11111111-1111-1111-1111-111111111111",
+        "DATA_COLLECTION_ENDPOINT": "https://rule-x1.northeurope-1.ingest.monitor.azure.com",
+        "LOGS_DCR_RULE_ID": "dcr-0123456789abcdef0123456789abcdef",
+        "IDENTITY_ENDPOINT": "http://127.0.0.1:41000/msi/token",
+    }
+
+
+def test_the_app_settings_are_those_that_the_code_reads_and_the_hosts_own(
+    template: checks.Template,
+) -> None:
+    own = {"hostingPlan": "premium", "packageUri": ""}
+    (account,) = checks.of_type(deployed(template, **own), "Microsoft.Storage/storageAccounts")
+    own["packageUri"] = f"https://{account.name}.blob.<storage suffix>/released-packages/p.zip"
+    ways = [*checks.WAYS.values(), checks.ANSWERS | own]
+
+    made = {name for way in ways for name in checks.app_settings(arm.deployed(template, way))}
+
+    assert {name for name in made if not SEVERAL.match(name)} == (
+        settings_read() - NOT_FOR_AZURE | HOSTS_OWN
+    )
+
+
+def test_the_sample_of_local_settings_needs_nothing_that_the_template_does_not_set(
+    template: checks.Template,
+) -> None:
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
+
+    made = checks.app_settings(deployed(template)) | checks.app_settings(
+        deployed(template, hostingPlan="premium")
+    )
+
+    assert set(sample["Values"]) - {"AzureWebJobsStorage"} <= set(made)
+
+
+@pytest.mark.parametrize("plan", ["flex", "premium"])
+def test_the_code_takes_the_settings_that_the_template_makes_and_its_defaults_are_the_codes(
+    plan: str, template: checks.Template
+) -> None:
+    made = in_azure(checks.app_settings(deployed(template, hostingPlan=plan)))
+    if plan == "premium":
+        made["AzureWebJobsStorage__blobServiceUri"] = "https://jira0.blob.core.usgovcloudapi.net"
+
+    loaded = settings.load(made, NOW)
+
+    assert loaded.policy == Policy()
+    assert loaded.budget_seconds == 480
+    assert isinstance(loaded.target, settings.Azure)
+    assert loaded.target.managed_identity
+    assert loaded.target.lease_seconds == 60
+    assert loaded.target.ingestion.stream == "Custom-Jira_Audit_CL"
+    assert loaded.target.ingestion.client_id == made["AZURE_CLIENT_ID"]
+    assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
+
+
+def test_the_code_takes_every_choice_that_the_template_lets_one_make(
+    template: checks.Template,
+) -> None:
+    chosen = deployed(
+        template,
+        initialLookbackHours=720,
+        overlapMinutes=30,
+        sweepHours=72,
+        timeGeneratedSource="created",
+        runBudgetSeconds=540,
+        leaseSeconds=15,
+        checkpointContainer="audits",
+        checkpointReset="2026-09-14T00:00:00Z",
+        jiraTokenExpires="2027-03-31",
+        jiraAllowedHostSuffixes="example.org",
+        logsIngestionAudience="https://monitor.azure.us",
+        pollSchedule="0 0 * * * *",
+    )
+
+    loaded = settings.load(in_azure(checks.app_settings(chosen)), NOW)
+
+    assert isinstance(loaded.target, settings.Azure)
+    assert (loaded.policy.lookback, loaded.policy.overlap, loaded.policy.sweep) == (
+        720 * 3_600_000,
+        30 * 60_000,
+        72 * 3_600_000,
+    )
+    assert loaded.policy.event_time
+    assert loaded.policy.reset
+    assert (loaded.budget_seconds, loaded.target.lease_seconds) == (540, 15)
+    assert loaded.target.storage.container == "audits"
+    assert loaded.target.ingestion.audience == "https://monitor.azure.us"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "setting"),
+    [
+        ("initialLookbackHours", "INITIAL_LOOKBACK_HOURS"),
+        ("overlapMinutes", "OVERLAP_MINUTES"),
+        ("sweepHours", "SWEEP_HOURS"),
+        ("runBudgetSeconds", "RUN_BUDGET_SECONDS"),
+        ("leaseSeconds", "LEASE_SECONDS"),
+    ],
+)
+def test_the_template_takes_the_numbers_that_the_code_takes(
+    parameter: str, setting: str, template: checks.Template
+) -> None:
+    declared = template["parameters"][parameter]
+    made = in_azure(checks.app_settings(deployed(template)))
+
+    for bound, beyond in (("minValue", -1), ("maxValue", 1)):
+        settings.load(made | {setting: str(declared[bound])}, NOW)
+        with pytest.raises(SettingsError, match=setting):
+            settings.load(made | {setting: str(declared[bound] + beyond)}, NOW)
+
+
+def test_the_template_is_strict_json_without_a_key_twice() -> None:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len(dict(pairs)) == len(pairs), [name for name, _ in pairs]
+        return dict(pairs)
+
+    text = checks.TEMPLATE.read_text(encoding="utf-8")
+
+    assert json.loads(text, object_pairs_hook=once)["$schema"].endswith("deploymentTemplate.json#")
+
+
+def test_the_readme_of_the_deployment_says_of_every_resource_why_it_is_there(
+    template: checks.Template,
+) -> None:
+    readme = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    kinds = {each.type for each in deployed(template)} - {"Microsoft.Resources/deployments"}
+
+    assert [kind for kind in sorted(kinds) if f"`{kind}`" not in readme] == []
