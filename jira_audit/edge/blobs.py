@@ -109,7 +109,7 @@ class BlobLease:
         self.created = created
         self._site, self._blob, self._lease, self._clock = site, blob, lease, clock
         self._asked, self._lease_seconds = asked, lease_seconds
-        self._lock = Lock()
+        self._lock, self._lost = Lock(), ""
 
     def load(self) -> Checkpoint:
         """Read the checkpoint. Raises SiteError if it cannot be read as one."""
@@ -133,12 +133,15 @@ class BlobLease:
         with self._lock:
             if self._left() >= seconds:
                 return
+            if self._lost:  # every send that waits would ask in vain again, each for seconds
+                raise LeaseLost(self._lost)
             asked = self._clock.monotonic()
             try:
                 with _understood(f"{self._site}: the lease could not be renewed"):
                     self._lease.renew()
             except TransientError as error:
-                raise LeaseLost(str(error)) from error
+                self._lost = str(error)
+                raise LeaseLost(self._lost) from error
             self._asked = asked
             if self._left() < seconds:
                 message = f"{self._site}: storage is too slow to hold the lease"

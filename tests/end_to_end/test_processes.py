@@ -251,8 +251,7 @@ def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_more_when_it_g
 
 def test_a_process_that_finds_its_lease_gone_begins_no_send(watched: Watched) -> None:
     fill(watched, 12_000, seed=9)
-    # The least there is: how long it goes on asking for its lease is not what this is about.
-    frozen = watched.start(RUN_BUDGET_SECONDS="10")
+    frozen = watched.start()
     stopped = threading.Event()
 
     def stop() -> None:
@@ -342,7 +341,8 @@ def test_storage_that_dies_before_a_renewal_fails_the_run_in_time_and_nothing_is
 ) -> None:
     fill(watched, 12_000, seed=11)
     connection, storage = own_storage
-    trouble = Trouble(storage.kill, wait=RENEWED_AFTER)
+    frozen = partial(storage.send_signal, signal.SIGSTOP)
+    trouble = Trouble(frozen, wait=RENEWED_AFTER)
     watched.listener = Moment("asked", 3, trouble)  # no batch is full by then
     collector = watched.start(AzureWebJobsStorage=connection)
     collector.go()
