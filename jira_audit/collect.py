@@ -12,13 +12,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-from jira_audit.core import moments
+from jira_audit.core import encoding, moments
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import CLOCK_TOLERANCE, Checkpoint
-from jira_audit.core.clock import Deadline
+from jira_audit.core.clock import GRACE_SECONDS, Deadline
 from jira_audit.core.errors import ConnectorError, OutOfTime, RecordRejected, SiteError
 from jira_audit.core.letters import Letter
-from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.outcome import Outcome, Result, Tally
 from jira_audit.core.pages import Page
 from jira_audit.core.plan import plan_sweep, plan_ticks, reach
@@ -29,8 +29,8 @@ from jira_audit.ports import Lease, Ports
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS = 20.0
-"""How long after the deadline a window that was begun before it may still be read."""
+HELD_TOO_LONG = DAY
+"""Since the last save: longer than any run, and than the ticks one misses over a night."""
 
 UNREADABLE_LIMIT = 20
 """More unreadable records than this in one run, and none readable: the format has changed."""
@@ -82,6 +82,7 @@ def collect(
     try:
         lease = ports.checkpoints.take(Checkpoint.first(site, now - policy.lookback, now))
         if lease is None:
+            _see_that_it_is_alive(ports.checkpoints.stored(site), site, now)
             result = "skipped"
         else:
             delivery = Delivery(
@@ -111,11 +112,29 @@ def collect(
         site,
         result,
         tally,
-        through=delivery.checkpoint.through if delivery else None,
+        through=delivery.saved.through if delivery else None,
         now=clock.now(),
         duration_ms=round((clock.monotonic() - began) * 1000),
         error=error,
     )
+
+
+def _see_that_it_is_alive(stored: bytes | None, site: str, now: int) -> None:
+    """A run that has the site saves before long; a lease that outlives that is nobody's.
+
+    Raises SiteError then: skipping for ever would be silence. A checkpoint that cannot be read is
+    for the run that holds it to tell of.
+    """
+    try:
+        saved = moments.parse(encoding.loads(stored or b"")["saved"])
+    except (ValueError, TypeError, KeyError):
+        return
+    if now - saved > HELD_TOO_LONG:
+        message = (
+            f"{site}: the checkpoint has been leased, and not saved, since {moments.text(saved)}: "
+            f"see what holds it, then break the lease of the blob checkpoints/{site}.json"
+        )
+        raise SiteError(message)
 
 
 def _begin(lease: Lease, reset: Reset | None, now: int) -> Checkpoint:
@@ -177,6 +196,7 @@ class _Run:
     readable: int = 0
     unreadable: int = 0
     missed_before: int = 0
+    read_up_to: int = 0
 
     def read(self) -> bool:
         """Read the tick's own windows and then, once a day, the sweep; False if time was up."""
@@ -185,18 +205,33 @@ class _Run:
         begins = checkpoint.through == checkpoint.start
         self.missed_before = checkpoint.start - 1 if begins else checkpoint.through
         own = plan_ticks(checkpoint, self.now, self.policy.overlap)
-        if not self._read(own, lambda to: lambda place: place.read_through(to)):
+        if not self._read_own(own):
             return False
         self.delivery.close(Checkpoint.reread_done)
         sweep = plan_sweep(checkpoint, self.now, self.policy.sweep, own)
         if sweep:
-            began = checkpoint.sweep.began if checkpoint.sweep else self.now
+            began = min(self.now, checkpoint.sweep.began) if checkpoint.sweep else self.now
             place_at = partial(Checkpoint.swept_through, end=sweep.end, began=began)
             if not self._read(sweep, lambda to: lambda place: place_at(place, to)):
                 return False
             self.delivery.close(partial(Checkpoint.sweep_done, began=began))
         self.delivery.close(self._fitted)
         return True
+
+    def _read_own(self, own: Stretch) -> bool:
+        """Read the tick's own windows; where the deadline cuts them, remember how far it came."""
+        try:
+            done = self._read(own, lambda to: lambda place: place.read_through(to))
+        except OutOfTime:
+            self._remember_reread(own)
+            raise
+        if not done:
+            self._remember_reread(own)
+        return done
+
+    def _remember_reread(self, own: Stretch) -> None:
+        if self.read_up_to >= own.start:
+            self.delivery.close(partial(Checkpoint.reread_through, moment=self.read_up_to))
 
     def _fitted(self, place: Checkpoint) -> Checkpoint:
         """The checkpoint in bounds; only now that every window read is closed and has its mark."""
@@ -208,6 +243,7 @@ class _Run:
         `dealt_with_up_to` makes, of a moment, the change to the checkpoint once that is so.
         """
         while window := stretch.window:
+            self.read_up_to = window.start - 1
             if self.deadline.left() <= 0:
                 return False
             ending, seen = self._read_window(window)
@@ -247,6 +283,7 @@ class _Run:
             seen.through = min(seen.through, page.date)
         rows: list[Row] = []
         rejected: list[tuple[Letter, Identity | None]] = []
+        here: set[int] = set()
         generated = self.deadline.clock.now()
         for record in page.records:
             identity = None
@@ -255,9 +292,10 @@ class _Run:
                 self.readable += 1
                 if seen.smallest is None or identity.id < seen.smallest:
                     seen.smallest = identity.id
-                if self._is_known(identity):
+                if identity.id in here or self._is_known(identity):
                     self.tally.duplicates_skipped += 1
                     continue
+                here.add(identity.id)
                 self.tally.late_found += identity.created <= self.missed_before
                 at = identity.created if self.policy.event_time else generated
                 rows.append(to_row(record, identity, site=self.site, generated=at))
@@ -280,9 +318,10 @@ class _Run:
         """Whether the record was dealt with, or is on its way."""
         if not self.delivery.knows(identity.id):
             return False
-        latest = self.delivery.checkpoint.latest
+        # By what was stored when the run began: what it delivers itself may be of the new ids.
+        latest = self.delivery.loaded.latest
         is_newer = latest is not None and identity.created > latest
-        if is_newer and identity.id in self.delivery.checkpoint.ledger:
+        if is_newer and identity.id in self.delivery.loaded.ledger:
             message = (
                 f"{self.site}: record {identity.id} is newer than every record delivered, yet its "
                 "id was delivered before: the site's ids began again. Set CHECKPOINT_RESET to "

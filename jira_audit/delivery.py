@@ -20,7 +20,13 @@ from jira_audit.core import encoding
 from jira_audit.core.batches import Batch, Batcher
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline, RetryPolicy, retry
-from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
+from jira_audit.core.errors import (
+    BatchRefused,
+    ConnectorError,
+    OutOfTime,
+    SiteError,
+    TransientError,
+)
 from jira_audit.core.letters import Letter
 from jira_audit.core.outcome import Tally
 from jira_audit.core.records import Identity, Row
@@ -45,6 +51,7 @@ class _Receipt:
 
     accepted: list[Row] = field(default_factory=list)
     refused: list[tuple[Row, BatchRefused]] = field(default_factory=list)
+    tries: int = 0
     batches: int = 0
     bytes: int = 0
     error: BaseException | None = None
@@ -57,7 +64,8 @@ class Delivery:
     accepted could not be saved, the lease is left to run out instead. All but the sends themselves
     runs on the caller's thread.
 
-    `checkpoint` is what the site is remembered by, were it saved now; `in_flight` batches of at
+    `checkpoint` is what the site is remembered by, were it saved now, `saved` what is stored, and
+    `loaded` what was when the run began; `in_flight` batches of at
     most `batch_bytes` and `send_seconds` each may be under way or unsaved at once.
     """
 
@@ -74,7 +82,7 @@ class Delivery:
         batch_bytes: int,
         send_seconds: float,
     ) -> None:
-        self.checkpoint = self._loaded = self._saved = checkpoint
+        self.checkpoint = self.loaded = self.saved = checkpoint
         self._lease, self._ports, self._executor = lease, ports, executor
         self._deadline, self._tally = deadline, tally
         self._slots, self._send_seconds = in_flight, send_seconds
@@ -92,7 +100,7 @@ class Delivery:
     @property
     def moved(self) -> bool:
         """Whether what is stored has come forward: *through*, the ledger, or the sweep."""
-        return _place(self._loaded) != _place(self._saved)
+        return _place(self.loaded) != _place(self.saved)
 
     def knows(self, record_id: int) -> bool:
         """Whether a record was dealt with or is on its way."""
@@ -145,10 +153,12 @@ class Delivery:
         while self._in_flight:
             self._settle(wait=True)
         self._save()
-        if self.checkpoint == self._saved:
+        if self.checkpoint == self.saved:
             give_back(self._lease)
         if error is None:
             self._raise()
+        elif isinstance(self._error, SiteError) and isinstance(error, TransientError):
+            raise self._error from error  # what someone must do comes before what heals by itself
         elif self._error and self._error is not error:
             log.warning("%s: besides: %s", self.checkpoint.site, self._error)
 
@@ -195,7 +205,8 @@ class Delivery:
         self._deal_with(receipt.accepted)
         if receipt.error:
             self._fail(receipt.error)
-            return
+            if not isinstance(receipt.error, OutOfTime):
+                return  # it may be the configuration: then nothing is given up
         site = self.checkpoint.site
         try:
             for row, refusal in receipt.refused:
@@ -206,7 +217,8 @@ class Delivery:
             self._fail(error)
         else:
             self._deal_with([row for row, _ in receipt.refused])
-            self._unsettled.discard(number)
+            if not receipt.error:
+                self._unsettled.discard(number)
 
     def _deal_with(self, rows: Iterable[Row]) -> None:
         identities = [row.identity for row in rows]
@@ -219,14 +231,14 @@ class Delivery:
             self.update(self._closing.popleft()[1])
 
     def _save(self) -> None:
-        if self.checkpoint == self._saved:
+        if self.checkpoint == self.saved:
             return
         try:
             self._lease.save(self.checkpoint)
         except ConnectorError as error:
             self._fail(error)
         else:
-            self._saved = self.checkpoint
+            self.saved = self.checkpoint
 
     # On the executor's threads.
 
@@ -235,6 +247,9 @@ class Delivery:
         receipt, parts, probed = _Receipt(), [batch], False
         try:
             while parts:
+                if receipt.tries:
+                    self._see_that_there_is_time()
+                receipt.tries += 1
                 part = parts.pop()
                 body = part.body
                 try:
@@ -256,6 +271,11 @@ class Delivery:
         except BaseException as error:  # noqa: BLE001  raised again on the caller's thread
             receipt.error = error
         return receipt
+
+    def _see_that_there_is_time(self) -> None:
+        if self._deadline.left() <= 0:
+            message = f"{self.checkpoint.site}: time was up while a refused batch was halved"
+            raise OutOfTime(message)
 
     def _send(self, body: bytes) -> None:
         send(body, self._ports.sink, self._lease, self._deadline, seconds=self._send_seconds)

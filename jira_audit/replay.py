@@ -24,7 +24,6 @@ from jira_audit.core.errors import (
     SiteError,
 )
 from jira_audit.core.letters import Kept, Letter, decode, full_name
-from jira_audit.core.plan import reach
 from jira_audit.core.records import Identity, Row, identify, to_row
 from jira_audit.delivery import TOO_LARGE, give_back, probe, send
 from jira_audit.ports import Lease, Ports
@@ -95,7 +94,7 @@ class _Replay:
         """
         account: _Account | None = None
         try:
-            account = _Account(lease, lease.load(), self.policy, self.now)
+            account = _Account(lease, lease.load())
             if names is None:
                 names = self.ports.letters.names("dead-letters", self.site)
             for name in dict.fromkeys(names):
@@ -175,9 +174,9 @@ class _Account:
     another record's, where the site's ids began again.
     """
 
-    def __init__(self, lease: Lease, checkpoint: Checkpoint, policy: Policy, now: int) -> None:
+    def __init__(self, lease: Lease, checkpoint: Checkpoint) -> None:
         self.lease, self.is_saved = lease, True
-        self._checkpoint, self._policy, self._now = checkpoint, policy, now
+        self._checkpoint = checkpoint
         if lease.created:
             log.warning(
                 "%s: no checkpoint, so one was made, from %s",
@@ -193,10 +192,8 @@ class _Account:
         """See that no tick delivers what was just accepted. Raises TransientError or SiteError."""
         if not self._is_spoken_of(identity) or identity.id in self._checkpoint.ledger:
             return
-        changed = self._checkpoint.dealt_with([identity])
-        earliest = reach(changed, self._now, self._policy.overlap, self._policy.sweep)
         self.is_saved = False
-        self._checkpoint = changed.fitted(earliest)
+        self._checkpoint = self._checkpoint.dealt_with([identity])
         self.lease.save(self._checkpoint)
         self.is_saved = True
 

@@ -85,9 +85,11 @@ class Checkpoint:
 
     def read_through(self, moment: int) -> Checkpoint:
         """Everything up to `moment` has been dealt with; *through* only grows."""
-        if moment <= self.through:
-            return replace(self, reread=moment)
-        return replace(self, through=moment, reread=None)
+        return replace(self, through=max(self.through, moment))
+
+    def reread_through(self, moment: int) -> Checkpoint:
+        """The deadline came when the overlap had been read again up to `moment`, or past it."""
+        return replace(self, reread=moment if moment < self.through else None)
 
     def reread_done(self) -> Checkpoint:
         """The overlap was read again to its end."""

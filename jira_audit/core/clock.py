@@ -28,6 +28,10 @@ class Clock:
     random: Callable[[], float]
 
 
+GRACE_SECONDS = 20.0
+"""How long after the deadline what was begun before it may still take."""
+
+
 @dataclass(frozen=True)
 class Deadline:
     """The moment, on the monotonic clock, after which no new window is begun."""

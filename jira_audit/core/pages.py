@@ -78,18 +78,20 @@ class Reading:
         return Page(new, response.date, ended=False, moved=self._moved)
 
     def _notice_repeats(self, records: list[Record]) -> None:
-        """A moved list may show a page again; one that does so twice over ignores `offset`."""
+        """A record that comes again has been moved down by one that came above it.
+
+        A list that shows a whole page again, twice over, is one whose server ignores `offset`.
+        """
         ids = {record_id for record in records if isinstance(record_id := _id(record), int)}
         repeats = bool(ids) and ids <= self._seen
+        self._moved |= not ids.isdisjoint(self._seen)
         self._seen |= ids
-        if repeats:
-            self._moved = True
-            if self._repeated:
-                message = (
-                    "Jira gives the same records at different offsets; if it goes on, "
-                    "report it to Atlassian: the audit log cannot be read completely like this"
-                )
-                raise TransientError(message)
+        if repeats and self._repeated:
+            message = (
+                "Jira gives the same records at different offsets; if it goes on, "
+                "report it to Atlassian: the audit log cannot be read completely like this"
+            )
+            raise TransientError(message)
         self._repeated = repeats
 
 

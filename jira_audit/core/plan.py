@@ -17,7 +17,7 @@ def plan_ticks(checkpoint: Checkpoint, now: int, overlap: int) -> Stretch:
     """
     start = checkpoint.earliest(checkpoint.through - overlap)
     if checkpoint.reread is not None:
-        start = max(start, checkpoint.reread + 1)
+        start = max(start, min(checkpoint.reread, checkpoint.through) + 1)
     return Stretch(start, now, checkpoint.step)
 
 
@@ -32,7 +32,8 @@ def plan_sweep(checkpoint: Checkpoint, now: int, length: int, own: Stretch) -> S
     if under_way:
         start = checkpoint.earliest(under_way.through + 1)
         return Stretch(start, under_way.end, checkpoint.step)
-    if checkpoint.swept is not None and now - checkpoint.swept < SWEEP_EVERY:
+    # A clock that was ahead must not put the sweep off until it is right again.
+    if checkpoint.swept is not None and 0 <= now - checkpoint.swept < SWEEP_EVERY:
         return None
     return Stretch(_sweep_start(checkpoint, now, length), own.start, checkpoint.step)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import NoReturn
 
 import requests
@@ -18,7 +17,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from jira_audit.core import encoding, moments
-from jira_audit.core.clock import Clock, Deadline, RetryPolicy, retry
+from jira_audit.core.clock import GRACE_SECONDS, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import date, retry_after
 from jira_audit.core.pages import PAGE_SIZE, Page, Reading, Response
@@ -102,7 +101,11 @@ class JiraSource:
         """
         reading, ended = Reading(self._page_size), False
         while not ended:
-            fetch = partial(self._fetch, window, reading.offset, self._page_size)
+
+            def fetch(offset: int = reading.offset) -> Response:
+                seconds = max(1.0, min(ANSWER_SECONDS, deadline.left() + GRACE_SECONDS))
+                return self._fetch(window, offset, self._page_size, seconds)
+
             page = reading.take(
                 retry(fetch, policy=RetryPolicy(), deadline=deadline, on_wait=self._on_wait)
             )
@@ -112,10 +115,10 @@ class JiraSource:
     def probe(self) -> None:
         """Ask once for one record, to see whether the log may be read. Raises as `pages` does."""
         now = self._clock.now()
-        self._fetch(Window(now - moments.DAY, now), 0, 1)
+        self._fetch(Window(now - moments.DAY, now), 0, 1, ANSWER_SECONDS)
 
-    def _fetch(self, window: Window, offset: int, limit: int) -> Response:
-        """One request, one answer."""
+    def _fetch(self, window: Window, offset: int, limit: int, seconds: float) -> Response:
+        """One request, one answer, in about so many seconds at most."""
         query = {
             # Without the offset from UTC, the gateway answers 200 with no records at all:
             # https://github.com/elastic/integrations/issues/18138
@@ -129,11 +132,11 @@ class JiraSource:
                 self._access.base_url + RECORDS_PATH,
                 params=query,
                 auth=self._access.auth,
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                timeout=(min(CONNECT_SECONDS, seconds), min(READ_SECONDS, seconds)),
                 allow_redirects=False,  # credentials go to this host alone
                 stream=True,
             ) as answer:
-                body = self._read(answer)
+                body = self._read(answer, seconds)
         except (requests.RequestException, HTTPError) as error:
             # Its text may hold the address asked for, which is no secret; its kind is enough.
             message = f"{self._site}: Jira could not be reached ({type(error).__name__})"
@@ -151,9 +154,9 @@ class JiraSource:
             message = f"{self._site}: {error}"
             raise SiteError(message) from error
 
-    def _read(self, answer: requests.Response) -> bytes:
+    def _read(self, answer: requests.Response, seconds: float) -> bytes:
         """The whole body, within bounds of size and time."""
-        until = self._clock.monotonic() + ANSWER_SECONDS
+        until = self._clock.monotonic() + seconds
         body = bytearray()
         # `iter_content` would wait for a whole piece, however slowly that trickles in.
         while piece := answer.raw.read1(65_536, decode_content=True):

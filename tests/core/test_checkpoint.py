@@ -257,10 +257,10 @@ def test_through_only_grows(to: list[int]) -> None:
 
 
 def test_a_cut_within_the_overlap_is_remembered_until_it_was_read_to_its_end() -> None:
-    within = FULL.read_through(NOON - MINUTE)
+    within = FULL.reread_through(NOON - MINUTE)
     assert (within.through, within.reread) == (NOON, NOON - MINUTE)
-    assert FULL.read_through(NOON).reread == NOON
-    assert within.read_through(NOON + 1).reread is None
+    assert within.read_through(NOON - 1).reread == NOON - MINUTE
+    assert FULL.reread_through(NOON).reread is None
     assert within.reread_done() == replace(FULL, reread=None)
 
 

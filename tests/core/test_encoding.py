@@ -13,14 +13,23 @@ from tests.core.anyjson import values
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal, and of equal kinds: 1 is neither 1.0 nor true."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return list(one) == list(other) and all(map(same, one.values(), other.values()))
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+    """Equal, and of equal kinds: 1 is neither 1.0 nor true. Nested as deeply as can be."""
+    pairs = [(one, other)]
+    while pairs:
+        one, other = pairs.pop()
+        if type(one) is not type(other):
+            return False
+        if isinstance(one, dict):
+            if list(one) != list(other):
+                return False
+            pairs += zip(one.values(), other.values(), strict=True)
+        elif isinstance(one, list):
+            if len(one) != len(other):
+                return False
+            pairs += zip(one, other, strict=True)
+        elif one != other:
+            return False
+    return True
 
 
 @settings(deadline=None)

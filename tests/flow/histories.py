@@ -62,6 +62,7 @@ class History:
         self.allowed = 0
         self.next_id = 10_000
         self.expected: set[int] = set()
+        self.in_time: dict[int, int] = {}
 
     def live(self, steps: int) -> None:
         """So many things happen, and then all is quiet for three days."""
@@ -100,7 +101,9 @@ class History:
     def write_late(self) -> None:
         """Records appear behind newer ones, by less than the sweep's hours less a day."""
         now, began = self.world.time.now, self.world.store.checkpoint().start
+        known = set(self.in_time)
         self._add([max(began, now - self.chance.randrange(8 * HOUR)) for _ in range(3)])
+        self.in_time = {each: at for each, at in self.in_time.items() if each in known}
 
     def forget(self) -> None:
         """Retention takes the oldest; what was not yet collected does not count as lost."""
@@ -117,6 +120,8 @@ class History:
         records = [record(self.next_id + n, at) for n, at in enumerate(created)]
         self.next_id += len(records)
         self.expected |= {known["id"] for known in records}
+        through, first = self._through(), self.next_id - len(created)
+        self.in_time |= {first + n: at for n, at in enumerate(created) if at > through}
         self.counts.records += len(records)
         self.world.jira.site.add(records)
 
@@ -210,11 +215,19 @@ class History:
 
     def check_through(self) -> None:
         """Nothing that *through* has passed is missing, unless it appeared afterwards."""
-        store = self.world.store
+        store, through = self.world.store, self._through()
+        passed = {record_id for record_id, at in self.in_time.items() if at <= through}
+        lost = self.world.missing(passed)
+        assert not lost, f"seed {self.seed}: through has passed {sorted(lost)}"
         if any(name.startswith("checkpoints") for name in store.blobs):
             ledger = store.checkpoint().ledger
             lost = {known for known in ledger if known in self.expected} - self.world.dealt_with()
             assert not lost, f"seed {self.seed}: in the ledger, nowhere else: {sorted(lost)}"
+
+    def _through(self) -> int:
+        blobs = self.world.store.blobs
+        known = any(name.startswith("checkpoints") for name in blobs)
+        return self.world.store.checkpoint().through if known else 0
 
     def be_quiet(self) -> None:
         """No more faults; after the sweeps of three days, all accounts are even."""

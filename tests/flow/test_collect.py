@@ -16,7 +16,7 @@ from jira_audit.core.errors import OutOfTime, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.imaginary import Answer
-from tests.fakes.world import HOST, START, TOKEN, World, record
+from tests.fakes.world import HOST, START, TOKEN, Lazy, World, record
 
 FIRST_CREATED = START - 4 * HOUR
 """No record of `world_with` is older."""
@@ -681,3 +681,143 @@ def test_a_process_that_is_interrupted_saves_what_was_accepted() -> None:
     assert world.run().result == "ok"
     assert not world.doubled()
     assert not world.missing(ids(world))
+
+
+# What a review found
+
+
+def test_a_batch_of_which_half_is_refused_stops_at_the_deadline_and_keeps_what_was_done() -> None:
+    world = world_with(1_000, page_size=1_000)
+    world.sink.poison = {known for known in ids(world) if known % 2}
+    world.sink.seconds, world.budget = 0.3, 60.0
+
+    first = world.run()
+
+    assert first.result == "partial"
+    assert first.duration_ms < 100_000
+    assert len(world.store.checkpoint().ledger) > 50
+    for _ in range(60):
+        world.time.pass_by(300)
+        world.run()
+    assert world.outcomes[-1].result == "ok"
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+def test_an_id_that_comes_twice_on_one_page_is_delivered_once() -> None:
+    world = world_with(10)
+    world.jira.tamper[10_005] = lambda known: {**known, "id": 10_004}
+
+    world.run()
+
+    assert world.rows().count(10_004) == 1
+
+
+def test_ids_that_begin_again_are_noticed_though_newer_ones_of_theirs_were_delivered() -> None:
+    world = World(page_size=20, batch_bytes=600)
+    world.jira.site.add(record(12_000 + n, START - HOUR + n) for n in range(50))
+    world.run()
+    world.time.pass_by(600)
+    world.jira.site = type(world.jira.site)("auditor@example.com", TOKEN)
+    world.jira.site.add(record(11_990 + n, START + n * SECOND) for n in range(140))
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "ids began again" in str(outcome.error)
+    assert world.store.checkpoint().through < START + 10 * SECOND
+
+
+def test_a_late_record_above_is_noticed_though_pages_are_shorter_than_asked() -> None:
+    world = World(page_size=20, page_cap=10, lookback=12 * DAY)
+    begins = START - 10 * DAY
+    world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
+    first = record(9_000, begins + 25 * SECOND + 1)
+    seen = next(n for n in range(99) if _covers(world, n, begins))
+    world = World(page_size=20, page_cap=10, lookback=12 * DAY)
+    world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
+
+    def inserted(call: Callable[[], Answer]) -> Answer:
+        world.jira.site.add([first])
+        return call()
+
+    world.jira.faults.at[seen + 1] = inserted
+
+    assert world.run().result == "ok"
+    assert 9_000 in world.rows()
+
+
+def _covers(world: World, number: int, moment: int) -> bool:
+    if not world.outcomes:
+        world.run()
+    query = world.jira.requests[number]
+    return moments.parse(query["from"]) <= moment <= moments.parse(query["to"])
+
+
+def test_a_failed_run_leaves_the_overlap_to_be_read_again() -> None:
+    world = World(page_size=5, batch_bytes=600)
+    world.jira.site.add(record(10_000 + n, START - 20 * MINUTE + n * 5_000) for n in range(230))
+    world.run()
+    world.time.pass_by(300)
+    world.jira.faults.at[world.jira.faults.calls + 9] = answering(403)
+
+    assert world.run().result == "failed"
+
+    assert world.store.checkpoint().reread is None
+
+
+def test_a_sweep_made_by_a_clock_that_was_ahead_does_not_put_off_the_next() -> None:
+    world = world_with(20)
+    world.run()
+    ahead = replace(world.store.checkpoint(), swept=START + 365 * DAY)
+    world.store.blobs[f"checkpoints/{HOST}.json"] = ahead.encode(START)
+    world.jira.site.add([record(9_999, START - 5 * HOUR)])
+
+    world.run()
+
+    assert 9_999 in world.rows()
+    assert world.store.checkpoint().swept == world.time.now - round(world.outcomes[-1].duration_ms)
+
+
+def test_what_someone_must_do_is_said_before_what_heals_by_itself() -> None:
+    world = world_with(200, batch_bytes=4_000)
+    world.sink.faults.always = raising(SiteError("403: the role is missing"))
+    world.jira.faults.at[len(_fetches(world_with(200, batch_bytes=4_000))) - 1] = answering(
+        429, Retry_After="3000"
+    )
+    world.executor = lambda: Lazy("last")
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "role is missing" in str(outcome.error)
+
+
+def _fetches(world: World) -> list[object]:
+    world.run()
+    return list(world.jira.requests)
+
+
+def test_the_canonical_line_says_what_is_stored_not_what_was_hoped() -> None:
+    world = world_with(20)
+    world.run()
+    world.time.pass_by(3600)
+    world.store.faults.always = raising(TransientError("storage is away"))
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert outcome.through == world.store.checkpoint().through
+
+
+def test_a_lease_that_nobody_gives_back_is_not_skipped_for_ever() -> None:
+    world = world_with(10)
+    world.run()
+    world.store.leases[f"checkpoints/{HOST}.json"] = (99, 2.0**60)
+    assert world.run().result == "skipped"
+    world.time.pass_by(25 * 3600)
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "break the lease" in str(outcome.error)

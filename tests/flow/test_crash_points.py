@@ -30,6 +30,7 @@ def lively_world(in_flight: int) -> World:
     )
     world.jira.tamper[UNREADABLE] = lambda known: {**known, "created": "yesterday"}
     world.sink.poison.add(POISON)
+    world.jira.seconds = 3.0  # so that the lease has to be renewed on the way
     return world
 
 
@@ -106,7 +107,7 @@ def test_a_run_that_dies_anywhere_loses_nothing_and_doubles_at_most_what_was_in_
 def test_the_run_that_is_killed_has_every_kind_of_effect(make: Callable[[int], World]) -> None:
     kinds = set(effects(make, 4))
 
-    assert kinds >= {"take", "load", "fetch", "send", "save", "keep", "release"} - (
+    assert kinds >= {"take", "load", "fetch", "send", "save", "renew", "keep", "release"} - (
         {"keep"} if make is second_tick else set()
     )
     assert effects(make, 4).count("send") >= 4
