@@ -269,7 +269,7 @@ class _Run:
                 break
             if self.deadline.left() < -GRACE_SECONDS:
                 # The next run shall be able to finish what it begins.
-                self.delivery.update(partial(Checkpoint.stepping, step=max(1, window.length // 2)))
+                self.delivery.update(partial(Checkpoint.stepping, step=window.half))
                 message = f"{self.site}: time was up within a window; the next tick reads it again"
                 raise OutOfTime(message)
         return Ending.TOO_LONG, seen

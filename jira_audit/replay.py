@@ -62,7 +62,7 @@ def replay(
     """
     named = None if names is None else [full_name(each, "dead-letters", site) for each in names]
     now = deadline.clock.now()
-    letters = _Replay(site, ports, policy, deadline, now)
+    letters = _Replay(site, ports, policy, deadline)
     error: ConnectorError | None = None
     try:
         lease = ports.checkpoints.take(Checkpoint.first(site, now - policy.lookback, now))
@@ -82,7 +82,6 @@ class _Replay:
     ports: Ports
     policy: Policy
     deadline: Deadline
-    now: int
     sent: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     kept: list[tuple[str, str]] = field(default_factory=list)

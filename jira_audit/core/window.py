@@ -29,6 +29,11 @@ class Window:
         """In milliseconds; at least 1."""
         return self.end - self.start + 1
 
+    @property
+    def half(self) -> int:
+        """The step to take instead of this window, which held or took too much."""
+        return max(1, self.length // 2)
+
 
 class Ending(Enum):
     """How the reading of a window ended."""
@@ -65,7 +70,7 @@ class Stretch:
         if ending is Ending.MOVED:
             return self
         if ending is Ending.TOO_LONG:
-            return replace(self, step=max(1, window.length // 2))
+            return replace(self, step=window.half)
         grows = pages <= 1 and window.length >= self.step
         return replace(self, start=window.end + 1, step=self.step * 2 if grows else self.step)
 
