@@ -19,7 +19,7 @@ from jira_audit.core.clock import GRACE_SECONDS, Deadline
 from jira_audit.core.errors import ConnectorError, OutOfTime, RecordRejected, SiteError
 from jira_audit.core.letters import Letter
 from jira_audit.core.moments import DAY, HOUR, MINUTE
-from jira_audit.core.outcome import Outcome, Result, Tally
+from jira_audit.core.outcome import Outcome, Result, Tally, ending
 from jira_audit.core.pages import Page
 from jira_audit.core.plan import plan_sweep, plan_ticks, reach
 from jira_audit.core.records import Identity, Row, identify, to_row
@@ -77,8 +77,8 @@ def collect(
     clock = deadline.clock
     began, now = clock.monotonic(), clock.now()
     delivery: Delivery | None = None
-    error: ConnectorError | None = None
-    result: Result
+    error: Exception | None = None
+    result: Result | None = None
     try:
         lease = ports.checkpoints.take(Checkpoint.first(site, now - policy.lookback, now))
         if lease is None:
@@ -97,17 +97,14 @@ def collect(
                 send_seconds=policy.send_seconds,
             )
             with delivery:
-                done = _Run(site, ports, policy, deadline, delivery, tally, now).read()
-                result = "ok" if done else "partial"
-    except OutOfTime as late:
-        result, error = "partial", late
+                run = _Run(site, ports, policy, deadline, delivery, tally, now)
+                delivery.complete = run.read()
     except ConnectorError as failure:
-        result, error = "failed", failure
-    if result == "partial" and not (delivery and delivery.moved):
-        result = "failed"
-        error = error or OutOfTime(
-            f"{site}: the run's time was up before anything had moved: raise RUN_BUDGET_SECONDS"
-        )
+        error = failure
+    if result is None:
+        complete = delivery is not None and delivery.complete
+        moved = delivery is not None and delivery.moved
+        result, error = ending(site, error, complete=complete, moved=moved)
     return Outcome(
         site,
         result,
