@@ -881,7 +881,7 @@ def test_a_run_that_came_to_nothing_is_remembered_with_what_to_do() -> None:
 
 def test_a_bug_is_remembered_by_its_kind_and_goes_on_up() -> None:
     world = world_with(100)
-    world.jira.tamper[10_003] = raising(ZeroDivisionError("of a record"))  # type: ignore[assignment]
+    world.jira.tamper[10_003] = raising(ZeroDivisionError("of a record"))
 
     with pytest.raises(ZeroDivisionError):
         world.run()
