@@ -7,6 +7,7 @@ so that a warm app pools its connections; there is no other state in the package
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -14,17 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from azure.storage.blob import ContainerClient
 from requests.auth import HTTPBasicAuth
 
 from jira_audit import settings as settings_
+from jira_audit.backfill import backfill
 from jira_audit.collect import collect
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.core.window import Window
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, client_options
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import Access, JiraSource
@@ -103,22 +106,51 @@ def tick(environment: Mapping[str, str], start_thread: Callable[[], None]) -> No
         raise ConnectorError("; ".join(map(str, failed)))
 
 
-def ports(target: Azure | Path, site: Site, clock: Clock = CLOCK) -> Ports:
-    """What one site's run touches outside: Jira, and Azure or a local folder."""
+def run_backfill(
+    settings: Settings, site: Site, reading: Window, tally: Tally, reached: Callable[[int], None]
+) -> Outcome:
+    """Fill in what lies before one site's checkpoint; see `backfill.py`.
+
+    There is no deadline: it lasts as long as it takes, and whoever began it may interrupt it.
+    """
+    policy = settings.policy_for(site)
+    with ThreadPoolExecutor(policy.in_flight, "send") as executor:
+        return backfill(
+            site.host,
+            ports(settings.target, site, kind="backfills"),
+            policy,
+            reading,
+            Deadline.after(CLOCK, math.inf),
+            executor,
+            tally,
+            reached,
+        )
+
+
+def ports(
+    target: Azure | Path,
+    site: Site,
+    clock: Clock = CLOCK,
+    kind: Literal["checkpoints", "backfills"] = "checkpoints",
+) -> Ports:
+    """What one site's run touches outside: Jira, and Azure or a local folder.
+
+    `kind` says whose place is kept: the ticks', or a backfill's, with a lease of its own.
+    """
     if isinstance(target, Path):
         from jira_audit.edge import local  # noqa: PLC0415  it needs what only the terminal has
 
         return Ports(
             source(site, clock),
             local.LocalSink(target),
-            local.LocalCheckpoints(target, clock),
+            local.LocalCheckpoints(target, clock, kind),
             local.LocalLetters(target, clock),
         )
     store = container(target)
     return Ports(
         source(site, clock),
         sink(target),
-        BlobCheckpoints(store, target.lease_seconds, clock),
+        BlobCheckpoints(store, target.lease_seconds, clock, kind),
         BlobLetters(store, clock),
     )
 

@@ -22,6 +22,7 @@ from jira_audit import demo as demo_
 from jira_audit import settings as settings_
 from jira_audit.check import Answer
 from jira_audit.check import check as check_
+from jira_audit.cli_backfill import backfill
 from jira_audit.cli_checkpoint import checkpoint
 from jira_audit.cli_letters import dead_letters, originals
 from jira_audit.core.outcome import Outcome, Tally
@@ -46,6 +47,7 @@ EPILOG = """\
   python -m jira_audit collect              from your site into Sentinel
   python -m jira_audit dead-letters list    what could not be delivered?
   python -m jira_audit checkpoint show      how far is it?
+  python -m jira_audit backfill --from …    what was before it
 
 [bold]Settings[/], from the environment or --settings local.settings.json
   JIRA_SITE_URL             https://contoso.atlassian.net
@@ -75,6 +77,7 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+cli.command()(backfill)
 cli.add_typer(dead_letters, name="dead-letters")
 cli.add_typer(originals, name="originals")
 cli.add_typer(checkpoint, name="checkpoint")

@@ -14,8 +14,7 @@ import typer
 
 from jira_audit import app
 from jira_audit import reset as reset_
-from jira_audit import settings as settings_
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
@@ -24,6 +23,7 @@ from jira_audit.terminal import (
     LocalFolder,
     Place,
     SettingsFile,
+    moment_given,
     place_at,
     printable,
     say,
@@ -124,7 +124,7 @@ def reset(
     """
     with place_at(folder, settings) as place:
         now = app.CLOCK.now()
-        start = _moment(begin, now)
+        start = moment_given(begin, now, "--from")
         for sentence in _consequences(place, start, now):
             say(place.err, sentence)
         if not yes and not _confirmed("Reset the checkpoint? [y/N] "):
@@ -145,18 +145,6 @@ def _confirmed(question: str) -> bool:
     """Ask beside the output (click's own way would leave a space in it); no answer is no."""
     typer.echo(question, nl=False, err=True)
     return typer.get_text_stream("stdin").readline().strip().lower() in {"y", "yes"}
-
-
-def _moment(text: str, now: int) -> int:
-    try:
-        start = settings_.BEGINNING_OF_ALL if text == "all" else moments.parse(text)
-    except ValueError:
-        message = f"{text!r} is no time with its zone, such as 2026-09-14T00:00:00Z, nor all"
-        raise typer.BadParameter(message, param_hint="--from") from None
-    if start > now:
-        message = f"{text} lies in the future"
-        raise typer.BadParameter(message, param_hint="--from")
-    return start
 
 
 def _consequences(place: Place, start: int, now: int) -> Iterator[str]:

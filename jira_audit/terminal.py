@@ -50,7 +50,6 @@ LocalFolder = Annotated[
     Path | None,
     typer.Option(
         "--folder",
-        "--to",
         metavar="DIR",
         exists=True,
         file_okay=False,
@@ -134,6 +133,19 @@ def problems_listed(err: Console) -> Iterator[None]:
             name, _, rest = problem.partition(" ")
             say(err, Text.assemble((name, "bold red"), " ", rest))
         raise typer.Exit(2) from None
+
+
+def moment_given(text: str, now: int, option: str) -> int:
+    """The moment that an option names: a time with its zone, not after `now`, or `all`."""
+    try:
+        moment = settings_.BEGINNING_OF_ALL if text == "all" else moments.parse(text)
+    except ValueError:
+        message = f"{text!r} is no time with its zone, such as 2026-09-14T00:00:00Z, nor all"
+        raise typer.BadParameter(message, param_hint=option) from None
+    if moment > now:
+        message = f"{text} lies in the future"
+        raise typer.BadParameter(message, param_hint=option)
+    return moment
 
 
 # Showing.

@@ -77,6 +77,15 @@ class Checkpoint:
         """As a reset leaves it: everything from `start` on is to be read and delivered anew."""
         return replace(Checkpoint.first(self.site, start, now), reset=reset, unknown=self.unknown)
 
+    def beginning_at(self, start: int) -> Checkpoint:
+        """For a range of time from `start` on: as it is if it has that much behind it or ahead.
+
+        Else it is read anew from there, and what the ledger has is not delivered again.
+        """
+        if self.start <= start <= self.through:
+            return self
+        return replace(self, start=start, through=start)
+
     def dealt_with(self, identities: Iterable[Identity]) -> Checkpoint:
         """These records have been delivered or kept; *through* stays where it is."""
         known = tuple(identities)

@@ -25,14 +25,14 @@ TABLE = "Jira_Audit_CL.jsonl"
 
 
 class LocalCheckpoints:
-    """The checkpoints of all sites, below one folder."""
+    """The checkpoints of all sites, or those of their backfills, below one folder."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        self._folder, self._clock = folder, clock
+    def __init__(self, folder: Path, clock: Clock, kind: str = "checkpoints") -> None:
+        self._folder, self._clock = folder / kind, clock
 
     def take(self, first: Checkpoint) -> LocalLease | None:
         """Take the lock on a site's checkpoint, writing `first` if there is none; None if taken."""
-        path = self._folder / "checkpoints" / f"{first.site}.json"
+        path = self._folder / f"{first.site}.json"
         lock = FileLock(path.with_suffix(".lock"), thread_local=False, is_singleton=False)
         with _understood(f"{first.site}: the checkpoint could not be locked"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class LocalCheckpoints:
     def stored(self, site: str) -> bytes | None:
         """Read a site's checkpoint file as it is; None if there is none."""
         with _understood(f"{site}: the checkpoint could not be read"):
-            return _content(self._folder / "checkpoints" / f"{site}.json")
+            return _content(self._folder / f"{site}.json")
 
 
 class LocalLease:

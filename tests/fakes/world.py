@@ -6,6 +6,7 @@ as it would in a process that is gone. Only leases and what was stored outlive i
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import random
@@ -24,6 +25,7 @@ from requests.adapters import BaseAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3 import HTTPResponse
 
+from jira_audit.backfill import backfill, bounds
 from jira_audit.collect import Policy, collect
 from jira_audit.core import moments
 from jira_audit.core.batches import BATCH_LIMIT
@@ -222,9 +224,16 @@ class MemoryStore:
         self.leases: dict[str, tuple[int, float]] = {}
         self.faults = Faults()
         self._journal, self._time, self._numbers = journal, time, count(1)
+        self._kind = "checkpoints"
+
+    def backfills(self) -> MemoryStore:
+        """The same store, as backfills see it."""
+        other = copy.copy(self)
+        other._kind = "backfills"
+        return other
 
     def take(self, first: Checkpoint) -> MemoryLease | None:
-        name = f"checkpoints/{first.site}.json"
+        name = f"{self._kind}/{first.site}.json"
         with self._journal.effect("take"):
             _, until = self.leases.get(name, (0, 0.0))
             if until > self._time.clock.monotonic():
@@ -249,7 +258,7 @@ class MemoryStore:
 
     def stored(self, site: str) -> bytes | None:
         with self._journal.effect("stored"):
-            return self.blobs.get(f"checkpoints/{site}.json")
+            return self.blobs.get(f"{self._kind}/{site}.json")
 
     def names(self, folder: Folder, site: str) -> list[str]:
         with self._journal.effect("names"):
@@ -270,7 +279,7 @@ class MemoryStore:
             raise SiteError(f"{name!r} is no letter's name")
 
     def checkpoint(self, site: str = HOST) -> Checkpoint:
-        return decode(self.blobs[f"checkpoints/{site}.json"], site)
+        return decode(self.blobs[f"{self._kind}/{site}.json"], site)
 
     def letters(self, folder: str = "dead-letters") -> list[dict[str, Any]]:
         return [json.loads(b) for name, b in self.blobs.items() if name.startswith(folder)]
@@ -384,6 +393,25 @@ class World:
             Deadline.after(self.time.clock, self.budget),
             self.executor(),
             Tally(),
+        )
+        self.outcomes.append(outcome)
+        return outcome
+
+    def backfill(
+        self, start: int, end: int | None = None, reached: Callable[[int], None] = lambda _: None
+    ) -> Outcome:
+        """Fill in what lies before the checkpoint, as far as it can be read without an end."""
+        ports = self.ports()
+        reading = bounds(HOST, ports.checkpoints, start, end)
+        outcome = backfill(
+            HOST,
+            replace(ports, checkpoints=self.store.backfills()),
+            self.policy,
+            reading,
+            Deadline.after(self.time.clock, float("inf")),
+            self.executor(),
+            Tally(),
+            reached,
         )
         self.outcomes.append(outcome)
         return outcome
