@@ -10,7 +10,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import cache
@@ -33,6 +33,7 @@ from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import Access, JiraSource
 from jira_audit.ports import Ports
 from jira_audit.settings import Azure, Secret, Settings, Site
+from jira_audit.status import Status, look
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -45,6 +46,9 @@ CLOCK = Clock(
     sleep=time.sleep,
     random=random.random,
 )
+
+SIDE_BY_SIDE = 10
+"""So many sites at once are asked about."""
 
 TOKEN_WARNING_DAYS = 14
 """From this many days before its end, every run warns of a token's expiry."""
@@ -125,6 +129,17 @@ def run_backfill(
             tally,
             reached,
         )
+
+
+def statuses(settings: Settings) -> Sequence[Status]:
+    """Tell how every site is, in the settings' order. Asks storage alone."""
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as executor:
+        return list(executor.map(lambda site: _status(settings, site), settings.sites))
+
+
+def _status(settings: Settings, site: Site) -> Status:
+    backfills = ports(settings.target, site, kind="backfills").checkpoints
+    return look(site.host, ports(settings.target, site), backfills)
 
 
 def ports(

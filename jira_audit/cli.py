@@ -25,6 +25,7 @@ from jira_audit.check import check as check_
 from jira_audit.cli_backfill import backfill
 from jira_audit.cli_checkpoint import checkpoint
 from jira_audit.cli_letters import dead_letters, originals
+from jira_audit.cli_status import status
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.edge.local import TABLE
 from jira_audit.settings import Settings
@@ -45,8 +46,8 @@ EPILOG = """\
   python -m jira_audit collect --to ./out   from your site into files
   python -m jira_audit check                is everything set up?
   python -m jira_audit collect              from your site into Sentinel
+  python -m jira_audit status               how far, what went wrong?
   python -m jira_audit dead-letters list    what could not be delivered?
-  python -m jira_audit checkpoint show      how far is it?
   python -m jira_audit backfill --from …    what was before it
 
 [bold]Settings[/], from the environment or --settings local.settings.json
@@ -77,6 +78,7 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+cli.command()(status)
 cli.command()(backfill)
 cli.add_typer(dead_letters, name="dead-letters")
 cli.add_typer(originals, name="originals")

@@ -31,6 +31,7 @@ from jira_audit import settings as settings_
 from jira_audit.collect import Reset
 from jira_audit.core import moments
 from jira_audit.core.errors import ConnectorError, SettingsError
+from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.ports import Ports
 from jira_audit.settings import Settings
 
@@ -195,6 +196,21 @@ def utc(moment: int) -> str:
     """A moment for a person."""
     text = moments.text(moment)
     return f"{text[:10]} {text[11:19]} UTC"
+
+
+def span(milliseconds: int) -> str:
+    """A length of time, roughly."""
+    if milliseconds < SECOND:
+        return f"{milliseconds} ms"
+    for unit, name, smaller, its_name in (
+        (DAY, "d", HOUR, "h"),
+        (HOUR, "h", MINUTE, "min"),
+        (MINUTE, "min", SECOND, "s"),
+    ):
+        if milliseconds >= unit:
+            rest = milliseconds % unit // smaller
+            return f"{milliseconds // unit:,} {name}" + (f" {rest} {its_name}" if rest else "")
+    return f"{milliseconds // SECOND} s"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from operator import itemgetter
 
 _first = itemgetter(0)
@@ -28,11 +28,21 @@ class Ledger:
 
     def __len__(self) -> int:
         """How many ids have been dealt with."""
+        return self.count
+
+    @property
+    def count(self) -> int:
+        """How many ids there are, however many: `len` knows a limit."""
         return sum(last - first + 1 for first, last in self.ranges)
 
     def __iter__(self) -> Iterator[int]:
         """Every id, rising."""
         return chain.from_iterable(range(first, last + 1) for first, last in self.ranges)
+
+    @property
+    def gaps(self) -> Ledger:
+        """The ids between those dealt with: Jira has not shown them, and may yet."""
+        return Ledger(tuple((a[1] + 1, b[0] - 1) for a, b in pairwise(self.ranges)))
 
     def with_ids(self, ids: Iterable[int]) -> Ledger:
         """This ledger and these ids, in any order, known already or not."""
