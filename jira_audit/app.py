@@ -31,7 +31,7 @@ from jira_audit.core.window import Window
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, client_options
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import Access, JiraSource
-from jira_audit.ports import Ports
+from jira_audit.ports import Ports, Table
 from jira_audit.settings import Azure, Secret, Settings, Site
 from jira_audit.status import Status, look
 
@@ -203,6 +203,29 @@ def container(azure: Azure) -> ContainerClient:
         )
     credential = _credential(at.client_id, azure.managed_identity)
     return ContainerClient(at.account, at.container, credential, **client_options())
+
+
+def table(settings: Settings, workspace: str | None) -> Table | None:
+    """The table that rows went to, to read it back: a local folder's, or that of a workspace.
+
+    None where it is in Azure and no workspace is named.
+    """
+    target = settings.target
+    if isinstance(target, Path):
+        from jira_audit.edge.local import LocalTable  # noqa: PLC0415  as in `ports`
+
+        return LocalTable(target)
+    if workspace is None:
+        return None
+    from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  no run reads back
+
+    return Workspace(
+        workspace,
+        endpoint=target.queries,
+        credential=lambda: _credential(target.ingestion.client_id, target.managed_identity),
+        clock=CLOCK,
+        alone=len(settings.sites) == 1,
+    )
 
 
 @cache

@@ -96,6 +96,10 @@ class Checkpoint:
             latest=max((at for at in (self.latest, newest) if at is not None), default=None),
         )
 
+    def without(self, ids: Ledger) -> Checkpoint:
+        """These records have not been dealt with after all."""
+        return replace(self, ledger=self.ledger.without(ids))
+
     def read_through(self, moment: int) -> Checkpoint:
         """Everything up to `moment` has been dealt with; *through* only grows."""
         return replace(self, through=max(self.through, moment))

@@ -48,6 +48,22 @@ class Ledger:
         """This ledger and these ids, in any order, known already or not."""
         return Ledger.of(chain(self.ranges, ((record_id, record_id) for record_id in ids)))
 
+    def without(self, other: Ledger) -> Ledger:
+        """What is in this one and not in the other."""
+        left: list[tuple[int, int]] = []
+        taken, at = other.ranges, 0
+        for first, last in self.ranges:
+            while at < len(taken) and taken[at][1] < first:
+                at += 1
+            start, here = first, at
+            while here < len(taken) and taken[here][0] <= last:
+                if start < taken[here][0]:
+                    left.append((start, taken[here][0] - 1))
+                start, here = taken[here][1] + 1, here + 1
+            if start <= last:
+                left.append((start, last))
+        return Ledger(tuple(left))
+
     def from_id(self, smallest: int) -> Ledger:
         """What is left when every id below `smallest` is forgotten."""
         return Ledger(

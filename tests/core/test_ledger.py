@@ -36,6 +36,12 @@ def test_ranges_are_sorted_disjoint_and_never_adjacent(known: list[int]) -> None
     assert all(last + 1 < first for (_, last), (first, _) in pairwise(ranges))
 
 
+@given(st.sets(ids), st.sets(ids))
+def test_one_without_the_other_is_their_difference(known: set[int], other: set[int]) -> None:
+    left = Ledger().with_ids(known).without(Ledger().with_ids(other))
+    assert left == Ledger().with_ids(known - other)
+
+
 @given(st.lists(ids))
 def test_the_gaps_are_the_ids_between_that_are_not_in_it(known: list[int]) -> None:
     ledger = Ledger().with_ids(known)

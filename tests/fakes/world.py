@@ -31,14 +31,18 @@ from jira_audit.core import moments
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock, Deadline
+from jira_audit.core.completeness import Held, Shown
 from jira_audit.core.errors import BatchRefused, LeaseLost, SiteError
+from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.records import COLUMNS
+from jira_audit.core.window import Window
 from jira_audit.edge.jira import Access, JiraSource
 from jira_audit.imaginary import Answer, ImaginarySite
 from jira_audit.ports import Ports, Sink
 from jira_audit.replay import Replayed, replay
+from jira_audit.verify import Repaired, Verified, read, repair, verify
 
 HOST = "contoso.atlassian.net"
 USERNAME, TOKEN = "auditor@example.com", "jira-token-that-nobody-may-see"
@@ -216,6 +220,31 @@ class FakeSink:
             self.sent.append(ids)
 
 
+class FakeTable:
+    """The table as it is read back: what the sink accepted, some time after.
+
+    A row shows `seconds` after it was made; those of the ids in `dropped` never do.
+    """
+
+    def __init__(self, sink: FakeSink, time: Time) -> None:
+        self.seconds, self.dropped, self.asked = 0.0, set[int](), 0
+        self._sink, self._time = sink, time
+
+    def held(self, site: str, window: Window) -> Held:
+        self.asked += 1
+        until = self._time.now - round(self.seconds * 1000)
+        seen = Counter(
+            row["id_d"]
+            for row in self._sink.table
+            if row["site_s"] == site
+            and window.start <= moments.parse(row["created_t"]) <= window.end
+            and moments.parse(row["TimeGenerated"]) <= until
+            and row["id_d"] not in self.dropped
+        )
+        copies = {number: times for number, times in seen.items() if times > 1}
+        return Held(Ledger().with_ids(seen), copies)
+
+
 class MemoryStore:
     """Checkpoints and letters in memory, as bytes, with leases that run out."""
 
@@ -377,12 +406,14 @@ class World:
         self.jira = FakeJira(self.journal, self.time, page_cap)
         self.sink = FakeSink(self.journal, self.time)
         self.sink_in_use: Sink = self.sink
+        self.table = FakeTable(self.sink, self.time)
         self.store = MemoryStore(self.journal, self.time)
         self.page_size = page_size
         self.policy = Policy(**policy)
         self.budget = 480.0
         self.executor: Callable[[], Executor] = Lazy
         self.outcomes: list[Outcome] = []
+        self.waited_for: list[int] = []
 
     def run(self, **policy: Any) -> Outcome:
         """One run, on the state the world is in."""
@@ -415,6 +446,41 @@ class World:
         )
         self.outcomes.append(outcome)
         return outcome
+
+    def verify(
+        self, start: int, end: int | None = None, *, table: bool = False, wait: float = 900.0
+    ) -> Verified:
+        """Verify a range, up to now if it has no end; with `table`, look in that as well."""
+        shown, window = Shown(start), Window(start, self.time.now if end is None else end)
+        deadline = Deadline.after(self.time.clock, float("inf"))
+        ports = self.ports()
+        read(ports.source, HOST, window, deadline, shown)
+        return verify(
+            HOST,
+            ports,
+            self.store.backfills(),
+            self.table if table else None,
+            self.policy,
+            shown,
+            window,
+            deadline,
+            wait,
+            self.waited_for.append,
+        )
+
+    def repair(self, verified: Verified) -> Repaired:
+        """Send what is missing."""
+        ports = self.ports()
+        return repair(
+            HOST,
+            ports,
+            replace(ports, checkpoints=self.store.backfills()),
+            self.policy,
+            verified,
+            Deadline.after(self.time.clock, float("inf")),
+            self.executor(),
+            Tally(),
+        )
 
     def replay(self, *names: str) -> Replayed:
         """Send these dead letters again, or all."""

@@ -12,18 +12,14 @@ import pytest
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.status import Status, look
-from tests.fakes.world import HOST, START, MemoryStore, World, record
+from tests.fakes.world import HOST, START, World, record
 from tests.flow.test_collect import answering, world_with
 
 
 def told(world: World, expires: date | None = None) -> dict[str, Any]:
     """As a program reads it."""
-    status = look(HOST, world.ports(), no_backfills(world))
+    status = look(HOST, world.ports(), world.store.backfills())
     return json.loads(json.dumps(status.as_json(world.time.now, expires)))
-
-
-def no_backfills(world: World) -> MemoryStore:
-    return MemoryStore(world.journal, world.time)
 
 
 def test_after_a_good_run_it_tells_how_far_and_what_came_of_it() -> None:
@@ -53,7 +49,7 @@ def test_a_failure_is_told_with_what_to_do_however_often_it_is_repeated() -> Non
         world.time.pass_by(300)
         world.run()
 
-    status = look(HOST, world.ports(), no_backfills(world))
+    status = look(HOST, world.ports(), world.store.backfills())
 
     assert status.state == "failed"
     assert status.needs_someone
@@ -85,7 +81,7 @@ def test_ids_that_were_never_shown_are_gaps_and_late_records_are_counted() -> No
 
 
 def test_a_site_that_was_never_collected_is_new_and_nobody_is_needed() -> None:
-    status = look(HOST, World().ports(), no_backfills(World()))
+    status = look(HOST, World().ports(), World().store.backfills())
 
     assert status.state == "new"
     assert not status.needs_someone
@@ -120,7 +116,7 @@ def test_a_checkpoint_that_cannot_be_read_is_told_with_what_to_do(content: bytes
     world = World()
     world.store.blobs[f"checkpoints/{HOST}.json"] = content
 
-    status = look(HOST, world.ports(), no_backfills(world))
+    status = look(HOST, world.ports(), world.store.backfills())
 
     assert status.state == "unreadable"
     assert status.needs_someone
@@ -141,7 +137,7 @@ def test_storage_that_cannot_be_asked_is_told_and_raises_nothing(
 
     monkeypatch.setattr(world.store, call, fail)
 
-    assert look(HOST, world.ports(), no_backfills(world)) == Status(
+    assert look(HOST, world.ports(), world.store.backfills()) == Status(
         HOST, "unreadable", problem=str(error)
     )
 
@@ -150,11 +146,10 @@ def test_a_backfills_place_is_told_beside_the_ticks() -> None:
     world = world_with(10)
     world.run()
     begun = world.store.checkpoint()
-    backfills = no_backfills(world)
     filled = replace(begun, start=START - 9 * DAY, through=START - 2 * DAY)
-    backfills.blobs[f"checkpoints/{HOST}.json"] = filled.encode(START)
+    world.store.blobs[f"backfills/{HOST}.json"] = filled.encode(START)
 
-    status = look(HOST, world.ports(), backfills).as_json(START, None)
+    status = told(world)
 
     assert status["backfill"]["from"] == "2026-11-11T12:00:00.000Z"
     assert status["backfill"]["through"] == "2026-11-18T12:00:00.000Z"
@@ -177,7 +172,7 @@ def test_to_look_changes_nothing_takes_nothing_and_asks_jira_nothing() -> None:
     before = dict(world.store.blobs)
     world.journal.entries.clear()
 
-    look(HOST, world.ports(), no_backfills(world))
+    look(HOST, world.ports(), world.store.backfills())
 
     assert world.store.blobs == before
     assert set(world.journal.entries) == {"stored", "names"}
