@@ -14,6 +14,8 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         from jira_audit.cli import cli  # noqa: PLC0415  what it imports may not be there
+
+        cli(prog_name="python -m jira_audit")
     except ModuleNotFoundError as error:
         if (error.name or "jira_audit").startswith("jira_audit"):
             raise
@@ -23,7 +25,6 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    cli(prog_name="python -m jira_audit")
 
 
 if __name__ == "__main__":

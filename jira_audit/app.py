@@ -7,32 +7,38 @@ so that a warm app pools its connections; there is no other state in the package
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from azure.storage.blob import ContainerClient
 from requests.auth import HTTPBasicAuth
 
 from jira_audit import settings as settings_
+from jira_audit.backfill import backfill
 from jira_audit.collect import collect
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.core.window import Window
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, client_options
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import Access, JiraSource
-from jira_audit.ports import Ports
+from jira_audit.ports import Ports, Table
 from jira_audit.settings import Azure, Secret, Settings, Site
+from jira_audit.status import Status, look
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
+
+    from jira_audit.edge.workspace import Workspace
 
 log = logging.getLogger("jira_audit")
 
@@ -42,6 +48,9 @@ CLOCK = Clock(
     sleep=time.sleep,
     random=random.random,
 )
+
+SIDE_BY_SIDE = 10
+"""So many sites at once are asked about."""
 
 TOKEN_WARNING_DAYS = 14
 """From this many days before its end, every run warns of a token's expiry."""
@@ -103,22 +112,73 @@ def tick(environment: Mapping[str, str], start_thread: Callable[[], None]) -> No
         raise ConnectorError("; ".join(map(str, failed)))
 
 
-def ports(target: Azure | Path, site: Site, clock: Clock = CLOCK) -> Ports:
-    """What one site's run touches outside: Jira, and Azure or a local folder."""
+def run_backfill(
+    settings: Settings, site: Site, reading: Window, tally: Tally, reached: Callable[[int], None]
+) -> Outcome:
+    """Fill in what lies before one site's checkpoint; see `backfill.py`.
+
+    There is no deadline: it lasts as long as it takes, and whoever began it may interrupt it.
+    """
+    policy = settings.policy_for(site)
+    with ThreadPoolExecutor(policy.in_flight, "send") as executor:
+        return backfill(
+            site.host,
+            ports(settings.target, site, kind="backfills"),
+            policy,
+            reading,
+            Deadline.after(CLOCK, math.inf),
+            executor,
+            tally,
+            reached,
+        )
+
+
+def statuses(settings: Settings) -> Sequence[Status]:
+    """Tell how every site is, in the settings' order. Asks storage alone."""
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as executor:
+        return list(executor.map(lambda site: _status(settings, site), settings.sites))
+
+
+def _status(settings: Settings, site: Site) -> Status:
+    at = ports(settings.target, site)
+    backfills = ports(settings.target, site, kind="backfills").checkpoints
+    return look(site.host, at.checkpoints, at.letters, backfills)
+
+
+def local_statuses(folder: Path) -> Sequence[Status]:
+    """Tell how every site is that was collected into a local folder. Needs no settings."""
+    from jira_audit.edge import local  # noqa: PLC0415  as in `ports`
+
+    checkpoints = local.LocalCheckpoints(folder, CLOCK)
+    backfills = local.LocalCheckpoints(folder, CLOCK, "backfills")
+    letters = local.LocalLetters(folder, CLOCK)
+    return [look(site, checkpoints, letters, backfills) for site in checkpoints.sites()]
+
+
+def ports(
+    target: Azure | Path,
+    site: Site,
+    clock: Clock = CLOCK,
+    kind: Literal["checkpoints", "backfills"] = "checkpoints",
+) -> Ports:
+    """What one site's run touches outside: Jira, and Azure or a local folder.
+
+    `kind` says whose place is kept: the ticks', or a backfill's, with a lease of its own.
+    """
     if isinstance(target, Path):
         from jira_audit.edge import local  # noqa: PLC0415  it needs what only the terminal has
 
         return Ports(
             source(site, clock),
             local.LocalSink(target),
-            local.LocalCheckpoints(target, clock),
+            local.LocalCheckpoints(target, clock, kind),
             local.LocalLetters(target, clock),
         )
     store = container(target)
     return Ports(
         source(site, clock),
         sink(target),
-        BlobCheckpoints(store, target.lease_seconds, clock),
+        BlobCheckpoints(store, target.lease_seconds, clock, kind),
         BlobLetters(store, clock),
     )
 
@@ -156,6 +216,34 @@ def container(azure: Azure) -> ContainerClient:
         )
     credential = _credential(at.client_id, azure.managed_identity)
     return ContainerClient(at.account, at.container, credential, **client_options())
+
+
+def table(settings: Settings, id_: str | None) -> Table | None:
+    """The table that rows went to, to read it back: a local folder's, or that of a workspace.
+
+    None where it is in Azure and no workspace is named.
+    """
+    if isinstance(settings.target, Path):
+        from jira_audit.edge.local import LocalTable  # noqa: PLC0415  as in `ports`
+
+        return LocalTable(settings.target)
+    return None if id_ is None else workspace(settings, id_)
+
+
+def workspace(settings: Settings, id_: str) -> Workspace:
+    """The Log Analytics workspace of this id. Raises TypeError where rows go to a local folder."""
+    from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  no run reads back
+
+    target = settings.target
+    if isinstance(target, Path):
+        raise TypeError(target)
+    return Workspace(
+        id_,
+        endpoint=target.queries,
+        credential=lambda: _credential(target.ingestion.client_id, target.managed_identity),
+        clock=CLOCK,
+        alone=len(settings.sites) == 1,
+    )
 
 
 @cache

@@ -22,8 +22,12 @@ from jira_audit import demo as demo_
 from jira_audit import settings as settings_
 from jira_audit.check import Answer
 from jira_audit.check import check as check_
+from jira_audit.cli_backfill import backfill
 from jira_audit.cli_checkpoint import checkpoint
 from jira_audit.cli_letters import dead_letters, originals
+from jira_audit.cli_report import report
+from jira_audit.cli_status import status
+from jira_audit.cli_verify import verify
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.edge.local import TABLE
 from jira_audit.settings import Settings
@@ -44,8 +48,11 @@ EPILOG = """\
   python -m jira_audit collect --to ./out   from your site into files
   python -m jira_audit check                is everything set up?
   python -m jira_audit collect              from your site into Sentinel
+  python -m jira_audit status               how far, what went wrong?
+  python -m jira_audit verify --from …      is every record there?
+  python -m jira_audit report --folder ./out   a page to look at
   python -m jira_audit dead-letters list    what could not be delivered?
-  python -m jira_audit checkpoint show      how far is it?
+  python -m jira_audit backfill --from …    what was before it
 
 [bold]Settings[/], from the environment or --settings local.settings.json
   JIRA_SITE_URL             https://contoso.atlassian.net
@@ -75,6 +82,10 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+cli.command()(status)
+cli.command()(verify)
+cli.command()(report)
+cli.command()(backfill)
 cli.add_typer(dead_letters, name="dead-letters")
 cli.add_typer(originals, name="originals")
 cli.add_typer(checkpoint, name="checkpoint")

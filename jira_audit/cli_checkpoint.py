@@ -7,27 +7,26 @@ What is asked for, and how what came of it is shown; what happens is in `reset.p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Annotated
 
 import typer
 
 from jira_audit import app
 from jira_audit import reset as reset_
-from jira_audit import settings as settings_
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.terminal import (
     LocalFolder,
     Place,
     SettingsFile,
+    moment_given,
     place_at,
     printable,
     say,
     show_lines,
+    span,
     utc,
 )
 
@@ -63,7 +62,7 @@ def show_checkpoint(
 
 def _facts(known: Checkpoint, now: int) -> Iterator[tuple[str, str]]:
     yield "from", utc(known.start)
-    yield "through", f"{utc(known.through)}, {_span(now - known.through)} ago"
+    yield "through", f"{utc(known.through)}, {span(now - known.through)} ago"
     yield "latest", "none" if known.latest is None else utc(known.latest)
     ledger, ranges = known.ledger, known.ledger.ranges
     if not ranges:
@@ -72,10 +71,10 @@ def _facts(known: Checkpoint, now: int) -> Iterator[tuple[str, str]]:
         several = f" in {len(ranges):,} ranges" if len(ranges) > 1 else ""
         yield "ledger", f"{len(ledger):,} ids, {ranges[0][0]} to {ranges[-1][1]}{several}"
     if len(ranges) > 1:
-        yield "gaps", _gaps(ledger)
+        yield "gaps", _gaps(ledger.gaps)
     if known.pruned is not None:
         yield "pruned", f"ids from before {utc(known.pruned)} are forgotten"
-    yield "step", _span(known.step)
+    yield "step", span(known.step)
     if known.reread is not None:
         yield "reread", f"the overlap was read again up to {utc(known.reread)}"
     if known.sweep:
@@ -85,14 +84,11 @@ def _facts(known: Checkpoint, now: int) -> Iterator[tuple[str, str]]:
     yield "reset", known.reset or "none was applied"
 
 
-def _gaps(ledger: Ledger) -> str:
-    """Ids between those dealt with: records that Jira has not shown, and may yet."""
-    ranges = ledger.ranges
-    gaps = [(a[1] + 1, b[0] - 1) for a, b in pairwise(ranges)]
-    shown = [str(a) if a == b else f"{a} to {b}" for a, b in gaps[-LATEST_GAPS:]]
-    number = sum(b - a + 1 for a, b in gaps)
+def _gaps(gaps: Ledger) -> str:
+    shown = [str(a) if a == b else f"{a} to {b}" for a, b in gaps.ranges[-LATEST_GAPS:]]
+    number = gaps.count
     what = f"{number:,} {'id' if number == 1 else 'ids'}"
-    latest = f", the latest {LATEST_GAPS}" if len(gaps) > LATEST_GAPS else ""
+    latest = f", the latest {LATEST_GAPS}" if len(gaps.ranges) > LATEST_GAPS else ""
     return f"{what}{latest}: {', '.join(shown)}"
 
 
@@ -124,7 +120,7 @@ def reset(
     """
     with place_at(folder, settings) as place:
         now = app.CLOCK.now()
-        start = _moment(begin, now)
+        start = moment_given(begin, now, "--from")
         for sentence in _consequences(place, start, now):
             say(place.err, sentence)
         if not yes and not _confirmed("Reset the checkpoint? [y/N] "):
@@ -147,18 +143,6 @@ def _confirmed(question: str) -> bool:
     return typer.get_text_stream("stdin").readline().strip().lower() in {"y", "yes"}
 
 
-def _moment(text: str, now: int) -> int:
-    try:
-        start = settings_.BEGINNING_OF_ALL if text == "all" else moments.parse(text)
-    except ValueError:
-        message = f"{text!r} is no time with its zone, such as 2026-09-14T00:00:00Z, nor all"
-        raise typer.BadParameter(message, param_hint="--from") from None
-    if start > now:
-        message = f"{text} lies in the future"
-        raise typer.BadParameter(message, param_hint="--from")
-    return start
-
-
 def _consequences(place: Place, start: int, now: int) -> Iterator[str]:
     """What a reset will do, before it is confirmed. Raises SiteError if it may not be done."""
     content = place.ports.checkpoints.stored(place.site)
@@ -173,7 +157,7 @@ def _consequences(place: Place, start: int, now: int) -> Iterator[str]:
             yield f"The checkpoint of {place.site} cannot be read."
         else:
             yield f"{place.site} was dealt with from {utc(known.start)} to {utc(known.through)}."
-    yield f"After the reset, everything since {utc(start)} is read ({_span(now - start)})."
+    yield f"After the reset, everything since {utc(start)} is read ({span(now - start)})."
     if known and start > known.through:
         yield (
             f"What was created between {utc(known.through)} and then is NOT read: it will be "
@@ -194,18 +178,3 @@ def _consequences(place: Place, start: int, now: int) -> Iterator[str]:
             "If CHECKPOINT_RESET is set in the Function App, it may be applied again: remove it "
             "there first."
         )
-
-
-def _span(milliseconds: int) -> str:
-    """A length of time, roughly."""
-    if milliseconds < SECOND:
-        return f"{milliseconds} ms"
-    for unit, name, smaller, its_name in (
-        (DAY, "d", HOUR, "h"),
-        (HOUR, "h", MINUTE, "min"),
-        (MINUTE, "min", SECOND, "s"),
-    ):
-        if milliseconds >= unit:
-            rest = milliseconds % unit // smaller
-            return f"{milliseconds // unit:,} {name}" + (f" {rest} {its_name}" if rest else "")
-    return f"{milliseconds // SECOND} s"

@@ -19,7 +19,7 @@ from jira_audit.core.clock import GRACE_SECONDS, Deadline
 from jira_audit.core.errors import ConnectorError, OutOfTime, RecordRejected, SiteError
 from jira_audit.core.letters import Letter
 from jira_audit.core.moments import DAY, HOUR, MINUTE
-from jira_audit.core.outcome import Outcome, Result, Tally
+from jira_audit.core.outcome import Outcome, Result, Tally, ending
 from jira_audit.core.pages import Page
 from jira_audit.core.plan import plan_sweep, plan_ticks, reach
 from jira_audit.core.records import Identity, Row, identify, to_row
@@ -51,6 +51,7 @@ class Reset:
 class Policy:
     """How far back a run reads, in milliseconds, and how it stamps and sends.
 
+    With `only`, no more than that range is read, once: what a backfill does (`backfill.py`).
     `event_time` puts the record's own time into `TimeGenerated` instead of the time of sending;
     `in_flight` batches of at most `batch_bytes` may be under way at once, each for at most
     `send_seconds`.
@@ -59,6 +60,7 @@ class Policy:
     lookback: int = 24 * HOUR
     overlap: int = 15 * MINUTE
     sweep: int = 48 * HOUR
+    only: Window | None = None
     event_time: bool = False
     reset: Reset | None = None
     in_flight: int = 4
@@ -77,17 +79,18 @@ def collect(
     clock = deadline.clock
     began, now = clock.monotonic(), clock.now()
     delivery: Delivery | None = None
-    error: ConnectorError | None = None
-    result: Result
+    error: Exception | None = None
+    result: Result | None = None
     try:
-        lease = ports.checkpoints.take(Checkpoint.first(site, now - policy.lookback, now))
+        start = policy.only.start if policy.only else now - policy.lookback
+        lease = ports.checkpoints.take(Checkpoint.first(site, start, now))
         if lease is None:
             _see_that_it_is_alive(ports.checkpoints.stored(site), site, now)
             result = "skipped"
         else:
             delivery = Delivery(
                 lease,
-                _begin(lease, policy.reset, now),
+                _begin(lease, policy, now),
                 ports,
                 executor,
                 deadline,
@@ -97,17 +100,14 @@ def collect(
                 send_seconds=policy.send_seconds,
             )
             with delivery:
-                done = _Run(site, ports, policy, deadline, delivery, tally, now).read()
-                result = "ok" if done else "partial"
-    except OutOfTime as late:
-        result, error = "partial", late
+                run = _Run(site, ports, policy, deadline, delivery, tally, now)
+                delivery.complete = run.read()
     except ConnectorError as failure:
-        result, error = "failed", failure
-    if result == "partial" and not (delivery and delivery.moved):
-        result = "failed"
-        error = error or OutOfTime(
-            f"{site}: the run's time was up before anything had moved: raise RUN_BUDGET_SECONDS"
-        )
+        error = failure
+    if result is None:
+        complete = delivery is not None and delivery.complete
+        moved = delivery is not None and delivery.moved
+        result, error = ending(site, error, complete=complete, moved=moved)
     return Outcome(
         site,
         result,
@@ -137,18 +137,20 @@ def _see_that_it_is_alive(stored: bytes | None, site: str, now: int) -> None:
         raise SiteError(message)
 
 
-def _begin(lease: Lease, reset: Reset | None, now: int) -> Checkpoint:
+def _begin(lease: Lease, policy: Policy, now: int) -> Checkpoint:
     """The checkpoint to go on from; where there is none, the lease is given back."""
     try:
-        return _load(lease, reset, now)
+        return _load(lease, policy, now)
     except ConnectorError:
         give_back(lease)
         raise
 
 
-def _load(lease: Lease, reset: Reset | None, now: int) -> Checkpoint:
+def _load(lease: Lease, policy: Policy, now: int) -> Checkpoint:
     """The checkpoint to go on from, with a pending reset applied and saved."""
-    checkpoint = lease.load()
+    checkpoint, reset = lease.load(), policy.reset
+    if policy.only:
+        return checkpoint.beginning_at(policy.only.start)
     if reset and reset.value != checkpoint.reset:
         log.warning("%s: reset to %s", checkpoint.site, moments.text(reset.start))
         checkpoint = checkpoint.begun_again(reset.start, now, reset.value)
@@ -204,9 +206,11 @@ class _Run:
         # What appears up to *through* is late, unless this is where everything begins.
         begins = checkpoint.through == checkpoint.start
         self.missed_before = checkpoint.start - 1 if begins else checkpoint.through
-        own = plan_ticks(checkpoint, self.now, self.policy.overlap)
+        own = self._own(checkpoint)
         if not self._read_own(own):
             return False
+        if self.policy.only:
+            return True
         self.delivery.close(Checkpoint.reread_done)
         sweep = plan_sweep(checkpoint, self.now, self.policy.sweep, own)
         if sweep:
@@ -217,6 +221,12 @@ class _Run:
             self.delivery.close(partial(Checkpoint.sweep_done, began=began))
         self.delivery.close(self._fitted)
         return True
+
+    def _own(self, checkpoint: Checkpoint) -> Stretch:
+        """What this run is there for."""
+        if self.policy.only:
+            return plan_ticks(checkpoint, min(self.now, self.policy.only.end), overlap=0)
+        return plan_ticks(checkpoint, self.now, self.policy.overlap)
 
     def _read_own(self, own: Stretch) -> bool:
         """Read the tick's own windows; where the deadline cuts them, remember how far it came."""

@@ -28,7 +28,7 @@ from jira_audit.core.errors import (
     TransientError,
 )
 from jira_audit.core.letters import Letter
-from jira_audit.core.outcome import Tally
+from jira_audit.core.outcome import Tally, ending, remembered
 from jira_audit.core.records import Identity, Row
 from jira_audit.ports import Lease, Ports, Sink
 
@@ -66,7 +66,8 @@ class Delivery:
 
     `checkpoint` is what the site is remembered by, were it saved now, `saved` what is stored, and
     `loaded` what was when the run began; `in_flight` batches of at
-    most `batch_bytes` and `send_seconds` each may be under way or unsaved at once.
+    most `batch_bytes` and `send_seconds` each may be under way or unsaved at once. `complete` is to
+    be set once all was read: how the run ended is stored with its last save.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Delivery:
         send_seconds: float,
     ) -> None:
         self.checkpoint = self.loaded = self.saved = checkpoint
+        self.complete = False
         self._lease, self._ports, self._executor = lease, ports, executor
         self._deadline, self._tally = deadline, tally
         self._slots, self._send_seconds = in_flight, send_seconds
@@ -152,15 +154,33 @@ class Delivery:
                     self._submit(batch)
         while self._in_flight:
             self._settle(wait=True)
+        self._note_the_end(self._worse(error))
         self._save()
         if self.checkpoint == self.saved:
             give_back(self._lease)
-        if error is None:
-            self._raise()
-        elif isinstance(self._error, SiteError) and isinstance(error, TransientError):
-            raise self._error from error  # what someone must do comes before what heals by itself
-        elif self._error and self._error is not error:
+        worse = self._worse(error)
+        if worse is not None and worse is not error:
+            raise worse from error
+        if self._error and self._error is not error:
             log.warning("%s: besides: %s", self.checkpoint.site, self._error)
+
+    def _worse(self, error: BaseException | None) -> BaseException | None:
+        """The error to be told of: `error`, which is on its way, or what the sends have raised.
+
+        What someone must do comes before what heals by itself.
+        """
+        first = isinstance(self._error, SiteError) and isinstance(error, TransientError)
+        return self._error if error is None or first else error
+
+    def _note_the_end(self, error: BaseException | None) -> None:
+        """Remember how the run ended, unless the process is being stopped."""
+        if error is not None and not isinstance(error, Exception):
+            return
+        moved = _place(self.loaded) != _place(self.checkpoint)
+        result, why = ending(self.checkpoint.site, error, complete=self.complete, moved=moved)
+        last = remembered(result, why, self._tally, self._deadline.clock.now())
+        late = self._tally.late_found
+        self.update(lambda place: place.ended(last, late))
 
     def _raise(self) -> None:
         if self._error:

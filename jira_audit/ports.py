@@ -8,6 +8,7 @@ from typing import Protocol
 
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
+from jira_audit.core.completeness import Held
 from jira_audit.core.letters import Folder, Letter
 from jira_audit.core.pages import Page
 from jira_audit.core.window import Window
@@ -96,6 +97,16 @@ class Letters(Protocol):
         """Delete the letter of this name; to return is to say that it is not there any more.
 
         Raises SiteError for what is no letter's name.
+        """
+
+
+class Table(Protocol):
+    """What became of rows that were accepted: the table, read back. No run needs it."""
+
+    def held(self, site: str, window: Window) -> Held:
+        """Which of a site's records that were created in a range are there, and how often.
+
+        Raises TransientError or SiteError; never a part for the whole.
         """
 
 

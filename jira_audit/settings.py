@@ -57,19 +57,31 @@ _CONNECTION = re.compile(
 
 @dataclass(frozen=True)
 class Cloud:
-    """One of Azure's clouds: the audience of its ingestion, and the domain of its blobs."""
+    """One of Azure's clouds: the audience of its ingestion, the domain of its blobs, and where a
+    workspace's tables are asked about.
+    """
 
     audience: str
     blobs: str
+    queries: str
 
 
 CLOUDS: Mapping[str, Cloud] = {
-    ".ingest.monitor.azure.com": Cloud("https://monitor.azure.com", "blob.core.windows.net"),
-    ".ingest.monitor.azure.us": Cloud("https://monitor.azure.us", "blob.core.usgovcloudapi.net"),
-    ".ingest.monitor.azure.cn": Cloud("https://monitor.azure.cn", "blob.core.chinacloudapi.cn"),
+    ".ingest.monitor.azure.com": Cloud(
+        "https://monitor.azure.com", "blob.core.windows.net", "https://api.loganalytics.io"
+    ),
+    ".ingest.monitor.azure.us": Cloud(
+        "https://monitor.azure.us", "blob.core.usgovcloudapi.net", "https://api.loganalytics.us"
+    ),
+    ".ingest.monitor.azure.cn": Cloud(
+        "https://monitor.azure.cn",
+        "blob.core.chinacloudapi.cn",
+        "https://api.loganalytics.azure.cn",
+    ),
 }
 """By the end of the ingestion endpoint's host:
-https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview"""
+https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview,
+https://learn.microsoft.com/python/api/overview/azure/monitor-query-readme#configure-client-for-azure-sovereign-cloud"""
 
 BLOB_HOSTS = (
     *(f".{cloud.blobs}" for cloud in CLOUDS.values()),
@@ -144,11 +156,13 @@ class Ingestion:
 class Azure:
     """Where rows and checkpoints go.
 
-    `managed_identity` says that the credential is the app's own; else it is the developer's.
+    `managed_identity` says that the credential is the app's own; else it is the developer's;
+    `queries` is where the cloud's workspaces are asked about what they hold.
     """
 
     ingestion: Ingestion
     storage: Storage
+    queries: str
     lease_seconds: int
     send_seconds: float
     managed_identity: bool
@@ -322,7 +336,7 @@ def _azure(read: _Reader) -> Azure | None:
         return None
     send_seconds = min(Policy.send_seconds, lease_seconds * 2 / 3)
     managed_identity = bool(read.text("IDENTITY_ENDPOINT"))
-    return Azure(ingestion, storage, lease_seconds, send_seconds, managed_identity)
+    return Azure(ingestion, storage, cloud.queries, lease_seconds, send_seconds, managed_identity)
 
 
 def _ingestion(read: _Reader) -> tuple[Ingestion | None, Cloud]:

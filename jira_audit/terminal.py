@@ -31,6 +31,8 @@ from jira_audit import settings as settings_
 from jira_audit.collect import Reset
 from jira_audit.core import moments
 from jira_audit.core.errors import ConnectorError, SettingsError
+from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
+from jira_audit.core.window import Window
 from jira_audit.ports import Ports
 from jira_audit.settings import Settings
 
@@ -50,7 +52,6 @@ LocalFolder = Annotated[
     Path | None,
     typer.Option(
         "--folder",
-        "--to",
         metavar="DIR",
         exists=True,
         file_okay=False,
@@ -81,16 +82,10 @@ class Place:
 def place_at(folder: Path | None, file: Path | None) -> Iterator[Place]:
     """The place that the settings name; a failure is one sentence and exit code 1."""
     out, err = consoles()
-    with logged(err, logging.INFO), problems_listed(err):
-        try:
-            checked = settings_.load(environment(file), app.CLOCK.now(), folder)
-            (site,) = checked.sites
-            yield Place(site.host, checked, app.ports(checked.target, site), out, err)
-        except SettingsError:
-            raise
-        except ConnectorError as error:
-            say(err, Text(str(error), "bold red"))
-            raise typer.Exit(1) from None
+    with logged(err, logging.INFO), failures_said(err):
+        checked = settings_.load(environment(file), app.CLOCK.now(), folder)
+        (site,) = checked.sites
+        yield Place(site.host, checked, app.ports(checked.target, site), out, err)
 
 
 def environment(file: Path | None) -> Mapping[str, str]:
@@ -134,6 +129,42 @@ def problems_listed(err: Console) -> Iterator[None]:
             name, _, rest = problem.partition(" ")
             say(err, Text.assemble((name, "bold red"), " ", rest))
         raise typer.Exit(2) from None
+
+
+@contextmanager
+def failures_said(err: Console) -> Iterator[None]:
+    """A foreseen failure is one sentence and exit code 1; wrong settings are listed, and 2."""
+    with problems_listed(err):
+        try:
+            yield
+        except SettingsError:
+            raise
+        except ConnectorError as error:
+            say(err, Text(str(error), "bold red"))
+            raise typer.Exit(1) from None
+
+
+def range_given(begin: str | None, end: str | None, now: int, default: int) -> Window:
+    """The range that --from and --to name: from the moment `default`, to now."""
+    start = default if begin is None else moment_given(begin, now, "--from")
+    until = now if end is None else moment_given(end, now, "--to")
+    if until < start:
+        message = "is before --from"
+        raise typer.BadParameter(message, param_hint="--to")
+    return Window(start, until)
+
+
+def moment_given(text: str, now: int, option: str) -> int:
+    """The moment that an option names: a time with its zone, not after `now`, or `all`."""
+    try:
+        moment = settings_.BEGINNING_OF_ALL if text == "all" else moments.parse(text)
+    except ValueError:
+        message = f"{text!r} is no time with its zone, such as 2026-09-14T00:00:00Z, nor all"
+        raise typer.BadParameter(message, param_hint=option) from None
+    if moment > now:
+        message = f"{text} lies in the future"
+        raise typer.BadParameter(message, param_hint=option)
+    return moment
 
 
 # Showing.
@@ -183,6 +214,21 @@ def utc(moment: int) -> str:
     """A moment for a person."""
     text = moments.text(moment)
     return f"{text[:10]} {text[11:19]} UTC"
+
+
+def span(milliseconds: int) -> str:
+    """A length of time, roughly."""
+    if milliseconds < SECOND:
+        return f"{milliseconds} ms"
+    for unit, name, smaller, its_name in (
+        (DAY, "d", HOUR, "h"),
+        (HOUR, "h", MINUTE, "min"),
+        (MINUTE, "min", SECOND, "s"),
+    ):
+        if milliseconds >= unit:
+            rest = milliseconds % unit // smaller
+            return f"{milliseconds // unit:,} {name}" + (f" {rest} {its_name}" if rest else "")
+    return f"{milliseconds // SECOND} s"
 
 
 @contextmanager

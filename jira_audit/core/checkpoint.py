@@ -47,7 +47,9 @@ class Checkpoint:
 
     `start` is the contract's *from* (a reserved word in Python). `marks` are (start of a window,
     smallest id seen in it), one a day, to know which ids a re-read can still reach. `reread` is set
-    only where a deadline cut a run within the overlap: it was read again up to there.
+    only where a deadline cut a run within the overlap: it was read again up to there. `last` and
+    `late_found` (records that ticks had missed, since *from*) are for people: nothing is decided by
+    them.
     """
 
     site: str
@@ -62,6 +64,8 @@ class Checkpoint:
     swept: int | None = None
     sweep: Sweep | None = None
     reset: str | None = None
+    last: Mapping[str, Any] | None = None
+    late_found: int = 0
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -73,6 +77,15 @@ class Checkpoint:
         """As a reset leaves it: everything from `start` on is to be read and delivered anew."""
         return replace(Checkpoint.first(self.site, start, now), reset=reset, unknown=self.unknown)
 
+    def beginning_at(self, start: int) -> Checkpoint:
+        """For a range of time from `start` on: as it is if it has that much behind it or ahead.
+
+        Else it is read anew from there, and what the ledger has is not delivered again.
+        """
+        if self.start <= start <= self.through:
+            return self
+        return replace(self, start=start, through=start)
+
     def dealt_with(self, identities: Iterable[Identity]) -> Checkpoint:
         """These records have been delivered or kept; *through* stays where it is."""
         known = tuple(identities)
@@ -82,6 +95,10 @@ class Checkpoint:
             ledger=self.ledger.with_ids(identity.id for identity in known),
             latest=max((at for at in (self.latest, newest) if at is not None), default=None),
         )
+
+    def without(self, ids: Ledger) -> Checkpoint:
+        """These records have not been dealt with after all."""
+        return replace(self, ledger=self.ledger.without(ids))
 
     def read_through(self, moment: int) -> Checkpoint:
         """Everything up to `moment` has been dealt with; *through* only grows."""
@@ -106,6 +123,10 @@ class Checkpoint:
     def sweep_done(self, began: int) -> Checkpoint:
         """The sweep has come to its end. What appeared since it `began` is for the next one."""
         return replace(self, sweep=None, swept=began)
+
+    def ended(self, last: Mapping[str, Any], late_found: int) -> Checkpoint:
+        """A run has ended as `last` says, having found so many late records."""
+        return replace(self, last=last, late_found=self.late_found + late_found)
 
     def marked(self, start: int, end: int, smallest: int) -> Checkpoint:
         """A window from `start` to `end` holds ids down to `smallest`; one mark a day is enough.
@@ -157,6 +178,8 @@ class Checkpoint:
                 "sweep": self.sweep
                 and {field: moments.text(at) for field, at in asdict(self.sweep).items()},
                 "reset": self.reset,
+                "last": self.last,
+                "late_found": self.late_found,
                 "saved": moments.text(saved),
             }
         )
@@ -166,6 +189,7 @@ _FIELDS = frozenset(
     {
         *("v", "site", "from", "through", "reread", "latest", "ledger", "step"),
         *("marks", "pruned", "swept", "sweep", "reset", "saved"),
+        *("last", "late_found"),
     }
 )
 
@@ -211,6 +235,8 @@ def _decode(blob: dict[str, Any]) -> Checkpoint:
         if sweep is None
         else Sweep(*(moments.parse(sweep[field]) for field in ("through", "end", "began"))),
         reset=blob["reset"],
+        last=_object(blob.get("last")),
+        late_found=_count(blob.get("late_found")),
         unknown={name: value for name, value in blob.items() if name not in _FIELDS},
     )
     if blob["v"] < 1 or checkpoint.step < 1 or checkpoint.through < checkpoint.start:
@@ -245,6 +271,17 @@ def _list(value: Any) -> list[Any]:
         message = "no list"
         raise TypeError(message)
     return value
+
+
+# What nothing is decided by fails no site: where it cannot be read, it says nothing.
+
+
+def _object(value: Any) -> Mapping[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int and value >= 0 else 0
 
 
 def _moment(value: Any) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from operator import itemgetter
 
 _first = itemgetter(0)
@@ -28,15 +28,41 @@ class Ledger:
 
     def __len__(self) -> int:
         """How many ids have been dealt with."""
+        return self.count
+
+    @property
+    def count(self) -> int:
+        """How many ids there are, however many: `len` knows a limit."""
         return sum(last - first + 1 for first, last in self.ranges)
 
     def __iter__(self) -> Iterator[int]:
         """Every id, rising."""
         return chain.from_iterable(range(first, last + 1) for first, last in self.ranges)
 
+    @property
+    def gaps(self) -> Ledger:
+        """The ids between those dealt with: Jira has not shown them, and may yet."""
+        return Ledger(tuple((a[1] + 1, b[0] - 1) for a, b in pairwise(self.ranges)))
+
     def with_ids(self, ids: Iterable[int]) -> Ledger:
         """This ledger and these ids, in any order, known already or not."""
         return Ledger.of(chain(self.ranges, ((record_id, record_id) for record_id in ids)))
+
+    def without(self, other: Ledger) -> Ledger:
+        """What is in this one and not in the other."""
+        left: list[tuple[int, int]] = []
+        taken, at = other.ranges, 0
+        for first, last in self.ranges:
+            while at < len(taken) and taken[at][1] < first:
+                at += 1
+            start, here = first, at
+            while here < len(taken) and taken[here][0] <= last:
+                if start < taken[here][0]:
+                    left.append((start, taken[here][0] - 1))
+                start, here = taken[here][1] + 1, here + 1
+            if start <= last:
+                left.append((start, last))
+        return Ledger(tuple(left))
 
     def from_id(self, smallest: int) -> Ledger:
         """What is left when every id below `smallest` is forgotten."""

@@ -112,6 +112,12 @@ def is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def id_in(name: str) -> int | None:
+    """The record's id that a letter's name ends with; None for a record without one."""
+    end = name.rsplit("/", 1)[-1].removesuffix(".json")
+    return int(end) if len(end) <= len("-9223372036854775808") else None  # else it is a hash
+
+
 def full_name(given: str, folder: Folder, site: str) -> str:
     """The whole name of a letter of this site that an operator named.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from jira_audit.core import moments
+from jira_audit.core.errors import ConnectorError, OutOfTime
 
 Result = Literal["ok", "partial", "skipped", "failed"]
 """`ok`: read up to now; `partial`: the deadline came first, the next tick goes on; `skipped`:
@@ -53,3 +55,33 @@ class Outcome:
         if self.error is not None:
             pairs["error"] = type(self.error).__name__
         return "jira_audit " + " ".join(f"{key}={value}" for key, value in pairs.items())
+
+
+def ending(
+    site: str, error: Exception | None, *, complete: bool, moved: bool
+) -> tuple[Result, Exception | None]:
+    """What the end of a run is called that had its site, and why it went no further.
+
+    `complete` says that all was read, `moved` that something came forward: without that, a run that
+    its deadline cut has failed, for the next one would be cut as well.
+    """
+    if error is None and complete:
+        return "ok", None
+    if error is not None and not isinstance(error, OutOfTime):
+        return "failed", error
+    if moved:
+        return "partial", error
+    return "failed", error or OutOfTime(
+        f"{site}: the run's time was up before anything had moved: raise RUN_BUDGET_SECONDS"
+    )
+
+
+def remembered(
+    result: Result, error: Exception | None, tally: Tally, now: int
+) -> Mapping[str, object]:
+    """What the checkpoint keeps as `last`, for people; `now` is the moment of the end.
+
+    An error says its own sentence; a bug only its kind, since its text may hold anything.
+    """
+    said = str(error) if isinstance(error, ConnectorError) else error and type(error).__name__
+    return {"outcome": result, "at": moments.text(now), **vars(tally), "error": said}

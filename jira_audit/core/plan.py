@@ -38,6 +38,16 @@ def plan_sweep(checkpoint: Checkpoint, now: int, length: int, own: Stretch) -> S
     return Stretch(_sweep_start(checkpoint, now, length), own.start, checkpoint.step)
 
 
+def found_from(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
+    """From this moment on, a record that Jira shows late will still be read, whenever that is."""
+    tick = checkpoint.through - overlap
+    if checkpoint.sweep:
+        place, swept = checkpoint.sweep.through + 1, checkpoint.sweep.began
+    else:
+        place, swept = now, now if checkpoint.swept is None else checkpoint.swept
+    return checkpoint.earliest(min(tick, place, swept - max(0, length - SWEEP_EVERY)))
+
+
 def reach(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
     """The earliest moment any later re-read can begin at: ids seen only before may be forgotten."""
     tick, sweep = checkpoint.through - overlap, _sweep_start(checkpoint, now, length)

@@ -42,17 +42,27 @@ def client_options() -> dict[str, Any]:
 
 
 class BlobCheckpoints:
-    """The checkpoints of all sites in one container, which is made when it is missing."""
+    """The checkpoints of all sites, or those of their backfills, in one container.
 
-    def __init__(self, container: ContainerClient, lease_seconds: int, clock: Clock) -> None:
+    The container is made when it is missing.
+    """
+
+    def __init__(
+        self,
+        container: ContainerClient,
+        lease_seconds: int,
+        clock: Clock,
+        kind: str = "checkpoints",
+    ) -> None:
         self._container, self._lease_seconds, self._clock = container, lease_seconds, clock
+        self._kind = kind
 
     def take(self, first: Checkpoint) -> BlobLease | None:
         """Take the lease on a site's checkpoint, writing `first` if there is none.
 
         None when another run holds it. Raises TransientError, or SiteError for an administrator.
         """
-        blob = self._container.get_blob_client(f"checkpoints/{first.site}.json")
+        blob = self._container.get_blob_client(self._name(first.site))
         created = False
         with _understood(f"{first.site}: the checkpoint could not be leased"):
             for _ in range(2):
@@ -75,7 +85,10 @@ class BlobCheckpoints:
     def stored(self, site: str) -> bytes | None:
         """Read a site's checkpoint blob as it is; None if there is none."""
         with _understood(f"{site}: the checkpoint could not be read"):
-            return _content(self._container, f"checkpoints/{site}.json")
+            return _content(self._container, self._name(site))
+
+    def _name(self, site: str) -> str:
+        return f"{self._kind}/{site}.json"
 
     def _create(self, blob: BlobClient, first: Checkpoint) -> bool:
         """Write the first checkpoint unless another run was quicker; true if this one was."""

@@ -7,32 +7,37 @@ system stands for the lease: it ends with the process that holds it.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import IO
+from typing import IO, Any
 
 import orjson
 from filelock import FileLock, Timeout
 
+from jira_audit.core import moments
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock
+from jira_audit.core.completeness import Held
 from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Folder, Letter, is_name
+from jira_audit.core.window import Window
 
 TABLE = "Jira_Audit_CL.jsonl"
 
 
 class LocalCheckpoints:
-    """The checkpoints of all sites, below one folder."""
+    """The checkpoints of all sites, or those of their backfills, below one folder."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        self._folder, self._clock = folder, clock
+    def __init__(self, folder: Path, clock: Clock, kind: str = "checkpoints") -> None:
+        self._folder, self._clock = folder / kind, clock
 
     def take(self, first: Checkpoint) -> LocalLease | None:
         """Take the lock on a site's checkpoint, writing `first` if there is none; None if taken."""
-        path = self._folder / "checkpoints" / f"{first.site}.json"
+        path = self._folder / f"{first.site}.json"
         lock = FileLock(path.with_suffix(".lock"), thread_local=False, is_singleton=False)
         with _understood(f"{first.site}: the checkpoint could not be locked"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,10 +54,15 @@ class LocalCheckpoints:
             raise
         return LocalLease(first.site, path, lock, self._clock, created=created)
 
+    def sites(self) -> Sequence[str]:
+        """The sites there are checkpoints of, sorted."""
+        with _understood("the checkpoints could not be listed"):
+            return sorted(path.stem for path in self._folder.glob("*.json"))
+
     def stored(self, site: str) -> bytes | None:
         """Read a site's checkpoint file as it is; None if there is none."""
         with _understood(f"{site}: the checkpoint could not be read"):
-            return _content(self._folder / "checkpoints" / f"{site}.json")
+            return _content(self._folder / f"{site}.json")
 
 
 class LocalLease:
@@ -149,6 +159,51 @@ class LocalSink:
                 except OSError:
                     table.truncate(end)
                     raise
+
+
+class LocalTable:
+    """The same file, read back."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / TABLE
+
+    def held(self, site: str, window: Window) -> Held:
+        """Which of a site's records that were created in a range are there, and how often."""
+        seen = Counter(
+            row["id_d"]
+            for row in self.rows()
+            if row["site_s"] == site
+            and window.start <= moments.parse(row["created_t"]) <= window.end
+        )
+        copies = {number: times for number, times in seen.items() if times > 1}
+        return Held(Ledger().with_ids(seen), copies)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every row, as it was written; none where there is no file yet.
+
+        Raises SiteError for a line that is no row of ours. What a crash left of one is none.
+        """
+        with _understood("rows could not be read"):
+            try:
+                table = self._path.open("rb")
+            except FileNotFoundError:
+                return
+            with table:
+                for number, line in enumerate(table, 1):
+                    if line.endswith(b"\n"):
+                        yield _row(line, number)
+
+
+def _row(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        row = orjson.loads(line)
+        if isinstance(row["id_d"], int) and isinstance(row["site_s"], str):
+            moments.parse(row["created_t"])
+            return dict(row)
+    except (ValueError, TypeError, KeyError):
+        pass
+    message = f"line {number} of {TABLE} is no row: move it out of the file"
+    raise SiteError(message)
 
 
 def _end_of_last_line(table: IO[bytes]) -> int:

@@ -36,6 +36,8 @@ FULL = Checkpoint(
     swept=NOON - HOUR,
     sweep=Sweep(NOON - DAY, NOON - HOUR, NOON),
     reset="contoso.atlassian.net=all#2",
+    last={"outcome": "ok", "at": "2021-01-20T12:00:00.000Z"},
+    late_found=3,
 )
 BLOB = {
     "v": 1,
@@ -55,6 +57,8 @@ BLOB = {
         "began": "2021-01-20T12:00:00.000Z",
     },
     "reset": "contoso.atlassian.net=all#2",
+    "last": {"outcome": "ok", "at": "2021-01-20T12:00:00.000Z"},
+    "late_found": 3,
     "saved": "2021-01-20T12:00:00.001Z",
 }
 
@@ -90,6 +94,8 @@ def test_a_first_checkpoint_is_complete() -> None:
         "swept": "2021-01-20T12:00:00.000Z",
         "sweep": None,
         "reset": None,
+        "last": None,
+        "late_found": 0,
         "saved": "2021-01-20T12:00:00.000Z",
     }
     assert decode(first.encode(NOON), SITE) == first
@@ -108,6 +114,8 @@ checkpoints = st.builds(
         lambda marks: tuple(sorted(marks))
     ),
     pruned=st.none() | moment,
+    last=st.none() | st.dictionaries(texts, st.none() | st.integers(0, 9) | texts, max_size=3),
+    late_found=st.integers(0, 10**9),
     swept=st.none() | moment,
     sweep=st.none() | st.builds(Sweep, moment, moment, moment),
     reset=st.none() | texts,
@@ -166,7 +174,10 @@ def test_a_blob_that_is_no_checkpoint_is_an_error_that_says_how_to_mend_it(conte
     assert str(raised.value).startswith("contoso.atlassian.net: the checkpoint cannot be read")
 
 
-@pytest.mark.parametrize("name", [name for name in BLOB if name not in {"reread", "saved"}])
+OPTIONAL = {"reread", "last", "late_found", "saved"}
+
+
+@pytest.mark.parametrize("name", [name for name in BLOB if name not in OPTIONAL])
 def test_a_checkpoint_without_one_of_its_fields_cannot_be_read(name: str) -> None:
     without = {key: value for key, value in BLOB.items() if key != name}
     with pytest.raises(SiteError) as raised:
@@ -215,6 +226,24 @@ def test_a_field_that_says_nothing_true_makes_the_checkpoint_unreadable(
 def test_a_checkpoint_from_before_there_was_a_reread_is_read() -> None:
     without = {key: value for key, value in BLOB.items() if key != "reread"}
     assert decode(json.dumps(without).encode(), SITE) == replace(FULL, reread=None)
+
+
+def test_a_checkpoint_from_before_there_was_a_last_run_in_it_is_read() -> None:
+    without = {key: value for key, value in BLOB.items() if key not in {"last", "late_found"}}
+    known = decode(json.dumps(without).encode(), SITE)
+    assert known == replace(FULL, last=None, late_found=0)
+
+
+@pytest.mark.parametrize("value", [7, "ok", [], False, -1, 1.5, "3"])
+def test_what_only_people_read_fails_no_site_whatever_it_is(value: Any) -> None:
+    known = decode(blob(last=value, late_found=value), SITE)
+    assert known.last is None
+    assert known.late_found == (7 if value == 7 else 0)
+
+
+def test_how_runs_ended_is_remembered_and_their_late_records_are_added_up() -> None:
+    place = FULL.ended({"outcome": "partial"}, 2).ended({"outcome": "ok"}, 1)
+    assert (place.last, place.late_found) == ({"outcome": "ok"}, 6)
 
 
 def test_another_sites_checkpoint_is_refused_by_name() -> None:

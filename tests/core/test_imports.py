@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "jira_audit"
-FLOW = {"collect", "delivery", "ports", "replay", "reset"}
+FLOW = {"backfill", "collect", "delivery", "ports", "replay", "reset", "status", "verify"}
 EDGE_MAY = {"azure", "filelock", "orjson", "requests", "urllib3"}
-MEETS_THE_EDGE = {"app", "check", "cli", "demo"}
+MEETS_THE_EDGE = {"app", "check", "cli", "cli_report", "cli_verify", "demo"}
 # What tells the time, chance or the environment; `datetime` and `email` are for values.
 IMPURE = {"os", "random", "secrets", "socket", "subprocess", "time"}
 
@@ -140,7 +140,8 @@ sys.addaudithook(audit)
 for name in sys.argv[1:]:
     importlib.import_module(name)
 print("\\n".join([*watched, *(name for name in sys.modules if name in {
-    "azure.identity", "azure.monitor.ingestion", "filelock", "typer", "rich"})]))
+    "azure.identity", "azure.monitor.ingestion", "azure.monitor.query",
+    "filelock", "typer", "rich"})]))
 """
 
 

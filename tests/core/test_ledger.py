@@ -36,6 +36,23 @@ def test_ranges_are_sorted_disjoint_and_never_adjacent(known: list[int]) -> None
     assert all(last + 1 < first for (_, last), (first, _) in pairwise(ranges))
 
 
+@given(st.sets(ids), st.sets(ids))
+def test_one_without_the_other_is_their_difference(known: set[int], other: set[int]) -> None:
+    left = Ledger().with_ids(known).without(Ledger().with_ids(other))
+    assert left == Ledger().with_ids(known - other)
+
+
+@given(st.lists(ids))
+def test_the_gaps_are_the_ids_between_that_are_not_in_it(known: list[int]) -> None:
+    ledger = Ledger().with_ids(known)
+    between = set(range(min(known), max(known))) if known else set[int]()
+    assert list(ledger.gaps) == sorted(between - set(known))
+
+
+def test_a_gap_may_be_longer_than_a_python_length() -> None:
+    assert Ledger().with_ids([-(2**63), 2**63 - 1]).gaps.count == 2**64 - 2
+
+
 @given(st.lists(st.tuples(ids, st.integers(0, 9))))
 def test_ranges_that_touch_and_overlap_are_joined(pairs: list[tuple[int, int]]) -> None:
     ledger = Ledger.of((first, first + more) for first, more in pairs)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from jira_audit.core.encoding import loads
 from jira_audit.core.errors import SiteError
-from jira_audit.core.letters import Letter
+from jira_audit.core.letters import Letter, id_in, is_name
 from tests.core.anyjson import objects, records, values
 
 SITE = "contoso.atlassian.net"
@@ -54,6 +54,21 @@ def test_the_same_record_read_again_with_more_in_it_keeps_its_name() -> None:
     record = {"id": 7, "created": "2021-01-20T12:40:01.903Z"}
     later = record | {"associatedItems": [{"id": "1"}]}
     assert unreadable(record).name == unreadable(later).name
+
+
+@pytest.mark.parametrize("number", [0, 10_017, -3, 2**63 - 1, -(2**63)])
+def test_a_letters_name_tells_the_records_id(number: int) -> None:
+    letter = Letter(
+        "refused", "", SITE, {"id": number, "created": "2021-01-20T12:40:01.903+0000"}, 400
+    )
+    assert is_name(letter.name)
+    assert id_in(letter.name) == number
+
+
+@pytest.mark.parametrize("record", [{}, {"id": "17"}, None, {"id": 2**70}])
+def test_a_name_that_is_a_hash_tells_none_were_it_of_digits_alone(record: Any) -> None:
+    assert id_in(Letter("unreadable", "", SITE, record).name) is None
+    assert id_in(f"dead-letters/{SITE}/undated/{'1' * 32}.json") is None
 
 
 def test_different_records_without_an_id_have_different_names() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from jira_audit.core.errors import SettingsError, SiteError
-from jira_audit.core.outcome import Outcome, Tally
+import pytest
+
+from jira_audit.core.errors import OutOfTime, SettingsError, SiteError, TransientError
+from jira_audit.core.outcome import Outcome, Result, Tally, ending, remembered
 
 SITE = "contoso.atlassian.net"
 
@@ -51,6 +53,45 @@ def test_a_through_ahead_of_the_clock_is_no_negative_lag() -> None:
 
 def test_a_new_tally_begins_at_nothing() -> None:
     assert set(vars(Tally()).values()) == {0}
+
+
+LATE, AWAY = OutOfTime("time was up"), TransientError("storage is away")
+
+
+@pytest.mark.parametrize(
+    ("error", "complete", "moved", "result"),
+    [
+        (None, True, True, "ok"),
+        (None, True, False, "ok"),
+        (None, False, True, "partial"),
+        (None, False, False, "failed"),
+        (LATE, False, True, "partial"),
+        (LATE, False, False, "failed"),
+        (AWAY, False, True, "failed"),
+        (AWAY, True, True, "failed"),
+        (KeyError("a record's content"), True, True, "failed"),
+    ],
+)
+def test_an_end_has_its_word_and_every_failure_its_reason(
+    error: Exception | None, complete: bool, moved: bool, result: Result
+) -> None:
+    word, why = ending(SITE, error, complete=complete, moved=moved)
+    assert word == result
+    assert error is None or why is error
+    assert why is not None or result != "failed"
+
+
+def test_what_is_remembered_of_a_run_is_its_counts_and_its_errors_sentence() -> None:
+    last = remembered("failed", AWAY, Tally(rows=4, late_found=1), 1_611_146_401_903)
+    assert last == vars(Tally(rows=4, late_found=1)) | {
+        "outcome": "failed",
+        "at": "2021-01-20T12:40:01.903Z",
+        "error": "storage is away",
+    }
+
+
+def test_of_a_bug_only_its_kind_is_remembered() -> None:
+    assert remembered("failed", KeyError("a record's content"), Tally(), 0)["error"] == "KeyError"
 
 
 def test_all_problems_of_settings_are_told_together() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jira_audit.core.checkpoint import Checkpoint, Sweep
 from jira_audit.core.moments import DAY, HOUR, MINUTE
-from jira_audit.core.plan import SWEEP_EVERY, plan_sweep, plan_ticks, reach
+from jira_audit.core.plan import SWEEP_EVERY, found_from, plan_sweep, plan_ticks, reach
 from jira_audit.core.window import Ending, Stretch
 
 SITE = "contoso.atlassian.net"
@@ -187,3 +187,54 @@ def test_nothing_read_later_begins_before_the_reach(
     assert limit <= own.start
     assert limit >= start
     assert again is None or limit <= again.start
+
+
+# What a verification may say is still to come.
+
+
+def covered(place: Checkpoint, moment: int, now: int, length: int) -> bool:
+    """Whether a run at `now` reads a moment."""
+    own = plan_ticks(place, now, OVERLAP)
+    sweep = plan_sweep(place, now, length, own)
+    return any(each.start <= moment <= each.end for each in (own, sweep) if each)
+
+
+@given(
+    length=st.integers(1, 96).map(lambda hours: hours * HOUR),
+    lag=st.integers(0, 3 * DAY),
+    swept=st.none() | st.integers(0, 2 * DAY),
+    under_way=st.none() | st.tuples(st.integers(0, 40 * HOUR), st.integers(0, 2 * DAY)),
+    late=st.integers(0, 4 * DAY),
+    next_tick=st.integers(0, DAY),
+    next_sweep=st.integers(0, 3 * DAY),
+)
+def test_a_late_record_that_is_said_to_come_is_read_by_a_tick_or_a_sweep(
+    length: int,
+    lag: int,
+    swept: int | None,
+    under_way: tuple[int, int] | None,
+    late: int,
+    next_tick: int,
+    next_sweep: int,
+) -> None:
+    place = replace(OLD, through=NOW - lag, swept=None if swept is None else NOW - swept)
+    if under_way:
+        done, began = under_way
+        end = place.through - OVERLAP
+        place = replace(place, sweep=Sweep(end - done, end, NOW - began))
+    moment = found_from(place, NOW, OVERLAP, length) + late
+    tick = NOW + next_tick
+    if moment > NOW or covered(place, moment, tick, length):
+        return
+    if place.sweep:  # it comes to its end without it
+        place = place.sweep_done(place.sweep.began)
+    place = replace(place, through=tick)
+    assert place.swept is not None, "a sweep that was never done is due at once"
+    due = max(tick, place.swept + SWEEP_EVERY) + next_sweep
+    assert covered(place, moment, due, length)
+
+
+def test_nothing_from_before_the_beginning_or_the_pruned_is_said_to_come() -> None:
+    young = Checkpoint(SITE, NOW - HOUR, NOW, swept=NOW)
+    assert found_from(young, NOW, OVERLAP, LENGTH) == NOW - HOUR
+    assert found_from(replace(OLD, pruned=NOW - HOUR), NOW, OVERLAP, LENGTH) == NOW - HOUR

@@ -6,6 +6,7 @@ as it would in a process that is gone. Only leases and what was stored outlive i
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import random
@@ -24,19 +25,24 @@ from requests.adapters import BaseAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3 import HTTPResponse
 
+from jira_audit.backfill import backfill, bounds
 from jira_audit.collect import Policy, collect
 from jira_audit.core import moments
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock, Deadline
+from jira_audit.core.completeness import Held, Shown
 from jira_audit.core.errors import BatchRefused, LeaseLost, SiteError
+from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.records import COLUMNS
+from jira_audit.core.window import Window
 from jira_audit.edge.jira import Access, JiraSource
 from jira_audit.imaginary import Answer, ImaginarySite
 from jira_audit.ports import Ports, Sink
 from jira_audit.replay import Replayed, replay
+from jira_audit.verify import Repaired, Verified, read, repair, verify
 
 HOST = "contoso.atlassian.net"
 USERNAME, TOKEN = "auditor@example.com", "jira-token-that-nobody-may-see"
@@ -214,6 +220,31 @@ class FakeSink:
             self.sent.append(ids)
 
 
+class FakeTable:
+    """The table as it is read back: what the sink accepted, some time after.
+
+    A row shows `seconds` after it was made; those of the ids in `dropped` never do.
+    """
+
+    def __init__(self, sink: FakeSink, time: Time) -> None:
+        self.seconds, self.dropped, self.asked = 0.0, set[int](), 0
+        self._sink, self._time = sink, time
+
+    def held(self, site: str, window: Window) -> Held:
+        self.asked += 1
+        until = self._time.now - round(self.seconds * 1000)
+        seen = Counter(
+            row["id_d"]
+            for row in self._sink.table
+            if row["site_s"] == site
+            and window.start <= moments.parse(row["created_t"]) <= window.end
+            and moments.parse(row["TimeGenerated"]) <= until
+            and row["id_d"] not in self.dropped
+        )
+        copies = {number: times for number, times in seen.items() if times > 1}
+        return Held(Ledger().with_ids(seen), copies)
+
+
 class MemoryStore:
     """Checkpoints and letters in memory, as bytes, with leases that run out."""
 
@@ -222,9 +253,16 @@ class MemoryStore:
         self.leases: dict[str, tuple[int, float]] = {}
         self.faults = Faults()
         self._journal, self._time, self._numbers = journal, time, count(1)
+        self._kind = "checkpoints"
+
+    def backfills(self) -> MemoryStore:
+        """The same store, as backfills see it."""
+        other = copy.copy(self)
+        other._kind = "backfills"
+        return other
 
     def take(self, first: Checkpoint) -> MemoryLease | None:
-        name = f"checkpoints/{first.site}.json"
+        name = f"{self._kind}/{first.site}.json"
         with self._journal.effect("take"):
             _, until = self.leases.get(name, (0, 0.0))
             if until > self._time.clock.monotonic():
@@ -249,7 +287,7 @@ class MemoryStore:
 
     def stored(self, site: str) -> bytes | None:
         with self._journal.effect("stored"):
-            return self.blobs.get(f"checkpoints/{site}.json")
+            return self.blobs.get(f"{self._kind}/{site}.json")
 
     def names(self, folder: Folder, site: str) -> list[str]:
         with self._journal.effect("names"):
@@ -270,7 +308,7 @@ class MemoryStore:
             raise SiteError(f"{name!r} is no letter's name")
 
     def checkpoint(self, site: str = HOST) -> Checkpoint:
-        return decode(self.blobs[f"checkpoints/{site}.json"], site)
+        return decode(self.blobs[f"{self._kind}/{site}.json"], site)
 
     def letters(self, folder: str = "dead-letters") -> list[dict[str, Any]]:
         return [json.loads(b) for name, b in self.blobs.items() if name.startswith(folder)]
@@ -368,12 +406,14 @@ class World:
         self.jira = FakeJira(self.journal, self.time, page_cap)
         self.sink = FakeSink(self.journal, self.time)
         self.sink_in_use: Sink = self.sink
+        self.table = FakeTable(self.sink, self.time)
         self.store = MemoryStore(self.journal, self.time)
         self.page_size = page_size
         self.policy = Policy(**policy)
         self.budget = 480.0
         self.executor: Callable[[], Executor] = Lazy
         self.outcomes: list[Outcome] = []
+        self.waited_for: list[int] = []
 
     def run(self, **policy: Any) -> Outcome:
         """One run, on the state the world is in."""
@@ -387,6 +427,60 @@ class World:
         )
         self.outcomes.append(outcome)
         return outcome
+
+    def backfill(
+        self, start: int, end: int | None = None, reached: Callable[[int], None] = lambda _: None
+    ) -> Outcome:
+        """Fill in what lies before the checkpoint, as far as it can be read without an end."""
+        ports = self.ports()
+        reading = bounds(HOST, ports.checkpoints, start, end)
+        outcome = backfill(
+            HOST,
+            replace(ports, checkpoints=self.store.backfills()),
+            self.policy,
+            reading,
+            Deadline.after(self.time.clock, float("inf")),
+            self.executor(),
+            Tally(),
+            reached,
+        )
+        self.outcomes.append(outcome)
+        return outcome
+
+    def verify(
+        self, start: int, end: int | None = None, *, table: bool = False, wait: float = 900.0
+    ) -> Verified:
+        """Verify a range, up to now if it has no end; with `table`, look in that as well."""
+        shown, window = Shown(start), Window(start, self.time.now if end is None else end)
+        deadline = Deadline.after(self.time.clock, float("inf"))
+        ports = self.ports()
+        read(ports.source, HOST, window, deadline, shown)
+        return verify(
+            HOST,
+            ports,
+            self.store.backfills(),
+            self.table if table else None,
+            self.policy,
+            shown,
+            window,
+            deadline,
+            wait,
+            self.waited_for.append,
+        )
+
+    def repair(self, verified: Verified) -> Repaired:
+        """Send what is missing."""
+        ports = self.ports()
+        return repair(
+            HOST,
+            ports,
+            replace(ports, checkpoints=self.store.backfills()),
+            self.policy,
+            verified,
+            Deadline.after(self.time.clock, float("inf")),
+            self.executor(),
+            Tally(),
+        )
 
     def replay(self, *names: str) -> Replayed:
         """Send these dead letters again, or all."""

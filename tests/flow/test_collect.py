@@ -821,3 +821,100 @@ def test_a_lease_that_nobody_gives_back_is_not_skipped_for_ever() -> None:
 
     assert outcome.result == "failed"
     assert "break the lease" in str(outcome.error)
+
+
+# How the last run ended
+
+
+def last(world: World) -> tuple[object, object, object]:
+    known = world.store.checkpoint().last or {}
+    return known.get("outcome"), known.get("at"), known.get("error")
+
+
+def test_how_a_run_ended_is_stored_with_its_last_save() -> None:
+    world = world_with(100)
+
+    outcome = world.run()
+
+    known = world.store.checkpoint().last
+    assert known == vars(outcome.tally) | {
+        "outcome": "ok",
+        "at": moments.text(outcome.now),
+        "error": None,
+    }
+
+
+def test_a_run_that_fails_says_so_in_the_checkpoint_and_moves_nothing_else() -> None:
+    world = world_with(100)
+    world.run()
+    before = world.store.checkpoint()
+    world.time.pass_by(300)
+    world.jira.faults.always = answering(401)
+
+    outcome = world.run()
+
+    assert last(world) == ("failed", moments.text(outcome.now), str(outcome.error))
+    assert replace(world.store.checkpoint(), last=None) == replace(before, last=None)
+
+
+def test_a_run_cut_by_its_deadline_is_remembered_as_partial() -> None:
+    world = world_with(2_000, over=20 * HOUR)
+    world.jira.seconds, world.budget = 1.0, 30.0
+
+    assert world.run().result == "partial"
+
+    assert last(world)[0] == "partial"
+
+
+def test_a_run_that_came_to_nothing_is_remembered_with_what_to_do() -> None:
+    world = world_with(200)
+    world.run()
+    world.time.pass_by(300)
+    world.budget = 0.0
+
+    assert world.run().result == "failed"
+
+    outcome, _, error = last(world)
+    assert outcome == "failed"
+    assert "raise RUN_BUDGET_SECONDS" in str(error)
+
+
+def test_a_bug_is_remembered_by_its_kind_and_goes_on_up() -> None:
+    world = world_with(100)
+    world.jira.tamper[10_003] = raising(ZeroDivisionError("of a record"))
+
+    with pytest.raises(ZeroDivisionError):
+        world.run()
+
+    assert (last(world)[0], last(world)[2]) == ("failed", "ZeroDivisionError")
+
+
+def test_a_run_that_another_took_the_site_from_leaves_that_ones_word() -> None:
+    world = world_with(100)
+    world.run()
+    world.time.pass_by(300)
+    world.jira.site.add([record(10_100, world.time.now)])
+    before = world.store.checkpoint()
+
+    def take_over() -> None:
+        world.time.pass_by(61)
+        world.store.leases[f"checkpoints/{HOST}.json"] = (99, world.time.now / 1000 + 60)
+
+    world.journal.meanwhile[len(world.journal.entries) + 3] = take_over
+
+    assert world.run().result == "failed"
+    assert world.store.checkpoint() == before
+
+
+def test_late_records_are_added_up_over_the_runs_and_a_reset_begins_at_none() -> None:
+    world = world_with(100)
+    for late in range(3):
+        world.run()
+        world.jira.site.add([record(9_900 + late, world.time.now - 10 * MINUTE)])
+        world.time.pass_by(300)
+    world.run()
+    assert world.store.checkpoint().late_found == 3
+
+    world.run(reset=Reset("all", START - DAY))
+
+    assert world.store.checkpoint().late_found == 0

@@ -92,6 +92,7 @@ def test_the_least_that_works_gives_every_documented_default() -> None:
                 client_id=None,
             ),
             Storage("jira-audit", Secret(CONNECTION)),
+            "https://api.loganalytics.io",
             lease_seconds=60,
             send_seconds=Policy.send_seconds,
             managed_identity=False,

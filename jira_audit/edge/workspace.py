@@ -1,0 +1,282 @@
+"""The table in a Log Analytics workspace, read back: what `verify` and `report` ask of it.
+
+For the terminal: the query library is imported by the first question, and nothing that runs in
+Azure asks one. https://learn.microsoft.com/azure/azure-monitor/logs/api/overview
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from jira_audit.core import encoding, moments
+from jira_audit.core.activity import COLUMNS, DELAYS, Activity, joined
+from jira_audit.core.clock import Clock, Deadline, RetryPolicy, retry
+from jira_audit.core.completeness import Held
+from jira_audit.core.errors import ConnectorError, SiteError, TransientError
+from jira_audit.core.http import retry_after
+from jira_audit.core.ledger import Ledger
+from jira_audit.core.moments import DAY, HOUR
+from jira_audit.core.window import Window
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.core.pipeline import PipelineResponse
+    from azure.monitor.query import LogsQueryClient
+
+log = logging.getLogger(__name__)
+
+PAGE = 100_000
+"""Ids asked for at once; the service gives at most 500,000 rows and 64,000,000 bytes.
+https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#log-analytics-workspaces,
+https://github.com/Azure/azure-sdk-for-python/issues/32282"""
+
+LONGEST_LIST = 20_000
+"""So many names are asked for at once, the most frequent ones."""
+
+CONNECT_SECONDS = 5.0
+SERVER_SECONDS = 180
+"""How long the service may take over one question."""
+
+_LATER = (TransientError, "the workspace cannot be asked just now")
+STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
+    400: (
+        SiteError,
+        (
+            "the workspace does not understand the question: its table Jira_Audit_CL is not there, "
+            "or lacks columns that the connector writes"
+        ),
+    ),
+    401: (SiteError, "the workspace does not accept the token: it is of another tenant or cloud"),
+    403: (
+        SiteError,
+        (
+            "you may not read the workspace: whoever is signed in needs the role Log Analytics "
+            "Reader on it"
+        ),
+    ),
+    404: (
+        SiteError,
+        "there is no such workspace: give its Workspace ID, a GUID, not its name or resource id",
+    ),
+    408: _LATER,
+    429: (TransientError, "the workspace asks for fewer questions"),
+    500: _LATER,
+    502: _LATER,
+    503: _LATER,
+    504: _LATER,
+}
+"""What an answer's status means, and who acts:
+https://learn.microsoft.com/azure/azure-monitor/logs/api/errors"""
+
+
+class Workspace:
+    """One workspace, asked one question after the other.
+
+    `workspace` is its id, a GUID; `endpoint` the address of its cloud's query service. With
+    `alone`, rows that name no site are taken for the site's own: the classic connector wrote such.
+    """
+
+    def __init__(
+        self,
+        workspace: str,
+        *,
+        endpoint: str,
+        credential: Callable[[], TokenCredential],
+        clock: Clock,
+        alone: bool,
+    ) -> None:
+        self._workspace, self._endpoint, self._make_credential = workspace, endpoint, credential
+        self._clock, self._alone = clock, alone
+
+    def held(self, site: str, window: Window) -> Held:
+        """Which of a site's records that were created in a range are there, and how often.
+
+        Raises TransientError or SiteError; a part of the answer is never taken for the whole.
+        """
+        ids: list[int] = []
+        copies: dict[int, int] = {}
+        while True:
+            rows = self.ask(held_query(site, window, self._alone, ids[-1] if ids else None), window)
+            ids += (row["record"] for row in rows)
+            copies |= {row["record"]: row["copies"] for row in rows if row["copies"] > 1}
+            if len(rows) < PAGE:
+                return Held(Ledger().with_ids(ids), copies)
+
+    def activity(self, sites: Sequence[str], window: Window) -> Activity:
+        """What happened on these sites in a range, counted by the workspace; the longest lists of
+        names are cut. Raises TransientError or SiteError.
+        """
+        found = Activity(window)
+
+        def counted(by: str) -> Iterator[tuple[list[Any], int]]:
+            for row in self.ask(activity_query(sites, window, self._alone, by), window):
+                *names, rows = row.values()
+                yield ["" if name is None else name for name in names], rows
+
+        for (site,), rows in counted("name = site_s"):
+            found.sites[site] += rows
+        unit = "1h" if found.unit == HOUR else "1d"
+        for (at, category), rows in counted(f"at = bin(created_t, {unit}), name = Category"):
+            found.over_time[(at - _EPOCH) // timedelta(milliseconds=1), category] += rows
+        for (place,), rows in counted(f"place = {_DELAY}"):
+            found.delays[place] += rows
+        for (actor,), rows in counted(f"name = {_ACTOR}"):
+            found.aspects["actor"][actor] += rows
+        for aspect, columns in COLUMNS.items():
+            for names, rows in counted(", ".join(columns)):
+                found.aspects[aspect][joined(names)] += rows
+        return found
+
+    def ask(self, query: str, window: Window) -> Sequence[Mapping[str, Any]]:
+        """The rows that answer a query about records that were created in a range.
+
+        Tries again by itself. Raises TransientError or SiteError.
+        """
+        # A row is written after its record was created; our clock may be behind Jira's.
+        since = _EPOCH + timedelta(milliseconds=window.start - DAY)
+        until = _EPOCH + timedelta(milliseconds=self._clock.now() + DAY)
+        return retry(
+            lambda: self._ask_once(query, (since, until)),
+            policy=RetryPolicy(),
+            deadline=Deadline.after(self._clock, math.inf),
+            on_wait=_on_wait,
+        )
+
+    def _ask_once(
+        self, query: str, written: tuple[datetime, datetime]
+    ) -> Sequence[Mapping[str, Any]]:
+        from azure.core.exceptions import AzureError, HttpResponseError  # noqa: PLC0415
+        from azure.monitor.query import LogsQueryPartialResult  # noqa: PLC0415
+
+        try:
+            answer = self._client.query_workspace(
+                self._workspace,
+                query,
+                timespan=written,
+                server_timeout=SERVER_SECONDS,
+                raw_response_hook=self._refuse,
+                retry_total=0,
+                permit_redirects=False,  # the token goes to this host alone
+                connection_timeout=CONNECT_SECONDS,
+                read_timeout=SERVER_SECONDS + 20,
+            )
+        except HttpResponseError as error:
+            if error.response is None:  # the service was not asked: a token had to be had first
+                message = (
+                    "no token for the workspace could be had: run az login, in the workspace's "
+                    f"tenant ({type(error).__name__})"
+                )
+                raise SiteError(message) from error
+            raise TransientError(_NO_JSON) from error
+        except ValueError as error:
+            raise TransientError(_NO_JSON) from error
+        except AzureError as error:
+            message = f"the workspace could not be reached ({type(error).__name__})"
+            raise TransientError(message) from error
+        if isinstance(answer, LogsQueryPartialResult):
+            code = answer.partial_error.code if answer.partial_error else "no reason given"
+            message = f"the workspace gave only a part of the answer ({code})"
+            raise TransientError(message)
+        (table,) = answer.tables
+        return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+    def _refuse(self, response: PipelineResponse[Any, Any]) -> None:
+        """Raise what an answer means that is no 200.
+
+        The library would take the body of one for JSON, whatever it is.
+        """
+        answer = response.http_response
+        status: int = answer.status_code
+        if status == 200:
+            return
+        unknown = (TransientError if status >= 500 else SiteError, "its answer is not documented")
+        kind, meaning = STATUS.get(status, unknown)
+        message = f"{meaning} (HTTP {status}{_said(answer.content)})"
+        if kind is TransientError:
+            wait = retry_after(answer.headers, self._clock.now())
+            raise TransientError(message, retry_after=wait)
+        raise kind(message)
+
+    @cached_property
+    def _client(self) -> LogsQueryClient:
+        from azure.monitor.query import LogsQueryClient  # noqa: PLC0415
+
+        return LogsQueryClient(self._make_credential(), endpoint=self._endpoint)
+
+
+_NO_JSON = "the workspace's answer is no JSON, though its status is 200"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def held_query(site: str, window: Window, alone: bool, after: int | None) -> str:  # noqa: FBT001
+    """The next ids after that one, rising, and how many rows each has."""
+    return f"""\
+Jira_Audit_CL
+{_where([site], window, alone=alone)}
+| where isnotnull(id_d)
+| summarize copies = count() by record = tolong(id_d)
+{"" if after is None else f"| where record > {after}"}
+| top {PAGE} by record asc
+"""
+
+
+_ACTOR = (
+    "iff(isnotempty(authorAccountId_s) and "
+    '(isempty(authorKey_s) or authorKey_s startswith_cs "ug:"), authorAccountId_s, authorKey_s)'
+)
+_DELAY = (
+    "case("
+    + "".join(
+        f"TimeGenerated - created_t <= {bound // moments.SECOND}s, {place}, "
+        for place, bound in enumerate(DELAYS)
+    )
+    + f"{len(DELAYS)})"
+)
+
+
+def activity_query(
+    sites: Sequence[str],
+    window: Window,
+    alone: bool,  # noqa: FBT001
+    by: str,
+) -> str:
+    """Rows counted `by` something, the most frequent first."""
+    return f"""\
+Jira_Audit_CL
+{_where(sites, window, alone=alone)}
+| summarize rows = count() by {by}
+| top {LONGEST_LIST} by rows desc
+"""
+
+
+def _where(sites: Sequence[str], window: Window, *, alone: bool) -> str:
+    """The rows of sites whose records were created in a range."""
+    unnamed = " or isempty(site_s)" if alone else ""
+    start, end = moments.text(window.start), moments.text(window.end)
+    return (
+        f"| where created_t between (datetime({start}) .. datetime({end}))\n"
+        f"| where site_s in ({', '.join(map(json.dumps, sites))}){unnamed}"
+    )
+
+
+def _on_wait(error: TransientError, seconds: float) -> None:
+    log.warning("%s (trying again in %.1f s)", error, seconds)
+
+
+def _said(body: bytes) -> str:
+    """The service's own error codes, the outermost and the innermost."""
+    try:
+        outer = encoding.loads(body)["error"]
+        inner = outer
+        while "innererror" in inner:
+            inner = inner["innererror"]
+        codes = dict.fromkeys((str(outer["code"]), str(inner["code"])))
+    except (ValueError, TypeError, KeyError):
+        return ""
+    return ": " + ", ".join(codes)

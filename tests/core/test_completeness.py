@@ -1,0 +1,194 @@
+"""What became of a record: one fate for each, whatever ledger, letters and table say of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.completeness import Fate, Findings, Held, Shown, Stored, compare
+from jira_audit.core.ledger import Ledger
+from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.core.records import Identity
+from jira_audit.core.window import Window
+
+SITE = "contoso.atlassian.net"
+NOON = 1_611_144_000_000  # 2021-01-20T12:00:00.000Z
+START, PRUNED, THROUGH = NOON - 30 * DAY, NOON - 20 * DAY, NOON
+FOUND_FROM = NOON - 2 * HOUR
+FILLED = Window(NOON - 60 * DAY, NOON - 40 * DAY)
+
+TICKS = Checkpoint(SITE, START, THROUGH, pruned=PRUNED, ledger=Ledger(((100, 199),)))
+BACKFILL = Checkpoint(SITE, FILLED.start, FILLED.end, ledger=Ledger(((10, 19),)))
+LETTERS = [
+    f"dead-letters/{SITE}/2021-01-20/150.json",
+    f"dead-letters/{SITE}/undated/{'a' * 32}.json",
+    f"dead-letters/{SITE}/2021-01-20/-7.json",
+]
+STORED = Stored(TICKS, BACKFILL, LETTERS, FOUND_FROM)
+TABLE = Held(Ledger(((100, 120), (300, 310))), {101: 2, 305: 3})
+
+
+def found(*records: tuple[int, int], stored: Stored = STORED, held: Held | None = None) -> Findings:
+    shown = Shown(0)
+    shown.add(Identity(number, created) for number, created in records)
+    return compare(shown, stored, held)
+
+
+def fate_of(number: int, created: int, held: Held | None = None, stored: Stored = STORED) -> Fate:
+    fates = found((number, created), stored=stored, held=held).fates
+    [(fate, ids)] = [(fate, ids) for fate, ids in fates.items() if ids.ranges]
+    assert ids.ranges == ((number, number),)
+    return fate
+
+
+@pytest.mark.parametrize(
+    ("number", "created", "fate"),
+    [
+        (100, NOON - DAY, "delivered"),
+        (100, PRUNED - DAY, "delivered"),
+        (150, NOON - DAY, "kept"),
+        (-7, NOON - DAY, "kept"),
+        (200, NOON - DAY, "missing"),
+        (200, FOUND_FROM - 1, "missing"),
+        (200, FOUND_FROM, "to come"),
+        (200, NOON, "to come"),
+        (200, NOON + 1, "to come"),
+        (200, PRUNED, "missing"),
+        (200, PRUNED - 1, "unknown"),
+        (200, START, "unknown"),
+        (100, START - 1, "unknown"),  # the ticks' ledger says nothing of what they never read
+        (15, START - 1, "delivered"),
+        (15, FILLED.start, "delivered"),
+        (15, NOON - DAY, "missing"),  # nor the backfill's of what ticks read
+        (20, FILLED.start, "missing"),
+        (20, FILLED.end, "missing"),
+        (20, FILLED.end + 1, "unknown"),
+        (20, FILLED.start - 1, "unknown"),
+    ],
+)
+def test_without_a_table_the_ledgers_tell_what_they_can(
+    number: int, created: int, fate: Fate
+) -> None:
+    assert fate_of(number, created) == fate
+
+
+@pytest.mark.parametrize(
+    ("number", "created", "fate"),
+    [
+        (100, NOON - DAY, "there"),
+        (300, NOON - DAY, "there"),  # whatever the ledger says
+        (300, START - DAY, "there"),
+        (121, NOON - DAY, "missing"),  # accepted, and not there
+        (150, NOON - DAY, "kept"),
+        (200, NOON - DAY, "missing"),
+        (200, NOON, "to come"),
+        (121, NOON, "missing"),
+        (200, PRUNED - 1, "missing"),  # a table leaves nothing unknown
+        (200, START - 1, "missing"),
+        (20, FILLED.start, "missing"),
+    ],
+)
+def test_a_table_has_the_last_word(number: int, created: int, fate: Fate) -> None:
+    assert fate_of(number, created, TABLE) == fate
+
+
+def test_what_was_accepted_and_is_not_there_is_lost() -> None:
+    findings = found((121, NOON - DAY), (200, NOON - DAY), (150, NOON - DAY), held=TABLE)
+
+    assert findings.lost == Ledger(((121, 121),))
+    assert findings.missing_at == {121: NOON - DAY, 200: NOON - DAY}
+    assert not found((121, NOON - DAY)).lost.ranges
+
+
+def test_without_a_backfill_nothing_before_the_beginning_is_known() -> None:
+    assert fate_of(15, FILLED.start, stored=replace(STORED, filled=None)) == "unknown"
+
+
+def test_the_table_tells_of_doubles_and_of_what_jira_has_no_more() -> None:
+    findings = found((100, NOON - DAY), (101, NOON - DAY), held=TABLE)
+
+    assert findings.copies == {101: 2, 305: 3}
+    assert findings.only_in_table == Ledger(((102, 120), (300, 310)))
+
+
+@pytest.mark.parametrize(
+    ("name", "by", "held", "fate"),
+    [
+        (LETTERS[1], NOON - DAY, None, "kept"),
+        (LETTERS[1], START - DAY, TABLE, "kept"),
+        ("another", NOON - DAY, None, "missing"),
+        ("another", START - DAY, None, "unknown"),
+        ("another", START - DAY, TABLE, "missing"),
+        ("another", NOON, None, "to come"),
+    ],
+)
+def test_a_record_without_an_identity_is_known_by_its_letter(
+    name: str, by: int, held: Held | None, fate: Fate
+) -> None:
+    findings = compare(Shown(0, nameless=[(name, by)]), STORED, held)
+
+    assert findings.nameless == {name: fate}
+    assert findings.count(fate) == 1
+    assert findings.answer == {"missing": "missing", "unknown": "unknown"}.get(fate, "complete")
+
+
+@pytest.mark.parametrize(
+    ("records", "answer"),
+    [
+        ([], "complete"),
+        ([(100, NOON - DAY), (150, NOON), (200, NOON + MINUTE)], "complete"),
+        ([(100, NOON - DAY), (100, START - DAY)], "unknown"),
+        ([(200, NOON - DAY), (100, START - DAY)], "missing"),
+    ],
+)
+def test_the_answer_is_the_worst_of_what_was_found(
+    records: list[tuple[int, int]], answer: str
+) -> None:
+    assert found(*records).answer == answer
+
+
+numbers = st.integers(0, 60)
+ledgers = st.sets(numbers).map(Ledger().with_ids)
+
+
+@given(
+    shown=st.dictionaries(numbers, st.integers(NOON - 70 * DAY, NOON + DAY)),
+    ticks=ledgers,
+    filled=st.none() | ledgers,
+    kept=st.sets(numbers),
+    held=st.none() | st.dictionaries(numbers, st.integers(1, 3)),
+    pruned=st.none() | st.integers(START, NOON),
+)
+def test_every_record_has_exactly_one_fate_and_nothing_there_or_kept_is_missing(
+    shown: dict[int, int],
+    ticks: Ledger,
+    filled: Ledger | None,
+    kept: set[int],
+    held: dict[int, int] | None,
+    pruned: int | None,
+) -> None:
+    stored = Stored(
+        replace(TICKS, ledger=ticks, pruned=pruned),
+        None if filled is None else replace(BACKFILL, ledger=filled),
+        [f"dead-letters/{SITE}/2021-01-20/{number}.json" for number in kept],
+        FOUND_FROM,
+    )
+    copies = {number: times for number, times in (held or {}).items() if times > 1}
+    table = None if held is None else Held(Ledger().with_ids(held), copies)
+
+    findings = found(*shown.items(), stored=stored, held=table)
+
+    told = [number for ids in findings.fates.values() for number in ids]
+    assert sorted(told) == sorted(shown)
+    missing = set(findings.fates["missing"])
+    assert set(findings.missing_at) == missing
+    assert not missing & kept
+    assert not missing & set(held or {})
+    assert set(findings.fates["there"]) == set(held or {}) & set(shown)
+    assert held is None or not findings.fates["unknown"].ranges
+    assert held is None or not findings.fates["delivered"].ranges
+    assert set(findings.lost) <= missing & set(findings.accepted)

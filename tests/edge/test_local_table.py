@@ -1,0 +1,73 @@
+"""The local file of rows, read back: as it was written, and nothing a crash has left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jira_audit.core import moments
+from jira_audit.core.completeness import Held
+from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.ledger import Ledger
+from jira_audit.core.moments import HOUR
+from jira_audit.core.window import Window
+from jira_audit.edge.local import TABLE, LocalSink, LocalTable
+
+SITE = "contoso.atlassian.net"
+NOW = moments.parse("2026-11-20T12:00:00Z")
+RANGE = Window(NOW - HOUR, NOW)
+
+
+def row(number: int, created: int = NOW, site: str = SITE) -> dict[str, Any]:
+    return {"id_d": number, "created_t": moments.text(created), "site_s": site}
+
+
+def put(folder: Path, *rows: dict[str, Any]) -> LocalTable:
+    LocalSink(folder).send(json.dumps(rows).encode())
+    return LocalTable(folder)
+
+
+def test_the_rows_of_a_site_and_a_range_are_told_and_how_often_each_is_there(
+    tmp_path: Path,
+) -> None:
+    table = put(
+        tmp_path,
+        *(row(1), row(2, RANGE.start), row(3, RANGE.start - 1), row(4, NOW + 1), row(2, NOW)),
+        row(5, site="other.atlassian.net"),
+    )
+
+    assert table.held(SITE, RANGE) == Held(Ledger().with_ids([1, 2]), {2: 2})
+
+
+def test_where_nothing_was_written_nothing_is_held(tmp_path: Path) -> None:
+    assert LocalTable(tmp_path).held(SITE, RANGE) == Held()
+
+
+def test_what_a_crash_left_of_a_line_is_no_row(tmp_path: Path) -> None:
+    table = put(tmp_path, row(1))
+    with (tmp_path / TABLE).open("ab") as file:
+        file.write(b'{"id_d":2,"site_s":"')
+
+    assert table.held(SITE, RANGE) == Held(Ledger(((1, 1),)))
+
+
+@pytest.mark.parametrize(
+    "line", [b"no JSON", b"[]", b'{"id_d": 1}', b'{"id_d": "1", "site_s": "x", "created_t": ""}']
+)
+def test_a_line_that_is_no_row_is_named_by_its_number(line: bytes, tmp_path: Path) -> None:
+    table = put(tmp_path, row(1))
+    with (tmp_path / TABLE).open("ab") as file:
+        file.write(line + b"\n")
+
+    with pytest.raises(SiteError, match=r"^line 2 of .* is no row"):
+        table.held(SITE, RANGE)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_and_not_empty(tmp_path: Path) -> None:
+    (tmp_path / TABLE).mkdir()
+
+    with pytest.raises(TransientError, match="rows could not be read"):
+        LocalTable(tmp_path).held(SITE, RANGE)

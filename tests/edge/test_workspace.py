@@ -1,0 +1,373 @@
+"""That the table is read back whole or not at all, and that every answer says who acts. With
+Microsoft's own query library against a server that answers as theirs does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity import ManagedIdentityCredential
+
+from jira_audit.core import moments
+from jira_audit.core.activity import Activity, count
+from jira_audit.core.completeness import Held
+from jira_audit.core.errors import ConnectorError, SiteError, TransientError
+from jira_audit.core.ledger import Ledger
+from jira_audit.core.moments import DAY, HOUR
+from jira_audit.core.records import COLUMNS, identify, to_row
+from jira_audit.core.window import Window
+from jira_audit.edge import workspace as workspace_
+from jira_audit.edge.workspace import Workspace, held_query
+from jira_audit.imaginary import believable_records
+from tests.conftest import needed
+from tests.deploy import kql
+from tests.fakes.world import Time
+from tests.servers.identity import Identity
+from tests.servers.workspace import (
+    DROPPED,
+    FORBIDDEN,
+    PARTIAL,
+    WORKSPACE,
+    Fault,
+    QueryService,
+    refusal,
+)
+
+pytestmark = pytest.mark.servers
+
+SITE = "contoso.atlassian.net"
+NOW = moments.parse("2026-11-20T12:00:00Z")
+RANGE = Window(NOW - DAY, NOW)
+
+
+def row(number: int, created: int = NOW - HOUR, site: str | None = SITE) -> dict[str, Any]:
+    at = moments.text(created)
+    return {"TimeGenerated": at, "id_d": number, "created_t": at} | (
+        {"site_s": site} if site else {}
+    )
+
+
+@pytest.fixture
+def service(
+    authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[QueryService]:
+    signer, certificate = authority
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+    with QueryService([]).serving(signer) as server:
+        yield server
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time(NOW)
+
+
+def asking(service: QueryService, time: Time, **changes: Any) -> Workspace:
+    given: dict[str, Any] = {
+        "workspace": WORKSPACE,
+        "endpoint": service.endpoint,
+        "credential": ManagedIdentityCredential,
+        "clock": time.clock,
+        "alone": False,
+    }
+    return Workspace(**given | changes)
+
+
+@pytest.fixture
+def workspace(service: QueryService, identity: Identity, time: Time) -> Workspace:
+    return asking(service, time)
+
+
+def held(*ids: int, **copies: int) -> Held:
+    return Held(
+        Ledger().with_ids(ids), {int(number[1:]): times for number, times in copies.items()}
+    )
+
+
+# What is there
+
+
+def test_the_ids_of_a_sites_rows_are_told_and_how_often_each_is_there(
+    service: QueryService, workspace: Workspace
+) -> None:
+    service.rows = [row(each) for each in (5, 6, 7, 9, 6, 6, 2**53 - 1)]
+
+    assert workspace.held(SITE, RANGE) == held(5, 6, 7, 9, 2**53 - 1, n6=3)
+
+
+def test_an_empty_table_holds_nothing(workspace: Workspace) -> None:
+    assert workspace.held(SITE, RANGE) == held()
+
+
+def test_another_sites_rows_and_those_out_of_the_range_do_not_count(
+    service: QueryService, workspace: Workspace
+) -> None:
+    service.rows = [
+        *(row(1, RANGE.start), row(2, RANGE.end)),
+        *(row(3, RANGE.start - 1), row(4, RANGE.end + 1)),
+        *(row(5, site="other.atlassian.net"), row(6, site=None), row(7, site="")),
+        {"TimeGenerated": moments.text(NOW), "site_s": SITE, "created_t": moments.text(NOW)},
+    ]
+
+    assert workspace.held(SITE, RANGE) == held(1, 2)
+
+
+def test_rows_of_the_classic_connector_are_the_only_sites_own(
+    service: QueryService, identity: Identity, time: Time
+) -> None:
+    service.rows = [row(6, site=None), row(7, site=""), row(8, site="other.atlassian.net"), row(9)]
+
+    assert asking(service, time, alone=True).held(SITE, RANGE) == held(6, 7, 9)
+
+
+def test_a_row_is_found_whenever_it_was_written_since(
+    service: QueryService, workspace: Workspace, time: Time
+) -> None:
+    long_ago = Window(NOW - 90 * DAY, NOW - 89 * DAY)
+    late = row(1, long_ago.start) | {"TimeGenerated": moments.text(NOW)}
+    early = row(2, long_ago.start) | {"TimeGenerated": moments.text(long_ago.start - HOUR)}
+    service.rows = [late, early]
+
+    assert workspace.held(SITE, long_ago) == held(1, 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 25])
+def test_more_ids_than_one_answer_holds_come_page_by_page(
+    count: int, service: QueryService, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace_, "PAGE", 10)
+    numbers = [-4, -3, *range(1, 3 * count, 3)][:count]
+    service.rows = [row(each) for each in reversed(numbers)] * 2
+
+    found = workspace.held(SITE, RANGE)
+
+    assert found == Held(Ledger().with_ids(numbers), dict.fromkeys(numbers, 2))
+    assert len(service.queries) == count // 10 + 1
+
+
+def test_a_site_is_a_text_in_the_query_whatever_it_is_called(
+    service: QueryService, workspace: Workspace
+) -> None:
+    service.rows = [row(1)]
+
+    assert workspace.held('x" or true or "x" == "x', RANGE) == held()
+
+
+def test_every_query_is_sound_to_kustos_own_analyser() -> None:
+    needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
+    columns = {name: "bool" if kind == "boolean" else kind for name, kind in COLUMNS.items()}
+    queries = [
+        held_query(SITE, RANGE, alone, after) for alone in (False, True) for after in (None, 7)
+    ]
+
+    for analysis in kql.analyse({"Jira_Audit_CL": columns}, queries):
+        assert analysis.problems == []
+        assert analysis.columns == {"record": "long", "copies": "long"}
+
+
+# What is no answer
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "sentence"),
+    [
+        (FORBIDDEN, SiteError, "needs the role Log Analytics Reader"),
+        (refusal(403, "InvalidAuthenticationToken"), SiteError, "InvalidAuthenticationToken"),
+        (refusal(401, "AuthenticationFailed"), SiteError, "another tenant or cloud"),
+        (refusal(404, "WorkspaceNotFoundError"), SiteError, "not its name or resource id"),
+        (
+            refusal(400, "BadArgumentError", "SemanticError", "SEM0100"),
+            SiteError,
+            "lacks columns that the connector writes (HTTP 400: BadArgumentError, SEM0100)",
+        ),
+        (Fault(418), SiteError, "not documented (HTTP 418)"),
+        (Fault(302, {"Location": "https://elsewhere.example/"}), SiteError, "HTTP 302"),
+    ],
+)
+def test_a_refusal_says_what_to_do_and_is_not_tried_again(
+    fault: Fault,
+    kind: type[ConnectorError],
+    sentence: str,
+    service: QueryService,
+    workspace: Workspace,
+    time: Time,
+) -> None:
+    service.script(fault)
+
+    with pytest.raises(kind) as raised:
+        workspace.held(SITE, RANGE)
+
+    assert sentence in str(raised.value)
+    assert time.slept == [0.0]
+    assert len(service.queries) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        PARTIAL,
+        DROPPED,
+        refusal(429, "ThrottledError"),
+        refusal(504, "GatewayTimeout"),
+        Fault(502, {"Content-Type": "text/html"}, b"<html>Bad Gateway</html>"),
+        Fault(200, {"Content-Type": "text/html"}, b"<html>sign in</html>"),
+        Fault(200, {"Content-Type": "application/json"}, b'{"tables": ['),
+        Fault(500),
+    ],
+)
+def test_what_passes_is_asked_again_and_never_taken_for_the_whole(
+    fault: Fault, service: QueryService, workspace: Workspace, time: Time
+) -> None:
+    service.rows = [row(each) for each in range(10)]
+    service.script(fault, None)
+
+    assert workspace.held(SITE, RANGE) == held(*range(10))
+    assert len(time.slept) == 2
+
+
+@pytest.mark.parametrize("fault", [PARTIAL, DROPPED, refusal(503, "ServiceUnavailable")])
+def test_what_does_not_pass_is_an_error(
+    fault: Fault, service: QueryService, workspace: Workspace
+) -> None:
+    service.rows = [row(1)]
+    service.script(*[fault] * 9)
+
+    with pytest.raises(TransientError):
+        workspace.held(SITE, RANGE)
+
+    assert len(service.queries) == 5
+
+
+def test_it_waits_as_long_as_the_service_asks(
+    service: QueryService, workspace: Workspace, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    throttled = refusal(429, "ThrottledError")
+    service.script(Fault(429, {**throttled.headers, "Retry-After": "17"}, throttled.body))
+
+    with caplog.at_level(logging.WARNING):
+        workspace.held(SITE, RANGE)
+
+    assert time.slept == [0.0, 17.0]
+    assert "asks for fewer questions (HTTP 429: ThrottledError) (trying again" in caplog.text
+
+
+def test_a_workspace_that_is_not_there_is_said_so(
+    service: QueryService, identity: Identity, time: Time
+) -> None:
+    with pytest.raises(SiteError, match="no such workspace"):
+        asking(service, time, workspace="f" * 36).held(SITE, RANGE)
+
+
+def test_a_table_that_lacks_our_columns_is_said_so(
+    service: QueryService, workspace: Workspace
+) -> None:
+    service.columns = {name: kind for name, kind in service.columns.items() if name != "site_s"}
+
+    with pytest.raises(SiteError, match="lacks columns that the connector writes"):
+        workspace.held(SITE, RANGE)
+
+
+def test_the_token_is_for_the_query_service_alone(
+    service: QueryService, workspace: Workspace, identity: Identity
+) -> None:
+    workspace.held(SITE, RANGE)
+    workspace.held(SITE, RANGE)
+
+    [call] = identity.calls  # one token serves all
+    assert call["resource"] == service.endpoint
+
+
+class NoToken:
+    """A developer who is not signed in."""
+
+    def get_token(self, *_: str, **__: Any) -> Any:
+        raise ClientAuthenticationError("no credential in this chain gave a token")
+
+
+def test_without_a_token_it_says_to_sign_in(service: QueryService, time: Time) -> None:
+    credential: TokenCredential = NoToken()
+
+    with pytest.raises(SiteError, match="run az login"):
+        asking(service, time, credential=lambda: credential).held(SITE, RANGE)
+
+    assert service.queries == []
+
+
+def test_a_service_that_is_not_there_is_an_error_for_now(identity: Identity, time: Time) -> None:
+    nowhere = QueryService([])
+    nowhere.endpoint = "https://127.0.0.1:9"
+
+    with pytest.raises(TransientError, match="could not be reached"):
+        asking(nowhere, time).held(SITE, RANGE)
+
+
+# What happened
+
+
+def lively_rows() -> list[dict[str, Any]]:
+    """Rows as the connector makes them, some late, some of a site with odd records."""
+    rows = []
+    for number, known in enumerate(
+        believable_records(400, first_id=10_000, end_ms=NOW, span_ms=3 * DAY, seed=5)
+    ):
+        identity = identify(known)
+        written = min(identity.created + (number * 791_900) % (30 * HOUR), NOW + 20 * HOUR)
+        rows.append(json.loads(to_row(known, identity, site=SITE, generated=written).line))
+    odd = [{"authorKey_s": "admin", "authorAccountId_s": "5b10a2844c20165700ede21g"}]
+    odd += [{"authorKey_s": "ug:1"}, {"authorKey_s": "UG:2", "authorAccountId_s": "3"}]
+    odd += [{"Category": 'a "quoted" one', "summary_s": "<script>alert(1)</script>"}]
+    odd += [{"objectItem_name_s": "alone"}, {"objectItem_typeName_s": "USER"}]
+    rows += [row(n) | more | {"TimeGenerated": moments.text(NOW)} for n, more in enumerate(odd)]
+    return rows
+
+
+@pytest.mark.parametrize("length", [DAY, 4 * DAY, 30 * DAY])
+def test_the_workspace_counts_what_is_counted_from_the_rows_themselves(
+    length: int, service: QueryService, workspace: Workspace
+) -> None:
+    window = Window(NOW - length, NOW)
+    service.rows = lively_rows()
+
+    found = workspace.activity([SITE], window)
+
+    assert found == count(service.rows, window)
+    assert found.rows > 100
+    assert found.delays.keys() == set(range(6))
+
+
+def test_activity_is_of_the_sites_that_are_named(
+    service: QueryService, workspace: Workspace
+) -> None:
+    service.rows = [row(1), row(2, site="other.atlassian.net"), row(3, site="third.atlassian.net")]
+
+    assert workspace.activity([SITE, "other.atlassian.net"], RANGE).sites == {
+        SITE: 1,
+        "other.atlassian.net": 1,
+    }
+
+
+def test_an_empty_table_shows_no_activity(workspace: Workspace) -> None:
+    assert workspace.activity([SITE], RANGE) == Activity(RANGE)
+
+
+def test_every_question_about_activity_is_sound_to_kustos_own_analyser(
+    service: QueryService, workspace: Workspace
+) -> None:
+    needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
+    columns = {name: "bool" if kind == "boolean" else kind for name, kind in COLUMNS.items()}
+    workspace.activity([SITE], RANGE)
+
+    found = kql.analyse({"Jira_Audit_CL": columns}, service.queries)
+
+    assert len(found) == 7
+    assert [each.problems for each in found] == [[]] * 7
+    assert all(each.columns["rows"] == "long" for each in found)

@@ -1,0 +1,248 @@
+"""What a backfill promises: all that lies before *from*, once, beside the running schedule."""
+
+from __future__ import annotations
+
+import pytest
+
+from jira_audit.collect import Policy, Reset
+from jira_audit.core.errors import SiteError
+from jira_audit.core.moments import DAY, HOUR
+from tests.fakes.world import START, World, record
+from tests.flow.test_collect import answering, ids, raising
+
+LONG_AGO = START - 30 * DAY
+
+
+def world_with_a_past(past: int = 300, recent: int = 40, **how: object) -> World:
+    """A site that the schedule has collected for a day, and that was there for a month before."""
+    world = World(**how)  # type: ignore[arg-type]
+    world.jira.site.add(
+        [record(10_000 + n, LONG_AGO + n * (29 * DAY - 1) // past) for n in range(past)]
+        + [record(10_000 + past + n, START - DAY + n * DAY // recent) for n in range(recent)]
+    )
+    assert world.run().result == "ok"
+    assert len(world.rows()) == recent
+    return world
+
+
+def test_a_backfill_delivers_everything_before_from_and_nothing_twice() -> None:
+    world = world_with_a_past()
+
+    outcome = world.backfill(LONG_AGO)
+
+    assert outcome.result == "ok"
+    assert outcome.tally.rows == 300
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
+def test_the_millisecond_in_which_the_checkpoint_begins_is_the_schedules() -> None:
+    world = World()
+    begins = START - DAY
+    world.jira.site.add(record(n, begins - 2 + n) for n in range(5))
+    world.run()
+
+    world.backfill(LONG_AGO)
+
+    assert sorted(world.rows()) == [0, 1, 2, 3, 4]
+
+
+def test_the_schedules_checkpoint_is_not_touched_and_its_lease_not_taken() -> None:
+    world = world_with_a_past()
+    before = world.store.blobs["checkpoints/contoso.atlassian.net.json"]
+    world.journal.meanwhile[len(world.journal.entries) + 20] = lambda: during.append(world.run())
+    during: list[object] = []
+
+    world.backfill(LONG_AGO)
+
+    (tick,) = during
+    assert tick.result == "ok"  # type: ignore[attr-defined]
+    assert world.store.blobs["checkpoints/contoso.atlassian.net.json"] != before
+    assert not world.doubled()
+    assert not world.missing(ids(world))
+    assert sorted(world.store.blobs) == [
+        "backfills/contoso.atlassian.net.json",
+        "checkpoints/contoso.atlassian.net.json",
+    ]
+
+
+def test_two_backfills_at_once_are_one() -> None:
+    world = world_with_a_past()
+    during: list[object] = []
+    world.journal.meanwhile[len(world.journal.entries) + 20] = lambda: during.append(
+        world.backfill(LONG_AGO)
+    )
+
+    assert world.backfill(LONG_AGO).result == "ok"
+
+    (other,) = during
+    assert other.result == "skipped"  # type: ignore[attr-defined]
+    assert not world.doubled()
+
+
+def test_an_interrupted_backfill_goes_on_where_it_was() -> None:
+    world = world_with_a_past(batch_bytes=2_000)
+    world.jira.faults.at[world.jira.faults.calls + 25] = raising(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        world.backfill(LONG_AGO)
+    delivered = len(world.rows())
+    reached: list[int] = []
+
+    outcome = world.backfill(LONG_AGO, reached=reached.append)
+
+    assert 40 < delivered < 340
+    assert min(reached) > LONG_AGO
+    assert outcome.result == "ok"
+    assert not world.doubled()
+    assert not world.missing(ids(world))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_backfill_that_dies_anywhere_loses_nothing(when: str) -> None:
+    world = world_with_a_past(past=60, batch_bytes=2_000)
+    entries = len(world.journal.entries)
+    blobs, table, sent = dict(world.store.blobs), list(world.sink.table), list(world.sink.sent)
+    world.backfill(LONG_AGO)
+    effects = len(world.journal.entries) - entries
+    assert effects > 30
+    for number in range(effects):
+        world.store.blobs.clear()
+        world.store.blobs |= blobs
+        world.sink.table[:], world.sink.sent[:] = table, sent
+        world.time.pass_by(61)
+        world.journal.entries.clear()
+        world.journal.die = (number, when)  # type: ignore[assignment]
+        world.run_until_dead(lambda: world.backfill(LONG_AGO))
+
+        assert world.backfill(LONG_AGO).result == "ok"
+        assert not world.missing(ids(world))
+        assert world.doubled_bytes() <= 4 * 2_000
+
+
+def test_a_failure_ends_it_with_what_to_do_and_the_next_goes_on() -> None:
+    world = world_with_a_past(batch_bytes=2_000)
+    world.jira.faults.at[world.jira.faults.calls + 25] = answering(403)
+
+    outcome = world.backfill(LONG_AGO)
+
+    assert outcome.result == "failed"
+    assert isinstance(outcome.error, SiteError)
+    assert world.backfill(LONG_AGO).result == "ok"
+    assert not world.doubled()
+    assert not world.missing(ids(world))
+
+
+def test_an_earlier_beginning_delivers_what_is_new_to_it_and_no_more() -> None:
+    world = world_with_a_past()
+    world.backfill(START - 10 * DAY)
+    so_far = len(world.rows())
+
+    outcome = world.backfill(LONG_AGO)
+
+    assert 40 < so_far < 340
+    assert outcome.tally.rows == 340 - so_far
+    assert not world.doubled()
+    assert not world.missing(ids(world))
+
+
+def test_a_beginning_within_what_was_read_reads_nothing_of_it_again() -> None:
+    world = world_with_a_past()
+    world.backfill(LONG_AGO, START - 10 * DAY)
+    reached: list[int] = []
+
+    world.backfill(START - 20 * DAY, reached=reached.append)
+
+    assert min(reached) == START - 10 * DAY
+    assert not world.doubled()
+    assert not world.missing(ids(world))
+
+
+def test_a_beginning_past_what_was_read_leaves_the_stretch_between_alone() -> None:
+    world = world_with_a_past()
+    world.backfill(LONG_AGO, START - 25 * DAY)
+    reached: list[int] = []
+
+    world.backfill(START - 10 * DAY, reached=reached.append)
+
+    assert min(reached) == START - 10 * DAY
+    world.backfill(LONG_AGO)
+    assert not world.doubled()
+    assert not world.missing(ids(world))
+
+
+def test_an_end_is_kept_to() -> None:
+    world = world_with_a_past()
+    end = START - 10 * DAY
+
+    world.backfill(LONG_AGO, end)
+
+    filled_in = [row["created_t"] for row in world.sink.table[40:]]
+    assert filled_in
+    assert max(filled_in) <= "2026-11-10T12:00:00.000Z"
+    assert not world.missing(
+        known["id"] for known in world.jira.site.records if known["created"] < "2026-11-10T12"
+    )
+
+
+def test_a_backfill_never_reads_what_the_schedule_has() -> None:
+    world = world_with_a_past()
+    asked = len(world.jira.requests)
+
+    world.backfill(LONG_AGO, START)
+
+    assert max(each["to"] for each in world.jira.requests[asked:]) < "2026-11-19T12:00:00.000Z"
+
+
+def test_where_there_is_nothing_before_from_it_says_so() -> None:
+    world = world_with_a_past()
+
+    with pytest.raises(SiteError, match="nothing to fill in: from 2026-11-19T12:00"):
+        world.backfill(START - HOUR)
+
+
+def test_without_a_checkpoint_nothing_says_where_it_is_to_end() -> None:
+    with pytest.raises(SiteError, match="there is no checkpoint, so nothing says where"):
+        World().backfill(LONG_AGO)
+
+
+def test_the_schedules_reset_does_not_concern_a_backfill() -> None:
+    world = world_with_a_past()
+    world.policy = Policy(reset=Reset("all", LONG_AGO))
+
+    world.backfill(START - 10 * DAY)
+
+    assert world.store.backfills().checkpoint().reset is None
+
+
+def test_no_sweep_and_no_overlap_belong_to_a_backfill() -> None:
+    world = world_with_a_past()
+    world.backfill(LONG_AGO)
+    world.time.pass_by(3 * 24 * 3600)
+    asked = len(world.jira.requests)
+
+    assert world.backfill(LONG_AGO).result == "ok"
+
+    assert len(world.jira.requests) - asked <= 1
+
+
+def test_what_cannot_be_delivered_is_kept_and_replayed_without_a_double() -> None:
+    world = world_with_a_past()
+    world.sink.poison = {10_007}
+    world.backfill(LONG_AGO)
+    world.sink.poison = set()
+
+    assert len(world.replay().sent) == 1
+    world.backfill(LONG_AGO)
+
+    assert not world.doubled()
+    assert not world.missing(ids(world))
+
+
+def test_reached_tells_how_far_the_reading_has_come() -> None:
+    world = world_with_a_past()
+    reached: list[int] = []
+
+    world.backfill(LONG_AGO, reached=reached.append)
+
+    assert reached[0] == LONG_AGO
+    assert reached == sorted(reached)
+    assert START - DAY - 29 * DAY < reached[-1] < START - DAY

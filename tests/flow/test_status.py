@@ -1,0 +1,180 @@
+"""What a site's status tells of what runs have stored, and of what cannot be read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.status import Status, look
+from tests.fakes.world import HOST, START, World, record
+from tests.flow.test_collect import answering, world_with
+
+
+def look_at(world: World) -> Status:
+    return look(HOST, world.store, world.store, world.store.backfills())
+
+
+def told(world: World, expires: date | None = None) -> dict[str, Any]:
+    """As a program reads it."""
+    status = look_at(world)
+    return json.loads(json.dumps(status.as_json(world.time.now, expires)))
+
+
+def test_after_a_good_run_it_tells_how_far_and_what_came_of_it() -> None:
+    world = world_with(100)
+    world.sink.poison = {10_050}
+    world.run()
+    world.time.pass_by(240)
+
+    status = told(world)
+
+    assert status["site"] == HOST
+    assert (status["state"], status["problem"]) == ("ok", None)
+    assert status["lag_seconds"] == 240
+    assert status["from"] == "2026-11-19T12:00:00.000Z"
+    assert status["dealt_with"] == 100
+    assert status["letters"] == 1
+    assert status["last"]["rows"] == 99
+    assert status["gaps"] == {"ids": 0, "ranges": []}
+    assert status["backfill"] is None
+
+
+def test_a_failure_is_told_with_what_to_do_however_often_it_is_repeated() -> None:
+    world = world_with(100)
+    world.run()
+    world.jira.faults.always = answering(401)
+    for _ in range(3):
+        world.time.pass_by(300)
+        world.run()
+
+    status = look_at(world)
+
+    assert status.state == "failed"
+    assert status.needs_someone
+    assert status.problem == str(world.outcomes[-1].error)
+    assert told(world)["lag_seconds"] >= 900
+
+
+def test_once_it_goes_well_again_the_failure_is_gone() -> None:
+    world = world_with(100)
+    world.jira.faults.script = [answering(401)]
+    world.run()
+    world.run()
+
+    assert told(world)["state"] == "ok"
+
+
+def test_ids_that_were_never_shown_are_gaps_and_late_records_are_counted() -> None:
+    world = World()
+    world.jira.site.add(record(each, START - HOUR + each) for each in (10, 11, 15, 20))
+    world.run()
+    world.jira.site.add([record(12, START - MINUTE)])
+    world.time.pass_by(60)
+    world.run()
+
+    status = told(world)
+
+    assert status["gaps"] == {"ids": 6, "ranges": [[13, 14], [16, 19]]}
+    assert status["late_found"] == 1
+
+
+def test_a_site_that_was_never_collected_is_new_and_nobody_is_needed() -> None:
+    status = look_at(World())
+
+    assert status.state == "new"
+    assert not status.needs_someone
+    assert "through" not in status.as_json(START, None)
+
+
+def test_a_run_that_died_leaves_no_word_and_is_no_success() -> None:
+    world = world_with(100)
+    world.journal.die = (3, "after")
+    world.run_until_dead()
+
+    assert told(world)["state"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    "last", [None, 7, "ok", {}, {"outcome": "splendid"}, {"outcome": ["ok"]}, {"error": 7}]
+)
+def test_a_last_run_that_says_nothing_known_is_unknown(last: Any) -> None:
+    world = world_with(10)
+    world.run()
+    content = json.loads(world.store.blobs[f"checkpoints/{HOST}.json"])
+    world.store.blobs[f"checkpoints/{HOST}.json"] = json.dumps(content | {"last": last}).encode()
+
+    status = told(world)
+
+    assert (status["state"], status["problem"]) == ("unknown", None)
+    assert status["dealt_with"] == 10
+
+
+@pytest.mark.parametrize("content", [b"garbled", b"{}", b'{"v": 2}'])
+def test_a_checkpoint_that_cannot_be_read_is_told_with_what_to_do(content: bytes) -> None:
+    world = World()
+    world.store.blobs[f"checkpoints/{HOST}.json"] = content
+
+    status = look_at(world)
+
+    assert status.state == "unreadable"
+    assert status.needs_someone
+    assert "checkpoint" in str(status.problem)
+    assert "through" not in status.as_json(START, None)
+
+
+@pytest.mark.parametrize("error", [SiteError("storage refuses"), TransientError("storage is away")])
+@pytest.mark.parametrize("call", ["stored", "names"])
+def test_storage_that_cannot_be_asked_is_told_and_raises_nothing(
+    call: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_with(10)
+    world.run()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(world.store, call, fail)
+
+    assert look_at(world) == Status(HOST, "unreadable", problem=str(error))
+
+
+def test_a_backfills_place_is_told_beside_the_ticks() -> None:
+    world = world_with(10)
+    world.run()
+    begun = world.store.checkpoint()
+    filled = replace(begun, start=START - 9 * DAY, through=START - 2 * DAY)
+    world.store.blobs[f"backfills/{HOST}.json"] = filled.encode(START)
+
+    status = told(world)
+
+    assert status["backfill"]["from"] == "2026-11-11T12:00:00.000Z"
+    assert status["backfill"]["through"] == "2026-11-18T12:00:00.000Z"
+    assert status["from"] == "2026-11-19T12:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("expires", "days"),
+    [(date(2026, 11, 30), 10), (date(2026, 11, 20), 0), (date(2026, 11, 1), -19)],
+)
+def test_the_tokens_last_day_is_told_in_days(expires: date, days: int) -> None:
+    status = told(world_with(1), expires)
+
+    assert (status["token_expires"], status["token_days_left"]) == (f"{expires}", days)
+
+
+def test_to_look_changes_nothing_takes_nothing_and_asks_jira_nothing() -> None:
+    world = world_with(10)
+    world.run()
+    before = dict(world.store.blobs)
+    world.journal.entries.clear()
+
+    look_at(world)
+
+    assert world.store.blobs == before
+    assert set(world.journal.entries) == {"stored", "names"}

@@ -1,0 +1,598 @@
+"""A verification says of every record that Jira shows what became of it; a repair sends what is
+missing, once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+
+from jira_audit.collect import Reset
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.completeness import Fate
+from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.ledger import Ledger
+from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.imaginary import Answer
+from jira_audit.verify import Verified
+from tests.fakes.world import HOST, START, World, record
+from tests.flow.test_backfill import LONG_AGO, world_with_a_past
+from tests.flow.test_collect import (
+    accepting_then_raising,
+    answering,
+    ids,
+    raising,
+    world_with,
+)
+
+BLOB = f"checkpoints/{HOST}.json"
+
+
+def told(verified: Verified) -> dict[Fate, set[int]]:
+    """Which ids have which fate, of those that are anyone's."""
+    return {fate: set(found) for fate, found in verified.findings.fates.items() if found.ranges}
+
+
+def edit(world: World, change: Callable[[Checkpoint], Checkpoint], name: str = BLOB) -> None:
+    """Change what is stored, as a fault would."""
+    store = world.store if name == BLOB else world.store.backfills()
+    world.store.blobs[name] = change(store.checkpoint()).encode(world.time.now)
+
+
+def lose(world: World, *lost: int) -> None:
+    """Rows and ledger without these, as if the connector had never seen them."""
+    world.sink.table = [row for row in world.sink.table if row["id_d"] not in lost]
+    edit(world, lambda place: place.without(Ledger().with_ids(lost)))
+
+
+def settled() -> World:
+    """A site of 100 records, collected, and two days later with everything dealt with."""
+    world = world_with(100)
+    world.run()
+    world.time.pass_by(2 * 24 * 3600)
+    world.run()
+    return world
+
+
+# What is found
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_after_good_runs_nothing_is_missing(table: bool) -> None:
+    world = settled()
+
+    verified = world.verify(START - DAY, table=table)
+
+    assert told(verified) == {"there" if table else "delivered": ids(world)}
+    assert verified.findings.answer == "complete"
+    assert set(verified.findings.in_jira) == ids(world)
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_records_that_were_lost_are_named(table: bool) -> None:
+    world = settled()
+    lose(world, 10_007, 10_008, 10_050)
+
+    verified = world.verify(START - DAY, table=table)
+
+    assert told(verified)["missing"] == {10_007, 10_008, 10_050}
+    assert verified.findings.answer == "missing"
+    assert world.waited_for == []  # no ledger says that these were accepted
+
+
+def test_what_was_accepted_and_never_arrived_is_found_in_the_table_alone() -> None:
+    world = settled()
+    world.table.dropped = {10_007}
+
+    assert world.verify(START - DAY).findings.answer == "complete"
+    assert told(world.verify(START - DAY, table=True))["missing"] == {10_007}
+
+
+def test_dead_letters_are_kept_and_not_missing() -> None:
+    world = world_with(100)
+    world.sink.poison = {10_020}
+    world.run()
+
+    for table in (False, True):
+        verified = world.verify(START - DAY, table=table)
+        assert told(verified)["kept"] == {10_020}
+        assert verified.findings.answer == "complete"
+
+
+def test_a_letter_that_is_gone_is_missing_from_the_table() -> None:
+    world = world_with(100)
+    world.sink.poison = {10_020}
+    world.run()
+    world.time.pass_by(2 * 24 * 3600)
+    world.run()
+    world.store.blobs = {n: b for n, b in world.store.blobs.items() if "dead" not in n}
+
+    assert told(world.verify(START - DAY, table=True))["missing"] == {10_020}
+
+
+def test_records_after_the_last_run_are_still_to_come() -> None:
+    world = world_with(100)
+    world.run()
+    world.time.pass_by(120)
+    world.jira.site.add([record(10_100, world.time.now - MINUTE)])
+
+    for table in (False, True):
+        verified = world.verify(START - DAY, table=table)
+        assert told(verified)["to come"] == {10_100}
+        assert verified.findings.answer == "complete"
+
+
+def test_a_late_record_is_to_come_as_long_as_a_run_will_find_it_and_then_it_is_there() -> None:
+    world = settled()
+    late = [record(9_999, world.time.now - 20 * HOUR)]
+    world.jira.site.add(late)
+
+    assert told(world.verify(START - DAY))["to come"] == {9_999}
+
+    for _ in range(26):
+        world.time.pass_by(3600)
+        world.run()
+    assert told(world.verify(START - DAY)) == {"delivered": ids(world)}
+
+
+def test_a_record_shown_later_than_any_run_finds_it_is_missing() -> None:
+    world = settled()
+    world.jira.site.add([record(9_999, world.time.now - 40 * HOUR)])
+
+    assert told(world.verify(START - DAY))["missing"] == {9_999}
+
+
+def test_before_the_beginning_nothing_is_known_without_a_table() -> None:
+    world = world_with_a_past()
+    past = {known["id"] for known in world.jira.site.records} - set(world.rows())
+
+    assert told(world.verify(LONG_AGO))["unknown"] == past
+    assert world.verify(LONG_AGO).findings.answer == "unknown"
+    assert told(world.verify(LONG_AGO, table=True))["missing"] == past
+
+
+def test_what_a_backfill_delivered_is_delivered() -> None:
+    world = world_with_a_past()
+    world.backfill(LONG_AGO)
+
+    assert told(world.verify(LONG_AGO)) == {"delivered": ids(world)}
+    assert told(world.verify(LONG_AGO, table=True)) == {"there": ids(world)}
+
+
+def test_where_the_ledger_was_pruned_nothing_is_known_without_a_table() -> None:
+    world = settled()
+    edit(
+        world,
+        lambda place: replace(place, ledger=place.ledger.from_id(10_050), pruned=START - 2 * HOUR),
+    )
+
+    forgotten = {number for number in ids(world) if number < 10_050}
+    assert told(world.verify(START - DAY))["unknown"] == forgotten
+    assert told(world.verify(START - DAY, table=True)) == {"there": ids(world)}
+
+
+def test_after_a_reset_the_table_tells_what_was_delivered_before() -> None:
+    world = settled()
+    world.run(reset=Reset("x", START))
+
+    assert world.verify(START - DAY, START - 1).findings.answer == "unknown"
+    assert world.verify(START - DAY, START - 1, table=True).findings.answer == "complete"
+
+
+def test_rows_that_are_there_twice_are_counted() -> None:
+    world = settled()
+    world.sink.table += world.sink.table[3:5]
+
+    verified = world.verify(START - DAY, table=True)
+
+    assert verified.findings.copies == {row["id_d"]: 2 for row in world.sink.table[-2:]}
+    assert verified.findings.answer == "complete"
+
+
+def test_what_jira_has_deleted_is_told_and_not_missing() -> None:
+    world = settled()
+    world.jira.forget({10_000, 10_001})
+
+    verified = world.verify(START - DAY, table=True)
+
+    assert set(verified.findings.only_in_table) == {10_000, 10_001}
+    assert verified.findings.answer == "complete"
+
+
+def test_only_the_range_is_looked_at() -> None:
+    world = settled()
+    lose(world, 10_000, 10_099)
+    verified = world.verify(START - 3 * HOUR, START - HOUR, table=True)
+
+    assert verified.findings.answer == "complete"
+    assert 0 < verified.findings.in_jira.count < 60
+
+
+def test_a_record_without_an_identity_is_looked_for_among_the_letters() -> None:
+    world = world_with(100)
+    world.jira.tamper[10_030] = lambda r: {k: v for k, v in r.items() if k != "id"}
+    world.run()
+    world.time.pass_by(2 * 24 * 3600)
+    world.run()
+
+    verified = world.verify(START - DAY)
+    assert set(verified.findings.nameless.values()) == {"kept"}
+    assert verified.findings.answer == "complete"
+
+    world.store.blobs = {n: b for n, b in world.store.blobs.items() if "dead" not in n}
+    verified = world.verify(START - DAY)
+    assert set(verified.findings.nameless.values()) == {"missing"}
+    assert verified.findings.answer == "missing"
+
+
+# The table takes its time
+
+
+def test_what_the_table_does_not_show_yet_is_waited_for_and_not_called_missing() -> None:
+    world = world_with(100)
+    world.table.seconds = 170
+    world.run()
+    began = world.time.now
+
+    verified = world.verify(START - DAY, table=True)
+
+    assert told(verified) == {"there": ids(world)}
+    assert world.waited_for == [100] * 6
+    assert world.time.now - began < 200_000
+
+
+def test_it_waits_no_longer_than_it_may_since_the_last_save() -> None:
+    world = world_with(100)
+    world.run()
+    saved = world.time.now
+    world.table.dropped = {10_001}
+
+    verified = world.verify(START - DAY, table=True, wait=300.0)
+
+    assert told(verified)["missing"] == {10_001}
+    assert 300_000 <= verified.ended - saved < 301_000
+
+
+def test_what_was_saved_long_ago_is_not_waited_for() -> None:
+    world = world_with(100)
+    world.run()
+    world.time.pass_by(3600)
+    world.table.dropped = {10_001}
+
+    verified = world.verify(START - DAY, table=True)
+
+    assert told(verified)["missing"] == {10_001}
+    assert world.waited_for == []
+
+
+def test_a_backfill_under_way_is_waited_for_too() -> None:
+    world = world_with_a_past()
+    world.time.pass_by(3600)
+    world.backfill(LONG_AGO)
+    world.table.seconds = 100
+
+    verified = world.verify(LONG_AGO, table=True)
+
+    assert told(verified) == {"there": ids(world)}
+    assert world.waited_for
+
+
+# Reading
+
+
+@pytest.mark.parametrize("fetch", [1, 2, 3])
+def test_a_list_that_moves_while_it_is_read_hides_nothing(fetch: int) -> None:
+    world = World()
+    world.jira.site.add(record(n, START - HOUR + n) for n in range(60))
+    world.run()
+    late = [record(9_000 + n, START - HOUR + 300 + n) for n in range(10)]
+    at = len(world.journal.entries) + fetch
+    world.journal.meanwhile[at] = lambda: world.jira.site.add(late)
+
+    verified = world.verify(START - HOUR, START - HOUR + 1_000)
+
+    assert set(verified.findings.in_jira) == ids(world)
+    assert verified.findings.in_jira.count == 70
+
+
+def test_a_list_whose_seams_never_hold_is_read_until_nothing_new_comes() -> None:
+    world = settled()
+
+    def without_the_seam(call: Callable[[], Answer]) -> Answer:
+        answer = call()
+        page = json.loads(answer.body)
+        if page["offset"]:
+            page["records"] = page["records"][1:]
+        return replace(answer, body=json.dumps(page).encode())
+
+    world.jira.faults.always = without_the_seam
+
+    assert set(world.verify(START - DAY).findings.in_jira) == ids(world)
+
+
+def test_many_records_in_one_millisecond_are_all_looked_for() -> None:
+    world = World()
+    world.jira.site.add(record(n, START - HOUR) for n in range(500))
+    world.run()
+
+    assert told(world.verify(START - DAY)) == {"delivered": ids(world)}
+
+
+def test_a_failure_of_jira_is_no_answer() -> None:
+    world = settled()
+    world.jira.faults.always = answering(401)
+
+    with pytest.raises(SiteError, match="does not know the credentials"):
+        world.verify(START - DAY)
+
+
+def test_an_answer_that_is_late_is_waited_for() -> None:
+    world = settled()
+    world.jira.faults.script = [None, answering(429, Retry_After="1200"), answering(503)]
+
+    assert world.verify(START - DAY).findings.answer == "complete"
+
+
+def test_without_a_checkpoint_there_is_nothing_to_verify() -> None:
+    with pytest.raises(SiteError, match="no checkpoint"):
+        world_with(10).verify(START - DAY)
+
+
+def test_to_verify_changes_nothing_and_takes_no_lease() -> None:
+    world = settled()
+    before = dict(world.store.blobs)
+    world.journal.entries.clear()
+
+    world.verify(START - DAY, table=True)
+
+    assert world.store.blobs == before
+    assert set(world.journal.entries) == {"fetch", "stored", "names"}
+
+
+# Repair
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_what_is_missing_is_sent_once_and_then_nothing_is(table: bool) -> None:
+    world = settled()
+    lose(world, 10_007, 10_008, 10_050)
+
+    repaired = world.repair(world.verify(START - DAY, table=table))
+
+    assert set(repaired.sent) == {10_007, 10_008, 10_050}
+    assert not repaired.left.ranges
+    assert (repaired.error, repaired.skipped) == (None, False)
+    assert sorted(world.rows()) == sorted(ids(world))
+    for _ in range(30):
+        world.time.pass_by(3600)
+        world.run()
+    assert not world.doubled()
+    assert world.verify(START - DAY, table=True).findings.answer == "complete"
+
+
+def test_what_was_accepted_and_never_arrived_is_sent_again() -> None:
+    world = settled()
+    lost = {10_007, 10_050}
+    world.sink.table = [row for row in world.sink.table if row["id_d"] not in lost]
+
+    repaired = world.repair(world.verify(START - DAY, table=True))
+
+    assert set(repaired.sent) == lost
+    assert sorted(world.rows()) == sorted(ids(world))
+    assert lost <= set(world.store.checkpoint().ledger)
+
+
+def test_what_lies_before_the_beginning_goes_into_the_backfills_ledger() -> None:
+    world = world_with_a_past()
+    begun = world.store.checkpoint()
+    past = ids(world) - set(world.rows())
+
+    repaired = world.repair(world.verify(LONG_AGO, table=True))
+
+    assert set(repaired.sent) == past
+    assert sorted(world.rows()) == sorted(ids(world))
+    assert world.store.checkpoint() == begun
+    assert set(world.store.backfills().checkpoint().ledger) == past
+    assert world.backfill(LONG_AGO).tally.rows == 0
+    assert not world.doubled()
+
+
+def test_both_sides_of_the_beginning_are_repaired_at_once() -> None:
+    world = world_with_a_past()
+    world.backfill(LONG_AGO)
+    world.time.pass_by(3 * 24 * 3600)
+    world.run()
+    lose(world, 10_320)
+    edit(world, lambda place: place.without(Ledger(((10_005, 10_005),))), f"backfills/{HOST}.json")
+    world.sink.table = [row for row in world.sink.table if row["id_d"] != 10_005]
+
+    verified = world.verify(LONG_AGO)
+    repaired = world.repair(verified)
+
+    assert told(verified)["missing"] == set(repaired.sent) == {10_005, 10_320}
+    assert not world.doubled()
+
+
+def test_what_a_tick_delivers_meanwhile_is_not_sent_again() -> None:
+    world = settled()
+    lose(world, 10_007, 10_050)
+    verified = world.verify(START - DAY)
+    row = {"id_d": 10_007}
+    edit(world, lambda place: replace(place, ledger=place.ledger.with_ids([10_007])))
+    world.sink.table.append(row)
+
+    repaired = world.repair(verified)
+
+    assert set(repaired.sent) == {10_050}
+    assert set(repaired.left) == {10_007}
+    assert not world.doubled()
+
+
+def test_a_site_that_another_run_has_is_left_alone() -> None:
+    world = settled()
+    lose(world, 10_007)
+    verified = world.verify(START - DAY)
+    assert world.store.take(Checkpoint.first(HOST, 0, 0))
+
+    repaired = world.repair(verified)
+
+    assert repaired.skipped
+    assert set(repaired.left) == {10_007}
+    assert 10_007 not in world.rows()
+
+
+def test_a_reset_between_finding_and_sending_stops_the_repair() -> None:
+    world = settled()
+    lose(world, 10_007)
+    verified = world.verify(START - DAY)
+    edit(world, lambda place: place.begun_again(START - HOUR, START, "x"))
+
+    repaired = world.repair(verified)
+
+    assert "verify once more" in str(repaired.error)
+    assert not repaired.sent.ranges
+    world.time.pass_by(1)
+    assert world.run().result == "ok"  # the lease was given back
+
+
+def test_a_row_that_is_refused_alone_is_kept_as_a_letter() -> None:
+    world = settled()
+    lose(world, 10_007, 10_008)
+    verified = world.verify(START - DAY)
+    world.sink.poison = {10_007}
+
+    repaired = world.repair(verified)
+
+    assert set(repaired.sent) == {10_007, 10_008}
+    assert [letter["record"]["id"] for letter in world.store.letters()] == [10_007]
+    assert not world.missing(ids(world))
+
+
+def test_a_record_that_jira_shows_no_more_is_left() -> None:
+    world = settled()
+    lose(world, 10_007, 10_008)
+    verified = world.verify(START - DAY)
+    world.jira.forget({10_007})
+
+    repaired = world.repair(verified)
+
+    assert set(repaired.sent) == {10_008}
+    assert set(repaired.left) == {10_007}
+
+
+@pytest.mark.parametrize("error", [SiteError("no role"), TransientError("away")])
+def test_what_stops_a_repair_is_told_and_what_was_sent_stays_sent(error: Exception) -> None:
+    world = settled()
+    world.policy = replace(world.policy, batch_bytes=1_500, in_flight=1)
+    lost = set(range(10_000, 10_060))
+    lose(world, *lost)
+    verified = world.verify(START - DAY)
+    world.sink.faults.script = [None, None]
+    world.sink.faults.always = raising(error)
+
+    repaired = world.repair(verified)
+
+    assert str(repaired.error).startswith(str(error))
+    assert set(repaired.sent) == set(world.rows()) & lost
+    assert 0 < repaired.sent.count < 60
+    assert set(repaired.left) == lost - set(repaired.sent)
+    world.sink.faults.always = None
+    again = world.repair(world.verify(START - DAY))
+    assert set(again.sent) == set(repaired.left)
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
+def crash_points() -> Iterator[tuple[int, Literal["before", "after"]]]:
+    world = settled()
+    lose(world, *range(10_000, 10_030))
+    verified = world.verify(START - DAY)
+    world.journal.entries.clear()
+    world.repair(verified)
+    for number in range(len(world.journal.entries)):
+        yield number, "before"
+        yield number, "after"
+
+
+@pytest.mark.parametrize("die", list(crash_points()))
+def test_a_repair_that_dies_anywhere_doubles_at_most_what_was_in_flight(
+    die: tuple[int, Literal["before", "after"]],
+) -> None:
+    world = settled()
+    world.policy = replace(world.policy, batch_bytes=1_500)
+    lose(world, *range(10_000, 10_030))
+    verified = world.verify(START - DAY)
+    world.journal.entries.clear()
+    world.journal.die = die
+    world.run_until_dead(lambda: world.repair(verified))
+
+    world.repair(world.verify(START - DAY, table=True))
+    for _ in range(30):
+        world.time.pass_by(3600)
+        world.run()
+
+    assert not world.missing(ids(world))
+    assert world.doubled_bytes() <= 4 * 1_500
+    assert world.verify(START - DAY, table=True).findings.answer == "complete"
+
+
+def test_a_repair_that_died_leaves_no_ledger_that_says_more_than_was_delivered() -> None:
+    world = settled()
+    world.sink.table = world.sink.table[50:]
+    lost = ids(world) - set(world.rows())
+    verified = world.verify(START - DAY, table=True)
+    world.journal.die = (len(world.journal.entries) + 3, "before")
+
+    world.run_until_dead(lambda: world.repair(verified))
+
+    assert world.journal.entries[-4:] == ["take", "load", "save", "fetch"]
+    assert told(world.verify(START - DAY))["missing"] == lost
+
+
+def test_an_answer_lost_after_acceptance_doubles_that_batch_alone() -> None:
+    world = settled()
+    lose(world, 10_007)
+    verified = world.verify(START - DAY)
+    world.sink.faults.script = [accepting_then_raising(TransientError("dropped"))]
+
+    assert set(world.repair(verified).sent) == {10_007}
+    assert world.doubled() == {10_007}
+
+
+def test_a_cut_record_is_kept_whole_as_an_original() -> None:
+    world = World()
+    world.jira.site.add([record(1, START - HOUR, summary="long " * 20_000)])
+    world.run()
+    world.time.pass_by(2 * 24 * 3600)
+    world.run()
+    lose(world, 1)
+    world.store.blobs = {n: b for n, b in world.store.blobs.items() if "originals" not in n}
+
+    world.repair(world.verify(START - DAY))
+
+    assert world.rows() == [1]
+    [original] = world.store.letters("originals")
+    assert json.dumps(original["record"]).count("long") == 20_000
+
+
+def test_no_secret_and_no_record_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    world = settled()
+    lose(world, 10_007)
+
+    world.repair(world.verify(START - DAY))
+
+    assert "Thing" not in caplog.text
+
+
+def test_rows_have_the_time_that_is_set() -> None:
+    world = settled()
+    world.policy = replace(world.policy, event_time=True)
+    lose(world, 10_007)
+
+    world.repair(world.verify(START - DAY))
+
+    row = next(row for row in world.sink.table if row["id_d"] == 10_007)
+    assert row["TimeGenerated"] == row["created_t"]

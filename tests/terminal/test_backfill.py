@@ -1,0 +1,169 @@
+"""`backfill`: what lies before the checkpoint, in a local folder and in Azure's places."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from azure.storage.blob import ContainerClient
+
+from jira_audit import app
+from jira_audit.core import moments
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.edge.local import LocalCheckpoints
+from tests.servers.identity import Identity
+from tests.servers.ingestion import RULE, Ingestion
+from tests.terminal.conftest import HOUR_MS, Ended, Run, Site, begin, end, now_ms, set_up
+from tests.terminal.test_collect import Halting, ids_in
+from tests.terminal.test_demo import on_a_terminal
+
+HOST = "127.0.0.1"
+
+
+def ago(hours: float) -> str:
+    return moments.text(now_ms() - int(hours * HOUR_MS))
+
+
+def collected(run: Run, folder: Path) -> int:
+    """Let the ticks begin an hour ago, and tell how many rows they had."""
+    os.environ["INITIAL_LOOKBACK_HOURS"] = "1"
+    assert run("collect", "--to", folder).code == 0
+    return len(ids_in(folder))
+
+
+def test_what_lies_before_the_checkpoint_is_filled_in_once(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    recent = collected(run, tmp_path)
+
+    first = run("backfill", "--from", ago(30), "--folder", tmp_path)
+    second = run("backfill", "--from", "all", "--folder", tmp_path)
+
+    assert (first.code, second.code) == (0, 0)
+    assert first.out.startswith(f"{HOST}: {200 - recent} rows filled in, complete from ")
+    assert second.out.startswith(f"{HOST}: 0 rows filled in")
+    assert sorted(ids_in(tmp_path)) == sorted(record["id"] for record in site.records)
+    assert json.loads((tmp_path / f"backfills/{HOST}.json").read_bytes())["site"] == HOST
+
+
+@pytest.mark.servers
+def test_in_azure_it_keeps_its_place_in_a_blob_beside_the_checkpoint(
+    run: Run,
+    site: Site,
+    blob_container: ContainerClient,
+    azurite: str,
+    identity: Identity,
+    ingestion: Ingestion,
+) -> None:
+    os.environ |= {
+        **identity.environment,
+        "DATA_COLLECTION_ENDPOINT": ingestion.endpoint,
+        "LOGS_DCR_RULE_ID": RULE,
+        "AzureWebJobsStorage": azurite,
+        "CHECKPOINT_CONTAINER": str(blob_container.container_name),
+        "INITIAL_LOOKBACK_HOURS": "1",
+    }
+    assert run("collect").code == 0
+
+    ended = run("backfill", "--from", ago(30))
+
+    assert ended.code == 0
+    assert sum(call.rows for call in ingestion.calls if call.status == 204) == 200
+    names = {blob.name for blob in blob_container.list_blobs()}
+    assert names == {f"backfills/{HOST}.json", f"checkpoints/{HOST}.json"}
+
+
+def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
+    run_apart: Run, run: Run, tmp_path: Path
+) -> None:
+    halting = Halting(count=5_000, first=3_000)
+    with set_up(halting):
+        halting._left = 100_000
+        recent = collected(run, tmp_path)
+        halting._left = 3_000
+        arguments = "backfill", "--from", "all", "--folder", tmp_path
+        process = begin(*arguments, out=subprocess.PIPE, err=subprocess.PIPE)
+        assert halting.halted.wait(60)
+        process.send_signal(signal.SIGINT)
+        interrupted = end(process)
+        delivered = len(ids_in(tmp_path))
+        halting.go_on.set()
+
+        again = run_apart(*arguments)
+
+    assert interrupted.code == 130
+    assert "run the same command again to go on." in interrupted.err
+    assert "Traceback" not in interrupted.err
+    assert recent < delivered < 5_000
+    assert again.code == 0
+    assert sorted(ids_in(tmp_path)) == sorted(record["id"] for record in halting.records)
+
+
+def test_a_bar_shows_where_somebody_looks(run: Run, site: Site, tmp_path: Path) -> None:
+    collected(run, tmp_path)
+    os.environ["TERM"] = "xterm-256color"
+
+    shown = on_a_terminal("backfill", "--from", ago(30), "--folder", tmp_path)
+
+    assert "records, " in shown
+    assert "a second" in shown
+    assert "rows filled in" in shown
+
+
+def test_a_failure_is_said_with_how_to_go_on(run: Run, site: Site, tmp_path: Path) -> None:
+    collected(run, tmp_path)
+    site.refusal = 403
+
+    ended = run("backfill", "--from", ago(30), "--folder", tmp_path)
+
+    assert ended.code == 1
+    assert "failed after 0 rows; nothing is lost: run the same command again" in ended.out
+    assert "Administer Jira" in ended.err
+
+
+def test_one_that_is_under_way_is_left_alone(run: Run, site: Site, tmp_path: Path) -> None:
+    collected(run, tmp_path)
+    lease = LocalCheckpoints(tmp_path, app.CLOCK, "backfills").take(Checkpoint.first(HOST, 0, 0))
+    assert lease
+
+    ended = run("backfill", "--from", ago(30), "--folder", tmp_path)
+    lease.release()
+
+    assert ended.code == 1
+    assert "another backfill of this site is under way" in ended.out
+
+
+def refused(run: Run, folder: Path, *arguments: str) -> Ended:
+    ended = run("backfill", *arguments, "--folder", folder)
+    assert ended.code in {1, 2}
+    assert not (folder / "backfills").exists()
+    return ended
+
+
+def test_where_there_is_nothing_to_do_nothing_is_done(run: Run, site: Site, tmp_path: Path) -> None:
+    said = refused(run, tmp_path, "--from", ago(30))
+    assert "nothing says where a backfill is to end" in said.err
+
+    collected(run, tmp_path)
+    said = refused(run, tmp_path, "--from", ago(0.5))
+    assert "there is nothing to fill in" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["--from", "yesterday"], "--from"),
+        (["--from", "2026-03-01T00:00:00"], "--from"),
+        (["--from", "2999-03-01T00:00:00Z"], "--from"),
+        (["--from", "2026-03-02T00:00:00Z", "--to", "2026-03-01T00:00:00Z"], "--to"),
+    ],
+)
+def test_a_time_that_is_none_is_a_usage_error(
+    run: Run, site: Site, tmp_path: Path, arguments: list[str], option: str
+) -> None:
+    said = refused(run, tmp_path, *arguments)
+
+    assert said.code == 2
+    assert option in said.err

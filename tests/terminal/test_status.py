@@ -1,0 +1,127 @@
+"""The command that tells how every site is, on a local folder and on blobs."""
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from jira_audit.core.checkpoint import Checkpoint
+from tests.terminal.conftest import HOUR_MS, Run, Site, now_ms
+from tests.terminal.test_demo import on_a_terminal
+from tests.terminal.test_operate import HOST, PATH, Place, blobs, folder
+
+COLUMNS = (
+    *("site", "last run", "from", "through", "behind", "records", "letters", "late", "gaps"),
+    *("backfill", "token"),
+)
+
+
+@pytest.fixture(params=[folder, pytest.param(blobs, marks=pytest.mark.servers)])
+def place(request: pytest.FixtureRequest, site: Site) -> Place:
+    make: Callable[[pytest.FixtureRequest], Place] = request.param
+    return make(request)
+
+
+@pytest.fixture
+def local(request: pytest.FixtureRequest, site: Site) -> Place:
+    return folder(request)
+
+
+def collect(place: Place) -> int:
+    to = ("--to", place.more[1]) if place.more else ()
+    return place.run("collect", *to).code
+
+
+def test_after_a_run_a_line_tells_how_the_site_is(place: Place) -> None:
+    assert collect(place) == 0
+    place.put(f"backfills/{HOST}.json", Checkpoint.first(HOST, 0, 0).encode(0))
+    os.environ["JIRA_TOKEN_EXPIRES"] = "2999-01-01"
+
+    ended = place("status")
+
+    assert (ended.code, ended.err) == (0, "")
+    [line] = ended.out.splitlines()
+    facts = dict(zip(COLUMNS, line.split("\t"), strict=True))
+    assert facts["site"] == HOST
+    assert facts["last run"].startswith("ok, ")
+    assert facts["records"] == "200"
+    assert (facts["letters"], facts["late"], facts["gaps"]) == ("2", "0", "0")
+    assert facts["backfill"] == "1970-01-01 00:00:00 UTC to 1970-01-01 00:00:00 UTC"
+    assert facts["token"] == "2999-01-01"
+
+
+def test_programs_are_told_the_same_as_json(place: Place) -> None:
+    assert collect(place) == 0
+
+    [line] = place("status", "--json").out.splitlines()
+
+    told = json.loads(line)
+    assert told["state"] == "ok"
+    assert told["last"]["rows"] == told["dealt_with"] == 200
+    assert told["letters"] == 2
+    assert told["token_expires"] is None
+
+
+def test_a_failed_run_is_told_with_what_to_do_and_is_exit_code_1(place: Place, site: Site) -> None:
+    assert collect(place) == 0
+    site.refusal = 403
+    assert collect(place) == 1
+
+    ended = place("status")
+
+    assert ended.code == 1
+    assert ended.out.startswith(f"{HOST}\tfailed, ")
+    assert "lacks the global permission Administer Jira" in ended.err
+    assert json.loads(place("status", "--json").out)["last"]["outcome"] == "failed"
+
+
+def test_a_site_without_a_run_is_new_and_is_no_failure(place: Place) -> None:
+    ended = place("status")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(f"{HOST}\tnew\t")
+    assert place.get(PATH) is None
+
+
+def test_a_garbled_checkpoint_is_told_with_how_to_mend_it(place: Place) -> None:
+    place.put(PATH, b"{garbled")
+
+    ended = place("status")
+
+    assert ended.code == 1
+    assert ended.out.startswith(f"{HOST}\tunreadable\t")
+    assert "Restore an earlier version of the blob" in ended.err
+
+
+def test_a_token_near_its_end_is_told_in_days(local: Place) -> None:
+    assert collect(local) == 0
+    ends = (datetime.now(UTC) + timedelta(days=5)).date()
+    os.environ["JIRA_TOKEN_EXPIRES"] = str(ends)
+
+    assert local("status").out.rstrip().endswith(f"{ends}, in 5 days")
+
+
+def test_on_a_terminal_one_site_is_a_list_of_facts(local: Place) -> None:
+    os.environ["TERM"] = "xterm-256color"
+    known = Checkpoint(HOST, now_ms() - 50 * HOUR_MS, now_ms() - 26 * HOUR_MS)
+    known = known.ended({"outcome": "partial"}, 4)
+    local.put(PATH, known.encode(now_ms()))
+
+    shown = on_a_terminal("status", *local.more)
+
+    assert "partial, " in shown
+    assert "1 d 2 h" in shown
+    assert "\t" not in shown
+
+
+def test_jira_is_never_asked(local: Place, site: Site) -> None:
+    local("status")
+
+    assert site.asked == 0
+
+
+def test_wrong_settings_are_exit_code_2(run: Run, tmp_path: Path) -> None:
+    assert run("status", "--folder", tmp_path).code == 2

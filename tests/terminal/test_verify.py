@@ -1,0 +1,304 @@
+"""The command that verifies: what it says, writes, sends, and with which exit code it ends."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from jira_audit import __version__, app, settings
+from jira_audit.__main__ import main
+from jira_audit.core import moments
+from jira_audit.core.checkpoint import decode
+from jira_audit.core.ledger import Ledger
+from jira_audit.edge.local import TABLE, LocalCheckpoints
+from tests.servers.ingestion import Ingestion
+from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
+from tests.terminal.conftest import HOUR_MS, Run, Site, now_ms
+from tests.terminal.test_demo import on_a_terminal
+from tests.terminal.test_operate import HOST, PATH, Place, blobs, folder
+
+FROM = ("--from", moments.text(now_ms() - 23 * HOUR_MS))
+
+
+def collect(place: Place) -> int:
+    to = ("--to", place.more[1]) if place.more else ()
+    return place.run("collect", *to).code
+
+
+@pytest.fixture(params=[folder, pytest.param(blobs, marks=pytest.mark.servers)])
+def place(request: pytest.FixtureRequest, site: Site) -> Place:
+    make: Callable[[pytest.FixtureRequest], Place] = request.param
+    made = make(request)
+    assert collect(made) == 0
+    return made
+
+
+@pytest.fixture
+def local(request: pytest.FixtureRequest, site: Site) -> Place:
+    made = folder(request)
+    assert collect(made) == 0
+    return made
+
+
+@pytest.fixture
+def service(
+    request: pytest.FixtureRequest,
+    authority: tuple[trustme.CA, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[QueryService]:
+    """The workspace that the ingestion service's rows go to."""
+    ingestion: Ingestion = request.getfixturevalue("ingestion")
+    with QueryService(ingestion.rows).serving(authority[0]) as server:
+        cloud = replace(settings.PUBLIC_CLOUD, queries=server.endpoint)
+        monkeypatch.setattr(settings, "PUBLIC_CLOUD", cloud)
+        yield server
+
+
+@pytest.fixture
+def azure(request: pytest.FixtureRequest, site: Site) -> Place:
+    made = blobs(request)
+    assert collect(made) == 0
+    return made
+
+
+def lose(place: Place, *ids: int) -> None:
+    """The ledger without these, as if they had never been seen, and no re-read that finds them."""
+    known = decode(place.get(PATH) or b"", HOST).without(Ledger().with_ids(ids))
+    known = replace(known, start=known.start - 90 * HOUR_MS, swept=known.through + 40 * HOUR_MS)
+    place.put(PATH, known.encode(0))
+
+
+def facts(out: str) -> dict[str, str]:
+    return dict(line.split("\t") for line in out.splitlines() if "\t" in line)
+
+
+def report(place: Place, *arguments: str | Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(place("verify", *FROM, *arguments, "--json", "-").out)
+    return told
+
+
+# Answers
+
+
+def test_after_a_run_nothing_is_missing(place: Place, site: Site) -> None:
+    ended = place("verify", *FROM)
+
+    assert (ended.code, ended.err) == (0, "")
+    told = facts(ended.out)
+    assert told["in Jira"] == told["delivered"] == str(len(site.records))
+    assert told["missing"] == told["unknown"] == "0"
+    assert ended.out.splitlines()[-1].startswith(f"{HOST}: nothing is missing. Of 200 records")
+
+
+def test_what_is_missing_is_named_and_is_exit_code_1(place: Place) -> None:
+    lose(place, 10_003, 10_004, 10_005, 10_100)
+    if place.more:
+        path = Path(place.more[1]) / TABLE
+        rows = [line for line in path.read_text().splitlines() if '"id_d":1000' not in line]
+        path.write_text("\n".join(rows) + "\n")
+
+    ended = place("verify", *FROM)
+
+    assert ended.code == 1
+    assert " records are MISSING. --repair sends them." in ended.out
+    missing = facts(ended.out)["missing"]
+    assert missing == ("10: 10000 to 10009" if place.more else "4: 10003 to 10005, 10100")
+
+
+def test_a_repair_sends_what_is_missing_and_then_nothing_is(place: Place) -> None:
+    lose(place, 10_003, 10_100)
+    if place.more:
+        (Path(place.more[1]) / TABLE).write_text("")
+    before = place.rows()
+
+    ended = place("verify", *FROM, "--repair")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert "were missing, and have been sent just now" in ended.out
+    assert place.rows() - before == (200 if place.more else 2)
+    assert place("verify", *FROM).code == 0
+
+
+@pytest.mark.servers
+def test_what_no_ledger_reaches_is_unknown_without_a_table_and_is_exit_code_3(
+    request: pytest.FixtureRequest, site: Site
+) -> None:
+    place = blobs(request)
+    os.environ["INITIAL_LOOKBACK_HOURS"] = "10"
+    assert collect(place) == 0
+
+    ended = place("verify", *FROM)
+
+    assert ended.code == 3
+    assert "no ledger reaches so far. Name the workspace (--workspace)" in ended.out
+    assert place("verify", "--from", moments.text(now_ms() - 9 * HOUR_MS)).code == 0
+
+
+@pytest.mark.servers
+def test_the_table_of_a_workspace_is_looked_in(
+    azure: Place, service: QueryService, ingestion: Ingestion
+) -> None:
+    ended = azure("verify", *FROM, "--workspace", WORKSPACE)
+
+    assert (ended.code, ended.err) == (0, "")
+    told = facts(ended.out)
+    assert told["in the table"] == told["delivered"] == "200"
+    assert "is in the table or kept as a dead letter" in ended.out
+
+    lost = ingestion.rows.pop(17)
+    ingestion.rows.append(ingestion.rows[3])
+    found = report(azure, "--workspace", WORKSPACE, "--wait", "0")
+    assert found["answer"] == "missing"
+    assert found["missing"]["ids"] == [[lost["id_d"], lost["id_d"]]]
+    assert found["doubled"] == {
+        "count": 1,
+        "ids": [[ingestion.rows[3]["id_d"]] * 2],
+        "rows_too_many": 1,
+    }
+    assert found["delivered"]["count"] == 200  # so the ledger says
+
+    mended = report(azure, "--workspace", WORKSPACE, "--wait", "0", "--repair")
+    assert mended["answer"] == "repaired"
+    assert mended["repaired"]["sent"]["ids"] == [[lost["id_d"], lost["id_d"]]]
+    assert report(azure, "--workspace", WORKSPACE, "--wait", "0")["answer"] == "complete"
+
+
+@pytest.mark.servers
+def test_a_workspace_that_may_not_be_read_is_no_answer(azure: Place, service: QueryService) -> None:
+    service.script(FORBIDDEN)
+
+    ended = azure("verify", *FROM, "--workspace", WORKSPACE)
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "needs the role Log Analytics Reader" in ended.err
+
+
+@pytest.mark.servers
+def test_one_sentence_says_how_to_install_what_reads_a_table_back(
+    azure: Place,
+    service: QueryService,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "azure.monitor.query", None)
+    monkeypatch.setattr(sys, "argv", ["jira_audit", "verify", *FROM, "--workspace", WORKSPACE])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("The command line needs azure.monitor.query, which is not installed")
+    assert said.count("\n") == 1
+
+
+# The report
+
+
+def test_the_report_is_written_for_an_auditor_to_file(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+
+    ended = place("verify", *FROM, "--json", file)
+
+    assert ended.code == 0
+    assert "nothing is missing" in ended.out
+    told = json.loads(file.read_bytes())
+    assert (told["v"], told["connector"], told["site"]) == (1, __version__, HOST)
+    assert told["from"] == FROM[1]
+    assert told["from"] < told["complete_up_to"] <= told["to"]
+    assert told["to"] <= told["began"] <= told["asked"] <= told["ended"]
+    assert told["answer"] == "complete"
+    assert told["in_jira"] == {"count": 200, "ids": [[10_000, 10_199]]}
+    assert told["delivered"] == {"count": 200, "ids": [[10_000, 10_199]]}
+    assert told["missing"] == told["unknown"] == told["kept"] == {"count": 0, "ids": []}
+    assert told["checkpoint"]["from"] < told["from"]
+    assert told["backfill"] is None
+    assert "was looked for by its id" in told["method"]
+    assert told["repaired"] is None
+    if place.more:
+        assert told["table"] == str(Path(place.more[1]) / TABLE)
+        assert told["in_table"] == told["delivered"]
+        assert told["doubled"] == {"count": 0, "ids": [], "rows_too_many": 0}
+    else:
+        assert (told["table"], told["in_table"], told["doubled"]) == (None, None, None)
+
+
+def test_every_answer_is_defined_in_the_method(local: Place) -> None:
+    told = report(local)
+
+    for name in ("delivered", "in_table", "kept", "to_come", "missing", "unknown"):
+        assert f"{name}: " in told["method"]
+        assert name in told
+
+
+def test_on_standard_output_the_report_is_alone_and_has_nothing_of_a_record(place: Place) -> None:
+    ended = place("verify", *FROM, "--json", "-")
+
+    assert len(ended.out.splitlines()) == 1
+    assert "summary" not in ended.out
+
+
+# Around
+
+
+def test_a_failure_of_jira_is_exit_code_1_and_no_report(
+    local: Place, site: Site, tmp_path: Path
+) -> None:
+    site.refusal = 403
+
+    ended = local("verify", *FROM, "--json", tmp_path / "report.json")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "lacks the global permission Administer Jira" in ended.err
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_a_site_that_another_run_has_is_not_repaired(local: Place, tmp_path: Path) -> None:
+    (tmp_path / TABLE).write_text("")
+    take = LocalCheckpoints(tmp_path, app.CLOCK).take
+    lease = take(decode(local.get(PATH) or b"", HOST))
+    assert lease
+
+    ended = local("verify", *FROM, "--repair")
+    lease.release()
+
+    assert ended.code == 1
+    assert "Another run has the site: try again soon." in ended.out
+    assert local.rows() == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--from", "soon"],
+        ["--from", "2999-01-01T00:00:00Z"],
+        ["--from", "2026-03-02T00:00:00Z", "--to", "2026-03-01T00:00:00Z"],
+        [*FROM, "--wait", "-1"],
+        [*FROM, "--json", "."],
+    ],
+)
+def test_what_makes_no_range_is_a_usage_error(local: Place, arguments: list[str]) -> None:
+    ended = local("verify", *arguments)
+
+    assert (ended.code, ended.out) == (2, "")
+
+
+def test_on_a_terminal_it_is_a_table_and_a_sentence(local: Place) -> None:
+    os.environ["TERM"] = "xterm-256color"
+
+    shown = on_a_terminal("verify", *FROM, *local.more)
+
+    assert "still to come" in shown
+    assert "nothing is missing" in shown
+    assert "\t" not in shown
+
+
+def test_wrong_settings_are_exit_code_2(run: Run, tmp_path: Path) -> None:
+    assert run("verify", *FROM, "--folder", tmp_path).code == 2
