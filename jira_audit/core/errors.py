@@ -3,6 +3,7 @@
     ConnectorError
     ├── SettingsError        an administrator edits a setting
     ├── SiteError            this site stops until someone acts
+    │   └── CredentialsRefused  there may be other credentials, or another way in
     ├── TransientError       the next tick tries again
     │   ├── OutOfTime        the run's deadline leaves no time to wait for another try
     │   └── LeaseLost        another run has the site, or storage cannot be asked: send no more
@@ -35,6 +36,10 @@ class SettingsError(ConnectorError):
 
 class SiteError(ConnectorError):
     """This site stops, with its checkpoint where it was, until someone acts."""
+
+
+class CredentialsRefused(SiteError):
+    """Jira does not know the credentials (HTTP 401), at this address at least."""
 
 
 class TransientError(ConnectorError):

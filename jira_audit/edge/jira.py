@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import requests
 from requests.auth import AuthBase
@@ -18,7 +17,12 @@ from urllib3.exceptions import HTTPError
 
 from jira_audit.core import encoding, moments
 from jira_audit.core.clock import GRACE_SECONDS, Clock, Deadline, RetryPolicy, retry
-from jira_audit.core.errors import ConnectorError, SiteError, TransientError
+from jira_audit.core.errors import (
+    ConnectorError,
+    CredentialsRefused,
+    SiteError,
+    TransientError,
+)
 from jira_audit.core.http import date, retry_after
 from jira_audit.core.pages import PAGE_SIZE, Page, Reading, Response
 from jira_audit.core.window import Window
@@ -50,11 +54,12 @@ STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
         "Jira says that our request is wrong; this is a bug in the connector, report it",
     ),
     401: (
-        SiteError,
+        CredentialsRefused,
         (
             "Jira does not know the credentials: the token is wrong, revoked or expired (tokens "
-            "live at most a year), the user name does not belong to it, or it is a scoped token, "
-            "which works only through Atlassian's gateway"
+            "live at most a year), the user name does not belong to it, or it is a scoped token: "
+            "those work only through Atlassian's gateway (set JIRA_CLOUD_ID, or cloud_id in "
+            "JIRA_SITES), and need the scopes read:audit-log:jira and read:user:jira"
         ),
     ),
     403: (
@@ -75,22 +80,33 @@ STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
 """What an answer's status means, and who acts."""
 
 
-@dataclass(frozen=True)
-class Access:
-    """The way into a site: where requests go, and who authenticates them.
+class Open(Protocol):
+    """An open way into a site."""
 
-    `base_url` is the site's own address, without a slash at its end.
-    """
+    @property
+    def base_url(self) -> str:
+        """Where requests go, without a slash at the end."""
 
-    base_url: str
-    auth: AuthBase
+    @property
+    def auth(self) -> AuthBase:
+        """Who authenticates them."""
+
+
+class Way(Protocol):
+    """A way into a site, which may have to be opened first. Safe to use from several threads."""
+
+    def open(self) -> Open:
+        """Open it. Raises TransientError, or SiteError when someone has to act."""
+
+    def renew(self, auth: AuthBase) -> bool:
+        """Whether to open it again, after these credentials were refused."""
 
 
 class JiraSource:
     """One site's audit log. Safe to keep between runs; its connections are pooled."""
 
-    def __init__(self, site: str, access: Access, clock: Clock, page_size: int = PAGE_SIZE) -> None:
-        self._site, self._access, self._clock, self._page_size = site, access, clock, page_size
+    def __init__(self, site: str, way: Way, clock: Clock, page_size: int = PAGE_SIZE) -> None:
+        self._site, self._way, self._clock, self._page_size = site, way, clock, page_size
         self._session = requests.Session()
         self._session.headers.update(HEADERS)
 
@@ -118,7 +134,28 @@ class JiraSource:
         self._fetch(Window(now - moments.DAY, now), 0, 1, ANSWER_SECONDS)
 
     def _fetch(self, window: Window, offset: int, limit: int, seconds: float) -> Response:
-        """One request, one answer, in about so many seconds at most."""
+        """One request, one answer, in about so many seconds at most; twice with new credentials."""
+        try:
+            access = self._way.open()
+            try:
+                return self._ask(access, window, offset, limit, seconds)
+            except CredentialsRefused:
+                if not self._way.renew(access.auth):
+                    raise
+            return self._ask(self._way.open(), window, offset, limit, seconds)
+        except TransientError as error:
+            message = f"{self._site}: {error}"
+            raise TransientError(
+                message, retry_after=error.retry_after, pause=error.pause
+            ) from error
+        except SiteError as error:
+            message = f"{self._site}: {error}"
+            raise type(error)(message) from error
+
+    def _ask(
+        self, access: Open, window: Window, offset: int, limit: int, seconds: float
+    ) -> Response:
+        """One request over an open way, one answer."""
         query = {
             # Without the offset from UTC, the gateway answers 200 with no records at all:
             # https://github.com/elastic/integrations/issues/18138
@@ -129,9 +166,9 @@ class JiraSource:
         }
         try:
             with self._session.get(
-                self._access.base_url + RECORDS_PATH,
+                access.base_url + RECORDS_PATH,
                 params=query,
-                auth=self._access.auth,
+                auth=access.auth,
                 timeout=(min(CONNECT_SECONDS, seconds), min(READ_SECONDS, seconds)),
                 allow_redirects=False,  # credentials go to this host alone
                 stream=True,
@@ -139,20 +176,11 @@ class JiraSource:
                 body = self._read(answer, seconds)
         except (requests.RequestException, HTTPError) as error:
             # Its text may hold the address asked for, which is no secret; its kind is enough.
-            message = f"{self._site}: Jira could not be reached ({type(error).__name__})"
+            message = f"Jira could not be reached ({type(error).__name__})"
             raise TransientError(message) from error
-        try:
-            return decipher(
-                answer.status_code, answer.headers, body, offset=offset, now=self._clock.now()
-            )
-        except TransientError as error:
-            message = f"{self._site}: {error}"
-            raise TransientError(
-                message, retry_after=error.retry_after, pause=error.pause
-            ) from error
-        except SiteError as error:
-            message = f"{self._site}: {error}"
-            raise SiteError(message) from error
+        return decipher(
+            answer.status_code, answer.headers, body, offset=offset, now=self._clock.now()
+        )
 
     def _read(self, answer: requests.Response, seconds: float) -> bytes:
         """The whole body, within bounds of size and time."""
@@ -162,7 +190,7 @@ class JiraSource:
         while piece := answer.raw.read1(65_536, decode_content=True):
             body += piece
             if len(body) > ANSWER_LIMIT or self._clock.monotonic() > until:
-                message = f"{self._site}: Jira's answer was too long, or took too long"
+                message = "Jira's answer was too long, or took too long"
                 raise TransientError(message)
         return bytes(body)
 
@@ -188,7 +216,7 @@ def decipher(
     if status != 200:
         _refuse(status, headers, body, now)
     if "AUTHENTICATED_FAILED" in headers.get("X-Seraph-LoginReason", ""):
-        raise SiteError(STATUS[401][1])
+        raise CredentialsRefused(STATUS[401][1])
     try:
         answer = encoding.loads(body)
     except ValueError as error:

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import IO, Any
 
 import orjson
@@ -134,11 +133,14 @@ class LocalLetters:
 
 
 class LocalSink:
-    """A JSON Lines file as the table: one row a line, appended."""
+    """A JSON Lines file as the table: one row a line, appended.
+
+    Every site, thread and process that writes to it waits for its turn.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / TABLE
-        self._lock = Lock()
+        self._turn = FileLock(self._path.with_suffix(".lock"), is_singleton=False)
 
     def prepare(self) -> None:
         """Nothing is needed."""
@@ -146,19 +148,23 @@ class LocalSink:
     def send(self, body: bytes) -> None:
         """Append a JSON array's rows, all or none, and see them onto the disk."""
         lines = b"".join(orjson.dumps(row) + b"\n" for row in orjson.loads(body))
-        with self._lock, _understood("rows could not be written"):
+        with _understood("rows could not be written"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # Unbuffered: what a buffer still held would be written after all, by `truncate`.
-            with self._path.open("ab+", buffering=0) as table:
-                end = _end_of_last_line(table)
-                try:
-                    table.truncate(end)  # what a crash left of a line was never accepted
-                    while lines:
-                        lines = lines[table.write(lines) :]
-                    os.fsync(table.fileno())
-                except OSError:
-                    table.truncate(end)
-                    raise
+        # Unbuffered: what a buffer still held would be written after all, by `truncate`.
+        with (
+            _understood("rows could not be written"),
+            self._turn,
+            self._path.open("ab+", buffering=0) as table,
+        ):
+            end = _end_of_last_line(table)
+            try:
+                table.truncate(end)  # what a crash left of a line was never accepted
+                while lines:
+                    lines = lines[table.write(lines) :]
+                os.fsync(table.fileno())
+            except OSError:
+                table.truncate(end)
+                raise
 
 
 class LocalTable:

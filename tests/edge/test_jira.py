@@ -24,12 +24,19 @@ from responses import RequestsMock
 from jira_audit import app, imaginary
 from jira_audit.core import moments
 from jira_audit.core.clock import Deadline
-from jira_audit.core.errors import ConnectorError, OutOfTime, SiteError, TransientError
+from jira_audit.core.errors import (
+    ConnectorError,
+    CredentialsRefused,
+    OutOfTime,
+    SiteError,
+    TransientError,
+)
 from jira_audit.core.pages import Page, Response
 from jira_audit.core.window import Window
 from jira_audit.edge import jira
-from jira_audit.edge.jira import Access, JiraSource, decipher
-from jira_audit.settings import Secret, Site
+from jira_audit.edge.access import Access
+from jira_audit.edge.jira import JiraSource, decipher
+from jira_audit.settings import ApiToken, Secret, Site
 from tests.fakes.world import Time
 
 HOST = "contoso.atlassian.net"
@@ -107,7 +114,7 @@ def test_every_request_is_bounded_and_its_certificate_verified(
 
 def test_names_and_tokens_beyond_ascii_are_sent_as_utf_8(http: RequestsMock, time: Time) -> None:
     http.get(URL, json=EMPTY)
-    site = Site(HOST, BASE, "prüfer@example.com", Secret("t€ken"))
+    site = Site(HOST, BASE, ApiToken("prüfer@example.com", Secret("t€ken")))
     read(app.source(site, time.clock), time)
     sent = http.calls[0].request.headers["Authorization"]
     assert base64.b64decode(sent.removeprefix("Basic ")) == "prüfer@example.com:t€ken".encode()
@@ -182,9 +189,15 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
     (200, {}, b'{"records": {}}', TransientError, ("no list of records",)),
     (200, {}, b'{"records": ""}', TransientError, ("no list of records",)),
     (200, {}, b'{"records": 0}', TransientError, ("no list of records",)),
-    (200, FAILED_LOGIN, PAGE, SiteError, (SAYS_TOKEN,)),
-    (200, {"x-seraph-loginreason": "OUT, AUTHENTICATED_FAILED"}, PAGE, SiteError, (SAYS_TOKEN,)),
-    (200, FAILED_LOGIN, HTML, SiteError, (SAYS_TOKEN,)),
+    (200, FAILED_LOGIN, PAGE, CredentialsRefused, (SAYS_TOKEN,)),
+    (
+        200,
+        {"x-seraph-loginreason": "OUT, AUTHENTICATED_FAILED"},
+        PAGE,
+        CredentialsRefused,
+        (SAYS_TOKEN,),
+    ),
+    (200, FAILED_LOGIN, HTML, CredentialsRefused, (SAYS_TOKEN,)),
     # Success of another kind is none
     (201, {}, PAGE, SiteError, ("not documented", "HTTP 201")),
     (202, {}, PAGE, SiteError, ("not documented", "HTTP 202")),
@@ -200,12 +213,12 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
         SiteError,
         (SAYS_BUG, "Invalid date", "HTTP 400"),
     ),
-    (401, {}, b"", SiteError, (SAYS_TOKEN, "a year", "user name", "scoped", "HTTP 401")),
+    (401, {}, b"", CredentialsRefused, (SAYS_TOKEN, "a year", "user name", "scoped", "HTTP 401")),
     (
         401,
         {},
         b'{"code":401,"message":"Unauthorized; scope does not match"}',
-        SiteError,
+        CredentialsRefused,
         (SAYS_TOKEN, "scope does not match"),
     ),
     (403, {}, HTML, SiteError, ("Administer Jira", "Free plan", "IP allow-list", "HTTP 403")),
@@ -585,7 +598,7 @@ def test_no_error_and_no_log_line_shows_the_credentials(
     with pytest.raises(ConnectorError) as raised:
         read(source, time)
     shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
-    shown += repr(source) + repr(source._access) + repr(vars(source))
+    shown += repr(source) + repr(source._way) + repr(vars(source))
     for secret in (TOKEN, BASIC, "Authorization"):
         assert secret not in shown
 

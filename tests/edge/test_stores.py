@@ -825,3 +825,17 @@ sys.stdin.read()
     lease = checkpoints.take(FIRST)
     assert lease is not None
     assert (lease.created, lease.load().start) == (False, 7)
+
+
+def test_sites_that_write_side_by_side_into_one_table_lose_no_row(tmp_path: Path) -> None:
+    def write(site: int) -> None:
+        sink = LocalSink(tmp_path)
+        for n in range(50):
+            sink.send(json.dumps([{"site": site, "n": n}]).encode())
+
+    with ThreadPoolExecutor(8) as executor:
+        list(executor.map(write, range(8)))
+
+    lines = (tmp_path / "Jira_Audit_CL.jsonl").read_bytes().splitlines()
+    found = sorted((row["site"], row["n"]) for row in map(json.loads, lines))
+    assert found == [(site, n) for site in range(8) for n in range(50)]

@@ -38,7 +38,8 @@ from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.records import COLUMNS
 from jira_audit.core.window import Window
-from jira_audit.edge.jira import Access, JiraSource
+from jira_audit.edge.access import Access
+from jira_audit.edge.jira import JiraSource
 from jira_audit.imaginary import Answer, ImaginarySite
 from jira_audit.ports import Ports, Sink
 from jira_audit.replay import Replayed, replay

@@ -1,0 +1,250 @@
+"""The ways into a site: its own address, or Atlassian's gateway, with a token or an OAuth client.
+
+What is asked for (a cloud id, a token) is remembered for as long as the process lives, and stored
+nowhere. Nothing follows a redirect, so that credentials go to the hosts named here alone.
+https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Protocol
+
+import requests
+from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
+
+from jira_audit.core import encoding
+from jira_audit.core.clock import Clock
+from jira_audit.core.errors import ConnectorError, SiteError, TransientError
+from jira_audit.core.http import retry_after
+
+TENANT_PATH = "/_edge/tenant_info"
+"""Tells a site's cloud id to anybody:
+https://support.atlassian.com/jira/kb/retrieve-my-atlassian-sites-cloud-id/"""
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+ANSWER_LIMIT = 65_536
+"""Bytes; a token is some 3 KB."""
+
+EARLY_SECONDS = 120.0
+"""A token is asked for anew so long before its end, that none ends on its way."""
+
+_CLOUD_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+_LATER = (TransientError, "Atlassian is unavailable")
+_TOO_MANY = (TransientError, "Atlassian asks for fewer requests")
+TENANT_STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
+    404: (SiteError, "there is no Jira at this address: see that the URL names the site"),
+    429: _TOO_MANY,
+}
+TOKEN_STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
+    **dict.fromkeys(
+        (400, 401, 403),
+        (
+            SiteError,
+            (
+                "Atlassian's token service does not know the OAuth client: its id or its secret is "
+                "wrong, or it was revoked"
+            ),
+        ),
+    ),
+    429: _TOO_MANY,
+}
+"""What an answer's status means, and who acts; 5xx are for later, everything else for someone."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """An open way in: where requests go, without a slash at the end, and who authenticates them.
+
+    To a site's own address there is nothing to open, and there are no other credentials.
+    """
+
+    base_url: str
+    auth: AuthBase
+
+    def open(self) -> Access:
+        """It is open."""
+        return self
+
+    def renew(self, auth: AuthBase) -> bool:  # noqa: ARG002  part of the port
+        """Never."""
+        return False
+
+
+class Credentials(Protocol):
+    """Who authenticates requests through the gateway."""
+
+    def auth(self) -> AuthBase:
+        """What to authenticate the next request with. May ask; raises as `Gateway.open` does."""
+
+    def renew(self, auth: AuthBase) -> bool:
+        """Whether there may be better ones than these, which were refused."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A user name and token: there are no others."""
+
+    basic: AuthBase
+
+    def auth(self) -> AuthBase:
+        """The same, always."""
+        return self.basic
+
+    def renew(self, auth: AuthBase) -> bool:  # noqa: ARG002  part of the protocol
+        """Never."""
+        return False
+
+
+class Bearer(AuthBase):
+    """A token of the token service's."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Authenticate a request."""
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class ClientCredentials:
+    """An OAuth client's tokens: each is used until shortly before its end, or until it is refused.
+
+    `token_url` is the token service's; `secret` goes there and nowhere else. Thread-safe.
+    """
+
+    def __init__(self, token_url: str, client_id: str, secret: str, clock: Clock) -> None:
+        self._url, self._client_id, self._secret, self._clock = token_url, client_id, secret, clock
+        self._session = requests.Session()
+        self._lock = Lock()
+        self._current: Bearer | None = None
+        self._until = 0.0
+
+    def auth(self) -> AuthBase:
+        """The token that holds for now. Raises SiteError where there is none to be had."""
+        with self._lock:
+            if self._current is None or self._clock.monotonic() >= self._until:
+                self._current = self._fetch()
+            return self._current
+
+    def renew(self, auth: AuthBase) -> bool:
+        """True: this one is not used again."""
+        with self._lock:
+            if self._current is auth:
+                self._current = None
+        return True
+
+    def _fetch(self) -> Bearer:
+        asked = self._clock.monotonic()
+        answer = _ask(
+            self._session,
+            "POST",
+            self._url,
+            TOKEN_STATUS,
+            self._clock,
+            json={
+                "grant_type": "client_credentials",
+                "client_id": self._client_id,
+                "client_secret": self._secret,
+            },
+        )
+        token, seconds = answer.get("access_token"), answer.get("expires_in")
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            message = "the token service's answer has no token"
+            raise TransientError(message)
+        lasts = float(seconds) if isinstance(seconds, int) else 0.0
+        self._until = asked + max(0.0, lasts - EARLY_SECONDS)
+        return Bearer(token)
+
+
+class Gateway:
+    """The way into a site through Atlassian's gateway, as scoped tokens and OAuth clients need it.
+
+    `gateway_url` is the gateway's, `site_url` the site's own, which is asked, without credentials,
+    for the cloud id where `cloud_id` is None. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        gateway_url: str,
+        site_url: str,
+        cloud_id: str | None,
+        credentials: Credentials,
+        clock: Clock,
+    ) -> None:
+        self._gateway_url, self._site_url, self._cloud_id = gateway_url, site_url, cloud_id
+        self._credentials, self._clock = credentials, clock
+        self._session = requests.Session()
+        self._lock = Lock()
+
+    def open(self) -> Access:
+        """Open the way. Raises TransientError, or SiteError when someone has to act."""
+        with self._lock:
+            self._cloud_id = self._cloud_id or self._ask_for_cloud_id()
+        return Access(f"{self._gateway_url}/ex/jira/{self._cloud_id}", self._credentials.auth())
+
+    def renew(self, auth: AuthBase) -> bool:
+        """Whether it is worth opening it again, after these credentials were refused."""
+        return self._credentials.renew(auth)
+
+    def _ask_for_cloud_id(self) -> str:
+        url = self._site_url + TENANT_PATH
+        answer = _ask(self._session, "GET", url, TENANT_STATUS, self._clock)
+        cloud_id = answer.get("cloudId")
+        if not isinstance(cloud_id, str) or not _CLOUD_ID.fullmatch(cloud_id):
+            message = "the site does not tell its cloud id: set it (JIRA_CLOUD_ID, or cloud_id)"
+            raise SiteError(message)
+        return cloud_id
+
+
+def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _ask(
+    session: requests.Session,
+    method: str,
+    url: str,
+    statuses: Mapping[int, tuple[type[ConnectorError], str]],
+    clock: Clock,
+    **content: Any,
+) -> dict[str, Any]:
+    """One request, one JSON object. Raises what `statuses` says; whose text holds no secret."""
+    try:
+        with session.request(
+            method,
+            url,
+            timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
+            allow_redirects=False,
+            stream=True,
+            auth=_nobody,  # else a .netrc might have somebody for this host
+            headers={"Accept": "application/json", "User-Agent": "jira-audit-connector"},
+            **content,
+        ) as response:
+            body = response.raw.read(ANSWER_LIMIT, decode_content=True)
+    except (requests.RequestException, HTTPError) as error:
+        message = f"Atlassian could not be reached ({type(error).__name__})"
+        raise TransientError(message) from error
+    status = response.status_code
+    if status != 200:
+        unknown = _LATER if status >= 500 else (SiteError, "Atlassian's answer is not documented")
+        kind, meaning = statuses.get(status, unknown)
+        if kind is TransientError:
+            wait = retry_after(response.headers, clock.now())
+            raise TransientError(f"{meaning} (HTTP {status})", retry_after=wait)
+        raise kind(f"{meaning} (HTTP {status})")
+    try:
+        answer = encoding.loads(body)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        message = "Atlassian's answer is no JSON, though its status is 200"
+        raise TransientError(message)
+    return answer

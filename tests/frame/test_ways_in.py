@@ -1,0 +1,308 @@
+"""Every way into Jira, against a site, a gateway and a token service that refuse what theirs do."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import requests
+
+from jira_audit import app
+from jira_audit.core import moments
+from jira_audit.core.clock import Deadline
+from jira_audit.core.errors import (
+    ConnectorError,
+    CredentialsRefused,
+    SiteError,
+    TransientError,
+)
+from jira_audit.core.moments import HOUR
+from jira_audit.core.window import Window
+from jira_audit.imaginary import Answer
+from jira_audit.settings import ApiToken, OAuthClient, Secret, Site
+from tests.fakes.atlassian import AUDIT, CLOUD_ID, Atlassian, Token
+from tests.fakes.world import START, Time, record
+
+HOST = "contoso.atlassian.net"
+USER, TOKEN = "auditor@example.com", "ATATT3x-nobody-may-see"
+CLIENT, SECRET = "client-id", "client-secret-nobody-may-see"
+WINDOW = Window(START - HOUR, START)
+GATEWAY = f"/ex/jira/{CLOUD_ID}/rest/api/3/auditing/record"
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Atlassian]:
+    """Every session of `requests` ends at this cloud, whatever it is asked for."""
+    made = Atlassian(Time())
+    made.site.add(record(10_000 + n, START - 60_000 - n) for n in range(25))
+    monkeypatch.setattr(requests.Session, "get_adapter", lambda self, url: made)
+    yield made
+    for cached in (app.source, app.way):
+        cached.cache_clear()
+
+
+def classic(**more: Any) -> Site:
+    return Site(HOST, f"https://{HOST}", ApiToken(USER, Secret(TOKEN)), **more)
+
+
+def oauth(**more: Any) -> Site:
+    known = OAuthClient(CLIENT, Secret(SECRET))
+    return Site(HOST, f"https://{HOST}", known, gateway=True, **more)
+
+
+def read(site: Site, cloud: Atlassian, page_size: int = 1000) -> list[int]:
+    source = app.source(site, cloud.time.clock)
+    source._page_size = page_size
+    pages = source.pages(WINDOW, Deadline.after(cloud.time.clock, 480))
+    return [known["id"] for page in pages for known in page.records]
+
+
+# What lets in
+
+
+def test_a_classic_token_goes_to_the_site_and_nowhere_else(cloud: Atlassian) -> None:
+    cloud.tokens = [Token(USER, TOKEN)]
+
+    assert len(read(classic(), cloud)) == 25
+    assert set(cloud.hosts()) == {HOST}
+
+
+def test_a_scoped_token_goes_through_the_gateway_of_the_cloud_id_that_is_set(
+    cloud: Atlassian,
+) -> None:
+    cloud.tokens = [Token(USER, TOKEN, AUDIT)]
+
+    assert len(read(classic(gateway=True, cloud_id=CLOUD_ID), cloud)) == 25
+    assert {(host, path) for host, path, _ in cloud.asked} == {("api.atlassian.com", GATEWAY)}
+
+
+def test_a_cloud_id_that_is_not_set_is_asked_for_once_without_credentials(
+    cloud: Atlassian,
+) -> None:
+    cloud.tokens = [Token(USER, TOKEN, AUDIT)]
+    site = classic(gateway=True)
+
+    read(site, cloud)
+    read(site, cloud)
+
+    assert cloud.asked.count((HOST, "/_edge/tenant_info", "none")) == 1
+    assert cloud.hosts().count(HOST) == 1
+
+
+def test_an_oauth_client_gets_one_token_for_as_long_as_it_holds(cloud: Atlassian) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    site = oauth(cloud_id=CLOUD_ID)
+
+    assert len(read(site, cloud)) == 25
+    cloud.time.pass_by(3_000)
+    read(site, cloud)
+    assert len(cloud.tokens_given) == 1
+
+    cloud.time.pass_by(500)  # 100 s before its end
+    assert len(read(site, cloud)) == 25
+    assert len(cloud.tokens_given) == 2
+
+
+def test_a_token_that_ends_in_the_middle_of_a_reading_is_renewed_and_nothing_is_missed(
+    cloud: Atlassian,
+) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    site = oauth(cloud_id=CLOUD_ID)
+    source = app.source(site, cloud.time.clock)
+    source._page_size = 10
+    pages = source.pages(WINDOW, Deadline.after(cloud.time.clock, 480))
+    found = [known["id"] for known in next(pages).records]
+
+    cloud.revoked = set(cloud.tokens_given)
+    found += [known["id"] for page in pages for known in page.records]
+
+    assert sorted(found) == list(range(10_000, 10_025))
+    assert len(cloud.tokens_given) == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        (HOST, "atlassian.com"),
+        ("contoso.jira.com", "atlassian.com"),
+        ("jira.example.org", "atlassian.com"),
+        ("contoso.atlassian-us-gov-mod.net", "atlassian-us-gov-mod.com"),
+    ],
+)
+def test_the_gateway_and_token_service_are_those_of_the_sites_cloud(
+    host: str, domain: str, cloud: Atlassian
+) -> None:
+    cloud.host, cloud.domain, cloud.clients = host, domain, {CLIENT: SECRET}
+
+    read(replace(oauth(), host=host, base_url=f"https://{host}"), cloud)
+
+    assert set(cloud.hosts()) == {host, f"api.{domain}", f"auth.{domain}"}
+
+
+# What does not
+
+
+def test_a_scoped_token_on_the_sites_own_address_is_told_of(cloud: Atlassian) -> None:
+    cloud.tokens = [Token(USER, TOKEN, AUDIT)]
+
+    with pytest.raises(CredentialsRefused, match="scoped token: those work only through") as said:
+        read(classic(), cloud)
+
+    assert "JIRA_CLOUD_ID" in str(said.value)
+    assert set(cloud.hosts()) == {HOST}
+
+
+def test_a_token_without_the_scopes_is_told_which(cloud: Atlassian) -> None:
+    cloud.tokens = [Token(USER, TOKEN, frozenset({"read:jira-work"}))]
+
+    with pytest.raises(CredentialsRefused, match="scope does not match") as said:
+        read(classic(gateway=True, cloud_id=CLOUD_ID), cloud)
+
+    assert "read:audit-log:jira and read:user:jira" in str(said.value)
+
+
+@pytest.mark.parametrize("gateway", [False, True])
+def test_an_expired_token_stops_the_site(cloud: Atlassian, gateway: bool) -> None:
+    cloud.tokens = [Token(USER, TOKEN, AUDIT if gateway else None, expired=True)]
+
+    with pytest.raises(CredentialsRefused, match="expired"):
+        read(classic(gateway=gateway, cloud_id=CLOUD_ID if gateway else None), cloud)
+
+    assert len(cloud.asked) == 1  # no token is tried again
+
+
+def test_a_wrong_cloud_id_stops_the_site(cloud: Atlassian) -> None:
+    cloud.tokens = [Token(USER, TOKEN, AUDIT)]
+
+    with pytest.raises(SiteError, match="HTTP 404"):
+        read(classic(gateway=True, cloud_id="00000000-2222-4333-8444-555555555555"), cloud)
+
+
+def test_a_wrong_client_secret_stops_the_site_without_asking_jira(cloud: Atlassian) -> None:
+    cloud.clients = {CLIENT: "another"}
+
+    with pytest.raises(SiteError, match="does not know the OAuth client"):
+        read(oauth(cloud_id=CLOUD_ID), cloud)
+
+    assert cloud.hosts() == ["auth.atlassian.com"]
+
+
+def test_a_fresh_token_that_is_refused_too_is_not_renewed_again(cloud: Atlassian) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    cloud.script["api.atlassian.com"] = [Answer(401, {}, b"{}")] * 2
+
+    with pytest.raises(CredentialsRefused):
+        read(oauth(cloud_id=CLOUD_ID), cloud)
+
+    assert len(cloud.tokens_given) == 2
+
+
+@pytest.mark.parametrize("where", [HOST, "auth.atlassian.com"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(429, {"Retry-After": "3"}, b""),
+        Answer(503, {}, b"<html>"),
+        Answer(200, {}, b"<html>"),
+        Answer(200, {}, b"[]"),
+    ],
+)
+def test_a_hiccup_of_atlassians_is_tried_again(
+    where: str, answer: Answer, cloud: Atlassian
+) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    cloud.script[where] = [answer]
+
+    assert len(read(oauth(), cloud)) == 25
+    assert cloud.time.slept[-1] >= (3 if answer.status == 429 else 1)
+
+
+@pytest.mark.parametrize("where", [HOST, "auth.atlassian.com"])
+def test_a_service_that_stays_away_is_left_to_the_next_tick(where: str, cloud: Atlassian) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    cloud.script[where] = [Answer(503, {}, b"")] * 5
+
+    with pytest.raises(TransientError, match="HTTP 503"):
+        read(oauth(), cloud)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"cloudId": "../../evil"}', b'{"cloudId": 7}'])
+def test_a_cloud_id_that_is_none_is_not_put_into_an_address(body: bytes, cloud: Atlassian) -> None:
+    cloud.tokens = [Token(USER, TOKEN, AUDIT)]
+    cloud.script[HOST] = [Answer(200, {}, body)]
+
+    with pytest.raises(SiteError, match="does not tell its cloud id"):
+        read(classic(gateway=True), cloud)
+
+    assert set(cloud.hosts()) == {HOST}
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"access_token": "a\\nb"}', b'{"access_token": 7}'])
+def test_a_token_that_is_none_is_not_put_into_a_header(body: bytes, cloud: Atlassian) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    cloud.script["auth.atlassian.com"] = [Answer(200, {}, body)] * 5
+
+    with pytest.raises(TransientError, match="has no token"):
+        read(oauth(cloud_id=CLOUD_ID), cloud)
+
+
+# What goes astray: nothing
+
+
+@pytest.mark.parametrize("where", [HOST, "api.atlassian.com", "auth.atlassian.com"])
+def test_no_redirect_carries_credentials_anywhere(where: str, cloud: Atlassian) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    cloud.script[where] = [Answer(302, {"Location": "https://evil.example/"}, b"")]
+
+    with pytest.raises(SiteError):
+        read(oauth(), cloud)
+
+    assert "evil.example" not in cloud.hosts()
+
+
+def test_the_secret_goes_to_the_token_service_and_the_token_to_the_gateway_alone(
+    cloud: Atlassian,
+) -> None:
+    cloud.clients = {CLIENT: SECRET}
+
+    read(oauth(), cloud)
+
+    assert {(host, kind) for host, _, kind in cloud.asked} == {
+        (HOST, "none"),
+        ("auth.atlassian.com", "none"),
+        ("api.atlassian.com", "Bearer"),
+    }
+
+
+@pytest.mark.parametrize("where", [HOST, "api.atlassian.com", "auth.atlassian.com"])
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 500])
+def test_no_secret_is_in_an_error_a_log_line_or_what_is_printed(
+    where: str, status: int, cloud: Atlassian, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    cloud.clients = {CLIENT: SECRET}
+    cloud.script[where] = [Answer(status, {}, b'{"message": "no"}')] * 6
+    site = oauth()
+
+    with pytest.raises(ConnectorError) as raised:
+        read(site, cloud)
+
+    source = app.source(site, cloud.time.clock)
+    shown = "".join(traceback.format_exception(raised.value)) + caplog.text + repr(site)
+    shown += repr(source) + repr(vars(source)) + repr(app.way(site, cloud.time.clock))
+    assert SECRET not in shown
+    assert "nobody-may-see" not in shown
+
+
+def test_a_time_without_its_offset_would_find_nothing_through_the_gateway(
+    cloud: Atlassian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    text = moments.text
+    monkeypatch.setattr(moments, "text", lambda moment: text(moment).removesuffix("Z"))
+
+    assert read(oauth(), cloud) == []  # so the test above that reads 25 would notice
