@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -28,11 +28,20 @@ from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.window import Window
+from jira_audit.edge.access import Access, ClientCredentials, Credentials, Fixed, Gateway
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, client_options
 from jira_audit.edge.ingestion import IngestionSink
-from jira_audit.edge.jira import Access, JiraSource
+from jira_audit.edge.jira import JiraSource, Way
 from jira_audit.ports import Ports, Table
-from jira_audit.settings import Azure, Secret, Settings, Site
+from jira_audit.settings import (
+    Azure,
+    Broken,
+    OAuthClient,
+    Secret,
+    Settings,
+    Site,
+    is_loopback,
+)
 from jira_audit.status import Status, look
 
 if TYPE_CHECKING:
@@ -49,8 +58,11 @@ CLOCK = Clock(
     random=random.random,
 )
 
+GOVERNMENT = ".atlassian-us-gov-mod"
+"""Sites end in it and `.net`; their gateway and token service, in it and `.com`."""
+
 SIDE_BY_SIDE = 10
-"""So many sites at once are asked about."""
+"""Sites dealt with at once in one process; more wait for their turn."""
 
 TOKEN_WARNING_DAYS = 14
 """From this many days before its end, every run warns of a token's expiry."""
@@ -61,7 +73,6 @@ def run(
     *,
     folder: Path | None = None,
     clock: Clock = CLOCK,
-    tally: Tally | None = None,
     start_thread: Callable[[], None] = lambda: None,
 ) -> tuple[Outcome, ...]:
     """Read the settings, and collect every site once.
@@ -70,39 +81,64 @@ def run(
     before anything is requested; for the rest see `run_settings`.
     """
     settings = settings_.load(environment, clock.now(), folder)
-    return run_settings(settings, clock=clock, tally=tally, start_thread=start_thread)
+    return run_settings(settings, clock=clock, start_thread=start_thread)
 
 
 def run_settings(
     settings: Settings,
     *,
     clock: Clock = CLOCK,
-    tally: Tally | None = None,
+    tally: Callable[[], Tally] = Tally,
     start_thread: Callable[[], None] = lambda: None,
 ) -> tuple[Outcome, ...]:
-    """Collect every site once, and log one canonical line for each.
+    """Collect every site once, side by side, and log one canonical line for each.
 
-    `tally` is counted up while the run goes on, for whoever wants to show it; `start_thread` is
-    called first on every thread that is begun. What goes wrong with a site is in its outcome.
+    Each site counts on a `tally` of its own, for whoever wants to show it; `start_thread` is called
+    first on every thread that is begun. What goes wrong with a site is in its outcome; a bug is
+    raised after all sites were tried.
     """
     logging.getLogger("azure").setLevel(logging.WARNING)  # a line per request costs money
     deadline = Deadline.after(clock, settings.budget_seconds)
-    outcomes = []
-    for site in settings.sites:
-        _warn_of_expiry(site, clock.now())
-        policy = settings.policy_for(site)
-        with ThreadPoolExecutor(policy.in_flight, "send", start_thread) as executor:
-            outcome = collect(
-                site.host,
-                ports(settings.target, site, clock),
-                policy,
-                deadline,
-                executor,
-                tally or Tally(),
-            )
+    outcomes = [_outcome_of(entry, clock) for entry in settings.broken]
+
+    def collected(site: Site) -> Outcome:
+        outcome = _collect(settings, site, deadline, tally(), start_thread)
         _log(outcome)
-        outcomes.append(outcome)
-    return tuple(outcomes)
+        return outcome
+
+    if len(settings.sites) <= 1:  # on this thread, which may be interrupted
+        return (*outcomes, *map(collected, settings.sites))
+    with ThreadPoolExecutor(SIDE_BY_SIDE, "site", start_thread) as sites:
+        runs = [sites.submit(collected, site) for site in settings.sites]
+        try:
+            wait(runs)
+        except KeyboardInterrupt:
+            deadline.bring_forward()
+            sites.shutdown(wait=False, cancel_futures=True)
+            raise
+    return (*outcomes, *(run.result() for run in runs))
+
+
+def _collect(
+    settings: Settings,
+    site: Site,
+    deadline: Deadline,
+    tally: Tally,
+    start_thread: Callable[[], None],
+) -> Outcome:
+    """Collect one site."""
+    _warn_of_expiry(site, deadline.clock.now())
+    policy = settings.policy_for(site)
+    with ThreadPoolExecutor(policy.in_flight, "send", start_thread) as executor:
+        there = ports(settings.target, site, deadline.clock)
+        return collect(site.host, there, policy, deadline, executor, tally)
+
+
+def _outcome_of(entry: Broken, clock: Clock) -> Outcome:
+    """The outcome of a site that could not even be tried."""
+    outcome = Outcome(entry.site, "failed", Tally(), None, clock.now(), 0, entry.error)
+    _log(outcome)
+    return outcome
 
 
 def tick(environment: Mapping[str, str], start_thread: Callable[[], None]) -> None:
@@ -186,9 +222,32 @@ def ports(
 @cache
 def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
     """A site's audit log, with its pool of connections."""
-    # requests would write text as Latin-1; Atlassian, like RFC 7617, reads UTF-8.
-    auth = HTTPBasicAuth(site.username.encode(), site.token.reveal().encode())
-    return JiraSource(site.host, Access(site.base_url, auth), clock)
+    return JiraSource(site.host, way(site, clock), clock)
+
+
+@cache
+def way(site: Site, clock: Clock = CLOCK) -> Way:
+    """The way into a site: its own address, or Atlassian's gateway."""
+    known = site.credentials
+    if isinstance(known, OAuthClient):
+        credentials: Credentials = ClientCredentials(
+            _atlassian(site, "auth") + "/oauth/token", known.client_id, known.secret.reveal(), clock
+        )
+    else:
+        # requests would write text as Latin-1; Atlassian, like RFC 7617, reads UTF-8.
+        basic = HTTPBasicAuth(known.username.encode(), known.token.reveal().encode())
+        if not site.gateway:
+            return Access(site.base_url, basic)
+        credentials = Fixed(basic)
+    return Gateway(_atlassian(site, "api"), site.base_url, site.cloud_id, credentials, clock)
+
+
+def _atlassian(site: Site, service: Literal["api", "auth"]) -> str:
+    """Where the gateway or the token service of a site is; one on this machine is its own."""
+    if is_loopback(site.host):
+        return site.base_url
+    cloud = GOVERNMENT if site.host.endswith(f"{GOVERNMENT}.net") else ".atlassian"
+    return f"https://{service}{cloud}.com"
 
 
 @cache
@@ -268,11 +327,12 @@ def _warn_of_expiry(site: Site, now: int) -> None:
     days = (site.token_expires - date.fromisoformat(moments.day(now))).days
     if days <= TOKEN_WARNING_DAYS:
         log.warning(
-            "%s: the API token expires on %s, in %d days: make a new one, and set JIRA_API_TOKEN "
-            "and JIRA_TOKEN_EXPIRES",
+            "%s: the token or secret expires on %s, in %d days: make a new one, and set %s and the "
+            "new date (JIRA_TOKEN_EXPIRES, or token_expires in JIRA_SITES)",
             site.host,
             site.token_expires,
             days,
+            site.kept_in,
         )
 
 

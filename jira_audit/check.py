@@ -7,15 +7,20 @@ Asks for the smallest thing that proves it, and changes nothing but that a missi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from jira_audit import app, settings
-from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError
+from jira_audit.core.errors import (
+    BatchRefused,
+    ConnectorError,
+    CredentialsRefused,
+    SiteError,
+)
 from jira_audit.delivery import PROBE
 from jira_audit.edge import blobs
-from jira_audit.settings import Azure, Settings
+from jira_audit.settings import Azure, Settings, Site
 
 Part = Literal["settings", "Jira", "ingestion", "storage"]
 
@@ -44,12 +49,40 @@ def _answers(checked: Settings) -> Iterator[Answer]:
     sites = ", ".join(site.host for site in checked.sites)
     stream = f"{to.ingestion.stream} of {to.ingestion.rule}"
     yield Answer("settings", ok=True, sentence=f"complete: from {sites} to {stream}")
+    for entry in checked.broken:
+        yield Answer("settings", ok=False, sentence=str(entry.error).removeprefix("settings: "))
     for site in checked.sites:
-        readable = f"{site.username} may read the audit log of {site.host}"
-        yield _answer("Jira", app.source(site).probe, readable)
+        yield _jira(site)
     yield _answer("ingestion", lambda: _send_nothing(to), f"an empty batch was taken by {stream}")
     container = f"the container {to.storage.container} is there"
     yield _answer("storage", lambda: blobs.probe(app.container(to)), container)
+
+
+def _jira(site: Site) -> Answer:
+    """Whether the audit log may be read; where the site refuses a token, by the gateway."""
+    who = site.credentials.holder
+    by = " through Atlassian's gateway" if site.gateway else ""
+    try:
+        app.source(site).probe()
+    except CredentialsRefused as refused:
+        if site.gateway:
+            return Answer("Jira", ok=False, sentence=str(refused))
+        other = replace(site, gateway=True)
+        try:
+            app.source(other).probe()
+        except ConnectorError as error:
+            sentence = f"{refused} Tried through the gateway as well: {error}"
+            return Answer("Jira", ok=False, sentence=sentence)
+        cloud_id = app.way(other).open().base_url.rpartition("/")[2]
+        return Answer(
+            "Jira",
+            ok=False,
+            sentence=f"the token of {who} is a scoped one: {site.host} refuses it, and Atlassian's "
+            f"gateway takes it. Set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {cloud_id}",
+        )
+    except ConnectorError as error:
+        return Answer("Jira", ok=False, sentence=str(error))
+    return Answer("Jira", ok=True, sentence=f"{who} may read the audit log of {site.host}{by}")
 
 
 def _answer(part: Part, attempt: Callable[[], None], good: str) -> Answer:

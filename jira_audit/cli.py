@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -165,10 +166,15 @@ def collect(
     out, err = consoles()
     with logged(err, logging.INFO), problems_listed(err):
         checked = settings_.load(environment(settings), app.CLOCK.now(), to)
-        tally = Tally()
+        tallies: list[Tally] = []
+
+        def counted() -> Tally:
+            tallies.append(Tally())
+            return tallies[-1]
+
         try:
-            with shown_while_it_runs(err, out, lambda: _so_far(checked, tally)):
-                outcomes = app.run_settings(checked, tally=tally)
+            with shown_while_it_runs(err, out, lambda: _so_far(checked, tallies)):
+                outcomes = app.run_settings(checked, tally=counted)
         except KeyboardInterrupt:
             say(err, "Interrupted. What was delivered is in the checkpoint: run it again to go on.")
             raise typer.Exit(130) from None
@@ -200,11 +206,11 @@ def check(settings: SettingsFile = None) -> None:
 # Showing.
 
 
-def _so_far(checked: Settings, tally: Tally) -> str:
-    return (
-        f"{', '.join(site.host for site in checked.sites)}: {tally.windows:,} windows, "
-        f"{tally.pages:,} pages, {tally.records:,} records, {tally.rows:,} rows"
-    )
+def _so_far(checked: Settings, tallies: Sequence[Tally]) -> str:
+    who = checked.sites[0].host if len(checked.sites) == 1 else f"{len(checked.sites)} sites"
+    windows, pages = sum(each.windows for each in tallies), sum(each.pages for each in tallies)
+    records, rows = sum(each.records for each in tallies), sum(each.rows for each in tallies)
+    return f"{who}: {windows:,} windows, {pages:,} pages, {records:,} records, {rows:,} rows"
 
 
 def _sentence(outcome: Outcome, table: str) -> Text:

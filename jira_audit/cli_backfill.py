@@ -21,6 +21,7 @@ from jira_audit.terminal import (
     LocalFolder,
     Place,
     SettingsFile,
+    SiteHost,
     moment_given,
     place_at,
     say,
@@ -46,6 +47,7 @@ def backfill(
             help="Read up to this moment.  [dim]default: where the checkpoint begins[/]",
         ),
     ] = None,
+    site: SiteHost = None,
     folder: LocalFolder = None,
     settings: SettingsFile = None,
 ) -> None:
@@ -59,7 +61,7 @@ def backfill(
 
       python -m jira_audit backfill --from 2026-03-01T00:00:00Z
     """
-    with place_at(folder, settings) as place:
+    with place_at(folder, settings, site) as place:
         now = app.CLOCK.now()
         start = moment_given(begin, now, "--from")
         until = None if end is None else moment_given(end, now, "--to")
@@ -78,7 +80,7 @@ def backfill(
 
 def _run(place: Place, reading: Window) -> Outcome:
     tally = Tally()
-    (site,) = place.settings.sites
+    site = place.chosen
     try:
         with _shown(place, reading, tally) as reached:
             return app.run_backfill(place.settings, site, reading, tally, reached)

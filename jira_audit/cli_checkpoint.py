@@ -21,6 +21,7 @@ from jira_audit.terminal import (
     LocalFolder,
     Place,
     SettingsFile,
+    SiteHost,
     moment_given,
     place_at,
     printable,
@@ -43,11 +44,12 @@ checkpoint = typer.Typer(
 def show_checkpoint(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="The blob as it is.")] = False,
+    site: SiteHost = None,
     folder: LocalFolder = None,
     settings: SettingsFile = None,
 ) -> None:
     """Show how far the site has been dealt with. Changes nothing."""
-    with place_at(folder, settings) as place:
+    with place_at(folder, settings, site) as place:
         content = place.ports.checkpoints.stored(place.site)
         if content is None:
             say(place.err, f"{place.site}: no checkpoint yet; the next run is the first.")
@@ -105,6 +107,7 @@ def reset(
     ],
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+    site: SiteHost = None,
     folder: LocalFolder = None,
     settings: SettingsFile = None,
 ) -> None:
@@ -118,7 +121,7 @@ def reset(
 
       python -m jira_audit checkpoint reset --from 2026-09-14T00:00:00Z
     """
-    with place_at(folder, settings) as place:
+    with place_at(folder, settings, site) as place:
         now = app.CLOCK.now()
         start = moment_given(begin, now, "--from")
         for sentence in _consequences(place, start, now):

@@ -24,6 +24,7 @@ from jira_audit.terminal import (
     LocalFolder,
     Place,
     SettingsFile,
+    SiteHost,
     escaped,
     place_at,
     printable,
@@ -48,14 +49,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs, one obj
 
 @dead_letters.command("list")
 def list_dead_letters(
-    *, as_json: AsJson = False, folder: LocalFolder = None, settings: SettingsFile = None
+    *,
+    as_json: AsJson = False,
+    site: SiteHost = None,
+    folder: LocalFolder = None,
+    settings: SettingsFile = None,
 ) -> None:
     """List dead letters: which records, since when, and why.
 
     Where the output is no terminal, each is a line of name, kind, time of
     keeping and reason, with tabs between.
     """
-    with place_at(folder, settings) as place:
+    with place_at(folder, settings, site) as place:
         found = _read_all(place)
         if as_json:
             for entry in found:
@@ -97,12 +102,14 @@ def _read_all(place: Place) -> list[dict[str, Any]]:
 
 
 @dead_letters.command("show")
-def show_dead_letter(name: Name, folder: LocalFolder = None, settings: SettingsFile = None) -> None:
+def show_dead_letter(
+    name: Name, site: SiteHost = None, folder: LocalFolder = None, settings: SettingsFile = None
+) -> None:
     """Show one dead letter, with the record exactly as Jira gave it.
 
     The record may hold personal data.
     """
-    with place_at(folder, settings) as place:
+    with place_at(folder, settings, site) as place:
         _show_letter(place, "dead-letters", name)
 
 
@@ -115,6 +122,7 @@ def replay(
     *,
     everything: Annotated[bool, typer.Option("--all", help="Send all dead letters.")] = False,
     as_json: AsJson = False,
+    site: SiteHost = None,
     folder: LocalFolder = None,
     settings: SettingsFile = None,
 ) -> None:
@@ -134,14 +142,14 @@ def replay(
     """
     if bool(names) == everything:
         raise typer.BadParameter("name letters, or say --all", param_hint="NAME")
-    with place_at(folder, settings) as place:
+    with place_at(folder, settings, site) as place:
         named = [_named(name, "dead-letters", place.site) for name in names or ()]
         checked = place.settings
         try:
             done = replay_(
                 place.site,
                 place.ports,
-                checked.policy_for(checked.sites[0]),
+                checked.policy_for(place.chosen),
                 Deadline.after(app.CLOCK, checked.budget_seconds),
                 None if everything else named,
             )
@@ -186,9 +194,11 @@ def _sentence(place: Place, done: Replayed) -> Text:
 
 
 @originals.command("list")
-def list_originals(folder: LocalFolder = None, settings: SettingsFile = None) -> None:
+def list_originals(
+    site: SiteHost = None, folder: LocalFolder = None, settings: SettingsFile = None
+) -> None:
     """List the names of originals, one a line."""
-    with place_at(folder, settings) as place:
+    with place_at(folder, settings, site) as place:
         names = place.ports.letters.names("originals", place.site)
         for name in names:
             typer.echo(_short(place, name))
@@ -197,12 +207,14 @@ def list_originals(folder: LocalFolder = None, settings: SettingsFile = None) ->
 
 
 @originals.command("show")
-def show_original(name: Name, folder: LocalFolder = None, settings: SettingsFile = None) -> None:
+def show_original(
+    name: Name, site: SiteHost = None, folder: LocalFolder = None, settings: SettingsFile = None
+) -> None:
     """Show one original: the whole record, exactly as Jira gave it.
 
     The record may hold personal data.
     """
-    with place_at(folder, settings) as place:
+    with place_at(folder, settings, site) as place:
         _show_letter(place, "originals", name)
 
 

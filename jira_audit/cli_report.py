@@ -24,9 +24,9 @@ from jira_audit.terminal import (
     SettingsFile,
     consoles,
     failures_said,
-    place_at,
     range_given,
     say,
+    set_up_at,
     shown_while_it_runs,
 )
 
@@ -97,7 +97,7 @@ def report(
 def _from_workspace(
     workspace: str, window: Window, now: int, settings: Path | None
 ) -> tuple[Activity, Sequence[Health]]:
-    with place_at(None, settings) as place:
+    with set_up_at(None, settings) as place:
         table = app.workspace(place.settings, workspace)
         sites = place.settings.sites
         asking = shown_while_it_runs(place.err, place.out, lambda: "asking the workspace")

@@ -14,7 +14,7 @@ from rich.console import Console
 from jira_audit import app
 from jira_audit.core import encoding, moments
 from jira_audit.status import Status, lag
-from jira_audit.terminal import LocalFolder, SettingsFile, place_at, say, show_lines, span, utc
+from jira_audit.terminal import LocalFolder, SettingsFile, say, set_up_at, show_lines, span, utc
 
 SHORT = "site", "last run", "behind", "records", "letters", "late", "gaps", "token"
 """What fits side by side, where several sites are a table."""
@@ -38,7 +38,7 @@ def status(
     Where the output is no terminal, each site is a line with tabs between.
     Exit code 1 if a site has failed or cannot be told of.
     """
-    with place_at(folder, settings) as place:
+    with set_up_at(folder, settings) as place:
         now = app.CLOCK.now()
         found = list(zip(place.settings.sites, app.statuses(place.settings), strict=True))
         if as_json:

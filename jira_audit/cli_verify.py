@@ -27,6 +27,7 @@ from jira_audit.terminal import (
     LocalFolder,
     Place,
     SettingsFile,
+    SiteHost,
     place_at,
     range_given,
     say,
@@ -111,6 +112,7 @@ def verify(
             "[dim]-: to standard output[/]",
         ),
     ] = None,
+    site: SiteHost = None,
     folder: LocalFolder = None,
     settings: SettingsFile = None,
 ) -> None:
@@ -128,7 +130,7 @@ def verify(
 
       python -m jira_audit verify --from 2026-03-01T00:00:00Z --workspace …
     """
-    with place_at(folder, settings) as place:
+    with place_at(folder, settings, site) as place:
         now = app.CLOCK.now()
         window = range_given(begin, end, now, now)
         table = app.table(place.settings, workspace)
@@ -174,7 +176,7 @@ def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Ver
         nonlocal waiting
         waiting = rows
 
-    (site,) = place.settings.sites
+    site = place.chosen
     backfills = app.ports(place.settings.target, site, kind="backfills").checkpoints
     policy = place.settings.policy_for(site)
     with shown_while_it_runs(place.err, place.out, words):
@@ -194,7 +196,7 @@ def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Ver
 
 
 def _repair(place: Place, verified: Verified) -> Repaired:
-    (site,) = place.settings.sites
+    site = place.chosen
     policy, tally = place.settings.policy_for(site), Tally()
     with (
         shown_while_it_runs(place.err, place.out, lambda: f"{tally.rows:,} rows sent"),

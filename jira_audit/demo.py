@@ -24,7 +24,7 @@ from jira_audit.core.clock import Clock
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.outcome import Outcome
 from jira_audit.edge.local import TABLE
-from jira_audit.settings import Secret, Settings, Site
+from jira_audit.settings import ApiToken, Secret, Settings, Site
 
 HOST = "fernmoor.atlassian.example"
 """No one can own it: https://www.rfc-editor.org/rfc/rfc2606#section-2"""
@@ -103,8 +103,8 @@ def play(folder: Path, console: Console) -> bool:
 
 def _run(site: imaginary.ImaginarySite, folder: Path, clock: Clock) -> Outcome:
     with imaginary.serve(site, clock_ms=clock.now) as address:
-        connected = Site(HOST, address, USERNAME, Secret(TOKEN))
-        settings = Settings((connected,), folder, Policy(), reset_site=None, budget_seconds=60)
+        connected = Site(HOST, address, ApiToken(USERNAME, Secret(TOKEN)))
+        settings = Settings((connected,), (), folder, Policy(), reset_site=None, budget_seconds=60)
         (outcome,) = app.run_settings(settings, clock=clock)
     return outcome
 

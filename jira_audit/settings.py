@@ -6,11 +6,13 @@ is requested. The table of settings in the README is held to this file by a test
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from jira_audit.collect import Policy, Reset
@@ -24,6 +26,10 @@ LONGEST_BUDGET_SECONDS = 540
 SITE_HOSTS = (".atlassian.net", ".jira.com", ".atlassian-us-gov-mod.net")
 """Atlassian Cloud's own domains: https://support.atlassian.com/organization-administration/docs/ip-addresses-and-domains-for-atlassian-cloud-products/"""
 
+SERVICE_ACCOUNT = "@serviceaccount.atlassian.com"
+"""How a service account's user name ends; its tokens are scoped, always:
+https://support.atlassian.com/user-management/docs/manage-api-tokens-for-service-accounts/"""
+
 BEGINNING_OF_ALL = moments.parse("2002-01-01T00:00:00Z")
 """Where `CHECKPOINT_RESET=all` begins: there was no Jira before."""
 
@@ -36,7 +42,7 @@ DEVELOPMENT_STORAGE = (
 """What `UseDevelopmentStorage=true` stands for; the key is public and the same everywhere:
 https://learn.microsoft.com/azure/storage/common/storage-use-azurite#connection-strings"""
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_LOOPBACK = re.compile(r"localhost|::1|127(\.[0-9]{1,3}){3}", re.ASCII)
 # http to anywhere but this machine.
 _CLEAR_TEXT = re.compile(
     r"(?i)=http://(?!(127\.0\.0\.1|localhost|\[::1\])[:/])"
@@ -48,6 +54,7 @@ _ADDRESS = re.compile(
     r"https?://(\[::1\]|[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*)(:[0-9]{1,5})?/*",
     re.ASCII | re.IGNORECASE,
 )
+_CLOUD_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CONNECTION = re.compile(
     r"(?=.*(AccountName|BlobEndpoint)=[^;])(?=.*(AccountKey|SharedAccessSignature)=[^;])"
     r"[^=;]+=[^;]*(;[^=;]+=[^;]*)*;*",
@@ -93,6 +100,11 @@ https://learn.microsoft.com/azure/storage/common/storage-account-overview#azure-
 PUBLIC_CLOUD = CLOUDS[".ingest.monitor.azure.com"]
 
 
+def is_loopback(host: str | None) -> bool:
+    """Whether a host is this machine, where tests and emulators are, which speak http."""
+    return _LOOPBACK.fullmatch(host or "") is not None
+
+
 class Secret:
     """A text that prints as `***`, whatever prints it; `reveal` is for the place that sends it."""
 
@@ -119,14 +131,54 @@ class Secret:
 
 
 @dataclass(frozen=True)
+class ApiToken:
+    """A user's or a service account's token, for Basic authentication."""
+
+    username: str
+    token: Secret
+
+    @property
+    def holder(self) -> str:
+        """Who is let in."""
+        return self.username
+
+
+@dataclass(frozen=True)
+class OAuthClient:
+    """A service account's OAuth 2.0 client credentials."""
+
+    client_id: str
+    secret: Secret
+
+    @property
+    def holder(self) -> str:
+        """Who is let in."""
+        return f"the OAuth client {self.client_id}"
+
+
+@dataclass(frozen=True)
 class Site:
-    """One Jira Cloud tenant and its credentials. `host` names it everywhere; it is lower case."""
+    """One Jira Cloud tenant and its credentials. `host` names it everywhere; it is lower case.
+
+    With `gateway`, requests go through Atlassian's gateway, to the site of `cloud_id`, which is
+    asked for where it is not set. `kept_in` is the setting that holds the token or secret.
+    """
 
     host: str
     base_url: str
-    username: str
-    token: Secret
+    credentials: ApiToken | OAuthClient
+    gateway: bool = False
+    cloud_id: str | None = None
     token_expires: date | None = None
+    kept_in: str = "JIRA_API_TOKEN"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An entry of `JIRA_SITES` that is wrong: what it is called, and everything that is wrong."""
+
+    site: str
+    error: SettingsError
 
 
 @dataclass(frozen=True)
@@ -170,9 +222,13 @@ class Azure:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything an administrator can set, checked. `target` is Azure, or a local folder."""
+    """Everything an administrator can set, checked. `target` is Azure, or a local folder.
+
+    `broken` are entries of `JIRA_SITES` that cannot be used; they keep no other site from running.
+    """
 
     sites: tuple[Site, ...]
+    broken: tuple[Broken, ...]
     target: Azure | Path
     policy: Policy
     reset_site: str | None
@@ -192,9 +248,10 @@ def load(environment: Mapping[str, str], now: int, folder: Path | None = None) -
     SettingsError with every problem there is.
     """
     read = _Reader(environment)
-    sites = _sites(read)
+    sites, broken = _sites(read)
     target = folder or _azure(read)
-    reset, reset_site = _reset(read, now, sites)
+    known = [site.host for site in sites] + [entry.site for entry in broken]
+    reset, reset_site = _reset(read, now, known)
     policy = Policy(
         lookback=read.whole("INITIAL_LOOKBACK_HOURS", 24, 1, 24 * 366) * HOUR,
         overlap=read.whole("OVERLAP_MINUTES", 15, 1, 24 * 60) * MINUTE,
@@ -207,18 +264,23 @@ def load(environment: Mapping[str, str], now: int, folder: Path | None = None) -
     budget_seconds = read.whole("RUN_BUDGET_SECONDS", 480, 10, LONGEST_BUDGET_SECONDS)
     if read.problems or target is None:
         raise SettingsError(read.problems)
-    return Settings(sites, target, policy, reset_site, budget_seconds)
+    return Settings(sites, broken, target, policy, reset_site, budget_seconds)
 
 
 class _Reader:
-    """Reads one setting after the other, and gathers the problems."""
+    """Reads one setting after the other, and gathers the problems.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
+    `spelled` has what a setting is called where it stands under another name.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], spelled: Mapping[str, str] | None = None
+    ) -> None:
+        self._environment, self._spelled = environment, spelled or {}
         self.problems: list[str] = []
 
     def problem(self, name: str, text: str) -> None:
-        if (found := f"{name} {text}") not in self.problems:
+        if (found := f"{self._spelled.get(name, name)} {text}") not in self.problems:
             self.problems.append(found)
 
     def text(self, name: str, *aliases: str) -> str | None:
@@ -236,6 +298,14 @@ class _Reader:
             if value:
                 return value
         return None
+
+    def raw(self, name: str) -> str:
+        """The value of a setting as it is, whatever is wrong with it; empty if it is not set."""
+        return self._environment.get(name, "")
+
+    def has(self, name: str) -> bool:
+        """Whether a setting is set."""
+        return bool(self.raw(name).strip())
 
     def required(self, name: str, *aliases: str, what: str) -> str | None:
         before = len(self.problems)
@@ -260,29 +330,144 @@ class _Reader:
         return value
 
 
-def _sites(read: _Reader) -> tuple[Site, ...]:
-    for name, what in (
-        ("JIRA_SITES", "several sites"),
-        ("JIRA_OAUTH_CLIENT_ID", "OAuth credentials"),
-        ("JIRA_OAUTH_CLIENT_SECRET", "OAuth credentials"),
-        ("JIRA_CLOUD_ID", "Atlassian's gateway"),
-    ):
-        if read.text(name):
-            read.problem(name, f"is set, but this version does not support {what} yet: remove it")
+_OF_ONE_SITE = {
+    "JIRA_SITE_URL": ("JiraHomeSiteName",),
+    "JIRA_USERNAME": ("JiraUsername",),
+    "JIRA_API_TOKEN": ("JiraAccessToken",),
+    "JIRA_OAUTH_CLIENT_ID": (),
+    "JIRA_OAUTH_CLIENT_SECRET": (),
+    "JIRA_CLOUD_ID": (),
+    "JIRA_TOKEN_EXPIRES": (),
+}
+"""The settings of a site that stands alone, with their aliases."""
+
+_IN_AN_ENTRY = {
+    "url": "JIRA_SITE_URL",
+    "username": "JIRA_USERNAME",
+    "api_token_setting": "JIRA_API_TOKEN",
+    "oauth_client_id": "JIRA_OAUTH_CLIENT_ID",
+    "oauth_client_secret_setting": "JIRA_OAUTH_CLIENT_SECRET",
+    "cloud_id": "JIRA_CLOUD_ID",
+    "token_expires": "JIRA_TOKEN_EXPIRES",
+}
+"""What each key of an entry of `JIRA_SITES` stands for; `…_setting` names where the secret is."""
+
+
+def _sites(read: _Reader) -> tuple[tuple[Site, ...], tuple[Broken, ...]]:
+    """The sites that are set up: one, or those of `JIRA_SITES`, and the entries that are wrong."""
+    listed = read.text("JIRA_SITES")
+    if listed is None:
+        site = _site(read)
+        return (site,) if site else (), ()
+    for name, aliases in _OF_ONE_SITE.items():
+        if read.text(name, *aliases):
+            read.problem(name, "is set beside JIRA_SITES, which has all sites: remove one of them")
+    try:
+        entries = json.loads(listed)
+    except ValueError:
+        entries = None
+    if not isinstance(entries, list) or not entries:
+        read.problem(
+            "JIRA_SITES",
+            'must be a list in JSON, such as [{"url": "https://contoso.atlassian.net", "username": '
+            '"auditor@contoso.com", "api_token_setting": "CONTOSO_API_TOKEN"}]',
+        )
+        return (), ()
+    sites: dict[str, Site] = {}
+    broken = []
+    for number, entry in enumerate(entries, 1):
+        found = _entry(read, entry, f"JIRA_SITES entry {number}")
+        if isinstance(found, Site) and found.host in sites:
+            twice = f"JIRA_SITES entry {number} names {found.host}, which an entry before it has"
+            found = Broken(f"{found.host} ({number})", SettingsError([twice]))
+        if isinstance(found, Site):
+            sites[found.host] = found
+        else:
+            broken.append(found)
+    return tuple(sites.values()), tuple(broken)
+
+
+def _entry(read: _Reader, entry: Any, name: str) -> Site | Broken:
+    """One entry of `JIRA_SITES`; what is wrong with it is a matter of this site alone."""
+    if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
+        return Broken(name, SettingsError([f"{name} must be an object of texts"]))
+    values = {"JIRA_ALLOWED_HOST_SUFFIXES": read.text("JIRA_ALLOWED_HOST_SUFFIXES") or ""}
+    spelled = {}
+    for key, stands_for in _IN_AN_ENTRY.items():
+        value = entry.get(key, "")
+        spelled[stands_for] = f"{name}: {key}"
+        if key.endswith("_setting") and value:
+            # Only what is there is a name; anything else may be a secret in the wrong place.
+            if read.has(value):
+                spelled[stands_for] = f"{name}: {value}"
+            else:
+                spelled[stands_for] += ", which names no setting that is set,"
+            value = read.raw(value)
+        values[stands_for] = value
+    one = _Reader(values, spelled)
+    for key in sorted(set(entry) - set(_IN_AN_ENTRY)):
+        one.problem(
+            f"{name}: {key}",
+            f"is not known; an entry has {', '.join(_IN_AN_ENTRY)}, and secrets in settings of "
+            "their own",
+        )
+    kept_in = entry.get("api_token_setting") or entry.get("oauth_client_secret_setting")
+    site = _site(one, kept_in)
+    if site and not one.problems:
+        return site
+    address = one.text("JIRA_SITE_URL")
+    host = urlsplit(address).hostname if address and _ADDRESS.fullmatch(address) else None
+    return Broken(host.lower() if host else name, SettingsError(one.problems))
+
+
+def _site(read: _Reader, kept_in: str | None = None) -> Site | None:
+    """The site that the settings of one site name."""
     address = read.required(
-        "JIRA_SITE_URL", "JiraHomeSiteName", what="set it to https://<your site>.atlassian.net"
+        "JIRA_SITE_URL",
+        *_OF_ONE_SITE["JIRA_SITE_URL"],
+        what="set it to https://<your site>.atlassian.net",
     )
-    username = read.required(
-        "JIRA_USERNAME", "JiraUsername", what="set it to the e-mail address the token belongs to"
-    )
-    token = read.required("JIRA_API_TOKEN", "JiraAccessToken", what="set it to the API token")
+    credentials = _credentials(read)
+    cloud_id = read.text("JIRA_CLOUD_ID")
+    if cloud_id and not _CLOUD_ID.fullmatch(cloud_id):
+        read.problem("JIRA_CLOUD_ID", "must be an id such as 11111111-2222-4333-8444-555555555555")
     expires = _expiry(read)
+    host_and_url = _site_address(read, address) if address else None
+    if not (host_and_url and credentials):
+        return None
+    by_client = isinstance(credentials, OAuthClient)
+    scoped = by_client or credentials.holder.lower().endswith(SERVICE_ACCOUNT)
+    return Site(
+        *host_and_url,
+        credentials,
+        gateway=scoped or cloud_id is not None,
+        cloud_id=cloud_id,
+        token_expires=expires,
+        kept_in=kept_in or ("JIRA_OAUTH_CLIENT_SECRET" if by_client else "JIRA_API_TOKEN"),
+    )
+
+
+def _credentials(read: _Reader) -> ApiToken | OAuthClient | None:
+    """A user name with its token, or an OAuth client with its secret; not both."""
+    client = read.text("JIRA_OAUTH_CLIENT_ID")
+    if client or read.text("JIRA_OAUTH_CLIENT_SECRET"):
+        for name in ("JIRA_USERNAME", "JIRA_API_TOKEN"):
+            if read.text(name, *_OF_ONE_SITE[name]):
+                read.problem(name, "is set beside an OAuth client: remove one of them")
+        client = read.required("JIRA_OAUTH_CLIENT_ID", what="set it to the client's id")
+        secret = read.required("JIRA_OAUTH_CLIENT_SECRET", what="set it to the client's secret")
+        return OAuthClient(client, Secret(secret)) if client and secret else None
+    username = read.required(
+        "JIRA_USERNAME",
+        *_OF_ONE_SITE["JIRA_USERNAME"],
+        what="set it to the e-mail address the token belongs to",
+    )
+    token = read.required(
+        "JIRA_API_TOKEN", *_OF_ONE_SITE["JIRA_API_TOKEN"], what="set it to the API token"
+    )
     if username and ":" in username:
         read.problem("JIRA_USERNAME", "must not contain a colon")
-    host_and_url = _site_address(read, address) if address else None
-    if not (host_and_url and username and token):
-        return ()
-    return (Site(*host_and_url, username, Secret(token), expires),)
+    return ApiToken(username, Secret(token)) if username and token else None
 
 
 def _site_address(read: _Reader, address: str) -> tuple[str, str] | None:
@@ -295,7 +480,7 @@ def _site_address(read: _Reader, address: str) -> tuple[str, str] | None:
     host = str(url.hostname)
     added = (read.text("JIRA_ALLOWED_HOST_SUFFIXES") or "").lower().replace(",", " ").split()
     suffixes = (*SITE_HOSTS, *("." + suffix.lstrip("*.") for suffix in added))
-    if host not in _LOOPBACK and not f".{host}".endswith(suffixes):
+    if not is_loopback(host) and not f".{host}".endswith(suffixes):
         read.problem(
             "JIRA_SITE_URL",
             f"names {host}, which is not on Atlassian Cloud ({', '.join(SITE_HOSTS)}); for a "
@@ -313,7 +498,7 @@ def _url(read: _Reader, name: str, value: str, example: str) -> SplitResult | No
     except ValueError:
         url, host = urlsplit(""), None
     plain = host and _ADDRESS.fullmatch(value)
-    if not plain or not (url.scheme == "https" or (url.scheme == "http" and host in _LOOPBACK)):
+    if not plain or not (url.scheme == "https" or (url.scheme == "http" and is_loopback(host))):
         read.problem(name, f"must be an https address without a path, such as {example}")
         return None
     return url
@@ -353,7 +538,7 @@ def _ingestion(read: _Reader) -> tuple[Ingestion | None, Cloud]:
         host = str(url.hostname) if url else ""
         known = [found for end, found in CLOUDS.items() if host.endswith(end)]
         cloud = known[0] if known else PUBLIC_CLOUD
-        if url and not known and not audience and host not in _LOOPBACK:
+        if url and not known and not audience and not is_loopback(host):
             read.problem(
                 "DATA_COLLECTION_ENDPOINT",
                 f"names {host}, which is no ingestion endpoint of a cloud known here; if it is "
@@ -387,7 +572,7 @@ def _storage(read: _Reader, cloud: Cloud) -> Storage | None:
     if address:
         example = f"https://<name>.{cloud.blobs}"
         url = _url(read, "AzureWebJobsStorage__blobServiceUri", address, example)
-        if url and not str(url.hostname).endswith(BLOB_HOSTS) and url.hostname not in _LOOPBACK:
+        if url and not str(url.hostname).endswith(BLOB_HOSTS) and not is_loopback(url.hostname):
             read.problem("AzureWebJobsStorage__blobServiceUri", f"must be Azure's: {example}")
         return Storage(container, address.rstrip("/"), client_id)
     name = read.text("AzureWebJobsStorage__accountName")
@@ -421,15 +606,14 @@ def _connection(read: _Reader) -> Secret | None:
     return Secret(connection)
 
 
-def _reset(read: _Reader, now: int, sites: tuple[Site, ...]) -> tuple[Reset | None, str | None]:
+def _reset(read: _Reader, now: int, hosts: list[str]) -> tuple[Reset | None, str | None]:
     """The reset and the site it is limited to, from `[site=](time|all)[#anything]`."""
     value = read.text("CHECKPOINT_RESET")
     if value is None:
         return None, None
     limited, equals, when = value.split("#")[0].rpartition("=")
     site = limited.strip().lower() if equals else None
-    hosts = [known.host for known in sites]
-    if site is not None and sites and site not in hosts:
+    if site is not None and hosts and site not in hosts:
         read.problem("CHECKPOINT_RESET", f"must name a site set up here: {', '.join(hosts)}")
     try:
         start = BEGINNING_OF_ALL if when.strip() == "all" else moments.parse(when.strip())

@@ -34,7 +34,7 @@ from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.core.window import Window
 from jira_audit.ports import Ports
-from jira_audit.settings import Settings
+from jira_audit.settings import Settings, Site
 
 SettingsFile = Annotated[
     Path | None,
@@ -59,33 +59,69 @@ LocalFolder = Annotated[
     ),
 ]
 
+SiteHost = Annotated[
+    str | None,
+    typer.Option(
+        "--site",
+        metavar="HOST",
+        help="Which site, where JIRA_SITES has several, such as contoso.atlassian.net.",
+    ),
+]
+
 # Settings, and the place they name.
 
 
 @dataclass(frozen=True)
-class Place:
-    """The site that is set up, and where it is shown."""
+class SetUp:
+    """What is set up, and where it is shown."""
 
-    site: str
     settings: Settings
-    ports: Ports
     out: Console
     err: Console
+
+
+@dataclass(frozen=True)
+class Place(SetUp):
+    """One site that is set up, or was chosen among several; `site` is its host."""
+
+    site: str
+    chosen: Site
+    ports: Ports
 
     @property
     def pending(self) -> Reset | None:
         """CHECKPOINT_RESET as it is set here, for this site."""
-        return self.settings.policy_for(self.settings.sites[0]).reset
+        return self.settings.policy_for(self.chosen).reset
 
 
 @contextmanager
-def place_at(folder: Path | None, file: Path | None) -> Iterator[Place]:
-    """The place that the settings name; a failure is one sentence and exit code 1."""
+def set_up_at(folder: Path | None, file: Path | None) -> Iterator[SetUp]:
+    """What the settings say; a failure is one sentence and exit code 1."""
     out, err = consoles()
     with logged(err, logging.INFO), failures_said(err):
-        checked = settings_.load(environment(file), app.CLOCK.now(), folder)
-        (site,) = checked.sites
-        yield Place(site.host, checked, app.ports(checked.target, site), out, err)
+        yield SetUp(settings_.load(environment(file), app.CLOCK.now(), folder), out, err)
+
+
+@contextmanager
+def place_at(folder: Path | None, file: Path | None, host: str | None) -> Iterator[Place]:
+    """The place of the one site there is, or of the one of this host; else as `set_up_at`."""
+    with set_up_at(folder, file) as place:
+        site = _chosen(place.settings, host)
+        ports = app.ports(place.settings.target, site)
+        yield Place(place.settings, place.out, place.err, site.host, site, ports)
+
+
+def _chosen(settings: Settings, host: str | None) -> Site:
+    """Raises SettingsError for an entry that is wrong, BadParameter where no site is named."""
+    found = [site for site in settings.sites if host is None or site.host == host.lower()]
+    for entry in settings.broken:
+        if host is None or entry.site == host.lower():
+            raise entry.error
+    if len(found) != 1:
+        hosts = ", ".join(site.host for site in settings.sites)
+        message = f"name one of {hosts}"
+        raise typer.BadParameter(message, param_hint="--site")
+    return found[0]
 
 
 def environment(file: Path | None) -> Mapping[str, str]:

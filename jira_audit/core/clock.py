@@ -32,7 +32,7 @@ GRACE_SECONDS = 20.0
 """How long after the deadline what was begun before it may still take."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Deadline:
     """The moment, on the monotonic clock, after which no new window is begun."""
 
@@ -43,6 +43,10 @@ class Deadline:
     def after(cls, clock: Clock, seconds: float) -> Deadline:
         """A deadline `seconds` from now."""
         return cls(clock, clock.monotonic() + seconds)
+
+    def bring_forward(self) -> None:
+        """Let what is under way end as if the deadline, and the grace after it, had passed."""
+        self.at = self.clock.monotonic() - GRACE_SECONDS
 
     def left(self) -> float:
         """Seconds left; negative once it has passed."""

@@ -490,3 +490,32 @@ def test_jira_is_never_asked(local: Place, site: Site) -> None:
     local("checkpoint", "reset", "--from", "all", "--yes")
 
     assert site.asked == 0
+
+
+# Several sites
+
+
+def test_where_there_are_several_sites_one_has_to_be_named(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    url = os.environ.pop("JIRA_SITE_URL")
+    os.environ["TOKEN"] = os.environ.pop("JIRA_API_TOKEN")
+    username = os.environ.pop("JIRA_USERNAME")
+    os.environ["JIRA_SITES"] = json.dumps(
+        [
+            {"url": address, "username": username, "api_token_setting": "TOKEN"}
+            for address in (url, url.replace("127.0.0.1", "localhost"))
+        ]
+    )
+    assert run("collect", "--to", tmp_path).code == 0
+
+    unnamed = run("checkpoint", "show", "--folder", tmp_path)
+    named = run("checkpoint", "show", "--folder", tmp_path, "--site", "LOCALHOST")
+    unknown = run("checkpoint", "show", "--folder", tmp_path, "--site", "other.atlassian.net")
+
+    assert (unnamed.code, unknown.code) == (2, 2)
+    assert "name one of 127.0.0.1, localhost" in " ".join(unnamed.err.replace("│", "").split())
+    assert named.code == 0
+    assert "site\tlocalhost" in named.out
+    told = run("status", "--folder", tmp_path).out.splitlines()
+    assert {line.split("\t")[0] for line in told} == {"127.0.0.1", "localhost"}

@@ -1,0 +1,371 @@
+"""Several sites: their settings, and that they run side by side without touching one another."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from requests.auth import HTTPBasicAuth
+
+from jira_audit import app, settings
+from jira_audit.check import check
+from jira_audit.collect import collect
+from jira_audit.core import moments
+from jira_audit.core.clock import Clock, Deadline
+from jira_audit.core.errors import SettingsError
+from jira_audit.core.letters import Letter
+from jira_audit.core.moments import DAY, MINUTE
+from jira_audit.core.outcome import Outcome
+from jira_audit.edge.access import Access
+from jira_audit.edge.jira import JiraSource
+from jira_audit.edge.local import TABLE, LocalLetters
+from jira_audit.imaginary import Answer, ImaginarySite, serve
+from jira_audit.replay import replay
+from jira_audit.settings import ApiToken, OAuthClient, Secret, Settings, Site
+from tests.fakes.world import record
+
+NOW = moments.parse("2026-11-20T12:00:00Z")
+ONE = {
+    "url": "https://contoso.atlassian.net",
+    "username": "auditor@contoso.example",
+    "api_token_setting": "CONTOSO_TOKEN",
+}
+OTHER = {
+    "url": "https://fabrikam.atlassian.net",
+    "oauth_client_id": "fabrikam-client",
+    "oauth_client_secret_setting": "FABRIKAM_SECRET",
+    "cloud_id": "11111111-2222-4333-8444-555555555555",
+    "token_expires": "2027-03-31",
+}
+SECRETS = {"CONTOSO_TOKEN": "a-token-nobody-may-see", "FABRIKAM_SECRET": "a-secret-nobody-may-see"}
+
+
+def load(*entries: Any, **more: str) -> Settings:
+    environment = {"JIRA_SITES": json.dumps(entries), **SECRETS, **more}
+    return settings.load(environment, NOW, Path("somewhere"))
+
+
+def broken(*entries: Any, **more: str) -> tuple[str, str]:
+    """The name and the problem of the only entry that is wrong."""
+    (found,) = load(*entries, **more).broken
+    (problem,) = found.error.problems
+    return found.site, problem
+
+
+# Settings
+
+
+def test_each_site_has_credentials_of_its_own_from_settings_that_are_named() -> None:
+    one, other = load(ONE, OTHER).sites
+
+    assert one.host == "contoso.atlassian.net"
+    assert one.credentials == ApiToken(ONE["username"], Secret(SECRETS["CONTOSO_TOKEN"]))
+    assert (one.gateway, one.kept_in) == (False, "CONTOSO_TOKEN")
+    assert other.credentials == OAuthClient("fabrikam-client", Secret(SECRETS["FABRIKAM_SECRET"]))
+    assert (other.gateway, other.cloud_id) == (True, OTHER["cloud_id"])
+    assert other.token_expires == date(2027, 3, 31)
+
+
+def test_a_service_account_goes_through_the_gateway() -> None:
+    (site,) = load({**ONE, "username": "bot@serviceaccount.atlassian.com"}).sites
+
+    assert site.gateway
+    assert site.cloud_id is None
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "said"),
+    [
+        ({"url": "https://evil.example"}, "evil.example", "url names evil.example, which is not"),
+        ({"url": ""}, "JIRA_SITES entry 2", "url is missing"),
+        ({"username": ""}, "fabrikam.atlassian.net", "username is missing"),
+        ({"api_token_setting": ""}, "fabrikam.atlassian.net", "api_token_setting is missing"),
+        (
+            {"api_token_setting": "ATATT3x-pasted"},
+            "fabrikam.atlassian.net",
+            "api_token_setting, which names no setting that is set, is missing",
+        ),
+        ({"api_token": "ATATT3x-pasted"}, "fabrikam.atlassian.net", "api_token is not known"),
+        ({"token_expires": "soon"}, "fabrikam.atlassian.net", "token_expires must be a date"),
+        ({"cloud_id": "mine"}, "fabrikam.atlassian.net", "cloud_id must be an id"),
+    ],
+)
+def test_a_wrong_entry_is_named_and_the_others_stay(
+    change: dict[str, str], name: str, said: str
+) -> None:
+    entry = {**ONE, "url": "https://fabrikam.atlassian.net", **change}
+
+    site, problem = broken(ONE, entry)
+
+    assert site == name
+    assert problem.startswith("JIRA_SITES entry 2: ")
+    assert said in problem
+    assert "pasted" not in problem
+    assert [each.host for each in load(ONE, entry).sites] == ["contoso.atlassian.net"]
+
+
+def test_a_reference_that_did_not_resolve_is_told_of_by_its_setting() -> None:
+    _, problem = broken(ONE, CONTOSO_TOKEN="@Microsoft.KeyVault(SecretUri=https://v/s)")
+
+    assert problem.startswith("JIRA_SITES entry 1: CONTOSO_TOKEN is a Key Vault reference that did")
+
+
+@pytest.mark.parametrize("entry", ["contoso", 7, None, [], {"url": 7}])
+def test_an_entry_that_is_no_object_of_texts_is_named_by_its_place(entry: Any) -> None:
+    assert broken(ONE, entry) == (
+        "JIRA_SITES entry 2",
+        "JIRA_SITES entry 2 must be an object of texts",
+    )
+
+
+def test_a_site_that_is_there_twice_is_refused_the_second_time() -> None:
+    site, problem = broken(ONE, {**ONE, "url": "https://CONTOSO.atlassian.net/"})
+
+    assert site == "contoso.atlassian.net (2)"
+    assert "an entry before it has" in problem
+
+
+@pytest.mark.parametrize("value", ["contoso", "{}", "[]", "[", '"x"'])
+def test_a_list_that_is_none_is_a_problem_of_all(value: str) -> None:
+    with pytest.raises(SettingsError, match="JIRA_SITES must be a list in JSON"):
+        settings.load({"JIRA_SITES": value}, NOW, Path("somewhere"))
+
+
+def test_the_settings_of_one_site_beside_the_list_are_a_problem_of_all() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(ONE, JIRA_SITE_URL="https://x.atlassian.net", JiraAccessToken="nobody-may-see")
+
+    assert len(raised.value.problems) == 2
+    assert "nobody-may-see" not in str(raised.value)
+
+
+def test_a_reset_may_name_any_site_that_is_listed_and_concerns_no_other() -> None:
+    checked = load(ONE, OTHER, CHECKPOINT_RESET="fabrikam.atlassian.net=2026-11-01T00:00:00Z")
+
+    assert [checked.policy_for(site).reset is None for site in checked.sites] == [True, False]
+    with pytest.raises(SettingsError, match="must name a site set up here"):
+        load(ONE, CHECKPOINT_RESET="other.atlassian.net=all")
+
+
+def test_secrets_print_as_stars() -> None:
+    assert "nobody-may-see" not in repr(load(ONE, OTHER))
+
+
+def test_an_oauth_client_and_a_token_are_not_both_to_be_set() -> None:
+    with pytest.raises(SettingsError, match="JIRA_USERNAME is set beside an OAuth client"):
+        settings.load(
+            {
+                "JIRA_SITE_URL": "https://contoso.atlassian.net",
+                "JIRA_USERNAME": "a@b.example",
+                "JIRA_OAUTH_CLIENT_ID": "x",
+                "JIRA_OAUTH_CLIENT_SECRET": "y",
+            },
+            NOW,
+            Path("somewhere"),
+        )
+
+
+# Running
+
+
+class Refusing(ImaginarySite):
+    """A site that may be told to answer everything with one status."""
+
+    status: int | None = None
+
+    def answer(self, *request: Any) -> Answer:
+        if self.status:
+            return Answer(self.status, {}, b"<html>")
+        return super().answer(*request)
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Refusing, Refusing]]:
+    """Two sites with the same ids, at two names of this machine, and the settings for both."""
+    sites = Refusing("auditor", "one"), Refusing("auditor", "two")
+    now = app.CLOCK.now()
+    for number, site in enumerate(sites):
+        site.add(
+            record(10_000 + n, now - 5 * MINUTE - n, summary=f"of site {number}") for n in range(40)
+        )
+    with (
+        serve(sites[0], clock_ms=app.CLOCK.now) as one,
+        serve(sites[1], clock_ms=app.CLOCK.now) as two,
+    ):
+        entries = [
+            {"url": one, "username": "auditor", "api_token_setting": "TOKEN_ONE"},
+            {
+                "url": two.replace("127.0.0.1", "localhost"),
+                "username": "auditor",
+                "api_token_setting": "TOKEN_TWO",
+            },
+        ]
+        monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+        monkeypatch.setenv("JIRA_SITES", json.dumps(entries))
+        monkeypatch.setenv("TOKEN_ONE", "one")
+        monkeypatch.setenv("TOKEN_TWO", "two")
+        yield sites
+    for cached in (app.source, app.way):
+        cached.cache_clear()
+
+
+def run(folder: Path) -> dict[str, Outcome]:
+    return {outcome.site: outcome for outcome in app.run(os.environ, folder=folder)}
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / TABLE).read_text().splitlines()]
+
+
+def test_two_sites_that_share_ids_never_mix(two: tuple[Refusing, Refusing], tmp_path: Path) -> None:
+    first, second = run(tmp_path), run(tmp_path)
+
+    assert {site: outcome.result for site, outcome in first.items()} == {
+        "127.0.0.1": "ok",
+        "localhost": "ok",
+    }
+    assert [outcome.tally.rows for outcome in first.values()] == [40, 40]
+    assert [outcome.tally.rows for outcome in second.values()] == [0, 0]
+    for row in rows(tmp_path):
+        assert row["summary_s"] == f"of site {int(row['site_s'] == 'localhost')}"
+    for host in ("127.0.0.1", "localhost"):
+        checkpoint = json.loads((tmp_path / f"checkpoints/{host}.json").read_text())
+        assert (checkpoint["site"], checkpoint["ledger"]) == (host, [[10_000, 10_039]])
+
+
+def test_letters_and_replays_of_two_sites_never_mix(
+    two: tuple[Refusing, Refusing], tmp_path: Path
+) -> None:
+    run(tmp_path)
+    lost = record(777, app.CLOCK.now() - 2 * DAY)
+    letters = LocalLetters(tmp_path, app.CLOCK)
+    for host in ("127.0.0.1", "localhost"):
+        assert letters.keep(Letter("refused", "for the test", host, lost, 400))
+    checked = settings.load(os.environ, app.CLOCK.now(), tmp_path)
+    one, _ = checked.sites
+
+    replayed = replay(
+        one.host, app.ports(tmp_path, one), checked.policy_for(one), Deadline.after(app.CLOCK, 60)
+    )
+
+    assert len(replayed.sent) == 1
+    assert [row["site_s"] for row in rows(tmp_path) if row["id_d"] == 777] == ["127.0.0.1"]
+    assert len(letters.names("dead-letters", "localhost")) == 1
+
+
+def test_one_sites_failure_stops_no_other_and_the_tick_fails_after_all(
+    two: tuple[Refusing, Refusing],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    two[0].status = 403
+    entries = json.loads(os.environ["JIRA_SITES"])
+    monkeypatch.setenv("JIRA_SITES", json.dumps([*entries, {"url": "https://evil.example"}]))
+
+    outcomes = run(tmp_path)
+
+    assert {site: outcome.result for site, outcome in outcomes.items()} == {
+        "evil.example": "failed",
+        "127.0.0.1": "failed",
+        "localhost": "ok",
+    }
+    assert {row["site_s"] for row in rows(tmp_path)} == {"localhost"}
+    assert "JIRA_SITES entry 3" in caplog.text
+    lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("jira_audit ")]
+    assert len(lines) <= 3
+
+
+def test_a_bug_met_at_one_site_is_raised_after_the_others_were_collected(
+    two: tuple[Refusing, Refusing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collect_or_break(site: str, *more: Any) -> Outcome:
+        if site == "127.0.0.1":
+            raise ZeroDivisionError
+        return collect(site, *more)
+
+    monkeypatch.setattr("jira_audit.app.collect", collect_or_break)
+
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path)
+
+    assert {row["site_s"] for row in rows(tmp_path)} == {"localhost"}
+
+
+def test_each_site_warns_of_its_own_tokens_end(
+    two: tuple[Refusing, Refusing],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    entries = json.loads(os.environ["JIRA_SITES"])
+    soon, late = (moments.day(app.CLOCK.now() + days * DAY) for days in (14, 15))
+    entries[0]["token_expires"], entries[1]["token_expires"] = soon, late
+    monkeypatch.setenv("JIRA_SITES", json.dumps(entries))
+    caplog.set_level(logging.WARNING)
+
+    run(tmp_path)
+
+    (warning,) = [r.getMessage() for r in caplog.records if "expires" in r.getMessage()]
+    assert warning.startswith(f"127.0.0.1: the token or secret expires on {soon}, in 14 days")
+    assert "set TOKEN_ONE" in warning
+
+
+def test_more_sites_than_run_at_once_are_all_collected(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    site = ImaginarySite("auditor", "one")
+    site.add(record(10_000 + n, app.CLOCK.now() - 5 * MINUTE - n) for n in range(3))
+    with serve(site, clock_ms=app.CLOCK.now) as address:
+        entries = [
+            {
+                "url": address.replace("127.0.0.1", f"127.0.1.{n}"),
+                "username": "auditor",
+                "api_token_setting": "TOKEN_ONE",
+            }
+            for n in range(1, 1 + app.SIDE_BY_SIDE * 2)
+        ]
+        # Loopback is one machine whatever the last numbers: a server at one of them stands for all.
+        monkeypatch.setattr(
+            "jira_audit.app.source", lambda one, clock=app.CLOCK: _source(one, address, clock)
+        )
+        monkeypatch.setenv("JIRA_SITES", json.dumps(entries))
+        monkeypatch.setenv("TOKEN_ONE", "one")
+        outcomes = run(tmp_path)
+
+    assert {outcome.result for outcome in outcomes.values()} == {"ok"}
+    assert len(rows(tmp_path)) == 3 * 2 * app.SIDE_BY_SIDE
+
+
+def _source(site: Site, address: str, clock: Clock) -> JiraSource:
+    return JiraSource(site.host, Access(address, HTTPBasicAuth("auditor", "one")), clock)
+
+
+# The check
+
+
+def test_the_check_asks_every_site_and_tells_of_entries_that_are_wrong(
+    two: tuple[Refusing, Refusing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two[1].status = 403
+    entries = json.loads(os.environ["JIRA_SITES"])
+    monkeypatch.setenv("JIRA_SITES", json.dumps([*entries, {"url": "https://evil.example"}]))
+    monkeypatch.setenv("DATA_COLLECTION_ENDPOINT", "https://127.0.0.1:1")
+    monkeypatch.setenv("LOGS_DCR_RULE_ID", "dcr-0")
+    monkeypatch.setenv("AzureWebJobsStorage", settings.DEVELOPMENT_STORAGE.replace("10000", "1"))
+
+    answers = [each for each in check(os.environ) if each.part in {"settings", "Jira"}]
+
+    assert [(each.part, each.ok) for each in answers] == [
+        ("settings", True),
+        ("settings", False),
+        ("Jira", True),
+        ("Jira", False),
+    ]
+    assert answers[1].sentence.startswith("JIRA_SITES entry 3: ")
