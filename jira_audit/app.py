@@ -38,6 +38,8 @@ from jira_audit.status import Status, look
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from jira_audit.edge.workspace import Workspace
+
 log = logging.getLogger("jira_audit")
 
 CLOCK = Clock(
@@ -138,8 +140,19 @@ def statuses(settings: Settings) -> Sequence[Status]:
 
 
 def _status(settings: Settings, site: Site) -> Status:
+    at = ports(settings.target, site)
     backfills = ports(settings.target, site, kind="backfills").checkpoints
-    return look(site.host, ports(settings.target, site), backfills)
+    return look(site.host, at.checkpoints, at.letters, backfills)
+
+
+def local_statuses(folder: Path) -> Sequence[Status]:
+    """Tell how every site is that was collected into a local folder. Needs no settings."""
+    from jira_audit.edge import local  # noqa: PLC0415  as in `ports`
+
+    checkpoints = local.LocalCheckpoints(folder, CLOCK)
+    backfills = local.LocalCheckpoints(folder, CLOCK, "backfills")
+    letters = local.LocalLetters(folder, CLOCK)
+    return [look(site, checkpoints, letters, backfills) for site in checkpoints.sites()]
 
 
 def ports(
@@ -205,22 +218,27 @@ def container(azure: Azure) -> ContainerClient:
     return ContainerClient(at.account, at.container, credential, **client_options())
 
 
-def table(settings: Settings, workspace: str | None) -> Table | None:
+def table(settings: Settings, id_: str | None) -> Table | None:
     """The table that rows went to, to read it back: a local folder's, or that of a workspace.
 
     None where it is in Azure and no workspace is named.
     """
-    target = settings.target
-    if isinstance(target, Path):
+    if isinstance(settings.target, Path):
         from jira_audit.edge.local import LocalTable  # noqa: PLC0415  as in `ports`
 
-        return LocalTable(target)
-    if workspace is None:
-        return None
+        return LocalTable(settings.target)
+    return None if id_ is None else workspace(settings, id_)
+
+
+def workspace(settings: Settings, id_: str) -> Workspace:
+    """The Log Analytics workspace of this id. Raises TypeError where rows go to a local folder."""
     from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  no run reads back
 
+    target = settings.target
+    if isinstance(target, Path):
+        raise TypeError(target)
     return Workspace(
-        workspace,
+        id_,
         endpoint=target.queries,
         credential=lambda: _credential(target.ingestion.client_id, target.managed_identity),
         clock=CLOCK,

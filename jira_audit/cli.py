@@ -25,6 +25,7 @@ from jira_audit.check import check as check_
 from jira_audit.cli_backfill import backfill
 from jira_audit.cli_checkpoint import checkpoint
 from jira_audit.cli_letters import dead_letters, originals
+from jira_audit.cli_report import report
 from jira_audit.cli_status import status
 from jira_audit.cli_verify import verify
 from jira_audit.core.outcome import Outcome, Tally
@@ -49,6 +50,7 @@ EPILOG = """\
   python -m jira_audit collect              from your site into Sentinel
   python -m jira_audit status               how far, what went wrong?
   python -m jira_audit verify --from …      is every record there?
+  python -m jira_audit report --folder ./out   a page to look at
   python -m jira_audit dead-letters list    what could not be delivered?
   python -m jira_audit backfill --from …    what was before it
 
@@ -82,6 +84,7 @@ cli = typer.Typer(
 
 cli.command()(status)
 cli.command()(verify)
+cli.command()(report)
 cli.command()(backfill)
 cli.add_typer(dead_letters, name="dead-letters")
 cli.add_typer(originals, name="originals")

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from jira_audit import app
 from jira_audit.core import encoding, moments
-from jira_audit.settings import Site
 from jira_audit.status import Status, lag
 from jira_audit.terminal import LocalFolder, SettingsFile, place_at, say, show_lines, span, utc
 
@@ -46,7 +45,7 @@ def status(
             for site, each in found:
                 typer.echo(encoding.dumps(each.as_json(now, site.token_expires)))
         else:
-            _show(place.out, [_facts(site, each, now) for site, each in found])
+            _show(place.out, [facts(each, site.token_expires, now) for site, each in found])
             for _, each in found:
                 if each.problem:
                     say(place.err, each.problem)
@@ -58,13 +57,13 @@ def _show(out: Console, sites: list[dict[str, str]]) -> None:
     if out.is_terminal and len(sites) == 1:
         show_lines(out, None, [each for each in sites[0].items() if each[1]])
     elif out.is_terminal:
-        show_lines(out, SHORT, [[facts[name] for name in SHORT] for facts in sites])
+        show_lines(out, SHORT, [[each[name] for name in SHORT] for each in sites])
     else:
-        show_lines(out, None, [list(facts.values()) for facts in sites])
+        show_lines(out, None, [list(each.values()) for each in sites])
 
 
-def _facts(site: Site, each: Status, now: int) -> dict[str, str]:
-    """What is told of a site, by its name; empty where it is not known."""
+def facts(each: Status, expires: date | None, now: int) -> dict[str, str]:
+    """What people are told of a site, by its name; empty where it is not known."""
     known, filled = each.known, each.backfilled
     ago = "" if each.saved is None else f", {span(max(0, now - each.saved))} ago"
     return {
@@ -78,7 +77,7 @@ def _facts(site: Site, each: Status, now: int) -> dict[str, str]:
         "late": f"{known.late_found:,}" if known else "",
         "gaps": f"{known.ledger.gaps.count:,}" if known else "",
         "backfill": f"{utc(filled.start)} to {utc(filled.through)}" if filled else "",
-        "token": _token(site.token_expires, now),
+        "token": _token(expires, now),
     }
 
 

@@ -27,8 +27,8 @@ from jira_audit.terminal import (
     LocalFolder,
     Place,
     SettingsFile,
-    moment_given,
     place_at,
+    range_given,
     say,
     show_lines,
     shown_while_it_runs,
@@ -130,7 +130,7 @@ def verify(
     """
     with place_at(folder, settings) as place:
         now = app.CLOCK.now()
-        window = _range(begin, end, now)
+        window = range_given(begin, end, now, now)
         table = app.table(place.settings, workspace)
         where = _where(folder, workspace)
         try:
@@ -158,15 +158,6 @@ def _where(folder: Path | None, workspace: str | None) -> str | None:
     if folder:
         return str(folder / TABLE)
     return workspace and f"Jira_Audit_CL of workspace {workspace}"
-
-
-def _range(begin: str, end: str | None, now: int) -> Window:
-    start = moment_given(begin, now, "--from")
-    until = now if end is None else moment_given(end, now, "--to")
-    if until < start:
-        message = "is before --from"
-        raise typer.BadParameter(message, param_hint="--to")
-    return Window(start, until)
 
 
 def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Verified:

@@ -15,7 +15,7 @@ from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.moments import SECOND
 from jira_audit.core.outcome import Result
-from jira_audit.ports import Checkpoints, Ports
+from jira_audit.ports import Checkpoints, Letters
 
 State = Result | Literal["new", "unknown", "unreadable"]
 """How the last run that had the site ended. `new`: there was none yet; `unknown`: none that said so
@@ -81,18 +81,18 @@ def lag(known: Checkpoint, now: int) -> int:
     return max(0, now - known.through)
 
 
-def look(site: str, ports: Ports, backfills: Checkpoints) -> Status:
+def look(site: str, checkpoints: Checkpoints, letters: Letters, backfills: Checkpoints) -> Status:
     """Tell how a site is. `backfills` are the checkpoints of backfills.
 
     A foreseen failure to read it is in the status, so that one site's hides no other's.
     """
     try:
-        content = ports.checkpoints.stored(site)
-        letters = len(ports.letters.names("dead-letters", site))
+        content = checkpoints.stored(site)
+        waiting = len(letters.names("dead-letters", site))
         filled = backfills.stored(site)
         backfilled = None if filled is None else decode(filled, site)
         if content is None:
-            return Status(site, "new", letters=letters, backfilled=backfilled)
+            return Status(site, "new", letters=waiting, backfilled=backfilled)
         known = decode(content, site)
     except ConnectorError as error:
         return Status(site, "unreadable", problem=str(error))
@@ -103,7 +103,7 @@ def look(site: str, ports: Ports, backfills: Checkpoints) -> Status:
         _ENDS.get(str(last.get("outcome")), "unknown"),
         known,
         _saved(content),
-        letters,
+        waiting,
         backfilled,
         problem if isinstance(problem, str) else None,
     )

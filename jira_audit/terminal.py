@@ -32,6 +32,7 @@ from jira_audit.collect import Reset
 from jira_audit.core import moments
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
+from jira_audit.core.window import Window
 from jira_audit.ports import Ports
 from jira_audit.settings import Settings
 
@@ -81,16 +82,10 @@ class Place:
 def place_at(folder: Path | None, file: Path | None) -> Iterator[Place]:
     """The place that the settings name; a failure is one sentence and exit code 1."""
     out, err = consoles()
-    with logged(err, logging.INFO), problems_listed(err):
-        try:
-            checked = settings_.load(environment(file), app.CLOCK.now(), folder)
-            (site,) = checked.sites
-            yield Place(site.host, checked, app.ports(checked.target, site), out, err)
-        except SettingsError:
-            raise
-        except ConnectorError as error:
-            say(err, Text(str(error), "bold red"))
-            raise typer.Exit(1) from None
+    with logged(err, logging.INFO), failures_said(err):
+        checked = settings_.load(environment(file), app.CLOCK.now(), folder)
+        (site,) = checked.sites
+        yield Place(site.host, checked, app.ports(checked.target, site), out, err)
 
 
 def environment(file: Path | None) -> Mapping[str, str]:
@@ -134,6 +129,29 @@ def problems_listed(err: Console) -> Iterator[None]:
             name, _, rest = problem.partition(" ")
             say(err, Text.assemble((name, "bold red"), " ", rest))
         raise typer.Exit(2) from None
+
+
+@contextmanager
+def failures_said(err: Console) -> Iterator[None]:
+    """A foreseen failure is one sentence and exit code 1; wrong settings are listed, and 2."""
+    with problems_listed(err):
+        try:
+            yield
+        except SettingsError:
+            raise
+        except ConnectorError as error:
+            say(err, Text(str(error), "bold red"))
+            raise typer.Exit(1) from None
+
+
+def range_given(begin: str | None, end: str | None, now: int, default: int) -> Window:
+    """The range that --from and --to name: from the moment `default`, to now."""
+    start = default if begin is None else moment_given(begin, now, "--from")
+    until = now if end is None else moment_given(end, now, "--to")
+    if until < start:
+        message = "is before --from"
+        raise typer.BadParameter(message, param_hint="--to")
+    return Window(start, until)
 
 
 def moment_given(text: str, now: int, option: str) -> int:

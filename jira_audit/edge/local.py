@@ -54,6 +54,11 @@ class LocalCheckpoints:
             raise
         return LocalLease(first.site, path, lock, self._clock, created=created)
 
+    def sites(self) -> Sequence[str]:
+        """The sites there are checkpoints of, sorted."""
+        with _understood("the checkpoints could not be listed"):
+            return sorted(path.stem for path in self._folder.glob("*.json"))
+
     def stored(self, site: str) -> bytes | None:
         """Read a site's checkpoint file as it is; None if there is none."""
         with _understood(f"{site}: the checkpoint could not be read"):

@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jira_audit.core import encoding, moments
+from jira_audit.core.activity import COLUMNS, DELAYS, Activity, joined
 from jira_audit.core.clock import Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.completeness import Held
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import retry_after
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import DAY
+from jira_audit.core.moments import DAY, HOUR
 from jira_audit.core.window import Window
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ PAGE = 100_000
 """Ids asked for at once; the service gives at most 500,000 rows and 64,000,000 bytes.
 https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#log-analytics-workspaces,
 https://github.com/Azure/azure-sdk-for-python/issues/32282"""
+
+LONGEST_LIST = 20_000
+"""So many names are asked for at once, the most frequent ones."""
 
 CONNECT_SECONDS = 5.0
 SERVER_SECONDS = 180
@@ -103,6 +107,31 @@ class Workspace:
             copies |= {row["record"]: row["copies"] for row in rows if row["copies"] > 1}
             if len(rows) < PAGE:
                 return Held(Ledger().with_ids(ids), copies)
+
+    def activity(self, sites: Sequence[str], window: Window) -> Activity:
+        """What happened on these sites in a range, counted by the workspace; the longest lists of
+        names are cut. Raises TransientError or SiteError.
+        """
+        found = Activity(window)
+
+        def counted(by: str) -> Iterator[tuple[list[Any], int]]:
+            for row in self.ask(activity_query(sites, window, self._alone, by), window):
+                *names, rows = row.values()
+                yield ["" if name is None else name for name in names], rows
+
+        for (site,), rows in counted("name = site_s"):
+            found.sites[site] += rows
+        unit = "1h" if found.unit == HOUR else "1d"
+        for (at, category), rows in counted(f"at = bin(created_t, {unit}), name = Category"):
+            found.over_time[(at - _EPOCH) // timedelta(milliseconds=1), category] += rows
+        for (place,), rows in counted(f"place = {_DELAY}"):
+            found.delays[place] += rows
+        for (actor,), rows in counted(f"name = {_ACTOR}"):
+            found.aspects["actor"][actor] += rows
+        for aspect, columns in COLUMNS.items():
+            for names, rows in counted(", ".join(columns)):
+                found.aspects[aspect][joined(names)] += rows
+        return found
 
     def ask(self, query: str, window: Window) -> Sequence[Mapping[str, Any]]:
         """The rows that answer a query about records that were created in a range.
@@ -189,7 +218,7 @@ def held_query(site: str, window: Window, alone: bool, after: int | None) -> str
     """The next ids after that one, rising, and how many rows each has."""
     return f"""\
 Jira_Audit_CL
-{where(site, window, alone=alone)}
+{_where([site], window, alone=alone)}
 | where isnotnull(id_d)
 | summarize copies = count() by record = tolong(id_d)
 {"" if after is None else f"| where record > {after}"}
@@ -197,13 +226,42 @@ Jira_Audit_CL
 """
 
 
-def where(site: str, window: Window, *, alone: bool) -> str:
-    """The rows of a site whose records were created in a range."""
+_ACTOR = (
+    "iff(isnotempty(authorAccountId_s) and "
+    '(isempty(authorKey_s) or authorKey_s startswith_cs "ug:"), authorAccountId_s, authorKey_s)'
+)
+_DELAY = (
+    "case("
+    + "".join(
+        f"TimeGenerated - created_t <= {bound // moments.SECOND}s, {place}, "
+        for place, bound in enumerate(DELAYS)
+    )
+    + f"{len(DELAYS)})"
+)
+
+
+def activity_query(
+    sites: Sequence[str],
+    window: Window,
+    alone: bool,  # noqa: FBT001
+    by: str,
+) -> str:
+    """Rows counted `by` something, the most frequent first."""
+    return f"""\
+Jira_Audit_CL
+{_where(sites, window, alone=alone)}
+| summarize rows = count() by {by}
+| top {LONGEST_LIST} by rows desc
+"""
+
+
+def _where(sites: Sequence[str], window: Window, *, alone: bool) -> str:
+    """The rows of sites whose records were created in a range."""
     unnamed = " or isempty(site_s)" if alone else ""
     start, end = moments.text(window.start), moments.text(window.end)
     return (
         f"| where created_t between (datetime({start}) .. datetime({end}))\n"
-        f"| where site_s == {json.dumps(site)}{unnamed}"
+        f"| where site_s in ({', '.join(map(json.dumps, sites))}){unnamed}"
     )
 
 

@@ -4,6 +4,7 @@ Microsoft's own query library against a server that answers as theirs does.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +17,16 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ManagedIdentityCredential
 
 from jira_audit.core import moments
+from jira_audit.core.activity import Activity, count
 from jira_audit.core.completeness import Held
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR
-from jira_audit.core.records import COLUMNS
+from jira_audit.core.records import COLUMNS, identify, to_row
 from jira_audit.core.window import Window
 from jira_audit.edge import workspace as workspace_
 from jira_audit.edge.workspace import Workspace, held_query
+from jira_audit.imaginary import believable_records
 from tests.conftest import needed
 from tests.deploy import kql
 from tests.fakes.world import Time
@@ -305,3 +308,66 @@ def test_a_service_that_is_not_there_is_an_error_for_now(identity: Identity, tim
 
     with pytest.raises(TransientError, match="could not be reached"):
         asking(nowhere, time).held(SITE, RANGE)
+
+
+# What happened
+
+
+def lively_rows() -> list[dict[str, Any]]:
+    """Rows as the connector makes them, some late, some of a site with odd records."""
+    rows = []
+    for number, known in enumerate(
+        believable_records(400, first_id=10_000, end_ms=NOW, span_ms=3 * DAY, seed=5)
+    ):
+        identity = identify(known)
+        written = min(identity.created + (number * 791_900) % (30 * HOUR), NOW + 20 * HOUR)
+        rows.append(json.loads(to_row(known, identity, site=SITE, generated=written).line))
+    odd = [{"authorKey_s": "admin", "authorAccountId_s": "5b10a2844c20165700ede21g"}]
+    odd += [{"authorKey_s": "ug:1"}, {"authorKey_s": "UG:2", "authorAccountId_s": "3"}]
+    odd += [{"Category": 'a "quoted" one', "summary_s": "<script>alert(1)</script>"}]
+    odd += [{"objectItem_name_s": "alone"}, {"objectItem_typeName_s": "USER"}]
+    rows += [row(n) | more | {"TimeGenerated": moments.text(NOW)} for n, more in enumerate(odd)]
+    return rows
+
+
+@pytest.mark.parametrize("length", [DAY, 4 * DAY, 30 * DAY])
+def test_the_workspace_counts_what_is_counted_from_the_rows_themselves(
+    length: int, service: QueryService, workspace: Workspace
+) -> None:
+    window = Window(NOW - length, NOW)
+    service.rows = lively_rows()
+
+    found = workspace.activity([SITE], window)
+
+    assert found == count(service.rows, window)
+    assert found.rows > 100
+    assert len(found.delays) >= 3
+
+
+def test_activity_is_of_the_sites_that_are_named(
+    service: QueryService, workspace: Workspace
+) -> None:
+    service.rows = [row(1), row(2, site="other.atlassian.net"), row(3, site="third.atlassian.net")]
+
+    assert workspace.activity([SITE, "other.atlassian.net"], RANGE).sites == {
+        SITE: 1,
+        "other.atlassian.net": 1,
+    }
+
+
+def test_an_empty_table_shows_no_activity(workspace: Workspace) -> None:
+    assert workspace.activity([SITE], RANGE) == Activity(RANGE)
+
+
+def test_every_question_about_activity_is_sound_to_kustos_own_analyser(
+    service: QueryService, workspace: Workspace
+) -> None:
+    needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
+    columns = {name: "bool" if kind == "boolean" else kind for name, kind in COLUMNS.items()}
+    workspace.activity([SITE], RANGE)
+
+    found = kql.analyse({"Jira_Audit_CL": columns}, service.queries)
+
+    assert len(found) == 7
+    assert [each.problems for each in found] == [[]] * 7
+    assert all(each.columns["rows"] == "long" for each in found)

@@ -16,9 +16,13 @@ from tests.fakes.world import HOST, START, World, record
 from tests.flow.test_collect import answering, world_with
 
 
+def look_at(world: World) -> Status:
+    return look(HOST, world.store, world.store, world.store.backfills())
+
+
 def told(world: World, expires: date | None = None) -> dict[str, Any]:
     """As a program reads it."""
-    status = look(HOST, world.ports(), world.store.backfills())
+    status = look_at(world)
     return json.loads(json.dumps(status.as_json(world.time.now, expires)))
 
 
@@ -49,7 +53,7 @@ def test_a_failure_is_told_with_what_to_do_however_often_it_is_repeated() -> Non
         world.time.pass_by(300)
         world.run()
 
-    status = look(HOST, world.ports(), world.store.backfills())
+    status = look_at(world)
 
     assert status.state == "failed"
     assert status.needs_someone
@@ -81,7 +85,7 @@ def test_ids_that_were_never_shown_are_gaps_and_late_records_are_counted() -> No
 
 
 def test_a_site_that_was_never_collected_is_new_and_nobody_is_needed() -> None:
-    status = look(HOST, World().ports(), World().store.backfills())
+    status = look_at(World())
 
     assert status.state == "new"
     assert not status.needs_someone
@@ -116,7 +120,7 @@ def test_a_checkpoint_that_cannot_be_read_is_told_with_what_to_do(content: bytes
     world = World()
     world.store.blobs[f"checkpoints/{HOST}.json"] = content
 
-    status = look(HOST, world.ports(), world.store.backfills())
+    status = look_at(world)
 
     assert status.state == "unreadable"
     assert status.needs_someone
@@ -137,9 +141,7 @@ def test_storage_that_cannot_be_asked_is_told_and_raises_nothing(
 
     monkeypatch.setattr(world.store, call, fail)
 
-    assert look(HOST, world.ports(), world.store.backfills()) == Status(
-        HOST, "unreadable", problem=str(error)
-    )
+    assert look_at(world) == Status(HOST, "unreadable", problem=str(error))
 
 
 def test_a_backfills_place_is_told_beside_the_ticks() -> None:
@@ -172,7 +174,7 @@ def test_to_look_changes_nothing_takes_nothing_and_asks_jira_nothing() -> None:
     before = dict(world.store.blobs)
     world.journal.entries.clear()
 
-    look(HOST, world.ports(), world.store.backfills())
+    look_at(world)
 
     assert world.store.blobs == before
     assert set(world.journal.entries) == {"stored", "names"}

@@ -8,7 +8,7 @@ import pytest
 from jira_audit import __version__
 from tests.terminal.conftest import ROOT, Run
 
-COMMANDS = ("demo", "collect", "check", "status", "verify")
+COMMANDS = ("demo", "collect", "check", "status", "verify", "report")
 
 
 def test_the_help_names_every_command_the_settings_and_the_exit_codes(run: Run) -> None:

@@ -1,0 +1,87 @@
+"""Activity is counted from rows as they are, whatever is missing in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jira_audit.core import moments
+from jira_audit.core.activity import DELAYS, Activity, actor_of, count
+from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.core.window import Window
+
+NOW = moments.parse("2026-11-20T12:30:00Z")
+RANGE = Window(NOW - DAY, NOW)
+
+
+def row(created: int = NOW - HOUR, delay: int = 0, **columns: str) -> dict[str, Any]:
+    return {
+        "site_s": "contoso.atlassian.net",
+        "created_t": moments.text(created),
+        "TimeGenerated": moments.text(created + delay),
+        **columns,
+    }
+
+
+def test_rows_are_counted_by_the_hour_or_in_long_ranges_by_the_day() -> None:
+    rows = [row(Category="users"), row(NOW - HOUR + 1, Category="users"), row(NOW - 2 * DAY)]
+
+    noon = moments.parse("2026-11-20T11:00:00Z")
+    assert count(rows, RANGE).over_time == {(noon, "users"): 2}
+    days = count(rows, Window(NOW - 9 * DAY, NOW)).over_time
+    assert {(moments.text(at)[:13], name): times for (at, name), times in days.items()} == {
+        ("2026-11-20T00", "users"): 2,
+        ("2026-11-18T00", ""): 1,
+    }
+
+
+def test_both_ends_of_the_range_belong_to_it() -> None:
+    rows = [row(RANGE.start), row(RANGE.end), row(RANGE.start - 1), row(RANGE.end + 1)]
+
+    assert count(rows, RANGE).rows == 2
+
+
+def test_what_a_row_lacks_is_counted_as_nothing() -> None:
+    found = count([row(), row(objectItem_typeName_s="USER"), row(objectItem_name_s="x")], RANGE)
+
+    assert found.aspects["object"] == {"": 1, "USER": 1, "x": 1}
+    assert found.aspects["actor"] == {"": 3}
+
+
+def test_an_object_is_its_kind_and_its_name() -> None:
+    found = count([row(objectItem_typeName_s="USER", objectItem_name_s="Ann")], RANGE)
+
+    assert found.aspects["object"] == {"USER · Ann": 1}
+
+
+@pytest.mark.parametrize(
+    ("key", "account", "actor"),
+    [
+        ("admin", "5b10a2844c", "admin"),
+        ("ug:1-2", "5b10a2844c", "5b10a2844c"),
+        ("", "5b10a2844c", "5b10a2844c"),
+        ("ug:1-2", "", "ug:1-2"),
+        ("", "", ""),
+    ],
+)
+def test_an_actor_is_an_old_name_or_an_account(key: str, account: str, actor: str) -> None:
+    assert actor_of({"authorKey_s": key, "authorAccountId_s": account}) == actor
+
+
+def test_a_column_that_is_no_text_is_counted_as_nothing() -> None:
+    assert actor_of({"authorKey_s": None, "authorAccountId_s": 7}) == ""
+
+
+@pytest.mark.parametrize(
+    ("delay", "place"),
+    [(-HOUR, 0), (0, 0), (MINUTE, 0), (MINUTE + 1, 1), (HOUR, 3), (DAY, 4), (DAY + 1, 5)],
+)
+def test_delays_are_counted_up_to_their_bounds(delay: int, place: int) -> None:
+    assert count([row(delay=delay)], RANGE).delays == {place: 1}
+    assert place <= len(DELAYS)
+
+
+def test_no_rows_are_no_activity() -> None:
+    assert count([], RANGE) == Activity(RANGE)
+    assert Activity(RANGE).rows == 0

@@ -1,0 +1,251 @@
+"""The page shows what was counted, and whatever a record says stays text on it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jira_audit.core import moments
+from jira_audit.core.activity import Activity, count
+from jira_audit.core.moments import DAY, HOUR
+from jira_audit.core.window import Window
+from jira_audit.report import COLUMNS_UP_TO, LONGEST, Health, page
+from jira_audit.status import Status
+from jira_audit.terminal import printable
+
+NOW = moments.parse("2026-11-20T12:00:00Z")
+MONTH = Window(NOW - 30 * DAY, NOW)
+SITE = "contoso.atlassian.net"
+
+TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "main", "header", "footer", "section"),
+    *("h1", "h2", "h3", "p", "br", "b", "i", "bdi", "strong", "span", "div", "ul", "ol", "li"),
+    *("svg", "g", "rect", "details", "summary", "table", "tr", "th", "td", "dl", "dt", "dd"),
+}
+ATTRIBUTES = {
+    *("lang", "charset", "http-equiv", "content", "name", "class", "title", "aria-label"),
+    *("aria-hidden", "role", "viewbox", "preserveaspectratio", "x", "y", "width", "height"),
+}
+
+
+class Read(HTMLParser):
+    """What a browser would make of a page: tags, attributes, and texts by the tag they are in."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.attributes = Counter[str](), Counter[str]()
+        self.texts: list[tuple[str, str]] = []
+        self.rects: list[dict[str, str]] = []
+        self.titles: list[str] = []
+        self._at = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self._at = tag
+        given = {name: value or "" for name, value in attrs}
+        self.attributes.update(given.keys())
+        if tag == "rect":
+            self.rects.append(given)
+        if "title" in given:
+            self.titles.append(given["title"])
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self._at, data))
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(f"a comment: {data}")
+
+    def named(self) -> list[str]:
+        return [text for tag, text in self.texts if tag == "bdi"]
+
+    def said(self) -> str:
+        return " ".join(text for tag, text in self.texts if tag != "style")
+
+
+def row(created: int = NOW - DAY, **columns: str) -> dict[str, Any]:
+    at = moments.text(created)
+    return {"site_s": SITE, "created_t": at, "TimeGenerated": at, **columns}
+
+
+def shown(*rows: dict[str, Any], window: Window = MONTH, health: tuple[Health, ...] = ()) -> Read:
+    return Read(page(count(rows, window), health, "a test", NOW))
+
+
+# What is on it
+
+
+def test_the_numbers_are_those_of_the_rows() -> None:
+    rows = [row(NOW - n * HOUR, Category="users", authorKey_s=f"a{n % 3}") for n in range(50)]
+
+    said = shown(*rows).said()
+
+    for part in ("50 rows", "3 actors", "0 objects", "24 on the busiest day, 2026-11-19"):
+        number, what = part.split(" ", 1)
+        assert re.search(rf"\b{number}\s+{what}", said), part
+    assert SITE in said
+    assert "2026-10-21 12:00:00 UTC to 2026-11-20 12:00:00 UTC" in said
+
+
+@pytest.mark.parametrize(
+    ("length", "unit"),
+    [
+        (DAY, "an hour"),
+        (4 * DAY - 1, "an hour"),
+        (30 * DAY, "a day"),
+        (200 * DAY, "7 days"),
+        (3 * 365 * DAY, "30 days"),
+        (24 * 366 * DAY, "30 days"),
+    ],
+)
+def test_the_chart_has_as_many_columns_as_can_be_told_apart(length: int, unit: str) -> None:
+    window = Window(NOW - length + 1, NOW)
+    rows = [row(NOW - n * length // 40, Category=f"c{n % 9}") for n in range(40)]
+    html = page(count(rows, window), (), "a test", NOW)
+
+    assert f"Rows in {unit}, by category" in html
+    [chart] = re.findall(r'<svg viewBox="0 0 (\d+) (\d+)"[^>]*aria-label.*?</svg>', html, re.DOTALL)
+    columns, top = map(int, chart)
+    assert columns <= COLUMNS_UP_TO + 1 or unit == "30 days"
+    rects = [each for each in Read(html).rects if "x" in each]
+    assert sum(int(each["height"]) for each in rects) == 40
+    for each in rects:
+        assert 0 <= float(each["x"]) < columns
+        assert int(each["y"]) >= 0
+        assert int(each["y"]) + int(each["height"]) <= top
+
+
+def test_long_lists_are_cut_and_say_what_is_left() -> None:
+    rows = [row(summary_s=f"event {n:02}") for n in range(LONGEST + 5) for _ in range(n + 1)]
+
+    read = shown(*rows)
+
+    assert "event 16" in read.named()
+    assert "event 05" in read.named()
+    assert "event 04" not in read.named()
+    assert "and 5 more, with 15 rows" in read.said()
+
+
+def test_what_has_no_name_says_so() -> None:
+    assert "(Jira itself, or nobody named)" in shown(row()).named()
+
+
+def test_an_empty_range_is_said_and_has_no_chart() -> None:
+    read = shown()
+
+    assert "There are no rows in this range." in read.said()
+    assert read.tags["svg"] == 0
+
+
+def test_several_sites_are_told_apart_and_one_is_not() -> None:
+    other = row() | {"site_s": "other.atlassian.net"}
+
+    assert "other.atlassian.net" in shown(row(), other).named()
+    assert "By site" not in shown(row()).said()
+
+
+def test_the_connectors_health_says_what_went_wrong() -> None:
+    failed = Status(SITE, "failed", problem="the token is wrong <b>revoked</b>")
+    fine = Status("other.atlassian.net", "ok")
+
+    read = shown(
+        health=(Health(failed, {"site": SITE, "letters": "7", "token": ""}), Health(fine, {}))
+    )
+
+    assert "the token is wrong <b>revoked</b>" in read.said()
+    assert ("dt", "letters") in read.texts
+    assert ("dd", "7") in read.texts
+    assert ("dt", "token") not in read.texts
+    assert "no checkpoint" in shown().said()
+
+
+def test_it_says_that_it_holds_personal_data_and_where_it_is_from() -> None:
+    said = shown(row()).said()
+
+    assert "This page holds personal data" in said
+    assert "from a test" in said
+
+
+# Nothing gets in or out
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</title></svg></style><script src=https://evil.example/x.js></script>",
+    "<!-- ",
+    "]]>",
+    "&lt;b&gt;&#60;script&#62;",
+    "javascript:alert(1)",
+    "שלום עולם",
+    "evil \u202etxt.exe",
+    "nul \x00 and bell \x07 and escape \x1b[2J",
+    "x" * 100_000,
+    "line\nbreak\u2028and\ttab",
+    "{{ 7 * 7 }} ${7*7} %s",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize(
+    "column", ["Category", "summary_s", "authorKey_s", "objectItem_name_s", "site_s"]
+)
+def test_whatever_a_record_says_is_text(column: str, text: str) -> None:
+    window = Window(NOW - DAY, NOW)
+    short = text[:200]
+    health = Health(Status(text, "failed", problem=short), {"last run": short})
+    html = page(count([row() | {column: text}], window), [health], short, NOW)
+    read = Read(html)
+
+    assert set(read.tags) <= TAGS
+    assert set(read.attributes) <= ATTRIBUTES
+    assert printable(text)[:120] in " ".join(read.named()) or len(text) > 120
+    assert "\x1b" not in html
+    assert "\u202e" not in html
+    assert len(html) < 120_000
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_text_comes_back_as_the_same_text(category: str, actor: str) -> None:
+    read = shown(row(Category=category, authorKey_s=actor))
+
+    assert set(read.tags) <= TAGS
+    assert set(read.attributes) <= ATTRIBUTES
+    assert printable(category or "(none named)") in [*read.named(), ""]
+    assert printable(actor or "(Jira itself, or nobody named)") in [*read.named(), ""]
+
+
+def test_nothing_is_loaded_and_a_policy_lets_nothing_in() -> None:
+    html = page(count([row(Category="a")], MONTH), (), "a test", NOW)
+
+    assert "default-src 'none'; style-src 'unsafe-inline'" in html
+    for reference in ("src=", "href=", "url(", "@import", "http:", "https:", "<script", "<link"):
+        assert reference not in html, reference
+
+
+def test_a_name_that_is_cut_is_whole_in_its_tooltip_up_to_a_length() -> None:
+    name = "name " + "y" * 500
+
+    read = shown(row(summary_s=name), row(summary_s="z" * 5_000))
+
+    assert name in read.titles
+    assert "z" * 1_000 + "…" in read.titles
+    assert name[:120] + "…" in read.named()
+
+
+def test_names_are_isolated_so_that_they_order_no_other_text() -> None:
+    assert "שלום" in shown(row(summary_s="שלום")).named()
+
+
+def test_there_is_a_dark_page_for_whoever_wants_one() -> None:
+    html = page(Activity(MONTH), (), "a test", NOW)
+
+    assert "prefers-color-scheme: dark" in html
+    assert html.count("--c0:") == 2

@@ -1,0 +1,136 @@
+"""The command that writes a page: from a folder without settings, and from a workspace."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+
+from jira_audit import settings
+from jira_audit.edge.local import TABLE
+from tests.servers.ingestion import Ingestion
+from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
+from tests.terminal.conftest import Run, Site
+from tests.terminal.test_operate import HOST, Place, blobs
+
+
+@pytest.fixture
+def collected(run: Run, tmp_path: Path) -> Path:
+    """What the demo leaves behind: rows and a checkpoint."""
+    folder = tmp_path / "out"
+    assert run("demo", "--dir", folder).code == 0
+    return folder
+
+
+def test_a_folder_is_shown_without_any_settings(run: Run, collected: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+
+    ended = run("report", "--folder", collected, "--out", page)
+
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == f"{page}: 315 rows. It holds personal data.\n"
+    html = page.read_text(encoding="utf-8")
+    assert "<b>315</b> rows" in html
+    assert "fernmoor.atlassian.example" in html
+    assert "<span class=good>ok</span>" in html
+
+
+def test_the_page_goes_beside_where_one_is(
+    run: Run, collected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert run("report", "--folder", collected).code == 0
+
+    assert (tmp_path / "jira-audit-report.html").stat().st_size > 5_000
+
+
+def test_only_the_range_is_shown(run: Run, collected: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    moment = "2026-01-01T00:00:00Z"
+
+    ended = run("report", "--folder", collected, "--out", page, "--from", moment, "--to", moment)
+
+    assert ended.out == f"{page}: 0 rows. It holds personal data.\n"
+    assert "There are no rows in this range." in page.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def service(
+    request: pytest.FixtureRequest,
+    authority: tuple[trustme.CA, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[QueryService]:
+    """The workspace that the ingestion service's rows go to."""
+    ingestion: Ingestion = request.getfixturevalue("ingestion")
+    with QueryService(ingestion.rows).serving(authority[0]) as server:
+        cloud = replace(settings.PUBLIC_CLOUD, queries=server.endpoint)
+        monkeypatch.setattr(settings, "PUBLIC_CLOUD", cloud)
+        yield server
+
+
+@pytest.fixture
+def azure(request: pytest.FixtureRequest, site: Site) -> Place:
+    make: Callable[[pytest.FixtureRequest], Place] = blobs
+    return make(request)
+
+
+@pytest.mark.servers
+def test_a_workspace_is_asked_for_what_is_in_its_table(
+    azure: Place, service: QueryService, tmp_path: Path, site: Site
+) -> None:
+    os.environ["JIRA_TOKEN_EXPIRES"] = "2999-01-01"
+    assert azure("collect").code == 0
+    page, asked = tmp_path / "page.html", site.asked
+
+    ended = azure.run("report", "--workspace", WORKSPACE, "--out", page)
+
+    assert (ended.code, ended.err) == (0, "")
+    html = page.read_text(encoding="utf-8")
+    assert "<b>200</b> rows" in html
+    assert HOST in html
+    assert "2999-01-01" in html
+    assert site.asked == asked
+
+
+@pytest.mark.servers
+def test_a_workspace_that_may_not_be_read_leaves_no_page(
+    azure: Place, service: QueryService, tmp_path: Path
+) -> None:
+    service.script(FORBIDDEN)
+
+    ended = azure.run("report", "--workspace", WORKSPACE, "--out", tmp_path / "page.html")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "needs the role Log Analytics Reader" in ended.err
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_either_a_folder_or_a_workspace_must_be_said(both: bool, run: Run, collected: Path) -> None:
+    arguments = ["--folder", collected, "--workspace", WORKSPACE] if both else []
+
+    ended = run("report", *arguments)
+
+    assert (ended.code, ended.out) == (2, "")
+
+
+def test_a_page_that_cannot_be_written_is_exit_code_1(
+    run: Run, collected: Path, tmp_path: Path
+) -> None:
+    ended = run("report", "--folder", collected, "--out", tmp_path / "no" / "page.html")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "page.html cannot be written" in ended.err
+
+
+def test_a_line_that_is_no_row_is_named(run: Run, collected: Path, tmp_path: Path) -> None:
+    with (collected / TABLE).open("ab") as table:
+        table.write(b"garbled\n")
+
+    ended = run("report", "--folder", collected, "--out", tmp_path / "page.html")
+
+    assert ended.code == 1
+    assert f"line 316 of {TABLE} is no row" in ended.err
