@@ -29,11 +29,18 @@ def is_installed() -> bool:
     return node() is not None and PACKAGE.exists()
 
 
-def analyse(tables: Mapping[str, Columns], queries: Sequence[str]) -> list[Analysis]:
-    """Each query, against tables given by name, their columns with their Kusto types."""
+def analyse(
+    tables: Mapping[str, Columns],
+    queries: Sequence[str],
+    functions: Mapping[str, tuple[str, str]] | None = None,
+) -> list[Analysis]:
+    """Each query, against tables given by name, their columns with their Kusto types.
+
+    `functions` are the saved ones by name: parameters, as in `(disabled: bool = false)`, and body.
+    """
     done = subprocess.run(
         [str(node()), str(Path(__file__).with_name("kql.js")), str(PACKAGE)],
-        input=json.dumps({"tables": tables, "queries": queries}),
+        input=json.dumps({"tables": tables, "functions": functions or {}, "queries": queries}),
         capture_output=True,
         text=True,
         check=True,

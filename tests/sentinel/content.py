@@ -1,0 +1,104 @@
+"""Sentinel's content as its readable sources have it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "sentinel"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One YAML file: `name` is the file's, without its ending."""
+
+    name: str
+    body: Mapping[str, Any]
+
+    @property
+    def query(self) -> str:
+        return str(self.body["query"])
+
+
+@dataclass(frozen=True)
+class Function:
+    """A saved function; `defaults` has its parameters, each with its type and default."""
+
+    name: str
+    defaults: Mapping[str, tuple[str, str]]
+    query: str
+
+    @property
+    def parameters(self) -> str:
+        """As Kusto declares them, brackets included."""
+        each = (f"{name}: {kind} = {default}" for name, (kind, default) in self.defaults.items())
+        return f"({', '.join(each)})"
+
+
+def sources(folder: str) -> list[Source]:
+    files = sorted((FOLDER / folder).glob("*.yaml"))
+    assert files
+    return [Source(f.stem, yaml.safe_load(f.read_text(encoding="utf-8"))) for f in files]
+
+
+RULES = sources("Analytic Rules")
+HUNTS = sources("Hunting Queries")
+
+
+def functions() -> dict[str, Function]:
+    """Every parser by its name; JiraAudit, which the others call, comes first."""
+    found = {}
+    for source in sources("Parsers"):
+        body = source.body
+        name = body.get("FunctionName") or body["ParserName"]
+        query = body.get("FunctionQuery") or body["ParserQuery"]
+        given = {
+            each["Name"]: (each["Type"], _kusto(each["Default"]))
+            for each in body.get("ParserParams", [])
+        }
+        found[name] = Function(name, given, query)
+    return dict(sorted(found.items(), key=lambda item: item[0] != "JiraAudit"))
+
+
+def _kusto(default: Any) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+FUNCTIONS = functions()
+
+
+def saved() -> dict[str, tuple[str, str]]:
+    """The functions as the analyser takes them."""
+    return {each.name: (each.parameters, each.query) for each in FUNCTIONS.values()}
+
+
+def workbook_queries(book: Mapping[str, Any]) -> dict[str, str]:
+    """Every query of a workbook by its item's name, with something chosen for its parameters."""
+    found = {}
+    for item in book["items"]:
+        content = item["content"]
+        for parameter in content.get("parameters", []):
+            if "query" in parameter:
+                found[f"parameter {parameter['name']}"] = parameter["query"]
+        if "query" in content:
+            found[item["name"]] = content["query"]
+    return {name: chosen(query) for name, query in found.items()}
+
+
+def chosen(query: str, sites: str = "'*'") -> str:
+    """As the workbook puts it to the service; `*` stands for all sites."""
+    return query.replace("{TimeRange:grain}", "1h").replace("{Site}", sites)
+
+
+WORKBOOK = json.loads((FOLDER / "Workbooks/JiraAudit.json").read_text(encoding="utf-8"))
+WORKBOOK_QUERIES = workbook_queries(WORKBOOK)
+
+
+def without_comments(query: str) -> str:
+    return re.sub(r"^\s*//.*$", "", query, flags=re.MULTILINE)

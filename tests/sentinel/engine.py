@@ -1,0 +1,109 @@
+"""Runs KQL, on DuckDB: a workspace with tables, rows in them, the saved functions, and a clock.
+
+What the engine cannot do it refuses; that it is right about what we use is in `test_engine.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import duckdb_kql
+from duckdb_kql.translate import TranslationResult
+
+from jira_audit.core import moments
+from tests.deploy.kql import Columns
+from tests.sentinel.content import FUNCTIONS, without_comments
+from tests.sentinel.worlds import TELEMETRY, WORLDS
+
+NOW = moments.parse("2026-11-25T12:00:00Z")
+"""When every query is run."""
+
+_DUCKDB = {
+    "string": "VARCHAR",
+    "long": "BIGINT",
+    "int": "INTEGER",
+    "real": "DOUBLE",
+    "bool": "BOOLEAN",
+    "datetime": "TIMESTAMP",
+    "dynamic": "JSON",
+}
+_IF_EXISTS = re.compile(r"""column_ifexists\(\s*(['"])(\w+)\1\s*,\s*((?:[^()]|\([^()]*\))*)\)""")
+_PREFIX = re.compile(r"has_any_ipv4_prefix\((\w+), (\w+)\)")
+_BEGINS_WITH_ANY = (
+    r"""\1 matches regex strcat("(^|[^0-9])(", replace_string(replace_string(replace_string("""
+    r"""replace_string(tostring(\2), "[\"", ""), "\"]", ""), "\",\"", "|"), ".", "[.]"), ")")"""
+)
+"""Addresses among the text that begin with one of a list of prefixes such as `10.1.`"""
+
+Row = Mapping[str, Any]
+
+
+class Workspace:
+    """A workspace of these tables, given with the Kusto types of their columns.
+
+    Those of our tables that it has not are empty here: a fuzzy union leaves the leg of a missing
+    table out, which comes to the same. That nothing else names a missing table, the analyser sees.
+    """
+
+    def __init__(self, tables: Mapping[str, Columns]) -> None:
+        self._tables = tables
+        self._connection = duckdb_kql.connect()
+        self._schema = {**WORLDS["both"], **TELEMETRY, **tables}
+        for name, columns in self._schema.items():
+            typed = (f'"{column}" {_DUCKDB[kind]}' for column, kind in columns.items())
+            self._connection.execute(f'CREATE TABLE "{name}" ({", ".join(typed)})')
+
+    def load(self, table: str, rows: Iterable[Row]) -> None:
+        """Put rows into a table; a column it has not is left out, as the service does."""
+        columns = self._tables[table]
+        values = [[_value(row.get(name), kind) for name, kind in columns.items()] for row in rows]
+        if values:
+            places = ", ".join("?" * len(columns))
+            self._connection.executemany(f'INSERT INTO "{table}" VALUES ({places})', values)
+
+    def empty(self) -> None:
+        """Take all rows out again."""
+        for table in self._tables:
+            self._connection.execute(f'DELETE FROM "{table}"')
+
+    def run(self, query: str) -> list[dict[str, Any]]:
+        """The rows a query gives. Raises duckdb_kql.KqlError for what the engine cannot do."""
+        there = frozenset(column for columns in self._tables.values() for column in columns)
+        schema = tuple((name, tuple(columns)) for name, columns in self._schema.items())
+        sql = _translated(query, there, schema)
+        result = self._connection.execute(sql, dict(sql.parameters))
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+@cache
+def _translated(
+    query: str, there: frozenset[str], schema: tuple[tuple[str, tuple[str, ...]], ...]
+) -> TranslationResult:
+    """The query in DuckDB's SQL, its functions expanded; that takes longer than to run it."""
+
+    def known(text: str) -> str:
+        """What the engine has not, said in what it has: which columns there are is known here."""
+        text = _IF_EXISTS.sub(lambda m: m[2] if m[2] in there else m[3], without_comments(text))
+        return _PREFIX.sub(_BEGINS_WITH_ANY, text)
+
+    called = [f for f in FUNCTIONS.values() if f.name in query or f.name == "JiraAudit"]
+    return duckdb_kql.to_sql(
+        known(query),
+        {name: list(columns) for name, columns in schema},
+        query_now=datetime.fromtimestamp(NOW / 1000, UTC),
+        functions=[f"function {f.name}{f.parameters} {{{known(f.query)}\n}}" for f in called],
+    )
+
+
+def _value(value: Any, kind: str) -> Any:
+    if value is None or (value == "" and kind == "datetime"):
+        return None
+    if kind == "datetime" and isinstance(value, str):
+        return datetime.fromtimestamp(moments.parse(value) / 1000, UTC).replace(tzinfo=None)
+    return json.dumps(value) if kind == "dynamic" else value

@@ -1,0 +1,84 @@
+"""Every query is sound, in every world, for Microsoft's own analyser, and gives what is named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+
+import pytest
+
+from tests.conftest import needed
+from tests.deploy import kql
+from tests.sentinel.content import FUNCTIONS, HUNTS, RULES, WORKBOOK_QUERIES, Source, saved
+from tests.sentinel.worlds import TELEMETRY, WORLDS
+
+ALL = {
+    **{rule.name: rule.query for rule in RULES},
+    **{hunt.name: hunt.query for hunt in HUNTS},
+    **{f"workbook: {name}": query for name, query in WORKBOOK_QUERIES.items()},
+    **{name: function.query for name, function in FUNCTIONS.items() if not function.defaults},
+}
+EVERYWHERE = {
+    **WORLDS,
+    **{f"{name}, with telemetry": tables | TELEMETRY for name, tables in WORLDS.items()},
+}
+FUZZY = re.compile(r"Warning: The fuzzy name '(\w+)' does not refer to any known")
+
+
+@pytest.fixture(autouse=True)
+def analyser() -> None:
+    needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
+
+
+@cache
+def analysed(world: str) -> Mapping[str, kql.Analysis]:
+    found = kql.analyse(EVERYWHERE[world], list(ALL.values()), saved())
+    return dict(zip(ALL, found, strict=True))
+
+
+@pytest.mark.parametrize("world", EVERYWHERE)
+def test_no_query_has_a_problem_but_for_the_tables_that_are_missing(world: str) -> None:
+    missing = {*WORLDS["both"], *TELEMETRY} - set(EVERYWHERE[world])
+    for name, analysis in analysed(world).items():
+        for problem in analysis.problems:
+            found = FUZZY.match(problem)
+            assert found, f"{name}: {problem}"
+            assert found[1] in missing, f"{name}: {problem}"
+
+
+def named(rule: Source) -> set[str]:
+    """Every column that a rule's or hunt's other parts speak of."""
+    body = rule.body
+    columns = {m["columnName"] for e in body["entityMappings"] for m in e["fieldMappings"]}
+    columns |= set(body.get("customDetails", {}).values())
+    title = body.get("alertDetailsOverride", {}).get("alertDisplayNameFormat", "")
+    return columns | set(re.findall(r"\{\{(\w+)\}\}", title))
+
+
+@pytest.mark.parametrize("world", EVERYWHERE)
+@pytest.mark.parametrize("source", [*RULES, *HUNTS], ids=lambda source: source.name)
+def test_a_query_gives_every_column_that_is_named(source: Source, world: str) -> None:
+    assert named(source) <= set(analysed(world)[source.name].columns)
+
+
+@pytest.mark.parametrize("source", [*RULES, *HUNTS], ids=lambda source: source.name)
+def test_columns_have_one_type_in_every_world(source: Source) -> None:
+    kinds = [analysed(world)[source.name].columns for world in EVERYWHERE]
+
+    assert all(each == kinds[0] for each in kinds)
+    assert "unknown" not in kinds[0].values()
+
+
+@pytest.mark.parametrize("source", [*RULES, *HUNTS], ids=lambda source: source.name)
+def test_no_query_reads_more_than_its_period(source: Source) -> None:
+    period = re.search(r"let Period = (\w+);", source.query)
+
+    assert period
+    if "queryPeriod" in source.body:
+        assert source.body["queryPeriod"] == period[1]
+        frequency = re.search(r"let Frequency = (\w+);", source.query)
+        assert frequency is None or frequency[1] == source.body["queryFrequency"]
+    reads = re.findall(r"\b(JiraAudit|AppTraces|AppRequests)\n\s*\|([^\n]*)", source.query)
+    assert reads
+    assert all("TimeGenerated > ago(Period)" in first for _, first in reads)

@@ -1,0 +1,149 @@
+"""The ASIM parsers: the schema's fields, and filters that filter.
+
+https://learn.microsoft.com/azure/sentinel/normalization-schema-audit
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.deploy.kql import analyse
+from tests.sentinel.content import FUNCTIONS, saved
+from tests.sentinel.stories import ANNA, BEN, ELSEWHERE, OFFICE, SITE, Record, act, joins
+from tests.sentinel.stories.rights import channel, scheme
+from tests.sentinel.told import workspace
+from tests.sentinel.worlds import WORLDS
+
+MANDATORY = {
+    "TimeGenerated": "datetime",
+    "EventCount": "int",
+    "EventStartTime": "datetime",
+    "EventEndTime": "datetime",
+    "EventType": "string",
+    "EventResult": "string",
+    "EventProduct": "string",
+    "EventVendor": "string",
+    "EventSchema": "string",
+    "EventSchemaVersion": "string",
+    "Dvc": "string",
+    "Operation": "string",
+    "Object": "string",
+    "ObjectType": "string",
+}
+EVENT_TYPES = {
+    *("Set", "Read", "Create", "Delete", "Execute", "Install", "Clear", "Enable", "Disable"),
+    *("Initialize", "Start", "Stop", "Other"),
+}
+OBJECT_TYPES = {
+    *("Cloud Resource", "Configuration Atom", "Policy Rule", "Event Log", "Scheduled Task"),
+    *("Service", "Directory Service Object", "Other"),
+}
+ALIASES = {"User": "ActorUsername", "IpAddr": "SrcIpAddr", "Src": "SrcIpAddr", "Value": "NewValue"}
+
+PLAIN, FILTERING = "ASimAuditEventAtlassianJira", "vimAuditEventAtlassianJira"
+
+
+def told() -> list[Record]:
+    return [
+        scheme(50, ("", "Anyone on the web"), ("", "Browse Projects")),
+        joins(40, BEN, "jira-administrators", by=BEN, at=f"{ELSEWHERE}, 10.0.0.1"),
+        channel("Custom email channel turned on", 30),
+        act(20, "Workflow scheme deleted", "workflows", by=None, at=None, on=("SCHEME", "Strict")),
+        act(10, "Something nobody has seen yet", "new things", on=("NEW", "Thing")),
+    ]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("parser", [PLAIN, FILTERING])
+def test_every_mandatory_field_is_there_with_its_type(parser: str, world: str) -> None:
+    (analysis,) = analyse(WORLDS[world], [parser], saved())
+
+    assert MANDATORY.items() <= analysis.columns.items()
+    assert not [each for each in analysis.problems if each.startswith("Error")]
+
+
+def test_the_filtering_parser_gives_the_same_columns() -> None:
+    plain, filtering = analyse(WORLDS["classic"], [PLAIN, FILTERING], saved())
+
+    assert plain.columns == filtering.columns
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_every_record_is_normalised_with_values_of_the_schema(world: str) -> None:
+    found = workspace(world, told()).run(f"{PLAIN} | order by EventStartTime asc")
+
+    assert [row["EventType"] for row in found] == ["Set", "Create", "Enable", "Delete", "Other"]
+    assert {row["EventType"] for row in found} <= EVENT_TYPES
+    assert {row["ObjectType"] for row in found} <= OBJECT_TYPES
+    for row in found:
+        assert all(row[name] not in {None, ""} for name in MANDATORY), row
+        assert all(row[alias] == row[name] for alias, name in ALIASES.items())
+        assert row["EventSchema"] == "AuditEvent"
+        assert row["EventSchemaVersion"] == "0.1.2"
+
+
+def test_values_addresses_and_people_are_where_the_schema_has_them() -> None:
+    opened, joined, *_ = workspace("classic", told()).run(f"{PLAIN} | order by EventStartTime asc")
+
+    assert opened["NewValue"] == "Browse Projects, Anyone on the web"
+    assert (opened["Object"], opened["ObjectType"]) == ("Default Permission Scheme", "Policy Rule")
+    assert (opened["ActorUserId"], opened["SrcIpAddr"], opened["Dvc"]) == (ANNA, OFFICE, SITE)
+    assert (joined["SrcIpAddr"], joined["ObjectType"]) == (ELSEWHERE, "Directory Service Object")
+    assert joined["ActorUsername"] == f"ug:{BEN}"
+
+
+@pytest.mark.parametrize("parser", [PLAIN, FILTERING])
+def test_what_is_disabled_gives_nothing(parser: str) -> None:
+    filled = workspace("classic", told())
+
+    assert len(filled.run(parser)) == 5
+    assert filled.run(called(parser, disabled="true")) == []
+
+
+def called(parser: str, **given: str) -> str:
+    """A call with these arguments; by position, as the engine knows no other way."""
+    defaults = FUNCTIONS[parser].defaults.items()
+    return f"{parser}({', '.join(given.get(name, default) for name, (_, default) in defaults)})"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "events"),
+    [
+        ("starttime", "datetime(2026-11-25T11:22:00Z)", ["Enable", "Delete", "Other"]),
+        ("starttime", "datetime(2026-11-25T13:00:00Z)", []),
+        ("endtime", "datetime(2026-11-25T11:22:00Z)", ["Set", "Create"]),
+        ("endtime", "datetime(2026-11-25T10:00:00Z)", []),
+        ("srcipaddr_has_any_prefix", "dynamic(['198.51.', '192.0.'])", ["Create"]),
+        ("srcipaddr_has_any_prefix", "dynamic(['98.51.'])", []),
+        ("eventtype_in", "dynamic(['Delete', 'Enable'])", ["Enable", "Delete"]),
+        ("eventtype_in", "dynamic(['Execute'])", []),
+        ("eventresult", "'Success'", ["Set", "Create", "Enable", "Delete", "Other"]),
+        ("eventresult", "'Failure'", []),
+        ("actorusername_has_any", f"dynamic(['{BEN}'])", ["Create"]),
+        ("actorusername_has_any", "dynamic(['nobody'])", []),
+        ("operation_has_any", "dynamic(['scheme', 'channel'])", ["Set", "Enable", "Delete"]),
+        ("operation_has_any", "dynamic(['schem'])", []),
+        ("object_has_any", "dynamic(['administrators', 'strict'])", ["Create", "Delete"]),
+        ("object_has_any", "dynamic(['administrator'])", []),
+        ("newvalue_has_any", "dynamic(['anyone', 'mailstore'])", ["Set", "Enable"]),
+        ("newvalue_has_any", "dynamic(['strict'])", []),
+    ],
+)
+def test_each_filter_lets_through_what_it_says_and_nothing_else(
+    parameter: str, value: str, events: list[str]
+) -> None:
+    query = f"{called(FILTERING, **{parameter: value})} | order by EventStartTime asc"
+
+    found: list[dict[str, Any]] = workspace("classic", told()).run(query)
+
+    assert [row["EventType"] for row in found] == events
+
+
+def test_every_filter_is_tried() -> None:
+    assert set(FUNCTIONS[FILTERING].defaults) == {
+        *("starttime", "endtime", "srcipaddr_has_any_prefix", "eventtype_in", "eventresult"),
+        *("actorusername_has_any", "operation_has_any", "object_has_any", "newvalue_has_any"),
+        "disabled",
+    }

@@ -1,0 +1,163 @@
+"""The parser JiraAudit: one row a record, whichever table it is in and however old."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jira_audit.core.moments import MINUTE
+from tests.deploy.kql import analyse
+from tests.sentinel.content import FUNCTIONS
+from tests.sentinel.engine import NOW, Workspace
+from tests.sentinel.stories import ANNA, BEN, OFFICE, SITE, act, joins
+from tests.sentinel.told import in_v2, rows, workspace
+from tests.sentinel.worlds import CLASSIC, EARLY_V2, OLD_CLASSIC, WORLDS
+
+REAL = Path(__file__).parents[3] / "shared/data/jira-audit-page-real.json"
+
+COLUMNS = {
+    "TimeGenerated": "datetime",
+    "EventVendor": "string",
+    "EventProduct": "string",
+    "EventId": "long",
+    "EventMessage": "string",
+    "SrcIpAddr": "string",
+    "UserName": "string",
+    "UserSid": "string",
+    "EventCreationTime": "datetime",
+    "EventSource": "string",
+    "ObjectItemId": "string",
+    "ObjectItemName": "string",
+    "ObjectItemTypeName": "string",
+    "ChangedValues": "dynamic",
+    "AssociatedItems": "dynamic",
+    "ObjectItemParentId": "string",
+    "ObjectItemParentName": "string",
+    "EventCategoryType": "string",
+    "Site": "string",
+}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_its_columns_are_the_shipped_ones_and_the_site(world: str) -> None:
+    (analysis,) = analyse(WORLDS[world], [FUNCTIONS["JiraAudit"].query])
+
+    assert list(analysis.columns.items()) == list(COLUMNS.items())
+    assert not [each for each in analysis.problems if each.startswith("Error")]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_every_real_record_is_one_row(world: str) -> None:
+    records = json.loads(REAL.read_text(encoding="utf-8"))["records"]
+
+    found = workspace(world, records).run("JiraAudit")
+
+    assert len(found) == len(records) == 288
+    assert {row["EventId"] for row in found} == {record["id"] for record in records}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_record_says_the_same_in_every_world(world: str) -> None:
+    given = joins(30, BEN, "jira-administrators")
+
+    (found,) = workspace(world, [given]).run(
+        "JiraAudit | extend Member = tostring(AssociatedItems[0].name)"
+    )
+
+    assert found["EventId"] == given["id"]
+    assert found["EventMessage"] == "User added to group"
+    assert (found["UserSid"], found["UserName"]) == (ANNA, f"ug:{ANNA}")
+    assert (found["SrcIpAddr"], found["EventCategoryType"]) == (OFFICE, "group management")
+    assert (found["ObjectItemName"], found["ObjectItemTypeName"]) == (
+        "jira-administrators",
+        "GROUP",
+    )
+    assert found["EventCreationTime"].isoformat() == "2026-11-25T11:30:00"
+    assert found["Member"] == BEN
+    assert found["Site"] == (SITE if world in {"classic", "both"} else "")
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_record_that_was_sent_twice_is_there_once(world: str) -> None:
+    record = act(9, "Project created", "projects")
+
+    assert len(workspace(world, [record, record]).run("JiraAudit")) == 1
+
+
+def two_sites(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Workspace:
+    made = workspace("classic", first)
+    made.load("Jira_Audit_CL", rows(second, "fabrikam.atlassian.net"))
+    return made
+
+
+def test_two_sites_that_share_an_id_are_two() -> None:
+    record = act(9, "Project created", "projects")
+
+    assert len(two_sites([record], [record]).run("JiraAudit")) == 2
+
+
+def test_a_site_whose_ids_began_again_loses_nothing() -> None:
+    before, after = act(900, "Project created", "projects"), act(9, "Project deleted", "projects")
+    after["id"] = before["id"]
+
+    assert len(workspace("classic", [before, after]).run("JiraAudit")) == 2
+
+
+def old(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As the old connector sent them: no site, and GUIDs in columns of their own."""
+    sent = rows(records)
+    for row in sent:
+        row.pop("site_s")
+        row["authorAccountId_g"] = row.pop("authorAccountId_s")
+        row["objectItem_id_g"] = "0b0c2f5e-6a43-4e7e-9f0a-5b1d5d1c7c11"
+    return sent
+
+
+def test_what_the_old_connector_wrote_gives_way_to_the_row_that_names_the_site() -> None:
+    record = act(9, "Project created", "projects")
+    made = Workspace({"Jira_Audit_CL": {**CLASSIC, **OLD_CLASSIC}})
+    made.load("Jira_Audit_CL", [*old([record]), *rows([record])])
+
+    (found,) = made.run("JiraAudit")
+
+    assert found["Site"] == SITE
+
+
+def test_texts_that_looked_like_guids_are_read_from_their_own_columns() -> None:
+    made = Workspace({"Jira_Audit_CL": OLD_CLASSIC})
+    made.load("Jira_Audit_CL", old([act(9, "Project created", "projects")]))
+
+    (found,) = made.run("JiraAudit")
+
+    assert found["UserSid"] == ANNA
+    assert found["ObjectItemId"] == "0b0c2f5e-6a43-4e7e-9f0a-5b1d5d1c7c11"
+
+
+def test_a_row_of_the_newer_table_alone_is_read_beside_those_of_the_classic_one() -> None:
+    made = Workspace(WORLDS["both"])
+    made.load("Jira_Audit_CL", rows([act(9, "Project created", "projects")]))
+    made.load("Jira_Audit_v2_CL", in_v2(rows([act(8, "Project deleted", "projects")])))
+
+    found = made.run("JiraAudit | order by EventId asc")
+
+    assert [row["EventMessage"] for row in found] == ["Project created", "Project deleted"]
+
+
+def test_early_types_of_the_newer_table_are_read_as_texts() -> None:
+    made = Workspace({"Jira_Audit_v2_CL": EARLY_V2})
+    made.load("Jira_Audit_v2_CL", in_v2(rows([act(9, "Project created", "projects")])))
+
+    (found,) = made.run("JiraAudit | where ObjectItemName has 'demo'")
+
+    assert found["ObjectItemTypeName"] == "PROJECT"
+
+
+def test_what_is_asked_for_by_time_goes_by_when_it_came_in() -> None:
+    made = workspace("classic", [act(30, "Project created", "projects")])
+
+    assert len(made.run("JiraAudit | where TimeGenerated > ago(30m)")) == 1
+    assert made.run("JiraAudit | where TimeGenerated > ago(28m)") == []
+    assert NOW % MINUTE == 0

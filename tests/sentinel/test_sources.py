@@ -1,0 +1,212 @@
+"""The YAML by Sentinel's rules, and that the checks find what is wrong.
+
+https://learn.microsoft.com/azure/sentinel/sentinel-analytic-rules-creation
+https://github.com/Azure/Azure-Sentinel/wiki/Query-Style-Guide
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.sentinel.content import FOLDER, HUNTS, RULES, Source, sources
+
+# https://attack.mitre.org/techniques/enterprise/ : the tactics of each technique that is used here.
+TECHNIQUES: Mapping[str, set[str]] = {
+    "T1070": {"DefenseEvasion"},
+    "T1078": {"DefenseEvasion", "InitialAccess", "Persistence", "PrivilegeEscalation"},
+    "T1098": {"Persistence", "PrivilegeEscalation"},
+    "T1114": {"Collection"},
+    "T1136": {"Persistence"},
+    "T1213": {"Collection"},
+    "T1222": {"DefenseEvasion"},
+    "T1485": {"Impact"},
+    "T1556": {"CredentialAccess", "DefenseEvasion", "Persistence"},
+    "T1562": {"DefenseEvasion"},
+    "T1567": {"Exfiltration"},
+}
+# https://learn.microsoft.com/azure/sentinel/entities-reference
+IDENTIFIERS: Mapping[str, set[str]] = {
+    "Account": {"Name", "FullName", "NTDomain", "DnsDomain", "UPNSuffix", "Sid", "AadUserId"}
+    | {"AadTenantId", "PUID", "IsDomainJoined", "DisplayName", "ObjectGuid"},
+    "IP": {"Address"},
+    "CloudApplication": {"AppId", "Name", "InstanceName"},
+}
+UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+LEAST, MOST = timedelta(minutes=5), timedelta(days=14)
+
+Body = Mapping[str, Any]
+
+
+def length(text: str) -> timedelta | None:
+    found = re.fullmatch("([0-9]+)([mhd])", text)
+    return int(found[1]) * UNITS[found[2]] if found else None
+
+
+def is_guid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def tactics_of(body: Body) -> set[str]:
+    return set().union(*(TECHNIQUES.get(each, set()) for each in body["relevantTechniques"]))
+
+
+def are_legal(entity: Body) -> bool:
+    used = {mapping["identifier"] for mapping in entity["fieldMappings"]}
+    return 0 < len(used) <= 3 and used <= IDENTIFIERS.get(entity["entityType"], set())
+
+
+def has_legal_period(body: Body) -> bool:
+    frequency, period = length(body["queryFrequency"]), length(body["queryPeriod"])
+    return period is not None and (frequency or MOST) <= period <= MOST
+
+
+def is_too_often(body: Body) -> bool:
+    frequency, period = length(body["queryFrequency"]), length(body["queryPeriod"])
+    return (period or LEAST) > timedelta(days=2) and (frequency or MOST) < timedelta(hours=1)
+
+
+def groups_by_what_is_mapped(body: Body) -> bool:
+    grouping = body["incidentConfiguration"]["groupingConfiguration"]
+    mapped = {entity["entityType"] for entity in body["entityMappings"]}
+    return grouping["matchingMethod"] == "Selected" and set(grouping["groupByEntities"]) <= mapped
+
+
+def title(body: Body) -> str:
+    return str(body["alertDetailsOverride"]["alertDisplayNameFormat"])
+
+
+FOR_ALL: Mapping[str, Callable[[Body], bool]] = {
+    "id": lambda body: is_guid(body["id"]),
+    "version": lambda body: bool(re.fullmatch("[0-9]+[.][0-9]+[.][0-9]+", body["version"])),
+    "name": lambda body: body["name"].startswith("Jira - ") and len(body["name"]) <= 256,
+    "description": lambda body: 100 < len(body["description"]) < 5_000,
+    "requiredDataConnectors": lambda body: (
+        body["requiredDataConnectors"]
+        == [{"connectorId": "JiraAuditAPI", "dataTypes": ["JiraAudit"]}]
+    ),
+    "techniques": lambda body: set(body["relevantTechniques"]) <= set(TECHNIQUES),
+    "a technique without its tactic": lambda body: all(
+        TECHNIQUES.get(each, set()) & set(body["tactics"]) for each in body["relevantTechniques"]
+    ),
+    "a tactic without its technique": lambda body: set(body["tactics"]) <= tactics_of(body),
+    "entityMappings": lambda body: 1 <= len(body["entityMappings"]) <= 10,
+    "identifiers": lambda body: all(map(are_legal, body["entityMappings"])),
+}
+FOR_RULES: Mapping[str, Callable[[Body], bool]] = {
+    "queryFrequency": lambda body: LEAST <= (length(body["queryFrequency"]) or MOST * 2) <= MOST,
+    "queryPeriod": has_legal_period,
+    "a long period, too often": lambda body: not is_too_often(body),
+    "kind": lambda body: body["kind"] == "Scheduled",
+    "severity": lambda body: body["severity"] in {"High", "Medium", "Low", "Informational"},
+    "trigger": lambda body: (
+        body["triggerOperator"] in {"gt", "lt", "eq", "ne"} and body["triggerThreshold"] >= 0
+    ),
+    "eventGroupingSettings": lambda body: (
+        body["eventGroupingSettings"]["aggregationKind"] in {"AlertPerResult", "SingleAlert"}
+    ),
+    "customDetails": lambda body: len(body["customDetails"]) <= 20,
+    "alertDetailsOverride": lambda body: len(re.findall(r"\{\{\w+\}\}", title(body))) <= 3,
+    "groupingConfiguration": groups_by_what_is_mapped,
+    "thresholds without a name": lambda body: bool(
+        re.search(r"^\s*let \w+ = (dynamic|[0-9])", body["query"], re.MULTILINE)
+    ),
+}
+
+
+def wrong(body: Body, checks: Mapping[str, Callable[[Body], bool]]) -> list[str]:
+    """What is wrong with a rule or a hunt."""
+    return [name for name, holds in checks.items() if not holds(body)]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_is_as_sentinel_takes_it(rule: Source) -> None:
+    assert wrong(rule.body, {**FOR_ALL, **FOR_RULES}) == []
+
+
+@pytest.mark.parametrize("hunt", HUNTS, ids=lambda hunt: hunt.name)
+def test_a_hunt_is_as_sentinel_takes_it(hunt: Source) -> None:
+    assert wrong(hunt.body, FOR_ALL) == []
+
+
+def test_ids_and_names_are_given_once() -> None:
+    every = [*RULES, *HUNTS, *sources("Parsers")]
+    ids = [each.body["id"] for each in every if "id" in each.body]
+
+    assert len(set(ids)) == len(ids) == len(RULES) + len(HUNTS) + 1
+    assert len({each.body["name"] for each in [*RULES, *HUNTS]}) == len(RULES) + len(HUNTS)
+
+
+def set_to(body: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    place: Any = body
+    for parent in parents:
+        place = place[int(parent) if parent.isdigit() else parent]
+    place[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "found"),
+    [
+        ("id", "not-a-guid", "id"),
+        ("version", "1", "version"),
+        ("name", "Something", "name"),
+        ("description", "Bad.", "description"),
+        ("requiredDataConnectors", [], "requiredDataConnectors"),
+        ("relevantTechniques", ["T9999"], "techniques"),
+        ("tactics", ["Impact"], "a technique without its tactic"),
+        ("tactics", ["Persistence", "Impact"], "a tactic without its technique"),
+        ("entityMappings.0.entityType", "Person", "identifiers"),
+        ("entityMappings.0.fieldMappings", [], "identifiers"),
+        ("queryFrequency", "1m", "queryFrequency"),
+        ("queryFrequency", "PT1H", "queryFrequency"),
+        ("queryPeriod", "15d", "queryPeriod"),
+        ("queryPeriod", "30m", "queryPeriod"),
+        ("kind", "NRT", "kind"),
+        ("severity", "Critical", "severity"),
+        ("triggerOperator", ">", "trigger"),
+        ("eventGroupingSettings", {"aggregationKind": "Each"}, "eventGroupingSettings"),
+        (
+            "alertDetailsOverride.alertDisplayNameFormat",
+            "{{a}}{{b}}{{c}}{{d}}",
+            "alertDetailsOverride",
+        ),
+        (
+            "incidentConfiguration.groupingConfiguration.groupByEntities",
+            ["Host"],
+            "groupingConfiguration",
+        ),
+        ("query", "JiraAudit | where 1 == 1", "thresholds without a name"),
+    ],
+)
+def test_a_fault_is_found(path: str, value: Any, found: str) -> None:
+    (rule,) = (each for each in RULES if each.name == "JiraAdministratorGranted")
+    body = copy.deepcopy(dict(rule.body))
+    set_to(body, path, value)
+
+    assert found in wrong(body, {**FOR_ALL, **FOR_RULES})
+
+
+def test_a_long_period_too_often_is_found() -> None:
+    (rule,) = (each for each in RULES if each.name == "JiraOddHours")
+    body = dict(rule.body) | {"queryFrequency": "30m"}
+
+    assert wrong(body, FOR_RULES) == ["a long period, too often"]
+
+
+def test_the_page_tells_of_every_detection_and_hunt_and_of_no_other() -> None:
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (Jira - [^|]+) \| (\w+) \|", page, re.MULTILINE)
+    hunts = re.findall(r"^\* \*\*(Jira - [^*]+)\*\*", page, re.MULTILINE)
+
+    assert sorted(told) == sorted((rule.body["name"], rule.body["severity"]) for rule in RULES)
+    assert sorted(hunts) == sorted(hunt.body["name"] for hunt in HUNTS)

@@ -1,0 +1,75 @@
+"""The workbook: every query runs, and gives the columns that its visual shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.deploy.kql import analyse
+from tests.sentinel.content import WORKBOOK, WORKBOOK_QUERIES, chosen, saved
+from tests.sentinel.stories import SITE, line, lines
+from tests.sentinel.stories.habits import days_of_work, deleted
+from tests.sentinel.stories.rights import made_administrator, scheme
+from tests.sentinel.told import workspace
+from tests.sentinel.worlds import TELEMETRY, WORLDS
+
+BEYOND_THE_ENGINE = {"countries": "geo_info_from_ip_address asks a database of the service"}
+QUERIES = {name: query for name, query in WORKBOOK_QUERIES.items() if name not in BEYOND_THE_ENGINE}
+VISUALS: dict[str, Any] = {
+    item["name"]: item["content"] for item in WORKBOOK["items"] if "query" in item["content"]
+}
+PARTS = ("Overview", "Permissions and schemes", "Users and groups", "Projects", "Sources", "health")
+
+
+def told() -> dict[str, Any]:
+    records = [
+        *days_of_work(2, 2),
+        *made_administrator(created=300, granted=200, removed=100),
+        scheme(50, ("", "Anyone"), ("", "Browse Projects")),
+        deleted(3),
+    ]
+    return {"records": records, "telemetry": lines(line(5, records=9, rows=9), line(9, "failed"))}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_query_gives_rows_where_something_was_done(name: str) -> None:
+    assert workspace("classic", **told()).run(QUERIES[name])
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_query_runs_where_nothing_was_done(name: str, world: str) -> None:
+    assert workspace(world).run(QUERIES[name]) == []
+
+
+def test_a_site_that_is_chosen_hides_the_others() -> None:
+    filled = workspace("classic", **told())
+
+    for name, visual in VISUALS.items():
+        if name in QUERIES:
+            assert filled.run(chosen(visual["query"], f"'{SITE}'")), name
+            assert filled.run(chosen(visual["query"], "'other.atlassian.net'")) == [], name
+
+
+@pytest.mark.parametrize("name", VISUALS)
+def test_a_visual_shows_columns_that_its_query_gives(name: str) -> None:
+    visual = VISUALS[name]
+    chart = visual.get("chartSettings", {})
+    shown = {chart.get("xAxis"), chart.get("group"), *chart.get("yAxis", [])} - {None}
+    shown |= {each["columnMatch"] for each in visual.get("gridSettings", {}).get("formatters", [])}
+
+    (analysis,) = analyse({**WORLDS["both"], **TELEMETRY}, [chosen(visual["query"])], saved())
+
+    assert shown <= set(analysis.columns)
+    assert shown or visual["visualization"] == "table"
+    assert visual["timeContextFromParameter"] == "TimeRange"
+
+
+def test_it_has_all_its_parts() -> None:
+    headings = " ".join(item["content"].get("json", "") for item in WORKBOOK["items"])
+
+    assert all(part in headings for part in PARTS)
+    assert len({item["name"] for item in WORKBOOK["items"]}) == len(WORKBOOK["items"])
+    assert set(BEYOND_THE_ENGINE) <= set(VISUALS)
+    assert len(BEYOND_THE_ENGINE) <= 3

@@ -1,0 +1,48 @@
+"""The workspaces that content must work in: which tables there are, and of which types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jira_audit.core.records import COLUMNS
+from tests.deploy.kql import Columns
+from tests.deploy.test_kql import V2_COLUMNS, in_kusto
+
+CLASSIC = in_kusto(dict(COLUMNS))
+
+OLD_CLASSIC: Columns = {
+    **{name: kind for name, kind in CLASSIC.items() if name != "site_s"},
+    **dict.fromkeys(("authorAccountId_g", "authorKey_g", "objectItem_id_g"), "string"),
+}
+"""As the old connector left it: no site, and what looked like a GUID in a column of its own."""
+
+EARLY_V2: Columns = {
+    name: "dynamic" if name.startswith("ObjectItem") else kind for name, kind in V2_COLUMNS.items()
+}
+"""As the newer table was made in early deployments."""
+
+# Of a workspace-based Application Insights: https://learn.microsoft.com/azure/azure-monitor/reference/tables/apptraces
+TELEMETRY: dict[str, Columns] = {
+    "AppTraces": {
+        "TimeGenerated": "datetime",
+        "Message": "string",
+        "SeverityLevel": "int",
+        "OperationName": "string",
+        "AppRoleName": "string",
+    },
+    "AppRequests": {
+        "TimeGenerated": "datetime",
+        "Name": "string",
+        "Success": "bool",
+        "ResultCode": "string",
+        "DurationMs": "real",
+        "AppRoleName": "string",
+    },
+}
+
+WORLDS: Mapping[str, dict[str, Columns]] = {
+    "classic": {"Jira_Audit_CL": CLASSIC},
+    "v2": {"Jira_Audit_v2_CL": V2_COLUMNS},
+    "both": {"Jira_Audit_CL": CLASSIC, "Jira_Audit_v2_CL": V2_COLUMNS},
+    "both, early": {"Jira_Audit_CL": OLD_CLASSIC, "Jira_Audit_v2_CL": EARLY_V2},
+}
