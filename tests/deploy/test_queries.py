@@ -90,8 +90,7 @@ def test_the_function_reads_the_canonical_lines_alone(function: str) -> None:
 def analysed(function: str, *queries: str) -> list[kql.Analysis]:
     """Each query, as it is read where the function is saved."""
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
-    let = f"let JiraAuditRuns = () {{\n{function}\n}};\n"
-    return kql.analyse(APP_TRACES, [let + query for query in queries])
+    return kql.analyse(APP_TRACES, queries, {"JiraAuditRuns": ("()", function)})
 
 
 def test_the_functions_columns_are_the_lines_keys_and_where_they_are_from(function: str) -> None:
