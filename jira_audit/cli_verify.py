@@ -56,7 +56,8 @@ METHOD = (
     "should be in the table, or in the ledger where no table was asked, and is in neither that nor "
     "a letter. unknown: it was created where no ledger says anything, and no table was asked. What "
     "was delivered and not in the table was asked for again for as long as the option --wait says "
-    "after the ledger's last save. What Jira has deleted itself cannot be verified."
+    "after the ledger's last save. What Jira has deleted cannot be verified; what the table's own "
+    "retention has deleted is missing."
 )
 
 WorkspaceId = Annotated[
@@ -180,6 +181,8 @@ def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Ver
     backfills = app.ports(place.settings.target, site, kind="backfills").checkpoints
     policy = place.settings.policy_for(site)
     with shown_while_it_runs(place.err, place.out, words):
+        if table:  # what may not be asked shall fail now, and not after hours of reading
+            table.held(place.site, Window(window.end, window.end))
         read(place.ports.source, place.site, window, deadline, shown)
         return verify_(
             place.site,

@@ -66,7 +66,8 @@ WAYS: dict[str, dict[str, Any]] = {
         "jiraSites": [{"url": "u", "username": "n", "api_token_setting": "JIRA_API_TOKEN_ONE"}],
         "jiraSiteTokens": {"JIRA_API_TOKEN_ONE": "a third secret"},
     },
-    "as little as possible": ANSWERS | {"alerts": False, "connectorCard": False},
+    "as little as possible": ANSWERS
+    | {"alerts": False, "connectorCard": False, "savedQueries": False},
 }
 
 SECRETS = ("a secret token", "another secret", "a third secret")
@@ -85,6 +86,7 @@ API_VERSIONS = {
     "Microsoft.KeyVault/vaults/secrets": "2023-07-01",
     "Microsoft.ManagedIdentity/userAssignedIdentities": "2023-01-31",
     "Microsoft.OperationalInsights/workspaces": "2022-10-01",
+    "Microsoft.OperationalInsights/workspaces/savedSearches": "2020-08-01",
     "Microsoft.OperationalInsights/workspaces/tables": "2022-10-01",
     "Microsoft.Resources/deployments": "2022-09-01",
     "Microsoft.SecurityInsights/dataConnectorDefinitions": "2025-09-01",
@@ -832,4 +834,19 @@ def the_card_is_the_one_that_rules_name(template: Template) -> list[str]:
             hours = re.search(r"ago\((\d+)h\)", criterion["value"][0])
             if hours is None or int(hours[1]) > 24:
                 problems.append(f"{way}: connected is not data in the last hours")
+    return problems
+
+
+@check
+def the_queries_about_runs_are_in_the_workspace(template: Template) -> list[str]:
+    problems = []
+    for way, resources in _ways(template):
+        saved = of_type(resources, "Microsoft.OperationalInsights/workspaces/savedSearches")
+        if bool(saved) != WAYS[way].get("savedQueries", True):
+            problems.append(f"{way}: {len(saved)} saved queries")
+        for each in saved:
+            if not each.id.startswith(WORKSPACE):
+                problems.append(f"{way}: {each.name} is not in the workspace")
+            if each.body.get("etag") != "*":
+                problems.append(f"{way}: {each.name} cannot be deployed again over itself")
     return problems

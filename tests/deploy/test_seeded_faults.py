@@ -154,6 +154,7 @@ RULE = "Microsoft.Insights/dataCollectionRules"
 LOGS = "Microsoft.Insights/diagnosticSettings"
 INSIGHTS = "Microsoft.Insights/components"
 ALERT = "Microsoft.Insights/scheduledQueryRules"
+SAVED = "Microsoft.OperationalInsights/workspaces/savedSearches"
 CARD = "Microsoft.SecurityInsights/dataConnectorDefinitions"
 TABLE = "Microsoft.OperationalInsights/workspaces/tables"
 NESTED = "Microsoft.Resources/deployments"
@@ -504,6 +505,21 @@ FAULTS: list[tuple[str, str, Change]] = [
         "the_card_is_the_one_that_rules_name",
         "shown where nobody asked",
         drop(NESTED, "condition", "dataConnectorDefinitions"),
+    ),
+    (
+        "the_queries_about_runs_are_in_the_workspace",
+        "saved where nobody asked",
+        drop(NESTED, "condition", "savedSearches"),
+    ),
+    (
+        "the_queries_about_runs_are_in_the_workspace",
+        "in the connector's own group",
+        drop(NESTED, "resourceGroup", "savedSearches"),
+    ),
+    (
+        "the_queries_about_runs_are_in_the_workspace",
+        "once and never again",
+        drop(SAVED, "etag"),
     ),
 ]
 

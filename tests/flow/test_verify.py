@@ -552,6 +552,22 @@ def test_a_repair_that_died_leaves_no_ledger_that_says_more_than_was_delivered()
     assert told(world.verify(START - DAY))["missing"] == lost
 
 
+def test_an_interrupted_repair_has_its_place_saved_and_is_gone_on_with() -> None:
+    world = settled()
+    world.policy = replace(world.policy, batch_bytes=1_500, in_flight=1)
+    lose(world, *range(10_000, 10_060))
+    verified = world.verify(START - DAY)
+    world.sink.faults.at[3] = raising(KeyboardInterrupt())
+
+    with pytest.raises(KeyboardInterrupt):
+        world.repair(verified)
+
+    assert 0 < len(world.rows()) < 100
+    assert set(world.rows()) <= set(world.store.checkpoint().ledger)
+    world.repair(world.verify(START - DAY))
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
 def test_an_answer_lost_after_acceptance_doubles_that_batch_alone() -> None:
     world = settled()
     lose(world, 10_007)

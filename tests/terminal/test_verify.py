@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from jira_audit import __version__, app, settings
+from jira_audit import __version__, app, cli_verify, settings
 from jira_audit.__main__ import main
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import decode
@@ -271,6 +271,26 @@ def test_a_site_that_another_run_has_is_not_repaired(local: Place, tmp_path: Pat
     assert ended.code == 1
     assert "Another run has the site: try again soon." in ended.out
     assert local.rows() == 0
+
+
+@pytest.mark.parametrize("part", ["read", "repair_"])
+def test_interrupted_it_says_how_to_go_on_and_nothing_is_half_done(
+    part: str, local: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / TABLE).write_text("")
+    before = local.get(PATH)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_verify, part, interrupt)
+
+    ended = local("verify", *FROM, "--repair", "--json", tmp_path / "report.json")
+
+    assert (ended.code, ended.out) == (130, "")
+    assert "verify again" in ended.err
+    assert not (tmp_path / "report.json").exists()
+    assert local.get(PATH) == before
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,158 @@
+"""The function that takes the canonical line apart, and the queries saved with it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from jira_audit.core.errors import SiteError
+from jira_audit.core.outcome import Outcome, Tally
+from tests.conftest import needed
+from tests.deploy import arm, checks, kql
+
+# https://learn.microsoft.com/azure/azure-monitor/reference/tables/apptraces
+APP_TRACES = {
+    "AppTraces": {
+        "TimeGenerated": "datetime",
+        "Message": "string",
+        "SeverityLevel": "int",
+        "OperationId": "string",
+        "AppRoleName": "string",
+    }
+}
+OUTCOME = Outcome(
+    site="contoso.atlassian.net",
+    result="failed",
+    tally=Tally(*range(1, 10)),
+    through=1_700_000_000_123,
+    now=1_700_000_090_123,
+    duration_ms=250,
+    error=SiteError("a sentence = with anything in it"),
+)
+"""One that says all that a line can say."""
+
+KINDS = {"string": str, "long": int, "datetime": str}
+
+
+@pytest.fixture(scope="module")
+def saved() -> dict[str, Any]:
+    """What is saved in the workspace, by its name there."""
+    resources = arm.deployed(checks.load(), checks.ANSWERS)
+    kind = "Microsoft.OperationalInsights/workspaces/savedSearches"
+    return {
+        each.name.rsplit("/", 1)[1]: each.body["properties"]
+        for each in checks.of_type(resources, kind)
+    }
+
+
+@pytest.fixture(scope="module")
+def function(saved: dict[str, Any]) -> str:
+    properties = saved["jira-audit-runs"]
+    assert properties["functionAlias"] == "JiraAuditRuns"
+    return str(properties["query"])
+
+
+def declared(function: str) -> dict[str, str]:
+    """The keys that the function takes out of a line, and their types."""
+    [keys] = re.findall(r"parse-kv Line as \((.*?)\)", function)
+    return dict(re.findall(r"(\w+): (\w+)", keys))
+
+
+def test_the_function_takes_every_key_that_the_line_can_have_and_no_other(function: str) -> None:
+    line = OUTCOME.line()
+    keys = [pair.partition("=")[0] for pair in line.split(" ")[1:]]
+
+    assert list(declared(function)) == keys
+
+
+def test_every_key_has_the_type_of_its_value(function: str) -> None:
+    pair, between = re.findall(r"pair_delimiter='(.)', kv_delimiter='(.)'", function)[0]
+    start = len("jira_audit ")
+    values = dict(each.split(between) for each in OUTCOME.line()[start:].split(pair))
+
+    for key, kind in declared(function).items():
+        assert re.fullmatch(r"\d+", values[key]) if kind == "long" else values[key], key
+    assert declared(function)["through"] == "datetime"
+    assert values["through"] == "2023-11-14T22:13:20.123Z"
+
+
+def test_the_function_reads_the_canonical_lines_alone(function: str) -> None:
+    [start] = re.findall("Message startswith '([^']*)'", function)
+    [cut] = re.findall(r"substring\(Message, strlen\('([^']*)'\)\)", function)
+
+    assert OUTCOME.line().startswith(start)
+    assert start.startswith(cut)
+    assert OUTCOME.line()[len(cut) :].startswith("site=")
+
+
+def analysed(function: str, *queries: str) -> list[kql.Analysis]:
+    """Each query, as it is read where the function is saved."""
+    needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
+    return kql.analyse(APP_TRACES, queries, {"JiraAuditRuns": ("()", function)})
+
+
+def test_the_functions_columns_are_the_lines_keys_and_where_they_are_from(function: str) -> None:
+    [runs] = analysed(function, "JiraAuditRuns")
+
+    assert runs.problems == []
+    assert runs.columns == {
+        "TimeGenerated": "datetime",
+        "AppRoleName": "string",
+        "OperationId": "string",
+        **declared(function),
+    }
+
+
+def test_every_saved_query_is_sound_and_stands_on_the_function(
+    saved: dict[str, Any], function: str
+) -> None:
+    queries = {name: each["query"] for name, each in saved.items() if "functionAlias" not in each}
+
+    assert {name.removeprefix("jira-audit-") for name in queries} == {
+        *("now", "lag", "failures", "late", "throughput"),
+    }
+    for (name, query), analysis in zip(
+        queries.items(), analysed(function, *queries.values()), strict=True
+    ):
+        assert analysis.problems == [], name
+        assert query.startswith("JiraAuditRuns\n"), name
+        assert "site" in analysis.columns, name
+
+
+def test_every_saved_query_has_a_title_and_a_place_of_its_own(saved: dict[str, Any]) -> None:
+    titles = {each["displayName"] for each in saved.values()}
+
+    assert len(titles) == len(saved)
+    assert all(title.startswith("Jira audit: ") for title in titles)
+    assert {each["category"] for each in saved.values()} == {"Jira audit connector"}
+
+
+def metrics() -> list[tuple[str, str]]:
+    """The metrics that the page for operators tells of, and the query of each."""
+    page = (checks.ROOT / "deploy" / "OPERATING.md").read_text(encoding="utf-8")
+    section = page.split("\n## What to watch\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| `(\w+)` \|[^|]*\| `([^`]*)` \|", section, re.MULTILINE)
+
+
+def test_every_metric_of_the_page_is_a_number_by_site_that_an_alert_can_measure(
+    function: str,
+) -> None:
+    told = metrics()
+    queries = [f"JiraAuditRuns | {query.replace(chr(92) + '|', '|')}" for _, query in told]
+
+    assert {name for name, _ in told} == {
+        *("lag_seconds", "failed", "late_found", "letters", "rows", "silent_seconds"),
+    }
+    for (name, _), analysis in zip(told, analysed(function, *queries), strict=True):
+        assert analysis.problems == [], name
+        assert analysis.columns["site"] == "string", name
+        assert analysis.columns[name] in {"long", "real"}, name
+
+
+def test_whoever_removes_the_connector_is_told_of_every_saved_query(saved: dict[str, Any]) -> None:
+    page = (checks.ROOT / "deploy" / "OPERATING.md").read_text(encoding="utf-8")
+    [names] = re.findall(r"for name in ([\w ]+); do", page)
+
+    assert {f"jira-audit-{name}" for name in names.split()} == set(saved)
