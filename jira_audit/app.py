@@ -169,10 +169,18 @@ def run_backfill(
         )
 
 
-def statuses(settings: Settings) -> Sequence[Status]:
-    """Tell how every site is, in the settings' order. Asks storage alone."""
+def statuses(settings: Settings) -> Sequence[tuple[Status, date | None]]:
+    """Tell how every site is, and when its token ends: those that cannot even be tried at the end.
+
+    Asks storage alone.
+    """
     with ThreadPoolExecutor(SIDE_BY_SIDE) as executor:
-        return list(executor.map(lambda site: _status(settings, site), settings.sites))
+        told = list(executor.map(lambda site: _status(settings, site), settings.sites))
+    ends = [site.token_expires for site in settings.sites]
+    broken = [
+        (Status(each.site, "broken", problem=str(each.error)), None) for each in settings.broken
+    ]
+    return [*zip(told, ends, strict=True), *broken]
 
 
 def _status(settings: Settings, site: Site) -> Status:

@@ -103,10 +103,8 @@ def _from_workspace(
         asking = shown_while_it_runs(place.err, place.out, lambda: "asking the workspace")
         with asking:
             activity = table.activity([site.host for site in sites], window)
-        statuses = zip(sites, app.statuses(place.settings), strict=True)
-        return activity, [
-            Health(each, facts(each, site.token_expires, now)) for site, each in statuses
-        ]
+        statuses = app.statuses(place.settings)
+        return activity, [Health(each, facts(each, expires, now)) for each, expires in statuses]
 
 
 def _write(out: Path, text: str) -> None:

@@ -40,16 +40,16 @@ def status(
     """
     with set_up_at(folder, settings) as place:
         now = app.CLOCK.now()
-        found = list(zip(place.settings.sites, app.statuses(place.settings), strict=True))
+        found = app.statuses(place.settings)
         if as_json:
-            for site, each in found:
-                typer.echo(encoding.dumps(each.as_json(now, site.token_expires)))
+            for each, expires in found:
+                typer.echo(encoding.dumps(each.as_json(now, expires)))
         else:
-            _show(place.out, [facts(each, site.token_expires, now) for site, each in found])
-            for _, each in found:
+            _show(place.out, [facts(each, expires, now) for each, expires in found])
+            for each, _ in found:
                 if each.problem:
                     say(place.err, each.problem)
-        if any(each.needs_someone for _, each in found):
+        if any(each.needs_someone for each, _ in found):
             raise typer.Exit(1)
 
 

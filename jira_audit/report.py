@@ -252,7 +252,7 @@ def _health(health: Sequence[Health]) -> Iterator[str]:
         yield "<p>There is no checkpoint, so nothing has been collected.</p>"
     for each in health:
         state = each.status.state
-        mood = {"ok": "good", "failed": "bad", "unreadable": "bad"}.get(state, "fair")
+        mood = "good" if state == "ok" else "bad" if each.status.needs_someone else "fair"
         yield f"<h3>{_name(each.status.site)} <span class={mood}>{_text(state)}</span></h3>"
         if each.status.problem:
             yield f"<p>{_text(each.status.problem)}</p>"

@@ -17,9 +17,10 @@ from jira_audit.core.moments import SECOND
 from jira_audit.core.outcome import Result
 from jira_audit.ports import Checkpoints, Letters
 
-State = Result | Literal["new", "unknown", "unreadable"]
+State = Result | Literal["new", "unknown", "unreadable", "broken"]
 """How the last run that had the site ended. `new`: there was none yet; `unknown`: none that said so
-(it died, or was an older version's); `unreadable`: what is stored cannot be read."""
+(it died, or was an older version's); `unreadable`: what is stored cannot be read; `broken`: its
+settings are wrong, so that it is not even tried."""
 
 _ENDS: dict[str, Result] = {"ok": "ok", "partial": "partial", "failed": "failed"}
 
@@ -43,7 +44,7 @@ class Status:
     @property
     def needs_someone(self) -> bool:
         """Whether the site has failed, or cannot be told of."""
-        return self.state in {"failed", "unreadable"}
+        return self.state in {"failed", "unreadable", "broken"}
 
     def as_json(self, now: int, expires: date | None) -> dict[str, Any]:
         """For programs, at the moment `now`; `expires` is the day on which the token ends."""

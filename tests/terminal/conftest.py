@@ -2,6 +2,7 @@
 or in another, and a site to collect from. What commands should do is in the tests.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -146,3 +147,14 @@ def set_up(site: ImaginarySite) -> Iterator[None]:
             "NO_PROXY": "localhost,127.0.0.1",
         }
         yield
+
+
+def as_two_sites(*more: object) -> None:
+    """The one site that is set up, under two names, and further entries of JIRA_SITES."""
+    url, username = os.environ.pop("JIRA_SITE_URL"), os.environ.pop("JIRA_USERNAME")
+    os.environ["TOKEN"] = os.environ.pop("JIRA_API_TOKEN")
+    entries = [
+        {"url": address, "username": username, "api_token_setting": "TOKEN"}
+        for address in (url, url.replace("127.0.0.1", "localhost"))
+    ]
+    os.environ["JIRA_SITES"] = json.dumps([*entries, *more])

@@ -20,7 +20,7 @@ from jira_audit.edge.blobs import BlobLetters
 from jira_audit.edge.local import LocalCheckpoints, LocalLetters
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, Ingestion
-from tests.terminal.conftest import HOUR_MS, TOKEN, Ended, Run, Site, now_ms
+from tests.terminal.conftest import HOUR_MS, TOKEN, Ended, Run, Site, as_two_sites, now_ms
 from tests.terminal.test_demo import ESCAPE, on_a_terminal
 
 HOST = "127.0.0.1"
@@ -498,15 +498,7 @@ def test_jira_is_never_asked(local: Place, site: Site) -> None:
 def test_where_there_are_several_sites_one_has_to_be_named(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
-    url = os.environ.pop("JIRA_SITE_URL")
-    os.environ["TOKEN"] = os.environ.pop("JIRA_API_TOKEN")
-    username = os.environ.pop("JIRA_USERNAME")
-    os.environ["JIRA_SITES"] = json.dumps(
-        [
-            {"url": address, "username": username, "api_token_setting": "TOKEN"}
-            for address in (url, url.replace("127.0.0.1", "localhost"))
-        ]
-    )
+    as_two_sites()
     assert run("collect", "--to", tmp_path).code == 0
 
     unnamed = run("checkpoint", "show", "--folder", tmp_path)

@@ -12,7 +12,7 @@ from jira_audit import settings
 from jira_audit.edge.local import TABLE
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
-from tests.terminal.conftest import Run, Site
+from tests.terminal.conftest import Run, Site, as_two_sites
 from tests.terminal.test_operate import HOST, Place, blobs
 
 
@@ -93,6 +93,22 @@ def test_a_workspace_is_asked_for_what_is_in_its_table(
     assert HOST in html
     assert "2999-01-01" in html
     assert site.asked == asked
+
+
+@pytest.mark.servers
+def test_every_site_that_is_set_up_is_on_the_page(
+    azure: Place, service: QueryService, tmp_path: Path
+) -> None:
+    as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
+    assert azure.run("collect").code == 1
+    page = tmp_path / "page.html"
+
+    assert azure.run("report", "--workspace", WORKSPACE, "--out", page).code == 0
+
+    html = page.read_text(encoding="utf-8")
+    assert "<b>400</b> rows" in html
+    assert "By site" in html
+    assert "<bdi>contoso.atlassian.net</bdi> <span class=bad>broken</span>" in html
 
 
 @pytest.mark.servers

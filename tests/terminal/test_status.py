@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jira_audit.core.checkpoint import Checkpoint
-from tests.terminal.conftest import HOUR_MS, Run, Site, now_ms
+from tests.terminal.conftest import HOUR_MS, Run, Site, as_two_sites, now_ms
 from tests.terminal.test_demo import on_a_terminal
 from tests.terminal.test_operate import HOST, PATH, Place, blobs, folder
 
@@ -114,6 +114,42 @@ def test_on_a_terminal_one_site_is_a_list_of_facts(local: Place) -> None:
 
     assert "partial, " in shown
     assert "1 d 2 h" in shown
+    assert "\t" not in shown
+
+
+def test_every_site_is_told_of_and_one_that_is_set_up_wrong_too(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
+    assert run("collect", "--to", tmp_path).code == 1
+
+    ended = run("status", "--folder", tmp_path)
+    told = [
+        json.loads(line)
+        for line in run("status", "--folder", tmp_path, "--json").out.split("\n")
+        if line
+    ]
+
+    assert ended.code == 1
+    assert "api_token_setting" in ended.err
+    assert {each["site"]: each["state"] for each in told} == {
+        HOST: "ok",
+        "localhost": "ok",
+        "contoso.atlassian.net": "broken",
+    }
+    assert "api_token_setting" in told[-1]["problem"]
+    assert ended.out.splitlines()[-1].startswith("contoso.atlassian.net\tbroken\t")
+
+
+def test_on_a_terminal_several_sites_are_a_table(run: Run, site: Site, tmp_path: Path) -> None:
+    as_two_sites()
+    assert run("collect", "--to", tmp_path).code == 0
+    os.environ["TERM"] = "xterm-256color"
+
+    shown = on_a_terminal("status", "--folder", tmp_path)
+
+    for word in ("behind", "records", "letters", "localhost", "127.0.0.1"):
+        assert word in shown
     assert "\t" not in shown
 
 

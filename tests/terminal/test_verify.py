@@ -19,7 +19,7 @@ from jira_audit.core.ledger import Ledger
 from jira_audit.edge.local import TABLE, LocalCheckpoints
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
-from tests.terminal.conftest import HOUR_MS, Run, Site, now_ms
+from tests.terminal.conftest import HOUR_MS, Run, Site, as_two_sites, now_ms
 from tests.terminal.test_demo import on_a_terminal
 from tests.terminal.test_operate import HOST, PATH, Place, blobs, folder
 
@@ -271,6 +271,24 @@ def test_a_site_that_another_run_has_is_not_repaired(local: Place, tmp_path: Pat
     assert ended.code == 1
     assert "Another run has the site: try again soon." in ended.out
     assert local.rows() == 0
+
+
+def test_of_several_sites_the_one_that_is_named_is_verified(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    as_two_sites()
+    assert run("collect", "--to", tmp_path).code == 0
+    file = tmp_path / TABLE
+    rows = [line for line in file.read_text().splitlines() if '"site_s":"localhost"' in line]
+    file.write_text("\n".join(rows) + "\n")
+
+    assert run("verify", *FROM, "--folder", tmp_path).code == 2
+    assert run("verify", *FROM, "--folder", tmp_path, "--site", "localhost").code == 0
+    missing = run("verify", *FROM, "--folder", tmp_path, "--site", HOST, "--repair")
+
+    assert missing.code == 0
+    assert "200 of 200 records were missing, and have been sent just now" in missing.out
+    assert run("verify", *FROM, "--folder", tmp_path, "--site", HOST).code == 0
 
 
 @pytest.mark.parametrize("part", ["read", "repair_"])
