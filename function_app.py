@@ -1,14 +1,19 @@
-"""The Function App: one timer. A wrapper; everything is in `jira_audit.app`.
+"""The Function App: a timer, and a queue for more sites than one run may have. A wrapper;
+everything is in `jira_audit.app`.
 
 Importing this reads no setting and opens no connection, so that a wrong setting is a failed
 invocation with a clear message, not a host that does not start.
 """
 
 import os
+from collections.abc import Callable
+from typing import List  # noqa: UP035  the worker takes no list[str] in an Out
 
 import azure.functions as func
 
-from jira_audit.app import tick
+from jira_audit.app import collect_queued, given_up, tick
+
+QUEUE = "jira-audit-sites"
 
 app = func.FunctionApp()
 
@@ -16,10 +21,35 @@ app = func.FunctionApp()
 @app.timer_trigger(
     arg_name="timer", schedule="%POLL_SCHEDULE%", run_on_startup=False, use_monitor=True
 )
-def poll(timer: func.TimerRequest, context: func.Context) -> None:  # noqa: ARG001
+@app.queue_output(arg_name="sites", queue_name=QUEUE, connection="AzureWebJobsStorage")
+def poll(
+    timer: func.TimerRequest,  # noqa: ARG001
+    sites: func.Out[List[str]],  # noqa: UP006
+    context: func.Context,
+) -> None:
     """One tick. The checkpoint, not the schedule, says what is read: a late one reads no less."""
+    if queued := tick(os.environ, _thread_of(context)):
+        sites.set(queued)
 
-    def start_thread() -> None:  # else what is logged on it loses the invocation
+
+@app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")
+def collect_site(message: func.QueueMessage, context: func.Context) -> None:
+    """One site's share of a tick; the message is its host."""
+    collect_queued(os.environ, message.get_body().decode(), _thread_of(context))
+
+
+@app.queue_trigger(
+    arg_name="message", queue_name=f"{QUEUE}-poison", connection="AzureWebJobsStorage"
+)
+def report_given_up(message: func.QueueMessage) -> None:
+    """A site of which every try failed."""
+    given_up(message.get_body().decode())
+
+
+def _thread_of(context: func.Context) -> Callable[[], None]:
+    """What a thread has to do first, else what is logged on it loses the invocation."""
+
+    def start() -> None:
         context.thread_local_storage.invocation_id = context.invocation_id  # type: ignore[attr-defined]
 
-    tick(os.environ, start_thread)
+    return start

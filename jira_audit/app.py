@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -25,11 +26,12 @@ from jira_audit.backfill import backfill
 from jira_audit.collect import collect
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline
-from jira_audit.core.errors import ConnectorError
+from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.core.queueing import due
 from jira_audit.core.window import Window
 from jira_audit.edge.access import Access, ClientCredentials, Credentials, Fixed, Gateway
-from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, client_options
+from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, BlobQueued, client_options
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource, Way
 from jira_audit.ports import Ports, Table
@@ -60,6 +62,10 @@ CLOCK = Clock(
 
 GOVERNMENT = ".atlassian-us-gov-mod"
 """Sites end in it and `.net`; their gateway and token service, in it and `.com`."""
+
+QUEUE_DISABLED = "AzureWebJobs.collect_site.Disabled"
+"""Set where there are few sites, so that nobody looks at an empty queue all day:
+https://learn.microsoft.com/azure/azure-functions/disable-function"""
 
 SIDE_BY_SIDE = 10
 """Sites dealt with at once in one process; more wait for their turn."""
@@ -141,9 +147,68 @@ def _outcome_of(entry: Broken, clock: Clock) -> Outcome:
     return outcome
 
 
-def tick(environment: Mapping[str, str], start_thread: Callable[[], None]) -> None:
-    """Run once for the timer. Raises after all sites were tried if one failed, for Azure to see."""
-    outcomes = run(environment, start_thread=start_thread)
+def tick(environment: Mapping[str, str], start_thread: Callable[[], None]) -> list[str]:
+    """Run once for the timer; or, of more sites than one run may have, name those to be queued.
+
+    Raises after all sites were tried if one failed, for Azure to see.
+    """
+    settings = settings_.load(environment, CLOCK.now())
+    if len(settings.sites) + len(settings.broken) > settings.queue_above:
+        if environment.get(QUEUE_DISABLED, "").lower() in {"1", "true"}:
+            message = (
+                f"{QUEUE_DISABLED} is set, but JIRA_SITES has more sites than QUEUE_SITES_ABOVE, "
+                "and nobody would collect what is queued: deploy the template with these sites, or "
+                "remove it"
+            )
+            raise SettingsError([message])
+        return queue(settings)
+    _raise_failed(run_settings(settings, start_thread=start_thread))
+    return []
+
+
+def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
+    """Name the sites to put on the queue: those that are neither running nor waiting there.
+
+    An entry that is wrong is queued as well, so that its failure is one of its own.
+    """
+    azure = settings.target
+    if isinstance(azure, Path):
+        raise TypeError(azure)
+    store = container(azure)
+    checkpoints, remembered = BlobCheckpoints(store, azure.lease_seconds, clock), BlobQueued(store)
+    sites = [site.host for site in settings.sites] + [entry.site for entry in settings.broken]
+    now, queued = clock.now(), remembered.load()
+    names = due(sites, checkpoints.held(), queued, now)
+    kept = {site: at for site, at in queued.items() if site in set(sites)}
+    remembered.save(kept | dict.fromkeys(names, now))
+    log.info("%d of %d sites are put on the queue", len(names), len(sites))
+    return names
+
+
+def collect_queued(
+    environment: Mapping[str, str], name: str, start_thread: Callable[[], None]
+) -> None:
+    """Collect the site that a message names. Raises if it failed, for the host to try it again."""
+    settings = settings_.load(environment, CLOCK.now())
+    sites = tuple(site for site in settings.sites if site.host == name)
+    broken = tuple(entry for entry in settings.broken if entry.site == name)
+    if not sites and not broken:
+        log.warning("%s is on the queue, and no longer in JIRA_SITES: it is left alone", name)
+        return
+    only = replace(settings, sites=sites, broken=broken)
+    _raise_failed(run_settings(only, start_thread=start_thread))
+
+
+def given_up(name: str) -> None:
+    """Tell of a site that was given up by the queue, for now."""
+    log.error(
+        "%s: given up by the queue, as every try failed; what to do is in the error before. It is "
+        "tried again with one of the next ticks, and nothing is lost",
+        name,
+    )
+
+
+def _raise_failed(outcomes: Sequence[Outcome]) -> None:
     if failed := [outcome.error for outcome in outcomes if outcome.result == "failed"]:
         raise ConnectorError("; ".join(map(str, failed)))
 

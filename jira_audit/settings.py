@@ -105,6 +105,10 @@ def is_loopback(host: str | None) -> bool:
     return _LOOPBACK.fullmatch(host or "") is not None
 
 
+QUEUE_ABOVE = 10
+"""So many sites run inside the timer's invocation; with more, each has one of its own."""
+
+
 class Secret:
     """A text that prints as `***`, whatever prints it; `reveal` is for the place that sends it."""
 
@@ -233,6 +237,7 @@ class Settings:
     policy: Policy
     reset_site: str | None
     budget_seconds: int
+    queue_above: int = QUEUE_ABOVE
 
     def policy_for(self, site: Site) -> Policy:
         """The policy for one site: a reset meant for another does not concern it."""
@@ -262,9 +267,10 @@ def load(environment: Mapping[str, str], now: int, folder: Path | None = None) -
     )
     _schedule(read)
     budget_seconds = read.whole("RUN_BUDGET_SECONDS", 480, 10, LONGEST_BUDGET_SECONDS)
+    queue_above = read.whole("QUEUE_SITES_ABOVE", QUEUE_ABOVE, 0, 100_000)
     if read.problems or target is None:
         raise SettingsError(read.problems)
-    return Settings(sites, broken, target, policy, reset_site, budget_seconds)
+    return Settings(sites, broken, target, policy, reset_site, budget_seconds, queue_above)
 
 
 class _Reader:

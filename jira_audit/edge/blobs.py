@@ -6,7 +6,7 @@ writer of its site. https://learn.microsoft.com/rest/api/storageservices/lease-b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -20,10 +20,13 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobClient, BlobLeaseClient, ContainerClient, ExponentialRetry
 
+from jira_audit.core import encoding, moments
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
+from jira_audit.core.moments import SECOND
+from jira_audit.core.queueing import Held
 
 SAVE_SECONDS = 10.0
 """What must be left of the lease when a save begins; the service refuses one that is late."""
@@ -86,6 +89,20 @@ class BlobCheckpoints:
         """Read a site's checkpoint blob as it is; None if there is none."""
         with _understood(f"{site}: the checkpoint could not be read"):
             return _content(self._container, self._name(site))
+
+    def held(self) -> dict[str, Held]:
+        """Tell of every site when its checkpoint was saved, and whether it is leased; one list."""
+        prefix = f"{self._kind}/"
+        with _understood("the checkpoints could not be listed"):
+            try:
+                return {
+                    blob.name.removeprefix(prefix).removesuffix(".json"): Held(
+                        int(blob.last_modified.timestamp()) * SECOND, blob.lease.state == "leased"
+                    )
+                    for blob in self._container.list_blobs(name_starts_with=prefix)
+                }
+            except ResourceNotFoundError:
+                return {}
 
     def _name(self, site: str) -> str:
         return f"{self._kind}/{site}.json"
@@ -167,6 +184,38 @@ class BlobLease:
 
     def _left(self) -> float:
         return self._asked + self._lease_seconds - self._clock.monotonic()
+
+
+class BlobQueued:
+    """Which sites were put on the queue, and when. Only the timer writes it, and it runs once."""
+
+    NAME = "queue/queued.json"
+
+    def __init__(self, container: ContainerClient) -> None:
+        self._container = container
+
+    def load(self) -> dict[str, int]:
+        """Read the moments by site; none where nothing was stored, or what is cannot be read.
+
+        That it forgets puts a site on the queue once more, and a run that finds it taken skips it.
+        """
+        with _understood("what is on the queue could not be read"):
+            content = _content(self._container, self.NAME)
+        try:
+            stored = encoding.loads(content or b"{}")
+            return {str(site): moments.parse(at) for site, at in stored.items()}
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
+    def save(self, queued: Mapping[str, int]) -> None:
+        """Write the moments by site."""
+        content = encoding.dumps({site: moments.text(at) for site, at in queued.items()})
+        with _understood("what is on the queue could not be saved"):
+            try:
+                self._container.upload_blob(self.NAME, content, overwrite=True)
+            except ResourceNotFoundError:
+                make_container(self._container)
+                self._container.upload_blob(self.NAME, content, overwrite=True)
 
 
 class BlobLetters:

@@ -363,6 +363,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "filter": lambda values, keep: [value for value in values if keep(value)],
     "format": _format,
     "guid": lambda *values: guid(*map(_string, values)),
+    "greater": lambda one, other: one > other,
     "items": _items,
     "last": lambda values: values[-1],
     "length": len,

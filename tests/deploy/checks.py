@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jira_audit
+from function_app import app
 from jira_audit.core.records import COLUMNS
 from tests.deploy import arm
 from tests.deploy.arm import Resource
@@ -66,6 +68,17 @@ WAYS: dict[str, dict[str, Any]] = {
         "jiraSites": [{"url": "u", "username": "n", "api_token_setting": "JIRA_API_TOKEN_ONE"}],
         "jiraSiteTokens": {"JIRA_API_TOKEN_ONE": "a third secret"},
     },
+    "a provider's sites": ANSWERS
+    | {
+        "jiraSites": [
+            {
+                "url": f"https://customer{n}.atlassian.net",
+                "oauth_client_id": "client",
+                "oauth_client_secret_setting": f"JIRA_API_TOKEN_{n}",
+            }
+            for n in range(12)
+        ]
+    },
     "as little as possible": ANSWERS
     | {"alerts": False, "connectorCard": False, "savedQueries": False},
 }
@@ -104,12 +117,14 @@ API_VERSIONS = {
 BLOB_DATA_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
 METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
+QUEUE_DATA_CONTRIBUTOR = "974c5e8b-45b9-4653-ba55-5f855dd0fb88"
 GRANTS = {
-    "Microsoft.Storage/storageAccounts": BLOB_DATA_OWNER,
-    "Microsoft.KeyVault/vaults": SECRETS_USER,
-    "Microsoft.Insights/dataCollectionRules": METRICS_PUBLISHER,
-    "Microsoft.Insights/components": METRICS_PUBLISHER,
+    ("Microsoft.Storage/storageAccounts", BLOB_DATA_OWNER),
+    ("Microsoft.KeyVault/vaults", SECRETS_USER),
+    ("Microsoft.Insights/dataCollectionRules", METRICS_PUBLISHER),
+    ("Microsoft.Insights/components", METRICS_PUBLISHER),
 }
+FOR_A_QUEUE = {("Microsoft.Storage/storageAccounts", QUEUE_DATA_CONTRIBUTOR)}
 
 # https://learn.microsoft.com/azure/azure-functions/functions-app-settings#flex-consumption-plan-deprecations
 REFUSED_BY_FLEX = {
@@ -136,6 +151,12 @@ CHECKS: dict[str, Check] = {}
 def check(function: Check) -> Check:
     CHECKS[function.__name__] = function
     return function
+
+
+@cache
+def functions() -> frozenset[str]:
+    """The names of the app's functions; an app tells them once."""
+    return frozenset(str(each.get_function_name()) for each in app.get_functions())
 
 
 def load() -> Template:
@@ -521,14 +542,14 @@ def _plan(resources: list[Resource]) -> tuple[str, bool]:
 def roles_are_the_least_at_the_least_scope(template: Template) -> list[str]:
     problems = []
     for way, resources in _ways(template):
-        granted: dict[str, str] = {}
+        granted: set[tuple[str, str]] = set()
         for each in of_type(resources, "Microsoft.Authorization/roleAssignments"):
             properties, scope = each.body["properties"], each.body.get("scope", "")
             kind = "/".join(scope.split("/providers/")[-1].split("/")[:2])
             role = properties["roleDefinitionId"].rsplit("/", 1)[1]
-            if kind in granted:
-                problems.append(f"{way}: more than one role on {kind}")
-            granted[kind] = role
+            if (kind, role) in granted:
+                problems.append(f"{way}: {role} twice on {kind}")
+            granted.add((kind, role))
             if each.name != arm.guid(scope, str(properties["principalId"]), role):
                 problems.append(f"{way}: {each.name} is not named by scope, principal and role")
             if properties.get("principalType") != "ServicePrincipal":
@@ -538,7 +559,11 @@ def roles_are_the_least_at_the_least_scope(template: Template) -> list[str]:
             named = {other.id for other in resources if other.active} | {INSIGHTS}
             if scope not in named:
                 problems.append(f"{way}: {scope} is no resource of ours")
-        if granted != GRANTS:
+        queued = (
+            len(WAYS[way].get("jiraSites", []))
+            > template["parameters"]["queueSitesAbove"]["defaultValue"]
+        )
+        if granted != GRANTS | (FOR_A_QUEUE if queued else set()):
             problems.append(f"{way}: {granted}")
     return problems
 

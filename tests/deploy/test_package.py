@@ -395,7 +395,7 @@ def test_unpacked_beside_the_worker_library_it_is_indexed_and_runs_a_tick_on_its
     tick = worker.invoke("poll")
 
     assert tick.ok, tick.error
-    assert list(worker.functions) == ["poll"]
+    assert list(worker.functions) == ["poll", "collect_site", "report_given_up"]
     assert len(installation.rows()) == 10
     worker.__exit__()
     loaded = json.loads(modules.read_text())

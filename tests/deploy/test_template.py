@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 
 from jira_audit import settings
+from jira_audit.app import QUEUE_DISABLED
 from jira_audit.collect import Policy
 from jira_audit.core.errors import SettingsError
 from tests.deploy import arm, checks
 from tests.frame.test_documents import ROOT, settings_read
 
 HOSTS_OWN = {
+    "AzureWebJobs.collect_site.Disabled",
+    "AzureWebJobs.report_given_up.Disabled",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "AzureWebJobsStorage__credential",
@@ -34,7 +38,7 @@ NOT_FOR_AZURE = {
     "JiraHomeSiteName",
     "JiraUsername",
 }
-SEVERAL = re.compile("JIRA_API_TOKEN_ONE")
+SEVERAL = re.compile("JIRA_API_TOKEN_(ONE|[0-9]+)")
 NOW = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
 
 
@@ -155,6 +159,7 @@ def test_the_code_takes_every_choice_that_the_template_lets_one_make(
         ("sweepHours", "SWEEP_HOURS"),
         ("runBudgetSeconds", "RUN_BUDGET_SECONDS"),
         ("leaseSeconds", "LEASE_SECONDS"),
+        ("queueSitesAbove", "QUEUE_SITES_ABOVE"),
     ],
 )
 def test_the_template_takes_the_numbers_that_the_code_takes(
@@ -186,3 +191,34 @@ def test_the_readme_of_the_deployment_says_of_every_resource_why_it_is_there(
     kinds = {each.type for each in deployed(template)} - {"Microsoft.Resources/deployments"}
 
     assert [kind for kind in sorted(kinds) if f"`{kind}`" not in readme] == []
+
+
+def provider(template: checks.Template, sites: int, **given: Any) -> dict[str, str]:
+    """The app settings with so many sites, their secrets resolved."""
+    entries = checks.WAYS["a provider's sites"]["jiraSites"][:sites]
+    one = {"jiraSiteUrl": "", "jiraUsername": "", "jiraApiToken": ""}
+    return in_azure(checks.app_settings(deployed(template, jiraSites=entries, **one, **given)))
+
+
+def test_the_code_takes_the_sites_that_the_template_was_given(template: checks.Template) -> None:
+    loaded = settings.load(provider(template, 12), NOW)
+
+    assert loaded.broken == ()
+    assert [site.host for site in loaded.sites] == [f"customer{n}.atlassian.net" for n in range(12)]
+    assert loaded.queue_above == 10
+    assert loaded.sites[3].kept_in == "JIRA_API_TOKEN_3"
+
+
+@pytest.mark.parametrize(
+    ("sites", "above", "disabled"), [(10, 10, True), (11, 10, False), (1, 0, False)]
+)
+def test_the_queues_functions_run_where_there_are_more_sites_than_one_run_has(
+    sites: int, above: int, disabled: bool, template: checks.Template
+) -> None:
+    made = provider(template, sites, queueSitesAbove=above)
+
+    functions = checks.functions() - {"poll"}
+    assert {f"AzureWebJobs.{name}.Disabled" in made for name in functions} == {disabled}
+    assert QUEUE_DISABLED in {f"AzureWebJobs.{name}.Disabled" for name in functions}
+    threads = json.loads((ROOT / "host.json").read_text())["extensions"]["queues"]["batchSize"]
+    assert made.get("PYTHON_THREADPOOL_THREAD_COUNT") == (None if disabled else str(threads))

@@ -36,14 +36,19 @@ def test_importing_the_function_app_needs_no_setting_and_reaches_for_nothing() -
     assert done.stdout.split() == ["FunctionApp", "False", "False"], done.stderr
 
 
-def test_the_app_has_one_timer_that_azure_schedules_and_watches(
+def test_the_app_has_a_timer_that_azure_schedules_and_watches_and_a_queue_for_many_sites(
     start_worker: StartWorker, installation: Installation
 ) -> None:
     worker = start_worker(ROOT, installation.environment)
 
-    [bindings] = worker.functions.values()
-    [timer] = bindings
-    assert timer["type"] == "timerTrigger"
+    assert set(worker.functions) == {"poll", "collect_site", "report_given_up"}
+    timer = next(each for each in worker.functions["poll"] if each["type"] == "timerTrigger")
+    out = next(each for each in worker.functions["poll"] if each["type"] == "queue")
+    [trigger] = worker.functions["collect_site"]
+    [given_up] = worker.functions["report_given_up"]
+    assert out["queueName"] == trigger["queueName"]
+    assert given_up["queueName"] == trigger["queueName"] + "-poison"
+    assert {each["connection"] for each in (out, trigger, given_up)} == {"AzureWebJobsStorage"}
     assert timer["schedule"] == "%POLL_SCHEDULE%"
     assert timer["runOnStartup"] is False
     assert timer["useMonitor"] is True

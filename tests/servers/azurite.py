@@ -1,5 +1,5 @@
-"""Starts Azurite, the storage emulator, and ends it: blobs only, in memory, on a free port of
-127.0.0.1.
+"""Starts Azurite, the storage emulator, and ends it: blobs or queues, in memory, on a free port
+of 127.0.0.1.
 
 Azurite comes from tests/setup, Node.js from the virtual environment. What is stored is the
 tests' business.
@@ -14,8 +14,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
-SERVER = Path(__file__).parents[1] / "setup/node_modules/azurite/dist/src/blob/main.js"
+SERVERS = Path(__file__).parents[1] / "setup/node_modules/azurite/dist/src"
 STARTS_WITHIN = 60.0
 
 # The account every emulator has; its key is public.
@@ -33,7 +34,7 @@ def node() -> Path | None:
 
 
 def is_installed() -> bool:
-    return node() is not None and SERVER.exists()
+    return node() is not None and SERVERS.exists()
 
 
 @contextlib.contextmanager
@@ -44,12 +45,21 @@ def running() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def started() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def running_with_queues() -> Iterator[str]:
+    """Yields the connection string of an account with blobs and queues."""
+    with started() as (blobs, _), started("queue") as (queues, _):
+        yield blobs + queues.rpartition("AccountKey=")[2].partition(";")[2]
+
+
+@contextlib.contextmanager
+def started(
+    service: Literal["blob", "queue"] = "blob",
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Yields the connection string and the process itself, for who wants to freeze or kill it."""
     command = [
-        *(str(node()), str(SERVER)),
+        *(str(node()), str(SERVERS / service / "main.js")),
         *("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"),
-        *("--blobHost", "127.0.0.1", "--blobPort", "0"),
+        *(f"--{service}Host", "127.0.0.1", f"--{service}Port", "0"),
     ]
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
@@ -57,17 +67,17 @@ def started() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         )
         try:
             port = _port(process, said.fileno())
-            yield connection_to(port), process
+            yield connection_to(port, service), process
         finally:
             process.kill()  # it keeps nothing: there is nothing to end gently
             process.wait()
 
 
-def connection_to(port: int) -> str:
+def connection_to(port: int, service: Literal["blob", "queue"] = "blob") -> str:
     """The connection string of whatever listens there."""
     return (
         f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
-        f"BlobEndpoint=http://127.0.0.1:{port}/{_ACCOUNT};"
+        f"{service.title()}Endpoint=http://127.0.0.1:{port}/{_ACCOUNT};"
     )
 
 

@@ -51,13 +51,16 @@ class Usage(NamedTuple):
 
 @dataclass(frozen=True)
 class Invocation:
-    """`error` is "Type: message" as the host gets it, `trace` its stack; both empty when `ok`."""
+    """`error` is "Type: message" as the host gets it, `trace` its stack; both empty when `ok`.
+    `out` is what each output binding was given.
+    """
 
     ok: bool
     error: str
     trace: str
     logs: tuple[LogLine, ...]
     ms: int
+    out: Mapping[str, Any]
 
 
 class AppBroken(Exception):
@@ -86,7 +89,10 @@ class Worker:
         self.usage = Usage(0, 0.0)
         self._app = app
         self._environment = dict(environment)
-        self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._answers: dict[int, queue.SimpleQueue[str | None]] = {}
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._ended = False
         self._exit = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -102,10 +108,11 @@ class Worker:
                 text=True,
                 encoding="utf-8",
             )
+            ready_ = self._expect(0)
             self._reader = threading.Thread(target=self._read)
             self._reader.start()
             exits.callback(self._end)
-            ready = self._answer(STARTS_WITHIN)
+            ready = self._answer(ready_, STARTS_WITHIN)
             if ready["error"]:
                 raise AppBroken(f"{ready['error']}\n{ready['trace']}")
             self.functions = ready["functions"]
@@ -119,18 +126,32 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
-    def invoke(self, name: str, *, past_due: bool = False, within: float = 110.0) -> Invocation:
-        """Ticks a timer function and waits for its end. A worker that gives no answer in time is
-        killed.
+    def invoke(
+        self,
+        name: str,
+        *,
+        past_due: bool = False,
+        message: str | None = None,
+        within: float = 110.0,
+    ) -> Invocation:
+        """Ticks a timer function, or gives a queue function its message, and waits for its end. May
+        be called from several threads. A worker that gives no answer in time is killed.
         """
         assert self._process.stdin is not None
         assert name in self.functions, f"the app has no function {name}"
-        with contextlib.suppress(BrokenPipeError):  # it died before: the answer will say so
-            self._process.stdin.write(json.dumps({"function": name, "past_due": past_due}) + "\n")
+        with self._lock:
+            self._calls += 1
+            call = self._calls
+        answer = self._expect(call)
+        asked = {"call": call, "function": name, "past_due": past_due, "message": message}
+        # It may have died before: the answer will say so.
+        with contextlib.suppress(BrokenPipeError, ValueError), self._lock:
+            self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
-        given = self._answer(within)
+        given = self._answer(answer, within)
         logs = tuple(LogLine(*line) for line in given["logs"])
-        return Invocation(given["ok"], given["error"], given["trace"], logs, given["ms"])
+        ok, out = given["ok"], given["out"]
+        return Invocation(ok, given["error"], given["trace"], logs, given["ms"], out)
 
     def kill(self) -> None:
         """As if the machine had gone: nothing in the process gets to run any more."""
@@ -144,12 +165,23 @@ class Worker:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._answers.put(line)
-        self._answers.put(None)
+            self._expect(json.loads(line)["call"]).put(line)
+        with self._lock:
+            self._ended = True
+            for waiting in self._answers.values():
+                waiting.put(None)
 
-    def _answer(self, within: float) -> dict[str, Any]:
+    def _expect(self, call: int) -> queue.SimpleQueue[str | None]:
+        """Where the answer to this call will be."""
+        with self._lock:
+            expected = self._answers.setdefault(call, queue.SimpleQueue())
+            if self._ended:
+                expected.put(None)
+            return expected
+
+    def _answer(self, expected: queue.SimpleQueue[str | None], within: float) -> dict[str, Any]:
         try:
-            line = self._answers.get(timeout=within)
+            line = expected.get(timeout=within)
         except queue.Empty:
             self.kill()
             line = None
@@ -212,7 +244,13 @@ class _Kept(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: list[LogLine] = []
+        self.lines: list[tuple[str | None, LogLine]] = []
+
+    def taken(self, invocation: str) -> list[LogLine]:
+        """The lines of an invocation, and those of nobody; they are not kept any more."""
+        mine = [line for whose, line in self.lines if whose in {invocation, None}]
+        self.lines = [each for each in self.lines if each[0] not in {invocation, None}]
+        return mine
 
     def emit(self, record: logging.LogRecord) -> None:
         from azure_functions_runtime.bindings.context import _invocation_id_local
@@ -220,7 +258,7 @@ class _Kept(logging.Handler):
 
         known = invocation_id_cv.get() or getattr(_invocation_id_local, "invocation_id", None)
         text = record.getMessage()
-        self.lines.append(LogLine(record.name, record.levelname, text, known is not None))
+        self.lines.append((known, LogLine(record.name, record.levelname, text, known is not None)))
 
 
 def _usage() -> Usage:
@@ -238,17 +276,21 @@ def _requests() -> Iterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-def _invocation(function: Any, past_due: bool) -> Any:
-    timer = next(b for b in map(json.loads, function.raw_bindings) if b["type"] == "timerTrigger")
-    tick = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": past_due}
-    given = _Typed(kind="json", json=json.dumps(tick))
+def _invocation(function: Any, past_due: bool, message: str | None) -> Any:
+    bindings = [json.loads(binding) for binding in function.raw_bindings]
+    trigger = next(binding for binding in bindings if binding["type"].endswith("Trigger"))
+    if trigger["type"] == "timerTrigger":
+        tick = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": past_due}
+        given = _Typed(kind="json", json=json.dumps(tick))
+    else:
+        given = _Typed(kind="string", string=message)
     return SimpleNamespace(
         invocation_id=str(uuid.uuid4()),
         function_id=function.function_id,
         trigger_metadata={},
         trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
         retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
-        input_data=[_Typed(name=timer["name"], kind="data", data=given)],
+        input_data=[_Typed(name=trigger["name"], kind="data", data=given)],
     )
 
 
@@ -268,7 +310,7 @@ async def _serve(app: str, answer: Any) -> None:
     begun = await library.worker_init_request(_Request(worker_init_request=init))
     if begun.result.status != _Status.Success:
         problem = begun.result.exception
-        answer(error=problem.message, trace=problem.stack_trace, functions={})
+        answer(call=0, error=problem.message, trace=problem.stack_trace, functions={})
         return
     metadata = await library.functions_metadata_request(_Request())
     functions = {each.name: each for each in metadata.function_metadata_results or []}
@@ -276,24 +318,36 @@ async def _serve(app: str, answer: Any) -> None:
         load = SimpleNamespace(function_id=each.function_id, metadata=each)
         await library.function_load_request(_Request(function_load_request=load))
     bindings = {n: [json.loads(b) for b in each.raw_bindings] for n, each in functions.items()}
-    answer(error="", trace="", functions=bindings)
+    answer(call=0, error="", trace="", functions=bindings)
 
-    requests = _requests()
-    loop = asyncio.get_running_loop()
-    while asked := await loop.run_in_executor(None, next, requests, None):
-        kept.lines.clear()
+    async def invoke(asked: dict[str, Any]) -> None:
         start = time.perf_counter()
-        invocation = _invocation(functions[asked["function"]], asked["past_due"])
+        function = functions[asked["function"]]
+        invocation = _invocation(function, asked["past_due"], asked["message"])
         ended = await library.invocation_request(_Request(invocation_request=invocation))
         problem = getattr(ended.result, "exception", None)
         answer(
+            call=asked["call"],
             ok=ended.result.status == _Status.Success,
             error=problem.message if problem else "",
             trace=problem.stack_trace if problem else "",
-            logs=list(kept.lines),
+            logs=kept.taken(invocation.invocation_id),
             ms=round((time.perf_counter() - start) * 1000),
+            out={each.name: _said(each.data) for each in getattr(ended, "output_data", None) or []},
         )
+
+    requests, under_way = _requests(), set[asyncio.Task[None]]()
+    loop = asyncio.get_running_loop()
+    while asked := await loop.run_in_executor(None, next, requests, None):
+        task = asyncio.create_task(invoke(asked))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
     library.stop_threadpool_executor()
+
+
+def _said(data: Any) -> Any:
+    """What an output binding was given, as the host reads it."""
+    return json.loads(data.json) if hasattr(data, "json") else getattr(data, "string", None)
 
 
 def main() -> None:

@@ -1,0 +1,231 @@
+"""More sites than one run may have: a message each, workers side by side, and one that dies.
+
+The worker library, the queues, the blobs and the Azure libraries are the real ones; the host
+between them is `tests/servers/host.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trustme
+from azure.storage.blob import ContainerClient
+
+from jira_audit.core import moments
+from jira_audit.imaginary import Answer, ImaginarySite
+from tests.conftest import needed
+from tests.end_to_end.conftest import ROOT, now
+from tests.fakes.world import record
+from tests.servers import azurite as azurite_server
+from tests.servers import worker as worker_process
+from tests.servers.host import Host, lines
+from tests.servers.identity import Identity
+from tests.servers.ingestion import RULE, STREAM, Ingestion
+from tests.servers.many_sites import ServedSite, address_of, serving
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
+
+QUEUE = "jira-audit-sites"
+RECORDS = 4
+
+FAILURES = {
+    "401": Answer(401, {}, b'{"message": "Unauthorized"}'),
+    "403": Answer(403, {}, b"<html>"),
+    "404": Answer(404, {}, b""),
+    "429": Answer(429, {"Retry-After": "600"}, b""),
+    "HTML": Answer(200, {"Content-Type": "text/html"}, b"<html>log in</html>"),
+    "redirect": Answer(302, {"Location": "https://evil.example/"}, b""),
+}
+
+
+@dataclass
+class Provider:
+    """A provider's installation: its sites by address, and the environment of a worker."""
+
+    sites: dict[str, ServedSite]
+    environment: dict[str, str]
+    connection: str
+    ingestion: Ingestion
+    container: ContainerClient
+
+    def doubled(self) -> int:
+        """How many rows are in the table more than once."""
+        seen = Counter((row["site_s"], row["id_d"]) for row in self.ingestion.rows)
+        return sum(times - 1 for times in seen.values())
+
+    def complete(self, address: str) -> bool:
+        """Whether every record of a site is in the table."""
+        ids = {row["id_d"] for row in self.ingestion.rows if row["site_s"] == address}
+        return ids == {known["id"] for known in self.sites[address].site.records}
+
+
+@pytest.fixture
+def account() -> Iterator[str]:
+    needed(azurite_server.is_installed(), "Azurite is not installed: make setup")
+    needed(worker_process.is_installed(), "the Functions worker library needs Python 3.13")
+    with azurite_server.running_with_queues() as connection:
+        yield connection
+
+
+@pytest.fixture
+def provider(
+    account: str, authority: tuple[trustme.CA, Path], identity: Identity, ingestion: Ingestion
+) -> Iterator[Provider]:
+    """Three hundred sites that share ids, each at an address of its own, and their settings."""
+    sites = {}
+    for number in range(300):
+        site = ImaginarySite("auditor", "a-token")
+        site.add(record(10_000 + n, now() - 600_000 - n) for n in range(RECORDS))
+        sites[address_of(number)] = ServedSite(site, 0.01)
+    name = f"queue-{uuid.uuid4().hex}"
+    with (
+        serving(sites) as port,
+        ContainerClient.from_connection_string(account, name) as container,
+    ):
+        entries = [
+            {
+                "url": f"http://{address}:{port}",
+                "username": "auditor",
+                "api_token_setting": "TOKEN",
+            }
+            for address in sites
+        ]
+        environment = {
+            **identity.environment,
+            "REQUESTS_CA_BUNDLE": str(authority[1]),
+            "NO_PROXY": "*",
+            "JIRA_SITES": json.dumps(entries),
+            "TOKEN": "a-token",
+            "DATA_COLLECTION_ENDPOINT": ingestion.endpoint,
+            "LOGS_DCR_RULE_ID": RULE,
+            "LOGS_DCR_STREAM_NAME": STREAM,
+            "AzureWebJobsStorage": account,
+            "CHECKPOINT_CONTAINER": name,
+            "POLL_SCHEDULE": "0 */5 * * * *",
+            "LEASE_SECONDS": "15",
+            "PYTHON_THREADPOOL_THREAD_COUNT": "8",
+        }
+        yield Provider(sites, environment, account, ingestion, container)
+
+
+def few(provider: Provider, count: int, **more: str) -> Provider:
+    """The same provider with its first sites alone."""
+    entries = json.loads(provider.environment["JIRA_SITES"])[:count]
+    changed = {**provider.environment, "JIRA_SITES": json.dumps(entries), **more}
+    return replace(provider, environment=changed)
+
+
+def host(provider: Provider, instances: int) -> Host:
+    return Host(ROOT, provider.environment, provider.connection, instances=instances)
+
+
+def test_three_hundred_sites_of_which_a_tenth_fail_and_an_instance_dies(
+    provider: Provider,
+) -> None:
+    addresses = list(provider.sites)
+    failing = dict(zip(addresses[::10], list(FAILURES) * 5, strict=True))
+    for address, name in failing.items():
+        provider.sites[address].instead = partial(FAILURES.__getitem__, name)
+    healthy = [address for address in addresses if address not in failing]
+    for address in healthy[:6]:
+        provider.sites[address].seconds = 0.5
+    entries = json.loads(provider.environment["JIRA_SITES"])
+    entries.append({"url": "https://evil.example", "username": "a", "api_token_setting": "TOKEN"})
+    environment = {**provider.environment, "JIRA_SITES": json.dumps(entries)}
+    environment["RUN_BUDGET_SECONDS"] = "10"
+
+    with host(replace(provider, environment=environment), 3) as running:
+        ticked = running.tick()
+        while len(running.called) < 60:
+            time.sleep(0.02)
+        running.kill(2)
+        running.wait_until_empty(QUEUE, 150)
+
+    assert ticked.ok
+    assert sorted(ticked.out["sites"]) == sorted([*addresses, "evil.example"])
+    assert [address for address in healthy if not provider.complete(address)] == []
+    # What the dead instance had in flight may be there twice: a batch of each of its sites.
+    assert provider.doubled() <= 8 * RECORDS
+    assert set(running.poisoned) == {*failing, "evil.example"}
+    named = {line.split("site=")[1].split(" ")[0] for line in lines(running.called)}
+    assert named == {*addresses, "evil.example"}
+    given_up = [each for each in running.called if each.function == "report_given_up"]
+    for each in given_up:
+        (said,) = [line for line in each.ended.logs if line.level == "ERROR"]
+        assert said.message.startswith(f"{each.message}: given up by the queue")
+    tries = Counter(each.message for each in running.called if each.function == "collect_site")
+    # A try that was under way when its instance died is counted by the queue, and told by nobody.
+    assert {tries[address] for address in failing} <= {2, 3}
+
+
+def test_a_site_that_runs_or_waits_is_not_queued_again(provider: Provider) -> None:
+    provider = few(provider, 12)
+    running_site, waiting, *others = list(provider.sites)[:12]
+    with host(provider, 1) as running:
+        running.tick()
+        running.wait_until_empty(QUEUE, 60)
+        blob = provider.container.get_blob_client(f"checkpoints/{running_site}.json")
+        lease = blob.acquire_lease(60)
+        queued = provider.container.get_blob_client("queue/queued.json")
+        # As if it had been put there after its last run, and nobody had come to it yet.
+        when = json.loads(queued.download_blob().readall())
+        provider.container.get_blob_client(f"checkpoints/{waiting}.json").delete_blob()
+        queued.upload_blob(
+            json.dumps(when | {waiting: moments.text(now() - 5_000)}), overwrite=True
+        )
+
+        second = running.tick()
+        lease.release()
+        running.wait_until_empty(QUEUE, 60)
+
+    assert sorted(second.out["sites"]) == sorted(others)
+    assert provider.doubled() == 0
+
+
+def test_ticks_one_after_the_other_double_nothing_and_find_what_is_new(provider: Provider) -> None:
+    provider = few(provider, 12)
+    with host(provider, 2) as running:
+        running.tick()
+        running.wait_until_empty(QUEUE, 60)
+        for address in list(provider.sites)[:12]:
+            provider.sites[address].site.add([record(20_000, now() - 1_000)])
+        running.tick()
+        running.wait_until_empty(QUEUE, 60)
+
+    assert all(provider.complete(address) for address in list(provider.sites)[:12])
+    assert provider.doubled() == 0
+    assert {each.ended.ok for each in running.called} == {True}
+
+
+@pytest.mark.parametrize(("above", "queued"), [("12", 0), ("11", 12), ("0", 12)])
+def test_up_to_a_handful_of_sites_run_inside_the_timer(
+    above: str, queued: int, provider: Provider
+) -> None:
+    provider = few(provider, 12, QUEUE_SITES_ABOVE=above)
+    with host(provider, 1) as running:
+        ticked = running.tick()
+        running.wait_until_empty(QUEUE, 60)
+
+    assert ticked.ok
+    assert len(ticked.out.get("sites") or []) == queued
+    assert all(provider.complete(address) for address in list(provider.sites)[:12])
+
+
+def test_a_message_of_a_site_that_is_no_longer_there_is_said_and_done(provider: Provider) -> None:
+    provider = few(provider, 12)
+    with host(provider, 1) as running:
+        ended = running._workers[0].invoke("collect_site", message="gone.atlassian.net")
+
+    assert ended.ok
+    warnings = [each for each in ended.logs if each.level == "WARNING"]
+    assert [each.message for each in warnings if each.logger == "jira_audit"] == [
+        "gone.atlassian.net is on the queue, and no longer in JIRA_SITES: it is left alone"
+    ]
