@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -175,11 +176,14 @@ def test_an_oauth_client_and_a_token_are_not_both_to_be_set() -> None:
 
 
 class Refusing(ImaginarySite):
-    """A site that may be told to answer everything with one status."""
+    """A site that may be told to answer everything with one status, or to wait for another."""
 
     status: int | None = None
+    waits_for: threading.Event | None = None
 
     def answer(self, *request: Any) -> Answer:
+        if self.waits_for:
+            assert self.waits_for.wait(20), "the other site was held up"
         if self.status:
             return Answer(self.status, {}, b"<html>")
         return super().answer(*request)
@@ -280,6 +284,23 @@ def test_one_sites_failure_stops_no_other_and_the_tick_fails_after_all(
     assert "JIRA_SITES entry 3" in caplog.text
     lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("jira_audit ")]
     assert len(lines) <= 3
+
+
+def test_a_site_that_does_not_answer_holds_up_no_other(
+    two: tuple[Refusing, Refusing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = threading.Event()
+    two[0].waits_for = done
+
+    def collect_and_tell(site: str, *more: Any) -> Outcome:
+        outcome = collect(site, *more)
+        if site == "localhost":
+            done.set()
+        return outcome
+
+    monkeypatch.setattr("jira_audit.app.collect", collect_and_tell)
+
+    assert {outcome.result for outcome in run(tmp_path).values()} == {"ok"}
 
 
 def test_a_bug_met_at_one_site_is_raised_after_the_others_were_collected(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from jira_audit import app
+from jira_audit import app, check
 from jira_audit.core import moments
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import (
@@ -306,3 +306,46 @@ def test_a_time_without_its_offset_would_find_nothing_through_the_gateway(
     monkeypatch.setattr(moments, "text", lambda moment: text(moment).removesuffix("Z"))
 
     assert read(oauth(), cloud) == []  # so the test above that reads 25 would notice
+
+
+# The check
+
+
+def test_the_check_finds_the_gateway_for_a_token_that_the_site_refuses(cloud: Atlassian) -> None:
+    cloud.tokens = [Token(USER, TOKEN, AUDIT)]
+    cloud.time.now = app.CLOCK.now()
+
+    answer = check._jira(classic())
+
+    assert not answer.ok
+    assert f"{HOST} refuses it, and Atlassian's gateway takes it" in answer.sentence
+    assert f"Set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {CLOUD_ID}" in answer.sentence
+
+
+def test_the_check_tells_of_both_ways_where_neither_works(cloud: Atlassian) -> None:
+    answer = check._jira(classic())
+
+    assert not answer.ok
+    assert "Tried through the gateway as well" in answer.sentence
+    assert TOKEN not in answer.sentence
+
+
+def test_the_check_says_who_is_let_in_and_which_way(cloud: Atlassian) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    cloud.time.now = app.CLOCK.now()
+
+    answer = check._jira(oauth())
+
+    assert answer.ok
+    assert answer.sentence == (
+        f"the OAuth client {CLIENT} may read the audit log of {HOST} through Atlassian's gateway"
+    )
+
+
+def test_the_check_does_not_try_the_gateway_for_what_is_no_matter_of_credentials(
+    cloud: Atlassian,
+) -> None:
+    cloud.script[HOST] = [Answer(403, {}, b"")]
+
+    assert not check._jira(classic()).ok
+    assert cloud.hosts() == [HOST]

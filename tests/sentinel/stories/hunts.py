@@ -1,8 +1,38 @@
 """What each hunt shows, and what it does not."""
 
-from tests.sentinel.stories import ANNA, BEN, ELSEWHERE, OFFICE, Story, act, joins, leaves
+from tests.sentinel.stories import ANNA, BEN, ELSEWHERE, OFFICE, Record, Story, act, joins, leaves
 from tests.sentinel.stories.habits import DAY, days_of_work, deleted
-from tests.sentinel.stories.rights import scheme
+from tests.sentinel.stories.rights import global_permission, scheme
+
+CAROL = "557058:3f6d2c70-9c1f-4c8e-8f0e-6a1d5b1f4c22"
+SCHEME = ("SCHEME", "Default Permission Scheme")
+
+
+def role(minutes_ago: float, before: str, after: str) -> Record:
+    """A project role is held by others than before: Jira lists all of them, twice."""
+    return act(
+        minutes_ago,
+        "Project roles changed",
+        "projects",
+        on=("PROJECT_ROLE", "Administrators"),
+        changed={"Users": (before, after)},
+        items=[("PROJECT", "Kanban Project")],
+    )
+
+
+def granted(minutes_ago: float, permission: str, *, taken: bool = False, by: str = ANNA) -> Record:
+    """A scheme gives a permission to anyone, or takes it from them."""
+    values = {"Type": "Anyone on the web", "Permission": permission}
+    changed = {field: (value, "") if taken else ("", value) for field, value in values.items()}
+    summary = "Permission scheme updated"
+    return act(minutes_ago, summary, "permissions", on=SCHEME, changed=changed, by=by)
+
+
+def audited(minutes_ago: float, before: str, after: str) -> Record:
+    """A setting is set, and another listed beside it as it was."""
+    changed = {"Retention": ("180", "180"), "Level": (before, after)}
+    return act(minutes_ago, "Audit settings updated", "auditing", on=("", ""), changed=changed)
+
 
 STORIES = {
     "JiraGrantsByAccount": [
@@ -12,15 +42,41 @@ STORIES = {
             fires=True,
             expect={"Actor": ANNA, "Grants": 2},
         ),
+        Story(
+            "Carol has a role in a project, as Ben had before",
+            [role(9 * DAY, BEN, f"{BEN}, {CAROL}")],
+            fires=True,
+            expect={
+                "Grants": 1,
+                "Receivers": f'["{CAROL}"]',
+                "Given": '["Administrators in Kanban Project"]',
+            },
+        ),
+        Story(
+            "contractors may administer Jira",
+            [global_permission("Administer Jira")],
+            fires=True,
+            expect={"Receivers": '["contractors"]', "Given": '["Administer Jira"]'},
+        ),
         Story("one user leaves a group", [leaves(3 * DAY, BEN, "finance")]),
+        Story("Carol loses a role", [role(9 * DAY, f"{BEN}, {CAROL}", BEN)]),
     ],
     "JiraPermissionChanges": [
         Story(
             "a role may browse projects",
             [scheme(DAY, ("", "Project Role"), ("", "Browse Projects"))],
             fires=True,
-            rows=2,
-            expect={"Actor": ANNA, "From": "", "Scheme": "Default Permission Scheme"},
+            expect={
+                "Actor": ANNA,
+                "Object": SCHEME[1],
+                "Permission": "Browse Projects",
+            },
+        ),
+        Story(
+            "a project comes under another scheme",
+            [act(DAY, "Permission scheme added to project", "permissions", items=[SCHEME])],
+            fires=True,
+            expect={"Object": "Demo service project", "With": SCHEME[1]},
         ),
         Story("nothing in it changed", [scheme(DAY, ("Group", "Group"), ("Browse", "Browse"))]),
     ],
@@ -29,7 +85,24 @@ STORIES = {
             "Anna acts from two places",
             [*days_of_work(2, 1), *days_of_work(1, 1, at=ELSEWHERE)],
             fires=True,
-            expect={"Actor": ANNA, "Addresses": 2},
+            expect={"Actor": ANNA, "Networks": 2, "Acts": 3},
+        ),
+        Story(
+            "and through a proxy, from a network of the newer kind",
+            [*days_of_work(2, 1), *days_of_work(1, 1, at="2001:db8:1:2::5, 10.0.0.1")],
+            fires=True,
+            expect={"Networks": 2},
+        ),
+        Story(
+            "her provider gives her other addresses of the same networks",
+            [*days_of_work(2, 1, at="203.0.113.7"), *days_of_work(2, 1)],
+        ),
+        Story(
+            "the same, with the newer kind of addresses",
+            [
+                *days_of_work(1, 1, at="2001:db8:1:2::5"),
+                *days_of_work(1, 1, at="2001:db8:1:2:a::7"),
+            ],
         ),
         Story("she acts from one, and Ben too", [*days_of_work(2, 1), *days_of_work(1, 1, by=BEN)]),
     ],
@@ -43,6 +116,40 @@ STORIES = {
         Story(
             "two hours in finance", [joins(DAY, BEN, "finance"), leaves(DAY - 120, BEN, "finance")]
         ),
+    ],
+    "JiraChangedAndChangedBack": [
+        Story(
+            "anyone may browse projects for forty minutes",
+            [
+                granted(DAY, "Browse Projects"),
+                granted(DAY - 40, "Browse Projects", taken=True, by=BEN),
+            ],
+            fires=True,
+            expect={"Actor": ANNA, "BackBy": BEN, "Object": SCHEME[1]},
+        ),
+        Story(
+            "a setting is off for five minutes",
+            [audited(DAY, "full", "none"), audited(DAY - 5, "none", "full")],
+            fires=True,
+            expect={"EventMessage": "Audit settings updated", "BackBy": ANNA},
+        ),
+        Story(
+            "for two hours",
+            [granted(DAY, "Browse Projects"), granted(DAY - 120, "Browse Projects", taken=True)],
+        ),
+        Story(
+            "another permission is taken from anyone",
+            [granted(DAY, "Browse Projects"), granted(DAY - 40, "Delete Issues", taken=True)],
+        ),
+        Story(
+            "what was taken is given back in another scheme",
+            [
+                granted(DAY, "Browse Projects"),
+                granted(DAY - 40, "Browse Projects", taken=True)
+                | {"objectItem": {"name": "Another", "typeName": "SCHEME"}},
+            ],
+        ),
+        Story("nothing changed, twice", [audited(DAY, "full", "full") for _ in range(2)]),
     ],
     "JiraRemovedThings": [
         Story(
