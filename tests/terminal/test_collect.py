@@ -14,7 +14,7 @@ from jira_audit.cli import _sentence
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import SiteError
 from jira_audit.core.outcome import Outcome, Result, Tally
-from jira_audit.edge.local import LocalCheckpoints
+from jira_audit.edge.local import TABLE, LocalCheckpoints
 from jira_audit.imaginary import Answer, ImaginarySite
 from tests.terminal.conftest import TOKEN, USERNAME, Run, Site, begin, end, records, set_up
 from tests.terminal.test_demo import ESCAPE, on_a_terminal
@@ -232,3 +232,33 @@ def test_a_sentence_says_how_the_run_went(
     outcome = Outcome("s", result, tally, through, now=NOON, duration_ms=1, error=error)
 
     assert _sentence(outcome, "T").plain == f"s: {sentence}"
+
+
+def test_ctrl_c_ends_several_sites_with_what_each_has_delivered_saved(
+    run_apart: Run, tmp_path: Path
+) -> None:
+    halting = Halting(count=5_000, first=3_000)
+    with set_up(halting):
+        url, username = os.environ.pop("JIRA_SITE_URL"), os.environ.pop("JIRA_USERNAME")
+        os.environ["TOKEN_OF_ALL"] = os.environ.pop("JIRA_API_TOKEN")
+        addresses = url, url.replace("127.0.0.1", "localhost")
+        os.environ["JIRA_SITES"] = json.dumps(
+            [
+                {"url": address, "username": username, "api_token_setting": "TOKEN_OF_ALL"}
+                for address in addresses
+            ]
+        )
+        process = begin("collect", "--to", tmp_path, out=subprocess.PIPE, err=subprocess.PIPE)
+        assert halting.halted.wait(60)
+        process.send_signal(signal.SIGINT)
+        halting.go_on.set()
+        interrupted = end(process)
+        next_run = run_apart("collect", "--to", tmp_path)
+
+    assert interrupted.code == 130
+    assert "Traceback" not in interrupted.err
+    assert next_run.code == 0
+    rows = [json.loads(line) for line in (tmp_path / TABLE).read_text().splitlines()]
+    for host in ("127.0.0.1", "localhost"):
+        delivered = sorted(row["id_d"] for row in rows if row["site_s"] == host)
+        assert delivered == sorted(record["id"] for record in halting.records)
