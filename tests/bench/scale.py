@@ -84,6 +84,8 @@ def main() -> None:
                 "AzureWebJobsStorage": connection,
                 "CHECKPOINT_CONTAINER": container,
                 "PYTHON_THREADPOOL_THREAD_COUNT": "8",
+                # Each tick is to meet the same record, however long all of this takes.
+                "OVERLAP_MINUTES": "120",
             }
             with ContainerClient.from_connection_string(connection, container):
                 for served in sites.values():

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 
 from tests.sentinel.content import FOLDER, HUNTS, RULES, Source, sources
 
-# https://attack.mitre.org/techniques/enterprise/ : the tactics of each technique that is used here.
+# The tactics of each technique that is used here, by Sentinel's names for them:
+# https://attack.mitre.org/techniques/T1070/ and so on.
 TECHNIQUES: Mapping[str, set[str]] = {
     "T1070": {"DefenseEvasion"},
     "T1078": {"DefenseEvasion", "InitialAccess", "Persistence", "PrivilegeEscalation"},
@@ -81,6 +83,14 @@ def groups_by_what_is_mapped(body: Body) -> bool:
     return grouping["matchingMethod"] == "Selected" and set(grouping["groupByEntities"]) <= mapped
 
 
+def looks_back_as_far_as_it_may(body: Body) -> bool:
+    """Five minutes to seven days, in ISO 8601."""
+    lookback = body["incidentConfiguration"]["groupingConfiguration"]["lookbackDuration"]
+    found = re.fullmatch("P(?:T([0-9]+[MH])|([0-9]+D))", lookback)
+    given = length((found[1] or found[2]).lower()) if found else None
+    return given is not None and LEAST <= given <= timedelta(days=7)
+
+
 def title(body: Body) -> str:
     return str(body["alertDetailsOverride"]["alertDisplayNameFormat"])
 
@@ -114,9 +124,14 @@ FOR_RULES: Mapping[str, Callable[[Body], bool]] = {
     "eventGroupingSettings": lambda body: (
         body["eventGroupingSettings"]["aggregationKind"] in {"AlertPerResult", "SingleAlert"}
     ),
-    "customDetails": lambda body: len(body["customDetails"]) <= 20,
-    "alertDetailsOverride": lambda body: len(re.findall(r"\{\{\w+\}\}", title(body))) <= 3,
+    "customDetails": lambda body: (
+        len(body["customDetails"]) <= 20 and all(map(str.isalnum, body["customDetails"]))
+    ),
+    "alertDetailsOverride": lambda body: (
+        len(title(body)) <= 256 and len(re.findall(r"\{\{\w+\}\}", title(body))) <= 3
+    ),
     "groupingConfiguration": groups_by_what_is_mapped,
+    "lookbackDuration": looks_back_as_far_as_it_may,
     "thresholds without a name": lambda body: bool(
         re.search(r"^\s*let \w+ = (dynamic|[0-9])", body["query"], re.MULTILINE)
     ),
@@ -124,8 +139,21 @@ FOR_RULES: Mapping[str, Callable[[Body], bool]] = {
 
 
 def wrong(body: Body, checks: Mapping[str, Callable[[Body], bool]]) -> list[str]:
-    """What is wrong with a rule or a hunt."""
-    return [name for name, holds in checks.items() if not holds(body)]
+    """What is wrong with a rule or a hunt; a field that is missing is named itself."""
+    found = []
+    for name, holds in checks.items():
+        try:
+            if not holds(body):
+                found.append(name)
+        except KeyError as missing:
+            found.append(str(missing.args[0]))
+    return found
+
+
+def given_twice(bodies: Sequence[Body], field: str) -> set[str]:
+    """Values that two of them share, whatever their case."""
+    seen = Counter(str(body[field]).casefold() for body in bodies)
+    return {value for value, times in seen.items() if times > 1}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
@@ -139,11 +167,12 @@ def test_a_hunt_is_as_sentinel_takes_it(hunt: Source) -> None:
 
 
 def test_ids_and_names_are_given_once() -> None:
-    every = [*RULES, *HUNTS, *sources("Parsers")]
-    ids = [each.body["id"] for each in every if "id" in each.body]
+    named = [each.body for each in [*RULES, *HUNTS]]
+    identified = [*named, *(each.body for each in sources("Parsers") if "id" in each.body)]
 
-    assert len(set(ids)) == len(ids) == len(RULES) + len(HUNTS) + 1
-    assert len({each.body["name"] for each in [*RULES, *HUNTS]}) == len(RULES) + len(HUNTS)
+    assert given_twice(named, "name") == set()
+    assert given_twice(identified, "id") == set()
+    assert given_twice([*named, dict(named[0])], "name") == {named[0]["name"].casefold()}
 
 
 def set_to(body: dict[str, Any], path: str, value: Any) -> None:
@@ -185,6 +214,19 @@ def set_to(body: dict[str, Any], path: str, value: Any) -> None:
             ["Host"],
             "groupingConfiguration",
         ),
+        (
+            "incidentConfiguration.groupingConfiguration.lookbackDuration",
+            "8d",
+            "lookbackDuration",
+        ),
+        (
+            "incidentConfiguration.groupingConfiguration.lookbackDuration",
+            "P8D",
+            "lookbackDuration",
+        ),
+        ("customDetails", {"What was done": "EventMessage"}, "customDetails"),
+        ("entityMappings", [], "entityMappings"),
+        ("triggerThreshold", -1, "trigger"),
         ("query", "JiraAudit | where 1 == 1", "thresholds without a name"),
     ],
 )
@@ -194,6 +236,22 @@ def test_a_fault_is_found(path: str, value: Any, found: str) -> None:
     set_to(body, path, value)
 
     assert found in wrong(body, {**FOR_ALL, **FOR_RULES})
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("id", "name", "version", "kind", "description", "severity", "requiredDataConnectors"),
+        *("queryFrequency", "queryPeriod", "triggerOperator", "triggerThreshold", "tactics"),
+        *("relevantTechniques", "query", "entityMappings", "customDetails"),
+        *("alertDetailsOverride", "eventGroupingSettings", "incidentConfiguration"),
+    ],
+)
+def test_a_field_that_is_missing_is_named(field: str) -> None:
+    body = dict(RULES[0].body)
+    del body[field]
+
+    assert field in wrong(body, {**FOR_ALL, **FOR_RULES})
 
 
 def test_a_long_period_too_often_is_found() -> None:

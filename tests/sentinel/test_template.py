@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy import arm
+from tests.deploy import arm, checks
 from tests.deploy.checks import of_type
 from tests.sentinel.content import FOLDER, FUNCTIONS, HUNTS, RULES, WORKBOOK
 
@@ -45,6 +45,36 @@ def test_a_template_that_differs_is_told_of(tmp_path: Any) -> None:
 
     assert checked.returncode == 1
     assert "azuredeploy.json is not what its sources make" in checked.stderr
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        checks.expressions_can_be_read,
+        checks.parameters_and_variables_are_defined_and_used,
+    ],
+)
+def test_it_is_a_template_that_arm_can_read(check: checks.Check) -> None:
+    assert check(TEMPLATE) == []
+
+
+def test_every_resource_is_of_a_version_that_there_is() -> None:
+    # https://learn.microsoft.com/azure/templates/
+    versions = {
+        SEARCHES: checks.API_VERSIONS[SEARCHES],
+        ALERT_RULES: "2025-09-01",
+        WORKBOOKS: "2022-04-01",
+    }
+
+    assert {each["type"]: each["apiVersion"] for each in TEMPLATE["resources"]} == versions
+
+
+def test_every_resource_has_elements_that_arm_knows_and_no_other() -> None:
+    # https://learn.microsoft.com/azure/azure-resource-manager/templates/resource-declaration
+    known = {"condition", "type", "apiVersion", "name", "scope", "dependsOn", "location", "kind"}
+
+    for resource in TEMPLATE["resources"]:
+        assert set(resource) <= known | {"properties"}, resource["name"]
 
 
 def test_every_source_is_deployed() -> None:
@@ -124,7 +154,28 @@ def test_the_filtering_parser_is_saved_with_its_parameters() -> None:
     assert found.endswith("disabled:bool=false")
 
 
-def test_deployed_again_everything_has_the_same_name() -> None:
-    first, second = deployed(), deployed()
+def test_what_is_saved_can_be_deployed_again_over_itself() -> None:
+    for saved in of_type(deployed(), SEARCHES):
+        assert saved.body["properties"]["etag"] == "*", saved.name
 
-    assert [each.name for each in first] == [each.name for each in second]
+
+def test_names_follow_from_what_never_changes() -> None:
+    asim = [name for name in FUNCTIONS if name != "JiraAudit"]
+    hunting = [hunt.body["id"] for hunt in HUNTS]
+    saved = ["JiraAudit Data Parser", *asim, *hunting]
+    resources = deployed()
+
+    assert [each.name for each in of_type(resources, SEARCHES)] == [f"soc/{name}" for name in saved]
+    assert [each.name for each in of_type(resources, ALERT_RULES)] == [
+        rule.body["id"] for rule in RULES
+    ]
+    (workbook,) = (each for each in TEMPLATE["resources"] if each["type"] == WORKBOOKS)
+    assert workbook["name"].startswith("[guid(resourceGroup().id, parameters('workspace'), '")
+
+
+def test_whatever_is_waited_for_is_in_the_template() -> None:
+    resources = deployed()
+    there = {each.id for each in resources}
+
+    for each in resources:
+        assert set(each.depends_on) <= there, each.name

@@ -98,7 +98,7 @@ STORIES = {
     ],
     "JiraOddHours": [
         Story(
-            "she works at eleven, and now at three in the morning",
+            "she works at ten in the evening, and now at eleven in the morning",
             [*days_of_work(6, 4, hour=22), permission_changed(30)],
             fires=True,
             expect={"Actor": ANNA, "Hour": 11},
