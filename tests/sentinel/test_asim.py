@@ -111,9 +111,9 @@ def called(parser: str, **given: str) -> str:
 @pytest.mark.parametrize(
     ("parameter", "value", "events"),
     [
-        ("starttime", "datetime(2026-11-25T11:22:00Z)", ["Enable", "Delete", "Other"]),
+        ("starttime", "datetime(2026-11-25T11:02:00Z)", ["Enable", "Delete", "Other"]),
         ("starttime", "datetime(2026-11-25T13:00:00Z)", []),
-        ("endtime", "datetime(2026-11-25T11:22:00Z)", ["Set", "Create"]),
+        ("endtime", "datetime(2026-11-25T11:02:00Z)", ["Set", "Create"]),
         ("endtime", "datetime(2026-11-25T10:00:00Z)", []),
         ("srcipaddr_has_any_prefix", "dynamic(['198.51.', '192.0.'])", ["Create"]),
         ("srcipaddr_has_any_prefix", "dynamic(['98.51.'])", []),

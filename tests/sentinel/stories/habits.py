@@ -6,9 +6,11 @@ DAY = 24 * 60
 ADDON = "addon_com.example.grants"
 
 
-def deleted(number: int, *, by: str = ANNA, name: str | None = None) -> Record:
+def deleted(
+    number: int, *, by: str = ANNA, name: str | None = None, at_minute: float | None = None
+) -> Record:
     return act(
-        2 + number,
+        2 + number if at_minute is None else at_minute,
         "Project deleted",
         "projects",
         by=by,
@@ -47,6 +49,12 @@ STORIES = {
             fires=True,
             expect={"Actor": ANNA, "Things": 10},
         ),
+        Story(
+            "ten are, over the turn of an hour",
+            [deleted(n, at_minute=30 + 2 * n) for n in range(10)],
+            fires=True,
+        ),
+        Story("ten are, one every half hour", [deleted(n, at_minute=30 * n) for n in range(10)]),
         Story("nine are", [deleted(n) for n in range(9)]),
         Story("ten are, by two people", [deleted(n, by=(ANNA, BEN)[n % 2]) for n in range(10)]),
         Story("one is, and is told of ten times", [deleted(n, name="The one") for n in range(10)]),

@@ -75,6 +75,14 @@ STORIES = {
         Story("Ben leaves the administrators", [leaves(20, BEN, "jira-administrators")]),
         Story("contractors may browse users", [global_permission("Browse users and groups")]),
         Story("it was two hours ago", [joins(120, BEN, "jira-administrators")]),
+        Story(
+            "it has just come in, and is for the next run",
+            [joins(-10, BEN, "jira-administrators")],
+        ),
+        Story(
+            "an app that is installed joins its own administrators",
+            [joins(20, "addon_com.example", "atlassian-addons-admin", by=None)],
+        ),
     ],
     "JiraOpenedToEveryone": [
         Story(
@@ -84,8 +92,22 @@ STORIES = {
             expect={"OpenedTo": "Anyone on the web", "Target": "Default Permission Scheme"},
         ),
         Story(
+            "whoever is logged in may browse: a type of holder, and no value",
+            [scheme(7, ("", "Application access"), ("", "Browse Projects"))],
+            fires=True,
+        ),
+        Story(
+            "from all who are logged in to all on the web",
+            [scheme(7, ("Any logged in user", "Anyone on the web"), ("", "Browse Projects"))],
+            fires=True,
+        ),
+        Story(
             "a role may browse projects",
             [scheme(7, ("", "Project Role"), ("", "Browse Projects"))],
+        ),
+        Story(
+            "a project is called Public",
+            [act(7, "Project created", "projects", changed={"Name": ("", "Public")})],
         ),
         Story(
             "anyone may no longer browse projects",
@@ -150,6 +172,18 @@ STORIES = {
             expect={"Actor": ANNA, "EventMessage": "Custom email channel turned on"},
         ),
         Story("a webhook is made", [channel("Webhook created")], fires=True),
+        Story("an app is installed", [channel("Connect app installed")], fires=True),
+        Story(
+            "a new service project gets its own address",
+            [
+                act(
+                    5,
+                    "Cloud Email settings created",
+                    "projects",
+                    changed={"emailAddress": ("", f"desk@{SITE}")},
+                )
+            ],
+        ),
         Story("a mail channel is turned off", [channel("Custom email channel turned off")]),
         Story("a webhook is deleted", [channel("Webhook deleted")]),
         Story("a component is made", [channel("Project component created")]),
@@ -212,6 +246,10 @@ STORIES = {
             [joins(5 + n, f"ug:{n}", "jira-software-users") for n in range(20)],
             fires=True,
             expect={"Actor": ANNA, "Receivers": 20},
+        ),
+        Story(
+            "twenty are over a day, made up for at once",
+            [joins(5 + 70 * n, f"ug:{n}", "jira-software-users") for n in range(20)],
         ),
         Story(
             "nineteen are",
