@@ -174,11 +174,12 @@ def _load(lease: Lease, policy: Policy, now: int) -> Checkpoint:
 @dataclass
 class _Seen:
     """What the reading of one window has shown: pages with records, how many of these were fresh,
-    their smallest id; and up to which moment it is the truth: the window's end, or Jira's own clock
-    if that is behind.
+    their smallest id, and the `oldest` moment they reach back to; and up to which moment it is the
+    truth: the window's end, or Jira's own clock if that is behind.
     """
 
     through: int
+    oldest: int
     pages: int = 0
     fresh: int = 0
     smallest: int | None = None
@@ -257,7 +258,7 @@ class _Run:
             if self.deadline.left() <= 0:
                 return False
             ending, seen = self._read_window(window)
-            stretch = stretch.after(window, ending, seen.pages)
+            stretch = stretch.after(window, ending, seen.pages, seen.oldest)
             self.delivery.update(partial(Checkpoint.stepping, step=stretch.step))
             if ending is Ending.CLOSED:
                 if seen.smallest is not None:
@@ -269,7 +270,7 @@ class _Run:
     def _read_window(self, window: Window) -> tuple[Ending, _Seen]:
         """Read one window, hand over what is fresh in it, and tell how it ended."""
         self.tally.windows += 1
-        seen = _Seen(through=window.end)
+        seen = _Seen(through=window.end, oldest=window.end)
         for page in self.ports.source.pages(window, self.deadline):
             self._take(page, seen)
             if page.ended:
@@ -302,6 +303,7 @@ class _Run:
                 self.readable += 1
                 if seen.smallest is None or identity.id < seen.smallest:
                     seen.smallest = identity.id
+                seen.oldest = min(seen.oldest, identity.created)
                 if identity.id in here or self._is_known(identity):
                     self.tally.duplicates_skipped += 1
                     continue

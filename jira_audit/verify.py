@@ -55,7 +55,8 @@ def read(source: Source, site: str, window: Window, deadline: Deadline, shown: S
     while part := stretch.window:
         reading = _Reading(site, part, again.found if again else {})
         ending, pages = reading.read(source, deadline)
-        stretch = stretch.after(part, ending, pages)
+        oldest = min((each.created for each in reading.found.values()), default=part.end)
+        stretch = stretch.after(part, ending, pages, oldest)
         again = reading if ending is Ending.MOVED else None
         if ending is Ending.CLOSED:
             shown.add(reading.found.values())

@@ -14,7 +14,10 @@ FIRST_STEP = HOUR
 """The first window's length, in milliseconds; the checkpoint remembers what became of it."""
 
 MAX_PAGES = 8
-"""A window whose 8th page is not its last is given up and cut in half."""
+"""A window whose 8th page is not its last is given up and cut."""
+
+AIM_PAGES = 6
+"""So many pages the window after it is meant to hold: each window costs one empty page more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,17 @@ class Window:
 
     @property
     def half(self) -> int:
-        """The step to take instead of this window, which held or took too much."""
+        """The step to take instead of this window, which took too much time."""
         return max(1, self.length // 2)
+
+    def shorter(self, oldest: int) -> int:
+        """The step to take instead of this window, which held too much: half of it at most.
+
+        Records come newest first, so the pages that were read reach back to the moment `oldest`,
+        and how dense they lie tells what fits: a window of fifty pages is cut once, not thrice.
+        """
+        read = self.end - max(self.start, min(oldest, self.end)) + 1
+        return max(1, min(self.half, read * AIM_PAGES // MAX_PAGES))
 
 
 class Ending(Enum):
@@ -40,7 +52,7 @@ class Ending(Enum):
 
     CLOSED = "read to its end: go on after it"
     MOVED = "the list moved while it was read: read it again"
-    TOO_LONG = "too many pages: begin again at the same moment, with half of it"
+    TOO_LONG = "too many pages: begin again at the same moment, with less of it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +73,10 @@ class Stretch:
             return None
         return Window(self.start, min(self.start + self.step - 1, self.end))
 
-    def after(self, window: Window, ending: Ending, pages: int) -> Stretch:
+    def after(self, window: Window, ending: Ending, pages: int, oldest: int) -> Stretch:
         """What is left when the window ended so, after `pages` pages with records in them.
+
+        `oldest` is the earliest moment that those reach back to.
 
         One page or less doubles the step, so that quiet months cost few requests; a window that the
         stretch's end cut short says nothing about the step.
@@ -70,7 +84,7 @@ class Stretch:
         if ending is Ending.MOVED:
             return self
         if ending is Ending.TOO_LONG:
-            return replace(self, step=window.half)
+            return replace(self, step=window.shorter(oldest))
         grows = pages <= 1 and window.length >= self.step
         return replace(self, start=window.end + 1, step=self.step * 2 if grows else self.step)
 

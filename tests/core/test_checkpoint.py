@@ -489,7 +489,7 @@ class Site:
             self.place = place.fitted(reach(place, now, self.overlap, self.length), self.limit)
             self.forgotten += before - len(self.place.ledger)
             self.check()
-            stretch = stretch.after(window, Ending.CLOSED, 2)
+            stretch = stretch.after(window, Ending.CLOSED, 2, window.start)
         return True
 
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,16 @@ from jira_audit.core.window import (
 CLOSED, MOVED, TOO_LONG = Ending.CLOSED, Ending.MOVED, Ending.TOO_LONG
 
 
+def reached(events: dict[int, int], window: Window, page_size: int) -> int:
+    """The moment that the newest eight pages of a window reach back to."""
+    left = MAX_PAGES * page_size
+    for at in sorted((at for at in events if window.start <= at <= window.end), reverse=True):
+        left -= events[at]
+        if left <= 0:
+            return at
+    return window.start
+
+
 def read(stretch: Stretch, events: dict[int, int], page_size: int = 10) -> list[Window]:
     """Read as a run does, with so many records at a moment; returns the windows that were closed.
 
@@ -31,10 +42,10 @@ def read(stretch: Stretch, events: dict[int, int], page_size: int = 10) -> list[
         records = sum(n for at, n in events.items() if window.start <= at <= window.end)
         pages = -(-records // page_size)
         if pages >= MAX_PAGES and may_give_up(window, MAX_PAGES):
-            stretch = stretch.after(window, TOO_LONG, MAX_PAGES)
+            stretch = stretch.after(window, TOO_LONG, MAX_PAGES, reached(events, window, page_size))
         else:
             closed.append(window)
-            stretch = stretch.after(window, CLOSED, pages)
+            stretch = stretch.after(window, CLOSED, pages, window.start)
     raise AssertionError("reading does not come to an end")
 
 
@@ -69,7 +80,7 @@ def test_windows_are_closed_ranges_and_touch_without_overlapping() -> None:
     first = stretch.window
     assert first == Window(1_000, 1_000 + HOUR - 1)
     assert first.length == HOUR
-    assert stretch.after(first, CLOSED, 2) == Stretch(1_000 + HOUR, stretch.end, HOUR)
+    assert stretch.after(first, CLOSED, 2, 0) == Stretch(1_000 + HOUR, stretch.end, HOUR)
 
 
 def test_the_first_step_is_an_hour_and_the_eighth_page_is_too_many() -> None:
@@ -79,39 +90,53 @@ def test_the_first_step_is_an_hour_and_the_eighth_page_is_too_many() -> None:
 
 def test_a_window_with_one_page_or_less_doubles_the_step() -> None:
     stretch, window = Stretch(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
-    assert stretch.after(window, CLOSED, 0).step == 2 * HOUR
-    assert stretch.after(window, CLOSED, 1).step == 2 * HOUR
-    assert stretch.after(window, CLOSED, 2).step == HOUR
-    assert stretch.after(window, CLOSED, 7).step == HOUR
+    assert stretch.after(window, CLOSED, 0, 0).step == 2 * HOUR
+    assert stretch.after(window, CLOSED, 1, 0).step == 2 * HOUR
+    assert stretch.after(window, CLOSED, 2, 0).step == HOUR
+    assert stretch.after(window, CLOSED, 7, 0).step == HOUR
 
 
 def test_a_window_that_was_too_long_is_begun_again_with_half_of_it() -> None:
     stretch = Stretch(500, 10 * HOUR, HOUR)
-    again = stretch.after(Window(500, 500 + HOUR - 1), TOO_LONG, 8)
+    again = stretch.after(Window(500, 500 + HOUR - 1), TOO_LONG, 8, 0)
     assert again == Stretch(500, 10 * HOUR, HOUR // 2)
     assert again.window == Window(500, 500 + HOUR // 2 - 1)
 
 
+def test_the_next_window_is_cut_to_what_the_pages_show_to_fit() -> None:
+    stretch, window = Stretch(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
+    # Eight pages reach back a tenth of the window: six will fit into three quarters of that.
+    assert stretch.after(window, TOO_LONG, 8, HOUR - HOUR // 10).step == HOUR // 10 * 6 // 8
+
+
+@pytest.mark.parametrize(("oldest", "step"), [(HOUR, 1), (HOUR - 1, 1), (-5, HOUR // 2)])
+def test_what_lies_outside_the_window_cuts_it_no_further_than_its_bounds(
+    oldest: int, step: int
+) -> None:
+    window = Window(0, HOUR - 1)
+    assert Stretch(0, 10 * HOUR, HOUR).after(window, TOO_LONG, 8, oldest).step == step
+
+
 def test_half_of_a_window_is_half_of_what_was_read_not_of_the_step() -> None:
     stretch = Stretch(0, 9, HOUR)
-    assert stretch.after(Window(0, 9), TOO_LONG, 8) == Stretch(0, 9, 5)
+    assert stretch.after(Window(0, 9), TOO_LONG, 8, 0) == Stretch(0, 9, 5)
 
 
 def test_a_window_that_moved_is_read_again_as_it_was() -> None:
     stretch = Stretch(500, 10 * HOUR, HOUR)
-    assert stretch.after(Window(500, 500 + HOUR - 1), MOVED, 3) == stretch
+    assert stretch.after(Window(500, 500 + HOUR - 1), MOVED, 3, 0) == stretch
 
 
 def test_a_window_cut_short_by_the_end_says_nothing_about_the_step() -> None:
     stretch = Stretch(0, 5 * MINUTE - 1, HOUR)
     window = stretch.window
     assert window == Window(0, 5 * MINUTE - 1)
-    assert stretch.after(window, CLOSED, 0) == Stretch(5 * MINUTE, 5 * MINUTE - 1, HOUR)
+    assert stretch.after(window, CLOSED, 0, 0) == Stretch(5 * MINUTE, 5 * MINUTE - 1, HOUR)
 
 
 def test_a_last_window_exactly_one_step_long_was_not_cut_short() -> None:
     stretch = Stretch(0, HOUR - 1, HOUR)
-    assert stretch.after(Window(0, HOUR - 1), CLOSED, 0).step == 2 * HOUR
+    assert stretch.after(Window(0, HOUR - 1), CLOSED, 0, 0).step == 2 * HOUR
 
 
 def test_ticks_every_five_minutes_leave_the_step_where_it_was() -> None:
@@ -119,7 +144,7 @@ def test_ticks_every_five_minutes_leave_the_step_where_it_was() -> None:
     for tick in range(1, 2_000):
         stretch = Stretch((tick - 4) * 5 * MINUTE, tick * 5 * MINUTE, step)
         while window := stretch.window:
-            stretch = stretch.after(window, CLOSED, 0)
+            stretch = stretch.after(window, CLOSED, 0, 0)
         step = stretch.step
     assert step == HOUR
 
@@ -146,11 +171,11 @@ def test_halving_comes_to_one_millisecond_and_never_to_nothing() -> None:
     lengths = []
     while may_give_up(window := stretch.window or Window(0, 0), 8):
         lengths.append(window.length)
-        stretch = stretch.after(window, TOO_LONG, 8)
+        stretch = stretch.after(window, TOO_LONG, 8, window.start)
     assert lengths[:3] == [3_600_000, 1_800_000, 900_000]
     assert len(lengths) == 21
     assert stretch.window == Window(0, 0)
-    assert stretch.after(Window(0, 0), TOO_LONG, 8).step == 1
+    assert stretch.after(Window(0, 0), TOO_LONG, 8, 0).step == 1
 
 
 def test_half_a_year_of_silence_costs_thirteen_windows() -> None:
