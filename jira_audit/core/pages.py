@@ -49,11 +49,21 @@ class Reading:
 
     page_size: int = PAGE_SIZE
     offset: int = 0
+    _full: bool = False
     _moved: bool = False
     _received: int = 0
     _last: Record = None
     _seen: set[int] = field(default_factory=set)
     _repeated: bool = False
+
+    def ahead(self, most: int) -> list[int]:
+        """Where the next responses will begin, as far as can be told: after a full page alone.
+
+        Of those beyond the first it is a guess that the ones before them will be full as well.
+        """
+        if not self._full:
+            return []
+        return [self.offset + number * (self.page_size - 1) for number in range(most)]
 
     def take(self, response: Response) -> Page:
         """Fit the response asked for at `offset` to those before it.
@@ -61,6 +71,7 @@ class Reading:
         Raises TransientError when Jira gives the same records again and again.
         """
         records = response.records
+        self._full = len(records) >= self.page_size
         if not records:
             ended = response.offset >= self._received
             self._moved |= not ended
@@ -73,8 +84,7 @@ class Reading:
         self._notice_repeats(new)
         self._received = response.offset + len(records)
         self._last = records[-1]
-        full = len(records) >= self.page_size
-        self.offset = self._received - 1 if full else self._received
+        self.offset = self._received - 1 if self._full else self._received
         return Page(new, response.date, ended=False, moved=self._moved)
 
     def _notice_repeats(self, records: list[Record]) -> None:

@@ -8,7 +8,8 @@ https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-reco
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import NoReturn, Protocol
 
 import requests
@@ -25,9 +26,13 @@ from jira_audit.core.errors import (
 )
 from jira_audit.core.http import date, retry_after
 from jira_audit.core.pages import PAGE_SIZE, Page, Reading, Response
-from jira_audit.core.window import Window
+from jira_audit.core.window import MAX_PAGES, Window
 
 log = logging.getLogger(__name__)
+
+UNDER_WAY = 4
+"""Requests to one site at once, at most; far below what Atlassian holds tokens to:
+https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
 
 RECORDS_PATH = "/rest/api/3/auditing/record"
 
@@ -105,28 +110,59 @@ class Way(Protocol):
 class JiraSource:
     """One site's audit log. Safe to keep between runs; its connections are pooled."""
 
-    def __init__(self, site: str, way: Way, clock: Clock, page_size: int = PAGE_SIZE) -> None:
+    def __init__(
+        self,
+        site: str,
+        way: Way,
+        clock: Clock,
+        page_size: int = PAGE_SIZE,
+        executor: Callable[[], Executor] = lambda: ThreadPoolExecutor(UNDER_WAY, "fetch"),
+    ) -> None:
         self._site, self._way, self._clock, self._page_size = site, way, clock, page_size
+        self._executor = executor
         self._session = requests.Session()
         self._session.headers.update(HEADERS)
 
     def pages(self, window: Window, deadline: Deadline) -> Iterator[Page]:
         """Read a window newest first, page by page, up to the empty page that ends it.
 
-        Raises OutOfTime, TransientError (the next tick tries again) or SiteError (someone acts).
+        After a full page the next few are asked for at once. One that turns out not to be needed
+        is let go, whatever came of it; how one that is needed failed counts as its first try. No
+        request is begun while a try is waited for. Raises OutOfTime, TransientError (the next tick
+        tries again) or SiteError (someone acts).
         """
-        reading, ended = Reading(self._page_size), False
-        while not ended:
+        reading, pages, begun, ended = Reading(self._page_size), 0, False, False
+        asked: dict[int, Future[Response]] = {}
 
-            def fetch(offset: int = reading.offset) -> Response:
-                seconds = max(1.0, min(ANSWER_SECONDS, deadline.left() + GRACE_SECONDS))
-                return self._fetch(window, offset, self._page_size, seconds)
+        def ask(offset: int) -> Response:
+            seconds = max(1.0, min(ANSWER_SECONDS, deadline.left() + GRACE_SECONDS))
+            return self._fetch(window, offset, self._page_size, seconds)
 
-            page = reading.take(
-                retry(fetch, policy=RetryPolicy(), deadline=deadline, on_wait=self._on_wait)
-            )
-            yield page
-            ended = page.ended
+        with self._executor() as executor:
+            try:
+                while not ended:
+
+                    def fetch(offset: int = reading.offset, begun: bool = begun) -> Response:  # noqa: FBT001
+                        early = asked.pop(offset, None)
+                        if early is None and not begun:
+                            return ask(offset)
+                        # By the same few threads as the others, so that no more are under way.
+                        return (early or executor.submit(ask, offset)).result()
+
+                    page = reading.take(
+                        retry(fetch, policy=RetryPolicy(), deadline=deadline, on_wait=self._on_wait)
+                    )
+                    pages += 1
+                    if reading.offset not in asked:  # what was asked for begins elsewhere
+                        _let_go(asked)
+                    room = UNDER_WAY if window.length == 1 else min(UNDER_WAY, MAX_PAGES - pages)
+                    for offset in reading.ahead(room):
+                        if offset not in asked and not _throttled(asked):
+                            asked[offset], begun = executor.submit(ask, offset), True
+                    yield page
+                    ended = page.ended
+            finally:
+                _let_go(asked)
 
     def probe(self) -> None:
         """Ask once for one record, to see whether the log may be read. Raises as `pages` does."""
@@ -196,6 +232,18 @@ class JiraSource:
 
     def _on_wait(self, error: TransientError, seconds: float) -> None:
         log.warning("%s (trying again in %.1f s)", error, seconds)
+
+
+def _throttled(asked: dict[int, Future[Response]]) -> bool:
+    """Whether the site has asked to be left alone, by a page that is not needed yet."""
+    errors = [future.exception() for future in asked.values() if future.done()]
+    return any(isinstance(error, TransientError) and error.pause for error in errors)
+
+
+def _let_go(asked: dict[int, Future[Response]]) -> None:
+    for future in asked.values():
+        future.cancel()
+    asked.clear()
 
 
 def decipher(

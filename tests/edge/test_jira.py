@@ -678,3 +678,56 @@ def test_a_source_may_be_used_by_one_run_after_the_other(time: Time) -> None:
     with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
         source = source_at(base_url, time)
         assert ids(read(source, time)) == ids(read(source, time)) != []
+
+
+# Pages under way at once
+
+
+def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends(
+    time: Time,
+) -> None:
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    class Counting(imaginary.ImaginarySite):
+        def answer(self, *request: Any) -> imaginary.Answer:
+            nonlocal under_way, most
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            together.wait(0.05)  # so that those that may be under way are
+            answer = super().answer(*request)
+            with lock:
+                under_way -= 1
+            return answer
+
+    together = threading.Event()
+    site = Counting(USERNAME, TOKEN)
+    site.add(
+        {"id": 10_000 + n, "created": moments.text(WINDOW.start + n).replace("Z", "+0000")}
+        for n in range(65)
+    )
+    before = threading.active_count()
+    with imaginary.serve(site, clock_ms=lambda: NOW) as address:
+        pages = read(source_at(address, time, page_size=10), time)
+        assert not [each for each in threading.enumerate() if each.name.startswith("fetch")]
+
+    assert ids(pages) == list(range(10_064, 9_999, -1))
+    assert 1 < most <= jira.UNDER_WAY
+    assert threading.active_count() <= before
+
+
+def test_a_reading_that_is_left_in_the_middle_leaves_no_request_under_way(time: Time) -> None:
+    site = imaginary.ImaginarySite(USERNAME, TOKEN)
+    site.add(
+        {"id": 10_000 + n, "created": moments.text(WINDOW.start + n).replace("Z", "+0000")}
+        for n in range(65)
+    )
+    with imaginary.serve(site, clock_ms=lambda: NOW) as address:
+        pages = source_at(address, time, page_size=10).pages(
+            WINDOW, Deadline.after(time.clock, 480)
+        )
+        next(pages)
+        next(pages)
+        pages.close()  # type: ignore[attr-defined]
+
+        assert not [each for each in threading.enumerate() if each.name.startswith("fetch")]

@@ -385,13 +385,30 @@ class Lazy(Executor):
             self._waiting.pop(0 if self._order == "first" else -1).run()
 
 
+class Eager(Executor):
+    """Runs what is submitted at once, in order: what may turn out not to be needed, too."""
+
+    def submit(self, call: Callable, /, *arguments: Any, **_: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(call(*arguments))
+        except Exception as error:  # noqa: BLE001  as an executor does
+            future.set_exception(error)
+        return future
+
+
 class _LazyFuture(Future):
     def __init__(self, executor: Lazy, call: Callable[[], Any]) -> None:
         super().__init__()
         self._executor, self._call = executor, call
 
     def run(self) -> None:
-        self.set_result(self._call())
+        if not self.set_running_or_notify_cancel():
+            return
+        try:
+            self.set_result(self._call())
+        except Exception as error:  # noqa: BLE001  as an executor does
+            self.set_exception(error)
 
     def result(self, timeout: float | None = None) -> Any:
         if not self.done():
@@ -400,7 +417,12 @@ class _LazyFuture(Future):
 
 
 class World:
-    """Everything outside the connector, and the means to run it."""
+    """Everything outside the connector, and the means to run it.
+
+    `FETCHER` runs what a source asks for ahead: Lazy what turns out to be needed, Eager all of it.
+    """
+
+    FETCHER: Callable[[], Executor] = Lazy
 
     def __init__(self, *, page_size: int = 20, page_cap: int = 1000, **policy: Any) -> None:
         self.time, self.journal = Time(), Journal()
@@ -413,6 +435,7 @@ class World:
         self.policy = Policy(**policy)
         self.budget = 480.0
         self.executor: Callable[[], Executor] = Lazy
+        self.fetcher: Callable[[], Executor] = self.FETCHER
         self.outcomes: list[Outcome] = []
         self.waited_for: list[int] = []
 
@@ -494,6 +517,7 @@ class World:
             Access(f"https://{HOST}", HTTPBasicAuth(USERNAME, TOKEN)),
             self.time.clock,
             self.page_size,
+            self.fetcher,
         )
         source._session.mount("https://", self.jira)
         return Ports(source, self.sink_in_use, self.store, self.store)

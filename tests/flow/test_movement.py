@@ -11,7 +11,7 @@ from jira_audit.core import moments
 from jira_audit.core.errors import TransientError
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.imaginary import Answer
-from tests.fakes.world import HOST, START, World, record
+from tests.fakes.world import HOST, START, Lazy, World, record
 from tests.flow.test_collect import ids, world_with
 
 
@@ -165,6 +165,7 @@ def test_a_run_cut_short_in_a_burst_has_always_moved_forward() -> None:
 
 def test_a_window_that_outlasts_the_run_is_smaller_the_next_time() -> None:
     world = World(page_size=20, batch_bytes=4_000)
+    world.fetcher = Lazy  # asked for ahead, four pages would take four times as long, not the same
     world.jira.site.add(record(10_000 + n, START - HOUR + n * 36_000) for n in range(100))
     world.jira.seconds, world.budget = 12.0, 15.0
 

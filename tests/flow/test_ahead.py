@@ -1,0 +1,167 @@
+"""Pages asked for ahead of their turn: what goes wrong with them, and what does not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jira_audit.core.errors import OutOfTime, SiteError
+from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.imaginary import Answer
+from tests.fakes.world import START, Eager, World, record
+from tests.flow.test_collect import ids
+
+FOUR_FULL_PAGES = 37  # of ten records, each begun one record back
+
+
+def world_ahead(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
+    """A site whose pages of ten are asked for four at a time, all within one window."""
+    world = World(page_size=10, lookback=HOUR, **how)
+    world.fetcher = Eager
+    world.jira.site.add(record(10_000 + n, START - 30 * MINUTE + n) for n in range(count))
+    return world
+
+
+def at_offset(world: World, wrong: Callable[[int], bool], *answers: Answer) -> None:
+    """Answer so, in turn, where the offset that is asked for is wrong; then truly."""
+    left = list(answers)
+
+    def fault(call: Callable[[], Any]) -> Any:
+        offset = int(world.jira.requests[-1]["offset"])
+        return left.pop(0) if left and wrong(offset) else call()
+
+    world.jira.faults.always = fault
+
+
+def test_pages_asked_for_ahead_are_delivered_once_and_in_order() -> None:
+    world = world_ahead()
+
+    assert world.run().result == "ok"
+
+    assert world.rows() == sorted(ids(world), reverse=True)
+    asked = [int(each["offset"]) for each in world.jira.requests]
+    assert asked[:5] == [0, 9, 18, 27, 36]
+
+
+def test_no_page_is_asked_for_ahead_of_one_that_is_not_full() -> None:
+    world = world_ahead(count=9)
+
+    world.run(sweep=HOUR)
+
+    assert [int(each["offset"]) for each in world.jira.requests][:2] == [0, 9]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
+def test_what_comes_of_a_page_beyond_the_end_is_nothing(status: int) -> None:
+    world = world_ahead(count=25)
+    at_offset(world, lambda offset: offset > 25, *[Answer(status, {}, b"")] * 20)
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert not world.missing(ids(world))
+    assert world.time.slept == [0.0]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_page_that_is_refused_and_needed_stops_the_site_before_it(status: int) -> None:
+    world = world_ahead()
+    at_offset(world, lambda offset: offset == 18, *[Answer(status, {}, b"")] * 9)
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert isinstance(outcome.error, SiteError)
+    assert world.store.checkpoint().through < START - 30 * MINUTE
+    world.jira.faults.always = None
+    world.run()
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+@pytest.mark.parametrize("answer", [Answer(500, {}, b""), Answer(200, {}, b"<html>")])
+def test_a_hiccup_of_a_page_that_is_needed_is_a_try_and_nothing_is_missed(answer: Answer) -> None:
+    world = world_ahead()
+    at_offset(world, lambda offset: offset == 18, answer)
+
+    assert world.run().result == "ok"
+
+    assert len(world.time.slept) == 2
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+def test_a_page_that_goes_on_failing_is_tried_as_often_as_any() -> None:
+    world = world_ahead()
+    at_offset(world, lambda offset: offset == 18, *[Answer(500, {}, b"")] * 99)
+
+    world.run()
+
+    tries = [each for each in world.jira.requests if each["offset"] == "18"]
+    assert len(tries) == 5
+
+
+def test_a_429_is_waited_for_before_anything_more_is_asked() -> None:
+    world = world_ahead(count=70)
+    at_offset(world, lambda offset: offset == 18, Answer(429, {"Retry-After": "17"}, b""))
+    when: list[tuple[int, int]] = []
+    send = world.jira.send
+
+    def noted(request: Any, *more: Any, **named: Any) -> Any:
+        answer = send(request, *more, **named)
+        when.append((int(world.jira.requests[-1]["offset"]), world.time.now))
+        return answer
+
+    world.jira.send = noted  # type: ignore[method-assign]
+
+    assert world.run().result == "ok"
+
+    refused = next(at for offset, at in when if offset == 18)
+    after = [at for offset, at in when if at > refused and offset not in {27, 36}]
+    assert min(after) - refused >= 17_000
+    assert not world.missing(ids(world))
+
+
+def test_a_deadline_in_the_middle_leaves_what_was_delivered_and_the_next_run_goes_on() -> None:
+    world = world_ahead(count=70)
+    at_offset(world, lambda offset: offset == 27, Answer(429, {"Retry-After": "900"}, b""))
+
+    outcome = world.run()
+
+    assert isinstance(outcome.error, OutOfTime)
+    assert world.rows()
+    assert world.run().result == "ok"
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+def test_a_list_that_moves_while_four_pages_are_under_way_is_read_again() -> None:
+    world = world_ahead(count=70)
+    later = record(20_000, START - 30 * MINUTE + 65)
+
+    def fault(call: Callable[[], Any]) -> Any:
+        answer = call()
+        if world.jira.requests[-1]["offset"] == "18":
+            world.jira.site.add([later])  # between this page and the next: that one moves down
+        return answer
+
+    world.jira.faults.always = fault
+
+    assert world.run().result == "ok"
+
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+def test_a_window_that_is_given_up_has_asked_for_no_page_beyond_its_eighth() -> None:
+    world = world_ahead(count=200)
+
+    world.run()
+
+    first = world.jira.requests[0]
+    same = [each for each in world.jira.requests if each["to"] == first["to"]]
+    in_first = [each for each in same if each["from"] == first["from"]]
+    assert len(in_first) == 8
+    assert not world.missing(ids(world))
