@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -104,6 +104,8 @@ def run_settings(
     raised after all sites were tried.
     """
     logging.getLogger("azure").setLevel(logging.WARNING)  # a line per request costs money
+    # Sites side by side send more at once than the client keeps connections for.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     deadline = Deadline.after(clock, settings.budget_seconds)
     outcomes = [_outcome_of(entry, clock) for entry in settings.broken]
 
@@ -292,7 +294,7 @@ def ports(
     )
 
 
-@cache
+@lru_cache(SIDE_BY_SIDE)
 def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
     """A site's audit log, with its pool of connections."""
     return JiraSource(site.host, way(site, clock), clock)
@@ -374,7 +376,7 @@ def workspace(settings: Settings, id_: str) -> Workspace:
         endpoint=target.queries,
         credential=lambda: _credential(target.ingestion.client_id, target.managed_identity),
         clock=CLOCK,
-        alone=len(settings.sites) == 1,
+        alone=len(settings.sites) + len(settings.broken) == 1,
     )
 
 

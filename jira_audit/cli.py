@@ -169,8 +169,8 @@ def collect(
         tallies: list[Tally] = []
 
         def counted() -> Tally:
-            tallies.append(Tally())
-            return tallies[-1]
+            tallies.append(fresh := Tally())
+            return fresh
 
         try:
             with shown_while_it_runs(err, out, lambda: _so_far(checked, tallies)):

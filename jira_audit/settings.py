@@ -106,7 +106,8 @@ def is_loopback(host: str | None) -> bool:
 
 
 QUEUE_ABOVE = 10
-"""So many sites run inside the timer's invocation; with more, each has one of its own."""
+"""So many sites run inside the timer's invocation, side by side; with more, each has one of its
+own. No more may be set: sites that wait for their turn would share what time is left."""
 
 
 class Secret:
@@ -267,7 +268,7 @@ def load(environment: Mapping[str, str], now: int, folder: Path | None = None) -
     )
     _schedule(read)
     budget_seconds = read.whole("RUN_BUDGET_SECONDS", 480, 10, LONGEST_BUDGET_SECONDS)
-    queue_above = read.whole("QUEUE_SITES_ABOVE", QUEUE_ABOVE, 0, 100_000)
+    queue_above = read.whole("QUEUE_SITES_ABOVE", QUEUE_ABOVE, 0, QUEUE_ABOVE)
     if read.problems or target is None:
         raise SettingsError(read.problems)
     return Settings(sites, broken, target, policy, reset_site, budget_seconds, queue_above)
@@ -293,6 +294,9 @@ class _Reader:
         """The value of a setting or of its alias; empty is not set."""
         for spelling in (name, *aliases):
             value = self._environment.get(spelling, "").strip()
+            if not _is_text(value):
+                self.problem(spelling, "has characters in it that are no text: copy it again")
+                return None
             if value.startswith(_UNRESOLVED):
                 self.problem(
                     spelling,
@@ -347,6 +351,8 @@ _OF_ONE_SITE = {
 }
 """The settings of a site that stands alone, with their aliases."""
 
+_NOT_FOR_JIRA = ("AzureWebJobs", "WEBSITE_", "IDENTITY_", "APPLICATIONINSIGHTS_", "MSI_")
+
 _IN_AN_ENTRY = {
     "url": "JIRA_SITE_URL",
     "username": "JIRA_USERNAME",
@@ -357,6 +363,15 @@ _IN_AN_ENTRY = {
     "token_expires": "JIRA_TOKEN_EXPIRES",
 }
 """What each key of an entry of `JIRA_SITES` stands for; `…_setting` names where the secret is."""
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written: half a character, as a broken copy leaves it, cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _sites(read: _Reader) -> tuple[tuple[Site, ...], tuple[Broken, ...]]:
@@ -380,17 +395,35 @@ def _sites(read: _Reader) -> tuple[tuple[Site, ...], tuple[Broken, ...]]:
         )
         return (), ()
     sites: dict[str, Site] = {}
-    broken = []
+    broken: dict[str, Broken] = {}
     for number, entry in enumerate(entries, 1):
-        found = _entry(read, entry, f"JIRA_SITES entry {number}")
-        if isinstance(found, Site) and found.host in sites:
-            twice = f"JIRA_SITES entry {number} names {found.host}, which an entry before it has"
-            found = Broken(f"{found.host} ({number})", SettingsError([twice]))
+        name = f"JIRA_SITES[{number}]"
+        found = _entry(read, entry, name)
+        if isinstance(found, Site):
+            found = _unless_twice(found, sites, name)
         if isinstance(found, Site):
             sites[found.host] = found
         else:
-            broken.append(found)
-    return tuple(sites.values()), tuple(broken)
+            broken[name] = found
+    # A wrong entry goes by its host, unless a sound one does, or a wrong one before it.
+    named: dict[str, Broken] = {}
+    for name, entry in broken.items():
+        free = entry.site not in sites and entry.site not in named
+        known = entry if free else Broken(name, entry.error)
+        named[known.site] = known
+    return tuple(sites.values()), tuple(named.values())
+
+
+def _unless_twice(found: Site, sites: Mapping[str, Site], name: str) -> Site | Broken:
+    """Two entries for one site would collect it twice, and the other one's not at all."""
+    if found.host in sites:
+        said = f"{name} names {found.host}, which an entry before it has"
+        return Broken(name, SettingsError([said]))
+    for other in sites.values():
+        if found.cloud_id and (other.cloud_id or "").lower() == found.cloud_id.lower():
+            said = f"{name}: cloud_id is that of {other.host}; each site has its own"
+            return Broken(found.host, SettingsError([said]))
+    return found
 
 
 def _entry(read: _Reader, entry: Any, name: str) -> Site | Broken:
@@ -402,7 +435,10 @@ def _entry(read: _Reader, entry: Any, name: str) -> Site | Broken:
     for key, stands_for in _IN_AN_ENTRY.items():
         value = entry.get(key, "")
         spelled[stands_for] = f"{name}: {key}"
-        if key.endswith("_setting") and value:
+        if key.endswith("_setting") and value.startswith(_NOT_FOR_JIRA):
+            spelled[stands_for] += ", which names a setting of the host's and no secret of Jira's,"
+            value = ""
+        elif key.endswith("_setting") and value:
             # Only what is there is a name; anything else may be a secret in the wrong place.
             if read.has(value):
                 spelled[stands_for] = f"{name}: {value}"

@@ -31,6 +31,9 @@ ANSWER_SECONDS = 10.0
 ANSWER_LIMIT = 65_536
 """Bytes; a token is some 3 KB."""
 
+USUAL_SECONDS = 600.0
+"""How long a token is used whose answer does not say for how long it holds; they hold an hour."""
+
 EARLY_SECONDS = 120.0
 """A token is asked for anew so long before its end, that none ends on its way."""
 
@@ -122,7 +125,6 @@ class ClientCredentials:
 
     def __init__(self, token_url: str, client_id: str, secret: str, clock: Clock) -> None:
         self._url, self._client_id, self._secret, self._clock = token_url, client_id, secret, clock
-        self._session = requests.Session()
         self._lock = Lock()
         self._current: Bearer | None = None
         self._until = 0.0
@@ -144,7 +146,6 @@ class ClientCredentials:
     def _fetch(self) -> Bearer:
         asked = self._clock.monotonic()
         answer = _ask(
-            self._session,
             "POST",
             self._url,
             TOKEN_STATUS,
@@ -159,7 +160,7 @@ class ClientCredentials:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             message = "the token service's answer has no token"
             raise TransientError(message)
-        lasts = float(seconds) if isinstance(seconds, int) else 0.0
+        lasts = float(seconds) if isinstance(seconds, int | float) else USUAL_SECONDS
         self._until = asked + max(0.0, lasts - EARLY_SECONDS)
         return Bearer(token)
 
@@ -181,7 +182,6 @@ class Gateway:
     ) -> None:
         self._gateway_url, self._site_url, self._cloud_id = gateway_url, site_url, cloud_id
         self._credentials, self._clock = credentials, clock
-        self._session = requests.Session()
         self._lock = Lock()
 
     def open(self) -> Access:
@@ -196,7 +196,7 @@ class Gateway:
 
     def _ask_for_cloud_id(self) -> str:
         url = self._site_url + TENANT_PATH
-        answer = _ask(self._session, "GET", url, TENANT_STATUS, self._clock)
+        answer = _ask("GET", url, TENANT_STATUS, self._clock)
         cloud_id = answer.get("cloudId")
         if not isinstance(cloud_id, str) or not _CLOUD_ID.fullmatch(cloud_id):
             message = "the site does not tell its cloud id: set it (JIRA_CLOUD_ID, or cloud_id)"
@@ -204,12 +204,22 @@ class Gateway:
         return cloud_id
 
 
+def _body(response: requests.Response, clock: Clock) -> bytes:
+    """The body, within bounds of size and time, however slowly it trickles."""
+    until, body = clock.monotonic() + ANSWER_SECONDS, bytearray()
+    while piece := response.raw.read1(ANSWER_LIMIT, decode_content=True):
+        body += piece
+        if len(body) > ANSWER_LIMIT or clock.monotonic() > until:
+            message = "Atlassian's answer was too long, or took too long"
+            raise TransientError(message)
+    return bytes(body)
+
+
 def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
 def _ask(
-    session: requests.Session,
     method: str,
     url: str,
     statuses: Mapping[int, tuple[type[ConnectorError], str]],
@@ -218,17 +228,20 @@ def _ask(
 ) -> dict[str, Any]:
     """One request, one JSON object. Raises what `statuses` says; whose text holds no secret."""
     try:
-        with session.request(
-            method,
-            url,
-            timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
-            allow_redirects=False,
-            stream=True,
-            auth=_nobody,  # else a .netrc might have somebody for this host
-            headers={"Accept": "application/json", "User-Agent": "jira-audit-connector"},
-            **content,
-        ) as response:
-            body = response.raw.read(ANSWER_LIMIT, decode_content=True)
+        with requests.Session() as session:
+            # As in `jira.py`: a redirect's body is not to be waited for.
+            session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
+            with session.request(
+                method,
+                url,
+                timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
+                allow_redirects=False,
+                stream=True,
+                auth=_nobody,  # else a .netrc might have somebody for this host
+                headers={"Accept": "application/json", "User-Agent": "jira-audit-connector"},
+                **content,
+            ) as response:
+                body = _body(response, clock)
     except (requests.RequestException, HTTPError) as error:
         message = f"Atlassian could not be reached ({type(error).__name__})"
         raise TransientError(message) from error

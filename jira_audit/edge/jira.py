@@ -75,7 +75,13 @@ STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
             "allow-list does not hold this address"
         ),
     ),
-    404: (SiteError, "there is no Jira at this address: see that JIRA_SITE_URL names the site"),
+    404: (
+        SiteError,
+        (
+            "there is no Jira at this address: see that the URL (JIRA_SITE_URL), or the cloud id "
+            "where the gateway is used, is the site's"
+        ),
+    ),
     429: (TransientError, "Jira asks for fewer requests"),
     500: _RETRY_LATER,
     502: _RETRY_LATER,
@@ -121,6 +127,8 @@ class JiraSource:
         self._site, self._way, self._clock, self._page_size = site, way, clock, page_size
         self._executor = executor
         self._session = requests.Session()
+        # Else a redirect's body would be read to its end, however long, before it is not followed.
+        self._session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
         self._session.headers.update(HEADERS)
 
     def pages(self, window: Window, deadline: Deadline) -> Iterator[Page]:

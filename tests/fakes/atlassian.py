@@ -49,7 +49,7 @@ class Atlassian(BaseAdapter):
     tokens: list[Token] = field(default_factory=list)
     clients: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
-    refuses_naive_times: bool = False
+    expires_in: object = TOKEN_SECONDS
     script: dict[str, list[Answer]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class Atlassian(BaseAdapter):
         text = f"bearer-{len(self._bearers) + 1}-nobody-may-see"
         self._bearers[text] = self.time.clock.monotonic() + TOKEN_SECONDS
         return _json(
-            200, {"access_token": text, "expires_in": TOKEN_SECONDS, "token_type": "Bearer"}
+            200, {"access_token": text, "expires_in": self.expires_in, "token_type": "Bearer"}
         )
 
     @property

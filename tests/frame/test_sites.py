@@ -84,7 +84,7 @@ def test_a_service_account_goes_through_the_gateway() -> None:
     ("change", "name", "said"),
     [
         ({"url": "https://evil.example"}, "evil.example", "url names evil.example, which is not"),
-        ({"url": ""}, "JIRA_SITES entry 2", "url is missing"),
+        ({"url": ""}, "JIRA_SITES[2]", "url is missing"),
         ({"username": ""}, "fabrikam.atlassian.net", "username is missing"),
         ({"api_token_setting": ""}, "fabrikam.atlassian.net", "api_token_setting is missing"),
         (
@@ -105,7 +105,7 @@ def test_a_wrong_entry_is_named_and_the_others_stay(
     site, problem = broken(ONE, entry)
 
     assert site == name
-    assert problem.startswith("JIRA_SITES entry 2: ")
+    assert problem.startswith("JIRA_SITES[2]: ")
     assert said in problem
     assert "pasted" not in problem
     assert [each.host for each in load(ONE, entry).sites] == ["contoso.atlassian.net"]
@@ -114,22 +114,69 @@ def test_a_wrong_entry_is_named_and_the_others_stay(
 def test_a_reference_that_did_not_resolve_is_told_of_by_its_setting() -> None:
     _, problem = broken(ONE, CONTOSO_TOKEN="@Microsoft.KeyVault(SecretUri=https://v/s)")
 
-    assert problem.startswith("JIRA_SITES entry 1: CONTOSO_TOKEN is a Key Vault reference that did")
+    assert problem.startswith("JIRA_SITES[1]: CONTOSO_TOKEN is a Key Vault reference that did")
 
 
 @pytest.mark.parametrize("entry", ["contoso", 7, None, [], {"url": 7}])
 def test_an_entry_that_is_no_object_of_texts_is_named_by_its_place(entry: Any) -> None:
     assert broken(ONE, entry) == (
-        "JIRA_SITES entry 2",
-        "JIRA_SITES entry 2 must be an object of texts",
+        "JIRA_SITES[2]",
+        "JIRA_SITES[2] must be an object of texts",
     )
 
 
 def test_a_site_that_is_there_twice_is_refused_the_second_time() -> None:
     site, problem = broken(ONE, {**ONE, "url": "https://CONTOSO.atlassian.net/"})
 
-    assert site == "contoso.atlassian.net (2)"
+    assert site == "JIRA_SITES[2]"
     assert "an entry before it has" in problem
+
+
+def test_two_sites_cannot_have_one_cloud_id() -> None:
+    cloud_id = OTHER["cloud_id"]
+
+    site, problem = broken({**ONE, "cloud_id": cloud_id.upper()}, OTHER)
+
+    assert site == "fabrikam.atlassian.net"
+    assert problem == (
+        "JIRA_SITES[2]: cloud_id is that of contoso.atlassian.net; each site has its own"
+    )
+
+
+@pytest.mark.parametrize("sound_first", [True, False])
+def test_a_wrong_entry_never_goes_by_the_name_of_a_sound_one(sound_first: bool) -> None:
+    wrong = {**ONE, "api_token_setting": "MISSPELT"}
+    entries = [ONE, wrong] if sound_first else [wrong, ONE]
+
+    loaded = load(*entries)
+
+    assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
+    assert [entry.site for entry in loaded.broken] == [f"JIRA_SITES[{2 if sound_first else 1}]"]
+
+
+def test_no_entrys_name_has_a_space_for_the_canonical_line_is_split_at_them() -> None:
+    loaded = load(ONE, ONE, {**ONE, "username": ""}, "x", {"url": "a b"})
+
+    names = [entry.site for entry in loaded.broken]
+    assert len(set(names)) == 4
+    assert not [name for name in names if " " in name]
+
+
+@pytest.mark.parametrize("setting", ["AzureWebJobsStorage", "IDENTITY_HEADER", "WEBSITE_KEY"])
+def test_a_secret_of_the_hosts_is_not_sent_to_jira(setting: str) -> None:
+    _, problem = broken({**ONE, "api_token_setting": setting}, **{setting: "a-key-of-azures"})
+
+    assert "names a setting of the host's" in problem
+    assert "a-key-of-azures" not in problem
+
+
+def test_half_a_character_in_a_secret_is_a_problem_of_its_entry_alone() -> None:
+    loaded = load({**ONE, "api_token_setting": "HALF"}, OTHER, HALF="ATATT\ud83d")
+
+    assert [site.host for site in loaded.sites] == ["fabrikam.atlassian.net"]
+    (entry,) = loaded.broken
+    assert "no text: copy it again" in str(entry.error)
+    assert "ATATT" not in repr(entry)
 
 
 @pytest.mark.parametrize("value", ["contoso", "{}", "[]", "[", '"x"'])
@@ -281,7 +328,7 @@ def test_one_sites_failure_stops_no_other_and_the_tick_fails_after_all(
         "localhost": "ok",
     }
     assert {row["site_s"] for row in rows(tmp_path)} == {"localhost"}
-    assert "JIRA_SITES entry 3" in caplog.text
+    assert "JIRA_SITES[3]" in caplog.text
     lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("jira_audit ")]
     assert len(lines) <= 3
 
@@ -389,7 +436,7 @@ def test_the_check_asks_every_site_and_tells_of_entries_that_are_wrong(
         ("Jira", True),
         ("Jira", False),
     ]
-    assert answers[1].sentence.startswith("JIRA_SITES entry 3: ")
+    assert answers[1].sentence.startswith("JIRA_SITES[3]: ")
 
 
 def test_sites_that_nobody_would_collect_are_not_put_on_the_queue(

@@ -143,6 +143,29 @@ def test_the_gateway_and_token_service_are_those_of_the_sites_cloud(
     assert set(cloud.hosts()) == {host, f"api.{domain}", f"auth.{domain}"}
 
 
+@pytest.mark.parametrize(("said", "tokens"), [(3600.0, 1), ("soon", 1), (None, 1), (60, 2)])
+def test_a_token_is_kept_for_as_long_as_it_holds_and_a_while_where_that_is_not_said(
+    said: object, tokens: int, cloud: Atlassian
+) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    site = oauth(cloud_id=CLOUD_ID)
+    cloud.expires_in = said
+
+    read(site, cloud)
+    read(site, cloud)
+
+    assert len(cloud.tokens_given) >= tokens
+    assert (len(cloud.tokens_given) == 1) == (tokens == 1)
+
+
+def test_an_answer_that_is_too_long_is_none(cloud: Atlassian) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    cloud.script["auth.atlassian.com"] = [Answer(200, {}, b" " * 70_000)] * 5
+
+    with pytest.raises(TransientError, match="too long"):
+        read(oauth(cloud_id=CLOUD_ID), cloud)
+
+
 # What does not
 
 

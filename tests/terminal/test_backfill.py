@@ -80,10 +80,10 @@ def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
 ) -> None:
     halting = Halting(count=5_000, first=3_000)
     with set_up(halting):
-        halting._left = 100_000
+        answers_up_to, halting.answers_up_to = halting.answers_up_to, "9999"
         recent = collected(run, tmp_path)
-        halting._left = 3_000
-        arguments = "backfill", "--from", "all", "--folder", tmp_path
+        halting.answers_up_to = answers_up_to
+        arguments = "backfill", "--from", ago(21), "--folder", tmp_path
         process = begin(*arguments, out=subprocess.PIPE, err=subprocess.PIPE)
         assert halting.halted.wait(60)
         process.send_signal(signal.SIGINT)
