@@ -205,18 +205,18 @@ def test_ticks_one_after_the_other_double_nothing_and_find_what_is_new(provider:
     assert {each.ended.ok for each in running.called} == {True}
 
 
-@pytest.mark.parametrize(("above", "queued"), [("12", 0), ("11", 12), ("0", 12)])
+@pytest.mark.parametrize(("above", "queued"), [("10", 0), ("9", 10), ("0", 10)])
 def test_up_to_a_handful_of_sites_run_inside_the_timer(
     above: str, queued: int, provider: Provider
 ) -> None:
-    provider = few(provider, 12, QUEUE_SITES_ABOVE=above)
+    provider = few(provider, 10, QUEUE_SITES_ABOVE=above)
     with host(provider, 1) as running:
         ticked = running.tick()
         running.wait_until_empty(QUEUE, 60)
 
     assert ticked.ok
     assert len(ticked.out.get("sites") or []) == queued
-    assert all(provider.complete(address) for address in list(provider.sites)[:12])
+    assert all(provider.complete(address) for address in list(provider.sites)[:10])
 
 
 def test_a_message_of_a_site_that_is_no_longer_there_is_said_and_done(provider: Provider) -> None:
