@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import math
 import random
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from functools import cache, lru_cache
@@ -23,7 +25,7 @@ from requests.auth import HTTPBasicAuth
 
 from jira_audit import settings as settings_
 from jira_audit.backfill import backfill
-from jira_audit.collect import collect
+from jira_audit.collect import Policy, collect
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import ConnectorError, SettingsError
@@ -34,7 +36,8 @@ from jira_audit.edge.access import Access, ClientCredentials, Credentials, Fixed
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, BlobQueued, client_options
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource, Way
-from jira_audit.ports import Ports, Table
+from jira_audit.ports import Pools, Ports, Table
+from jira_audit.reader import UNDER_WAY
 from jira_audit.settings import (
     Azure,
     Broken,
@@ -137,9 +140,24 @@ def _collect(
     """Collect one site."""
     _warn_of_expiry(site, deadline.clock.now())
     policy = settings.policy_for(site)
-    with ThreadPoolExecutor(policy.in_flight, "send", start_thread) as executor:
+    with pools(policy, start_thread) as threads:
         there = ports(settings.target, site, deadline.clock)
-        return collect(site.host, there, policy, deadline, executor, tally)
+        return collect(site.host, there, policy, deadline, threads, tally)
+
+
+@contextmanager
+def pools(policy: Policy, start_thread: Callable[[], None] = lambda: None) -> Iterator[Pools]:
+    """The threads of one site's run, which are begun as they are needed and end with it.
+
+    An answer of Jira's that an interrupted run would have to wait for is left to itself.
+    """
+    fetches = ThreadPoolExecutor(UNDER_WAY, "fetch", start_thread)
+    with ThreadPoolExecutor(policy.in_flight, "send", start_thread) as sends:
+        try:
+            yield Pools(fetches, sends)
+        finally:
+            interrupted = isinstance(sys.exception(), KeyboardInterrupt)
+            fetches.shutdown(wait=not interrupted, cancel_futures=True)
 
 
 def _outcome_of(entry: Broken, clock: Clock) -> Outcome:
@@ -216,21 +234,21 @@ def _raise_failed(outcomes: Sequence[Outcome]) -> None:
 
 
 def run_backfill(
-    settings: Settings, site: Site, reading: Window, tally: Tally, reached: Callable[[int], None]
+    settings: Settings, site: Site, reading: Window, tally: Tally, reached: Callable[[int], object]
 ) -> Outcome:
     """Fill in what lies before one site's checkpoint; see `backfill.py`.
 
     There is no deadline: it lasts as long as it takes, and whoever began it may interrupt it.
     """
     policy = settings.policy_for(site)
-    with ThreadPoolExecutor(policy.in_flight, "send") as executor:
+    with pools(policy) as threads:
         return backfill(
             site.host,
             ports(settings.target, site, kind="backfills"),
             policy,
             reading,
             Deadline.after(CLOCK, math.inf),
-            executor,
+            threads,
             tally,
             reached,
         )

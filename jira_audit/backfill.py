@@ -7,9 +7,8 @@ ends where the ticks' checkpoint begins: no record is within the reach of both, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 from jira_audit.collect import Policy, collect
 from jira_audit.core import moments
@@ -17,9 +16,8 @@ from jira_audit.core.checkpoint import decode
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import SiteError
 from jira_audit.core.outcome import Outcome, Tally
-from jira_audit.core.pages import Page
 from jira_audit.core.window import Window
-from jira_audit.ports import Checkpoints, Ports, Source
+from jira_audit.ports import Checkpoints, Pools, Ports
 
 
 def bounds(site: str, ticks: Checkpoints, start: int, end: int | None) -> Window:
@@ -52,9 +50,9 @@ def backfill(
     policy: Policy,
     reading: Window,
     deadline: Deadline,
-    executor: Executor,
+    pools: Pools,
     tally: Tally,
-    reached: Callable[[int], None],
+    reached: Callable[[int], object],
 ) -> Outcome:
     """Deliver one site's records of a range that `bounds` gave, and say how it went.
 
@@ -63,19 +61,5 @@ def backfill(
 
     A foreseen failure is in the outcome; what was interrupted or failed goes on where it was.
     """
-    watched = replace(ports, source=_Watched(ports.source, reached))
     once = replace(policy, only=reading, reset=None)
-    return collect(site, watched, once, deadline, executor, tally)
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """A source that tells how far the reading has come."""
-
-    source: Source
-    reached: Callable[[int], None]
-
-    def pages(self, window: Window, deadline: Deadline) -> Iterator[Page]:
-        """Read a window as the source does."""
-        self.reached(window.start)
-        return self.source.pages(window, deadline)
+    return collect(site, ports, once, deadline, pools, tally, reached)

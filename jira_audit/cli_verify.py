@@ -6,7 +6,6 @@ What is compared and repaired is in `verify.py`. Needs the extra `terminal`.
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -183,7 +182,8 @@ def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Ver
     with shown_while_it_runs(place.err, place.out, words):
         if table:  # what may not be asked shall fail now, and not after hours of reading
             table.held(place.site, Window(window.end, window.end))
-        read(place.ports.source, place.site, window, deadline, shown)
+        with app.pools(policy) as pools:
+            read(place.ports.source, place.site, window, deadline, pools, shown)
         return verify_(
             place.site,
             place.ports,
@@ -203,7 +203,7 @@ def _repair(place: Place, verified: Verified) -> Repaired:
     policy, tally = place.settings.policy_for(site), Tally()
     with (
         shown_while_it_runs(place.err, place.out, lambda: f"{tally.rows:,} rows sent"),
-        ThreadPoolExecutor(policy.in_flight, "send") as executor,
+        app.pools(policy) as pools,
     ):
         return repair_(
             place.site,
@@ -212,7 +212,7 @@ def _repair(place: Place, verified: Verified) -> Repaired:
             policy,
             verified,
             Deadline.after(app.CLOCK, math.inf),
-            executor,
+            pools,
             tally,
         )
 

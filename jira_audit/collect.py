@@ -7,8 +7,7 @@ what is outside in `ports.py`, every rule in `core/`. Nothing here knows Jira, A
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,12 +19,13 @@ from jira_audit.core.errors import ConnectorError, OutOfTime, RecordRejected, Si
 from jira_audit.core.letters import Letter
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.outcome import Outcome, Result, Tally, ending
-from jira_audit.core.pages import Page
+from jira_audit.core.pages import Page, Record
 from jira_audit.core.plan import plan_sweep, plan_ticks, reach
 from jira_audit.core.records import Identity, Row, identify, to_row
 from jira_audit.core.window import Ending, Stretch, Window, may_give_up
 from jira_audit.delivery import Delivery, Update, give_back
-from jira_audit.ports import Lease, Ports
+from jira_audit.ports import Lease, Pools, Ports
+from jira_audit.reader import Reader
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +69,19 @@ class Policy:
 
 
 def collect(
-    site: str, ports: Ports, policy: Policy, deadline: Deadline, executor: Executor, tally: Tally
+    site: str,
+    ports: Ports,
+    policy: Policy,
+    deadline: Deadline,
+    pools: Pools,
+    tally: Tally,
+    reached: Callable[[int], object] = lambda _: None,
 ) -> Outcome:
     """Bring one site's new audit records into the table, and say how it went.
 
-    `site` is its lower-case host; `executor` runs the sends; `tally` is counted up on the way. A
-    foreseen failure is in the outcome; whatever else is raised is a bug.
+    `site` is its lower-case host; `tally` is counted up on the way, and
+    `reached` hears of the moment that each window begins at. A foreseen failure is in the outcome;
+    whatever else is raised is a bug.
     """
     clock = deadline.clock
     began, now = clock.monotonic(), clock.now()
@@ -92,15 +99,15 @@ def collect(
                 lease,
                 _begin(lease, policy, now),
                 ports,
-                executor,
+                pools.sends,
                 deadline,
                 tally,
                 in_flight=policy.in_flight,
                 batch_bytes=policy.batch_bytes,
                 send_seconds=policy.send_seconds,
             )
-            with delivery:
-                run = _Run(site, ports, policy, deadline, delivery, tally, now)
+            with Reader(ports.source, deadline, pools) as reader, delivery:
+                run = _Run(site, reader, policy, deadline, delivery, tally, now, reached)
                 delivery.complete = run.read()
     except ConnectorError as failure:
         error = failure
@@ -173,14 +180,14 @@ def _load(lease: Lease, policy: Policy, now: int) -> Checkpoint:
 
 @dataclass
 class _Seen:
-    """What the reading of one window has shown: pages with records, how many of these were fresh,
-    their smallest id, and the `oldest` moment they reach back to; and up to which moment it is the
+    """What the reading of one window has shown: how many pages, how many records were fresh, the
+    smallest id, and the `oldest` moment they reach back to; and up to which moment it is the
     truth: the window's end, or Jira's own clock if that is behind.
     """
 
     through: int
     oldest: int
-    pages: int = 0
+    pages: float = 0.0
     fresh: int = 0
     smallest: int | None = None
 
@@ -190,12 +197,13 @@ class _Run:
     """The reading half of a run."""
 
     site: str
-    ports: Ports
+    reader: Reader
     policy: Policy
     deadline: Deadline
     delivery: Delivery
     tally: Tally
     now: int
+    reached: Callable[[int], object]
     readable: int = 0
     unreadable: int = 0
     missed_before: int = 0
@@ -253,11 +261,14 @@ class _Run:
 
         `dealt_with_up_to` makes, of a moment, the change to the checkpoint once that is so.
         """
-        while window := stretch.window:
+        while window := self.reader.window(stretch):
             self.read_up_to = window.start - 1
             if self.deadline.left() <= 0:
                 return False
-            ending, seen = self._read_window(window)
+            self.reached(window.start)
+            ending, seen = self._read_window(
+                window, self.reader.pages(window, stretch), final=window.end >= stretch.end
+            )
             stretch = stretch.after(window, ending, seen.pages, seen.oldest)
             self.delivery.update(partial(Checkpoint.stepping, step=stretch.step))
             if ending is Ending.CLOSED:
@@ -267,16 +278,20 @@ class _Run:
                 self.delivery.close(dealt_with_up_to(seen.through))
         return True
 
-    def _read_window(self, window: Window) -> tuple[Ending, _Seen]:
+    def _read_window(
+        self, window: Window, pages: Iterator[Page], *, final: bool
+    ) -> tuple[Ending, _Seen]:
         """Read one window, hand over what is fresh in it, and tell how it ended."""
         self.tally.windows += 1
         seen = _Seen(through=window.end, oldest=window.end)
-        for page in self.ports.source.pages(window, self.deadline):
+        for page in pages:
             self._take(page, seen)
+            if final and page.pages % 1:  # a shorter page: what is left to come is the end
+                self.delivery.flush()
             if page.ended:
                 moved = page.moved and seen.fresh > 0
                 return Ending.MOVED if moved else Ending.CLOSED, seen
-            if may_give_up(window, seen.pages):
+            if may_give_up(window, page.pages):
                 break
             if self.deadline.left() < -GRACE_SECONDS:
                 # The next run shall be able to finish what it begins.
@@ -289,42 +304,59 @@ class _Run:
         """Map and hand over what is fresh on a page."""
         self.tally.pages += 1
         self.tally.records += len(page.records)
-        seen.pages += bool(page.records)
+        seen.pages = page.pages
         if page.date is not None:
             seen.through = min(seen.through, page.date)
+        found, nameless = self._identified(page)
+        for identity, _ in found.values():
+            seen.oldest = min(seen.oldest, identity.created)
+        if found:
+            seen.smallest = min(found) if seen.smallest is None else min(seen.smallest, *found)
+        fresh = [each for each in found.values() if not self._is_known(each[0])]
+        self.tally.duplicates_skipped += len(page.records) - len(nameless) - len(fresh)
+        seen.fresh += len(fresh)
         rows: list[Row] = []
-        rejected: list[tuple[Letter, Identity | None]] = []
-        here: set[int] = set()
-        generated = self.deadline.clock.now()
-        for record in page.records:
-            identity = None
+        unmapped: list[tuple[Letter, Identity]] = []
+        generated = moments.text(self.deadline.clock.now())
+        for identity, record in fresh:
+            self.tally.late_found += identity.created <= self.missed_before
+            at = moments.text(identity.created) if self.policy.event_time else generated
             try:
-                identity = identify(record)
-                self.readable += 1
-                if seen.smallest is None or identity.id < seen.smallest:
-                    seen.smallest = identity.id
-                seen.oldest = min(seen.oldest, identity.created)
-                if identity.id in here or self._is_known(identity):
-                    self.tally.duplicates_skipped += 1
-                    continue
-                here.add(identity.id)
-                self.tally.late_found += identity.created <= self.missed_before
-                at = identity.created if self.policy.event_time else generated
                 rows.append(to_row(record, identity, site=self.site, generated=at))
             except RecordRejected as reason:
-                self.unreadable += identity is None
-                letter = Letter("unreadable", str(reason), self.site, record)
-                rejected.append((letter, identity))
+                unmapped.append((self._unreadable(record, reason), identity))
+        for letter in nameless:
+            self.delivery.keep(letter, None)
+        for letter, identity in unmapped:
+            self.delivery.keep(letter, identity)
+        self.delivery.add(rows)
+
+    def _identified(self, page: Page) -> tuple[dict[int, tuple[Identity, Record]], list[Letter]]:
+        """A page's records by their ids, and letters for those that have none.
+
+        Raises SiteError where it must be the format, and not these records.
+        """
+        found: dict[int, tuple[Identity, Record]] = {}
+        nameless: list[Letter] = []
+        for record in page.records:
+            try:
+                identity = identify(record)
+            except RecordRejected as reason:
+                nameless.append(self._unreadable(record, reason))
+            else:
+                found.setdefault(identity.id, (identity, record))
+        self.readable += len(found)
+        self.unreadable += len(nameless)
         if self.unreadable > UNREADABLE_LIMIT and not self.readable:
             message = (
                 f"{self.site}: none of {self.unreadable} records could be read: Jira's format has "
                 "changed; update the connector. The checkpoint waits"
             )
             raise SiteError(message)
-        for letter, identity in rejected:
-            self.delivery.keep(letter, identity)
-        self.delivery.add(rows)
-        seen.fresh += len(rows) + sum(identity is not None for _, identity in rejected)
+        return found, nameless
+
+    def _unreadable(self, record: Record, reason: RecordRejected) -> Letter:
+        return Letter("unreadable", str(reason), self.site, record)
 
     def _is_known(self, identity: Identity) -> bool:
         """Whether the record was dealt with, or is on its way."""

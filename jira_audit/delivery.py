@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from threading import Lock
@@ -120,7 +120,7 @@ class Delivery:
         if identity:
             self.update(lambda place: place.dealt_with([identity]))
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Sequence[Row]) -> None:
         """Take rows on; every batch that is full is sent.
 
         Raises what has come of sends begun before: TransientError or SiteError.
@@ -128,11 +128,16 @@ class Delivery:
         for row in rows:
             if not row.whole:
                 self.keep(Letter.original(self.checkpoint.site, encoding.loads(row.received)), None)
-            self._on_the_way.add(row.identity.id)
-            for batch in self._batcher.add([row]):
-                self._start(batch)
+        self._on_the_way.update(row.identity.id for row in rows)
+        for batch in self._batcher.add(rows):
+            self._start(batch)
         self._settle()
         self._raise()
+
+    def flush(self) -> None:
+        """Send what has been gathered, full or not, as no more seems to come. Raises as `add`."""
+        for batch in self._batcher.rest():
+            self._start(batch)
 
     def close(self, update: Update) -> None:
         """Change what is remembered once every row handed over until now has been dealt with."""

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from jira_audit.core.ahead import Place
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.clock import Deadline
 from jira_audit.core.completeness import Held
+from jira_audit.core.http import Answer
 from jira_audit.core.letters import Folder, Letter
-from jira_audit.core.pages import Page
+from jira_audit.core.pages import Response
 from jira_audit.core.window import Window
 
 
 class Source(Protocol):
-    """Where records come from: one Jira site."""
+    """Where records come from: one Jira site. `page_size` records are asked for at a time."""
 
-    def pages(self, window: Window, deadline: Deadline) -> Iterator[Page]:
-        """Read a window newest first, page by page, up to the empty page that ends it.
+    page_size: int
 
-        Tries again by itself as long as the deadline allows. Raises OutOfTime, TransientError or
-        SiteError: a failure is never an empty page.
+    def fetch(self, place: Place, seconds: float) -> Answer:
+        """Ask for the page at a place, once, in about so many seconds at most.
+
+        May be called from several threads. Raises TransientError where nothing is answered, or
+        SiteError where the way in is closed.
+        """
+
+    def decipher(self, answer: Answer, offset: int) -> Response:
+        """Turn what was answered at an offset into records.
+
+        Raises TransientError or SiteError: a failure is never an empty page.
         """
 
 
@@ -118,3 +128,20 @@ class Ports:
     sink: Sink
     checkpoints: Checkpoints
     letters: Letters
+
+
+def _first_done(futures: Sequence[Future[Any]]) -> None:
+    wait(futures, return_when=FIRST_COMPLETED)
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Threads for what waits: one for each request to Jira, and each send, that may be under way.
+
+    The numbers are `reader.UNDER_WAY` and `Policy.in_flight`. `first_done` waits until one at least
+    of several fetches has ended.
+    """
+
+    fetches: Executor
+    sends: Executor
+    first_done: Callable[[Sequence[Future[Any]]], object] = _first_done

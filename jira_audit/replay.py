@@ -146,7 +146,7 @@ class _Replay:
         record = kept.letter.record
         identity = identify(record)
         at = identity.created if self.policy.event_time else self.deadline.clock.now()
-        return to_row(record, identity, site=self.site, generated=at)
+        return to_row(record, identity, site=self.site, generated=moments.text(at))
 
     def _send(self, row: Row, lease: Lease) -> None:
         """Send one row. Raises SiteError where it is not the row that is refused."""

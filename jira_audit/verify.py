@@ -7,8 +7,7 @@ nothing here knows Azure or a file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jira_audit.collect import Policy
@@ -26,7 +25,8 @@ from jira_audit.core.plan import found_from
 from jira_audit.core.records import Identity, Row, identify, to_row
 from jira_audit.core.window import FIRST_STEP, Ending, Stretch, Window, may_give_up
 from jira_audit.delivery import Delivery, give_back
-from jira_audit.ports import Checkpoints, Lease, Ports, Source, Table
+from jira_audit.ports import Checkpoints, Lease, Pools, Ports, Source, Table
+from jira_audit.reader import Reader
 
 ASK_AGAIN_SECONDS = 30.0
 """Between two looks at a table that does not show yet what it has accepted."""
@@ -45,23 +45,31 @@ class Verified:
     ended: int
 
 
-def read(source: Source, site: str, window: Window, deadline: Deadline, shown: Shown) -> None:
+def read(
+    source: Source,
+    site: str,
+    window: Window,
+    deadline: Deadline,
+    pools: Pools,
+    shown: Shown,
+) -> None:
     """Read a range of a site's log window by window into `shown`, which tells how far it came.
 
     Raises TransientError or SiteError.
     """
     stretch = Stretch(window.start, window.end, FIRST_STEP)
     again: _Reading | None = None
-    while part := stretch.window:
-        reading = _Reading(site, part, again.found if again else {})
-        ending, pages = reading.read(source, deadline)
-        oldest = min((each.created for each in reading.found.values()), default=part.end)
-        stretch = stretch.after(part, ending, pages, oldest)
-        again = reading if ending is Ending.MOVED else None
-        if ending is Ending.CLOSED:
-            shown.add(reading.found.values())
-            shown.nameless.extend((name, part.end) for name in reading.nameless)
-            shown.through = part.end
+    with Reader(source, deadline, pools) as reader:
+        while part := reader.window(stretch):
+            reading = _Reading(site, part, again.found if again else {})
+            ending, pages = reading.read(reader.pages(part, stretch))
+            oldest = min((each.created for each in reading.found.values()), default=part.end)
+            stretch = stretch.after(part, ending, pages, oldest)
+            again = reading if ending is Ending.MOVED else None
+            if ending is Ending.CLOSED:
+                shown.add(reading.found.values())
+                shown.nameless.extend((name, part.end) for name in reading.nameless)
+                shown.through = part.end
 
 
 class _Reading:
@@ -71,18 +79,18 @@ class _Reading:
         self.found, self.nameless = dict(found), dict[str, None]()
         self._site, self._window = site, window
 
-    def read(self, source: Source, deadline: Deadline) -> tuple[Ending, int]:
-        """Read it, and tell how that ended after how many pages with records."""
-        before, pages = len(self.found), 0
-        for page in source.pages(self._window, deadline):
+    def read(self, pages: Iterator[Page]) -> tuple[Ending, float]:
+        """Read it, and tell how that ended after how many pages."""
+        before, count = len(self.found), 0.0
+        for page in pages:
             self._take(page)
-            pages += bool(page.records)
+            count = page.pages
             if page.ended:
                 moved = page.moved and len(self.found) > before
-                return Ending.MOVED if moved else Ending.CLOSED, pages
-            if may_give_up(self._window, pages):
+                return Ending.MOVED if moved else Ending.CLOSED, count
+            if may_give_up(self._window, count):
                 break
-        return Ending.TOO_LONG, pages
+        return Ending.TOO_LONG, count
 
     def _take(self, page: Page) -> None:
         for record in page.records:
@@ -171,7 +179,7 @@ def repair(
     policy: Policy,
     verified: Verified,
     deadline: Deadline,
-    executor: Executor,
+    pools: Pools,
     tally: Tally,
 ) -> Repaired:
     """Send what `verify` found missing, under the site's lease, and put it into the ledger.
@@ -189,7 +197,7 @@ def repair(
         one = _Repair(site, into, policy, ours, deadline)
         try:
             if ours and not error:
-                skipped |= not one.send(known, executor, tally)
+                skipped |= not one.send(known, pools, tally)
         except ConnectorError as failure:
             error = failure
         sent = Ledger.of([*sent.ranges, *one.sent.ranges])
@@ -208,7 +216,7 @@ class _Repair:
     deadline: Deadline
     sent: Ledger = field(default_factory=Ledger)
 
-    def send(self, known: Checkpoint | None, executor: Executor, tally: Tally) -> bool:
+    def send(self, known: Checkpoint | None, pools: Pools, tally: Tally) -> bool:
         """Send them; false if another run has the site. `known` is what verifying rested on."""
         now = self.deadline.clock.now()
         first = Checkpoint.first(self.site, min(self.missing_at.values()), now)
@@ -220,7 +228,7 @@ class _Repair:
             lease,
             checkpoint,
             self.ports,
-            executor,
+            pools.sends,
             self.deadline,
             tally,
             in_flight=self.policy.in_flight,
@@ -228,9 +236,9 @@ class _Repair:
             send_seconds=self.policy.send_seconds,
         )
         try:
-            with delivery:
+            with Reader(self.ports.source, self.deadline, pools) as reader, delivery:
                 for window in _around(self.missing_at[number] for number in missing):
-                    for page in self.ports.source.pages(window, self.deadline):
+                    for page in reader.pages(window, Stretch.of(window)):
                         self._take(page, missing, delivery)
                 delivery.complete = True
         finally:
@@ -265,7 +273,7 @@ class _Repair:
                 continue
             if identity.id not in missing or delivery.knows(identity.id):
                 continue
-            at = identity.created if self.policy.event_time else now
+            at = moments.text(identity.created if self.policy.event_time else now)
             try:
                 rows.append(to_row(record, identity, site=self.site, generated=at))
             except RecordRejected as reason:

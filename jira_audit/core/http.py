@@ -1,4 +1,4 @@
-"""What two services say in HTTP headers: when it is, and when to come again. Pure.
+"""What services answer over HTTP: when it is, and when to come again. Pure.
 
 A header that cannot be read says nothing.
 """
@@ -7,9 +7,20 @@ from __future__ import annotations
 
 import email.utils
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC
 
 from jira_audit.core import moments
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer as it came, read and not yet understood; `at` is the moment it was complete."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    at: int
 
 
 def date(text: str | None) -> int | None:

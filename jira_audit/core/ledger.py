@@ -6,13 +6,11 @@ a year of records is a few ranges. Nothing here knows why an id is in it.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from operator import itemgetter
-
-_first = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Ledger:
 
     def __contains__(self, record_id: int) -> bool:
         """Whether this id has been dealt with."""
-        at = bisect_right(self.ranges, record_id, key=_first)
+        at = bisect_right(self.ranges, (record_id, math.inf))
         return at > 0 and record_id <= self.ranges[at - 1][1]
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  text without an offset, to which Z is added
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -27,7 +28,9 @@ def parse(text: str) -> int:
         message = "a time needs its offset from UTC, such as Z"
         raise ValueError(message)
     try:
-        return (at.astimezone(UTC) - _EPOCH) // _MILLISECOND
+        if at.tzinfo is not UTC:
+            at = at.astimezone(UTC)
+        return (at - _EPOCH) // _MILLISECOND
     except OverflowError as error:
         message = "a time outside the years 1 to 9999"
         raise ValueError(message) from error
@@ -35,8 +38,8 @@ def parse(text: str) -> int:
 
 def text(moment: int) -> str:
     """Write a moment as `2021-01-20T12:40:01.903Z`: in rows, blobs and requests alike."""
-    at = _EPOCH + timedelta(milliseconds=moment)
-    return at.isoformat(timespec="milliseconds")[:-6] + "Z"
+    at = _NAIVE_EPOCH + timedelta(milliseconds=moment)
+    return at.isoformat(timespec="milliseconds") + "Z"
 
 
 def day(moment: int) -> str:

@@ -8,6 +8,7 @@ Pure: it fetches nothing. https://developer.atlassian.com/cloud/jira/platform/re
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,36 +35,37 @@ class Page:
     """One response as a part of its window, the record at the seam not repeated.
 
     `ended` with the last page of the window (which is empty). `moved` from the page on whose seam
-    did not hold: the list moved, records may be missing, the window is to be read again.
+    did not hold: the list moved, records may be missing, the window is to be read again. `pages`
+    is how much there was up to here, in pages: 2.5 with the third if it is half as long as others.
     """
 
     records: list[Record]
     date: int | None
     ended: bool
     moved: bool
+    pages: float = 0.0
 
 
 @dataclass
 class Reading:
-    """One reading of one window: `offset` is where the next response is to begin."""
+    """One reading of one window.
+
+    `offset` is where the next response is to begin; `received` records came before it, up to
+    `last`, in so many `pages` (as in `Page`). `full` says that the last response was as long as
+    asked, `ended` that the window was read to its end.
+    """
 
     page_size: int = PAGE_SIZE
     offset: int = 0
-    _full: bool = False
+    received: int = 0
+    pages: float = 0.0
+    full: bool = False
+    ended: bool = False
+    last: Record = None
     _moved: bool = False
-    _received: int = 0
-    _last: Record = None
     _seen: set[int] = field(default_factory=set)
     _repeated: bool = False
-
-    def ahead(self, most: int) -> list[int]:
-        """Where the next responses will begin, as far as can be told: after a full page alone.
-
-        Of those beyond the first it is a guess that the ones before them will be full as well.
-        """
-        if not self._full:
-            return []
-        return [self.offset + number * (self.page_size - 1) for number in range(most)]
+    _longest: int = 0
 
     def take(self, response: Response) -> Page:
         """Fit the response asked for at `offset` to those before it.
@@ -71,21 +73,24 @@ class Reading:
         Raises TransientError when Jira gives the same records again and again.
         """
         records = response.records
-        self._full = len(records) >= self.page_size
+        self.full = len(records) >= self.page_size
         if not records:
-            ended = response.offset >= self._received
-            self._moved |= not ended
-            self.offset = self._received
-            return Page(records, response.date, ended, self._moved)
-        steps_back = response.offset < self._received
-        seam_holds = steps_back and _same(records[0], self._last)
+            self.ended = response.offset >= self.received
+            self._moved |= not self.ended
+            self.offset = self.received
+            return Page(records, response.date, self.ended, self._moved, self.pages)
+        steps_back = response.offset < self.received
+        seam_holds = steps_back and _same(records[0], self.last)
         self._moved |= steps_back and not seam_holds
         new = records[1:] if seam_holds else records
         self._notice_repeats(new)
-        self._received = response.offset + len(records)
-        self._last = records[-1]
-        self.offset = self._received - 1 if self._full else self._received
-        return Page(new, response.date, ended=False, moved=self._moved)
+        if new:
+            self._longest = max(self._longest, len(records))
+            self.pages = math.ceil(self.pages) + len(records) / self._longest
+        self.received = response.offset + len(records)
+        self.last = records[-1]
+        self.offset = self.received - 1 if self.full else self.received
+        return Page(new, response.date, ended=False, moved=self._moved, pages=self.pages)
 
     def _notice_repeats(self, records: list[Record]) -> None:
         """A record that comes again has been moved down by one that came above it.

@@ -16,8 +16,11 @@ FIRST_STEP = HOUR
 MAX_PAGES = 8
 """A window whose 8th page is not its last is given up and cut."""
 
-AIM_PAGES = 6
-"""So many pages the window after it is meant to hold: each window costs one empty page more."""
+AIM_PAGES = 6.5
+"""So many pages a window is meant to hold: each costs an empty page more, and a part of one."""
+
+GROWS_FROM = 1.2
+"""A window that is meant to be less longer than that stays as it is, for the next are begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Window:
         and how dense they lie tells what fits: a window of fifty pages is cut once, not thrice.
         """
         read = self.end - max(self.start, min(oldest, self.end)) + 1
-        return max(1, min(self.half, read * AIM_PAGES // MAX_PAGES))
+        return max(1, min(self.half, round(read * AIM_PAGES / MAX_PAGES)))
 
 
 class Ending(Enum):
@@ -59,38 +62,60 @@ class Ending(Enum):
 class Stretch:
     """What a run still has to read, oldest first: the moments `start` to `end`, both inclusive.
 
-    `step` is the length of the next window in milliseconds.
+    `step` is the length of the next window in milliseconds. After a window that was given up,
+    `crowded` is the moment that its newest pages reach back to, and what step fits there.
     """
 
     start: int
     end: int
     step: int
+    crowded: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, window: Window) -> Stretch:
+        """A stretch of this one window."""
+        return cls(window.start, window.end, window.length)
 
     @property
     def window(self) -> Window | None:
-        """The next window, or None when everything has been read."""
+        """The next window, or None when everything has been read. Little is not left over."""
         if self.start > self.end:
             return None
-        return Window(self.start, min(self.start + self.step - 1, self.end))
+        end = self.start + self.step - 1
+        return Window(self.start, self.end if self.end - end < self.step // 8 else end)
 
-    def after(self, window: Window, ending: Ending, pages: int, oldest: int) -> Stretch:
-        """What is left when the window ended so, after `pages` pages with records in them.
+    def after(self, window: Window, ending: Ending, pages: float, oldest: int) -> Stretch:
+        """What is left when a window at the start ended so, after `pages` pages (as in `Page`).
 
         `oldest` is the earliest moment that those reach back to.
-
-        One page or less doubles the step, so that quiet months cost few requests; a window that the
-        stretch's end cut short says nothing about the step.
         """
         if ending is Ending.MOVED:
             return self
         if ending is Ending.TOO_LONG:
-            return replace(self, step=window.shorter(oldest))
-        grows = pages <= 1 and window.length >= self.step
-        return replace(self, start=window.end + 1, step=self.step * 2 if grows else self.step)
+            step = window.shorter(oldest)
+            return replace(self, step=step, crowded=(oldest, step))
+        left = replace(self, start=window.end + 1)
+        # One that is shorter than the step says nothing about it.
+        return left if window.length < self.step else left.stepping(window.length, pages)
+
+    def stepping(self, length: int, pages: float) -> Stretch:
+        """With the step that fits, after a window of such a length with so many pages.
+
+        Few pages make it longer, so that quiet months cost few requests, and busy ones few that
+        only tell of an end. But what is known to be crowded is come upon by halves.
+        """
+        grows = min(2.0, AIM_PAGES / max(pages, 1.0))
+        if self.crowded is None:
+            stays = 0.9 < grows < GROWS_FROM
+            return replace(self, step=length if stays else max(1, round(length * grows)))
+        begins, step = self.crowded
+        if pages > 1 or self.start >= begins:
+            return replace(self, step=step, crowded=None if self.start >= begins else self.crowded)
+        return replace(self, step=max(step, min(length * 2, (begins - self.start) // 2)))
 
 
-def may_give_up(window: Window, pages: int) -> bool:
-    """Whether a window is to be given up after `pages` pages without an end.
+def may_give_up(window: Window, pages: float) -> bool:
+    """Whether a window is to be given up after `pages` pages (as in `Page`) without an end.
 
     A window of one millisecond cannot be cut, so it is read to its end, whatever that takes.
     """

@@ -1,15 +1,14 @@
 """Jira Cloud's audit log over HTTP: ask for a page, and tell a page from everything else.
 
-`decipher` holds every way in which an answer can be no page; a failure is never an empty one. How
-pages fit together is in `core/pages.py`.
+`decipher` holds every way in which an answer can be no page; a failure is never an empty one. Which
+pages are asked for when is in `reader.py`, how they fit together in `core/pages.py`.
 https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import NoReturn, Protocol
 
 import requests
@@ -17,30 +16,24 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from jira_audit.core import encoding, moments
-from jira_audit.core.clock import GRACE_SECONDS, Clock, Deadline, RetryPolicy, retry
+from jira_audit.core.ahead import Place
+from jira_audit.core.clock import Clock
 from jira_audit.core.errors import (
     ConnectorError,
     CredentialsRefused,
     SiteError,
     TransientError,
 )
-from jira_audit.core.http import date, retry_after
-from jira_audit.core.pages import PAGE_SIZE, Page, Reading, Response
-from jira_audit.core.window import MAX_PAGES, Window
-
-log = logging.getLogger(__name__)
-
-UNDER_WAY = 4
-"""Requests to one site at once, at most; far below what Atlassian holds tokens to:
-https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
+from jira_audit.core.http import Answer, date, retry_after
+from jira_audit.core.pages import PAGE_SIZE, Response
+from jira_audit.core.window import Window
 
 RECORDS_PATH = "/rest/api/3/auditing/record"
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 """Between two pieces of an answer."""
-ANSWER_SECONDS = 60.0
-"""For a whole answer, however steadily it trickles."""
+PROBE_SECONDS = 60.0
 ANSWER_LIMIT = 128 * 1024 * 1024
 """Bytes; a page of 1,000 records is about 0.7 MB."""
 
@@ -122,71 +115,47 @@ class JiraSource:
         way: Way,
         clock: Clock,
         page_size: int = PAGE_SIZE,
-        executor: Callable[[], Executor] = lambda: ThreadPoolExecutor(UNDER_WAY, "fetch"),
     ) -> None:
-        self._site, self._way, self._clock, self._page_size = site, way, clock, page_size
-        self._executor = executor
+        self.page_size = page_size
+        self._site, self._way, self._clock = site, way, clock
         self._session = requests.Session()
         # Else a redirect's body would be read to its end, however long, before it is not followed.
         self._session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
         self._session.headers.update(HEADERS)
 
-    def pages(self, window: Window, deadline: Deadline) -> Iterator[Page]:
-        """Read a window newest first, page by page, up to the empty page that ends it.
+    def fetch(self, place: Place, seconds: float) -> Answer:
+        """Ask for the page at a place, once, in about so many seconds at most.
 
-        After a full page the next few are asked for at once. One that turns out not to be needed
-        is let go, whatever came of it; how one that is needed failed counts as its first try. No
-        request is begun while a try is waited for. Raises OutOfTime, TransientError (the next tick
-        tries again) or SiteError (someone acts).
+        May be called from several threads. Raises TransientError where nothing is answered, and
+        what opening the way into the site raises.
         """
-        reading, pages, begun, ended = Reading(self._page_size), 0, False, False
-        asked: dict[int, Future[Response]] = {}
+        return self._fetch(place, self.page_size, seconds)
 
-        def ask(offset: int) -> Response:
-            seconds = max(1.0, min(ANSWER_SECONDS, deadline.left() + GRACE_SECONDS))
-            return self._fetch(window, offset, self._page_size, seconds)
-
-        with self._executor() as executor:
-            try:
-                while not ended:
-
-                    def fetch(offset: int = reading.offset, begun: bool = begun) -> Response:  # noqa: FBT001
-                        early = asked.pop(offset, None)
-                        if early is None and not begun:
-                            return ask(offset)
-                        # By the same few threads as the others, so that no more are under way.
-                        return (early or executor.submit(ask, offset)).result()
-
-                    page = reading.take(
-                        retry(fetch, policy=RetryPolicy(), deadline=deadline, on_wait=self._on_wait)
-                    )
-                    pages += 1
-                    if reading.offset not in asked:  # what was asked for begins elsewhere
-                        _let_go(asked)
-                    room = UNDER_WAY if window.length == 1 else min(UNDER_WAY, MAX_PAGES - pages)
-                    for offset in reading.ahead(room):
-                        if offset not in asked and not _throttled(asked):
-                            asked[offset], begun = executor.submit(ask, offset), True
-                    yield page
-                    ended = page.ended
-            finally:
-                _let_go(asked)
+    def decipher(self, answer: Answer, offset: int) -> Response:
+        """Turn what was answered at an offset into records; raises as `decipher` below does."""
+        with self._named():
+            return decipher(answer, offset)
 
     def probe(self) -> None:
-        """Ask once for one record, to see whether the log may be read. Raises as `pages` does."""
+        """Ask once for one record, to see whether the log may be read. Raises as above."""
         now = self._clock.now()
-        self._fetch(Window(now - moments.DAY, now), 0, 1, ANSWER_SECONDS)
+        place = Window(now - moments.DAY, now), 0
+        self.decipher(self._fetch(place, 1, PROBE_SECONDS), 0)
 
-    def _fetch(self, window: Window, offset: int, limit: int, seconds: float) -> Response:
-        """One request, one answer, in about so many seconds at most; twice with new credentials."""
-        try:
+    def _fetch(self, place: Place, limit: int, seconds: float) -> Answer:
+        """One request, one answer; twice with new credentials."""
+        with self._named():
             access = self._way.open()
-            try:
-                return self._ask(access, window, offset, limit, seconds)
-            except CredentialsRefused:
-                if not self._way.renew(access.auth):
-                    raise
-            return self._ask(self._way.open(), window, offset, limit, seconds)
+            answer = self._ask(access, place, limit, seconds)
+            if refuses_credentials(answer) and self._way.renew(access.auth):
+                answer = self._ask(self._way.open(), place, limit, seconds)
+            return answer
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let errors say which site they are of."""
+        try:
+            yield
         except TransientError as error:
             message = f"{self._site}: {error}"
             raise TransientError(
@@ -196,10 +165,9 @@ class JiraSource:
             message = f"{self._site}: {error}"
             raise type(error)(message) from error
 
-    def _ask(
-        self, access: Open, window: Window, offset: int, limit: int, seconds: float
-    ) -> Response:
+    def _ask(self, access: Open, place: Place, limit: int, seconds: float) -> Answer:
         """One request over an open way, one answer."""
+        window, offset = place
         query = {
             # Without the offset from UTC, the gateway answers 200 with no records at all:
             # https://github.com/elastic/integrations/issues/18138
@@ -222,9 +190,7 @@ class JiraSource:
             # Its text may hold the address asked for, which is no secret; its kind is enough.
             message = f"Jira could not be reached ({type(error).__name__})"
             raise TransientError(message) from error
-        return decipher(
-            answer.status_code, answer.headers, body, offset=offset, now=self._clock.now()
-        )
+        return Answer(answer.status_code, answer.headers, body, self._clock.now())
 
     def _read(self, answer: requests.Response, seconds: float) -> bytes:
         """The whole body, within bounds of size and time."""
@@ -238,59 +204,50 @@ class JiraSource:
                 raise TransientError(message)
         return bytes(body)
 
-    def _on_wait(self, error: TransientError, seconds: float) -> None:
-        log.warning("%s (trying again in %.1f s)", error, seconds)
+
+def refuses_credentials(answer: Answer) -> bool:
+    """Whether Jira does not know who asks. It may say so beside a page, of what anyone may see."""
+    said = answer.headers.get("X-Seraph-LoginReason", "")
+    return answer.status == 401 or (answer.status == 200 and "AUTHENTICATED_FAILED" in said)
 
 
-def _throttled(asked: dict[int, Future[Response]]) -> bool:
-    """Whether the site has asked to be left alone, by a page that is not needed yet."""
-    errors = [future.exception() for future in asked.values() if future.done()]
-    return any(isinstance(error, TransientError) and error.pause for error in errors)
-
-
-def _let_go(asked: dict[int, Future[Response]]) -> None:
-    for future in asked.values():
-        future.cancel()
-    asked.clear()
-
-
-def decipher(
-    status: int, headers: Mapping[str, str], body: bytes, *, offset: int, now: int
-) -> Response:
+def decipher(answer: Answer, offset: int) -> Response:
     """Turn an answer into records. Whatever is no documented page raises.
 
-    `offset` is what was asked for; `now`, a moment, serves to read a `Retry-After` given as a date.
-    Raises what `STATUS` says for the status; TransientError for a 200 that is no JSON or has no
-    `records`, since proxies and maintenance pages answer so; SiteError for a failed login.
+    `offset` is what was asked for. Raises what `STATUS` says for the status; TransientError for a
+    200 that is no JSON or has no `records`, since proxies and maintenance pages answer so;
+    SiteError for a failed login.
     """
-    if 300 <= status < 400:
+    if 300 <= answer.status < 400:
         message = (
             "Jira answers with a redirect, as login pages and moved sites do; it is not followed: "
             "see that JIRA_SITE_URL is the site's own address"
         )
         raise SiteError(message)
-    if status != 200:
-        _refuse(status, headers, body, now)
-    if "AUTHENTICATED_FAILED" in headers.get("X-Seraph-LoginReason", ""):
+    if answer.status != 200:
+        _refuse(answer)
+    if refuses_credentials(answer):
         raise CredentialsRefused(STATUS[401][1])
     try:
-        answer = encoding.loads(body)
+        content = encoding.loads(answer.body)
     except ValueError as error:
         message = "Jira's answer is no JSON, though its status is 200"
         raise TransientError(message) from error
-    records = answer.get("records") if isinstance(answer, dict) else None
+    records = content.get("records") if isinstance(content, dict) else None
     if not isinstance(records, list):
         message = "Jira's answer has no list of records, though its status is 200"
         raise TransientError(message)
-    return Response(offset, records, date(headers.get("Date")))
+    return Response(offset, records, date(answer.headers.get("Date")))
 
 
-def _refuse(status: int, headers: Mapping[str, str], body: bytes, now: int) -> NoReturn:
+def _refuse(answer: Answer) -> NoReturn:
+    status = answer.status
     unknown = (TransientError if status >= 500 else SiteError, "Jira's answer is not documented")
     kind, meaning = STATUS.get(status, unknown)
-    message = f"{meaning} (HTTP {status}{_said(body)})"
+    message = f"{meaning} (HTTP {status}{_said(answer.body)})"
     if kind is TransientError:
-        raise TransientError(message, retry_after=retry_after(headers, now), pause=status == 429)
+        wait = retry_after(answer.headers, answer.at)
+        raise TransientError(message, retry_after=wait, pause=status == 429)
     raise kind(message)
 
 
@@ -303,4 +260,6 @@ def _said(body: bytes) -> str:
     messages = (
         answer.get("errorMessages") or answer.get("message") if isinstance(answer, dict) else ""
     )
-    return f": {str(messages)[:300]}" if messages else ""
+    # One line, whatever it says: it goes into logs.
+    said = "".join(each if each.isprintable() else " " for each in str(messages)[:300])
+    return f": {said}" if messages else ""

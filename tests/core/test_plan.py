@@ -53,7 +53,7 @@ def test_an_overlap_longer_than_a_run_is_read_to_its_end_and_then_again() -> Non
         for _ in range(6):
             if window := stretch.window:
                 place = place.read_through(window.end)
-                stretch = stretch.after(window, Ending.CLOSED, 2, window.start)
+                stretch = stretch.after(window, Ending.CLOSED, 6.5, window.start)
         cut = stretch.window
         place = place.reread_through(cut.start - 1) if cut else place.reread_done()
     # From 15 minutes before *through*, on from each cut; once past *through*, the overlap again.

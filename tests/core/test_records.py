@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from jira_audit.core import moments
 from jira_audit.core.encoding import loads
 from jira_audit.core.errors import RecordRejected
 from jira_audit.core.records import (
@@ -50,7 +51,7 @@ DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 
 def row_of(record: Any) -> Row:
-    return to_row(record, identify(record), site=SITE, generated=NOW)
+    return to_row(record, identify(record), site=SITE, generated=moments.text(NOW))
 
 
 def columns_of(record: Any) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def test_created_is_normalised_to_utc(created: str, column: str) -> None:
 
 
 def test_the_time_generated_is_the_one_that_was_handed_in() -> None:
-    row = to_row(LEAST, identify(LEAST), site="other.example", generated=0)
+    row = to_row(LEAST, identify(LEAST), site="other.example", generated=moments.text(0))
     assert strict(row.line)["TimeGenerated"] == "1970-01-01T00:00:00.000Z"
     assert strict(row.line)["site_s"] == "other.example"
 

@@ -80,7 +80,7 @@ def test_windows_are_closed_ranges_and_touch_without_overlapping() -> None:
     first = stretch.window
     assert first == Window(1_000, 1_000 + HOUR - 1)
     assert first.length == HOUR
-    assert stretch.after(first, CLOSED, 2, 0) == Stretch(1_000 + HOUR, stretch.end, HOUR)
+    assert stretch.after(first, CLOSED, 6.5, 0) == Stretch(1_000 + HOUR, stretch.end, HOUR)
 
 
 def test_the_first_step_is_an_hour_and_the_eighth_page_is_too_many() -> None:
@@ -88,25 +88,80 @@ def test_the_first_step_is_an_hour_and_the_eighth_page_is_too_many() -> None:
     assert MAX_PAGES == 8
 
 
-def test_a_window_with_one_page_or_less_doubles_the_step() -> None:
+@pytest.mark.parametrize(
+    ("pages", "step"),
+    [
+        (0, 2 * HOUR),
+        (1, 2 * HOUR),
+        (3.25, 2 * HOUR),
+        (5, HOUR * 13 // 10),
+        (5.5, HOUR),
+        (6.5, HOUR),
+        (7.1, HOUR),
+        (7.8, HOUR * 5 // 6),
+    ],
+)
+def test_the_step_becomes_what_six_and_a_half_pages_need(pages: float, step: int) -> None:
     stretch, window = Stretch(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
-    assert stretch.after(window, CLOSED, 0, 0).step == 2 * HOUR
-    assert stretch.after(window, CLOSED, 1, 0).step == 2 * HOUR
-    assert stretch.after(window, CLOSED, 2, 0).step == HOUR
-    assert stretch.after(window, CLOSED, 7, 0).step == HOUR
+    assert stretch.after(window, CLOSED, pages, 0).step == step
+
+
+def test_a_window_that_was_longer_than_the_step_sets_it_where_it_was_well_filled() -> None:
+    stretch = Stretch(0, 10 * HOUR, HOUR)
+    assert stretch.after(Window(0, 90 * MINUTE - 1), CLOSED, 6.5, 0).step == 90 * MINUTE
+    assert stretch.after(Window(0, 30 * MINUTE - 1), CLOSED, 0, 0).step == HOUR
+
+
+def test_a_step_never_shrinks_to_nothing() -> None:
+    assert Stretch(5, 99, 1).after(Window(5, 5), CLOSED, 41.0, 5).step == 1
+
+
+def test_little_is_not_left_over_for_a_window_of_its_own() -> None:
+    assert Stretch(0, HOUR, HOUR).window == Window(0, HOUR)
+    assert Stretch(0, HOUR + HOUR // 8 - 2, HOUR).window == Window(0, HOUR + HOUR // 8 - 2)
+    assert Stretch(0, HOUR + HOUR // 8 - 1, HOUR).window == Window(0, HOUR - 1)
+
+
+def test_a_burst_that_is_known_of_is_come_upon_by_halves_and_met_with_the_step_that_fits() -> None:
+    # Nine hours were too long; their newest pages reach back to the eighth.
+    stretch = Stretch(0, 9 * HOUR - 1, 9 * HOUR)
+    stretch = stretch.after(Window(0, 9 * HOUR - 1), TOO_LONG, 8, 8 * HOUR)
+    fits = round(HOUR * 6.5 / 8)
+    steps = []
+    while (window := stretch.window) and window.start < 8 * HOUR:
+        steps.append(window.length)
+        stretch = stretch.after(window, CLOSED, 0, window.start)
+    assert steps[:3] == [fits, 2 * fits, (8 * HOUR - 3 * fits) // 2]
+    assert all(length <= max(fits, 4 * HOUR) for length in steps)
+    assert len(steps) < 8
+    assert stretch == Stretch(stretch.start, 9 * HOUR - 1, fits)
+
+
+def test_records_where_the_burst_was_thought_to_be_further_off_bring_back_the_step_that_fits() -> (
+    None
+):
+    stretch = Stretch(0, 9 * HOUR - 1, 2 * HOUR, crowded=(8 * HOUR, HOUR))
+    assert stretch.after(Window(0, 2 * HOUR - 1), CLOSED, 1.5, 0).step == HOUR
+
+
+def test_a_busy_stretch_costs_few_pages_that_only_tell_of_an_end() -> None:
+    events = {minute * MINUTE: 3 for minute in range(24 * 60)}  # 432 pages of ten
+    windows = read(Stretch(0, DAY - 1, HOUR // 20), events)
+    assert len(windows) < 432 / 5
 
 
 def test_a_window_that_was_too_long_is_begun_again_with_half_of_it() -> None:
     stretch = Stretch(500, 10 * HOUR, HOUR)
     again = stretch.after(Window(500, 500 + HOUR - 1), TOO_LONG, 8, 0)
-    assert again == Stretch(500, 10 * HOUR, HOUR // 2)
+    assert again == Stretch(500, 10 * HOUR, HOUR // 2, crowded=(0, HOUR // 2))
     assert again.window == Window(500, 500 + HOUR // 2 - 1)
 
 
 def test_the_next_window_is_cut_to_what_the_pages_show_to_fit() -> None:
     stretch, window = Stretch(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
-    # Eight pages reach back a tenth of the window: six will fit into three quarters of that.
-    assert stretch.after(window, TOO_LONG, 8, HOUR - HOUR // 10).step == HOUR // 10 * 6 // 8
+    # Eight pages reach back a tenth of the window; of as dense ones there are to be 6.5.
+    step = stretch.after(window, TOO_LONG, 8, HOUR - HOUR // 10).step
+    assert step == HOUR // 10 * 65 // 80
 
 
 @pytest.mark.parametrize(("oldest", "step"), [(HOUR, 1), (HOUR - 1, 1), (-5, HOUR // 2)])
@@ -119,7 +174,7 @@ def test_what_lies_outside_the_window_cuts_it_no_further_than_its_bounds(
 
 def test_half_of_a_window_is_half_of_what_was_read_not_of_the_step() -> None:
     stretch = Stretch(0, 9, HOUR)
-    assert stretch.after(Window(0, 9), TOO_LONG, 8, 0) == Stretch(0, 9, 5)
+    assert stretch.after(Window(0, 9), TOO_LONG, 8, 0).step == 5
 
 
 def test_a_window_that_moved_is_read_again_as_it_was() -> None:
@@ -161,7 +216,7 @@ def test_a_stretch_of_one_millisecond_has_one_window() -> None:
 def test_only_a_window_that_can_be_cut_is_given_up() -> None:
     assert may_give_up(Window(0, 1), 8)
     assert may_give_up(Window(0, 1), 9)
-    assert not may_give_up(Window(0, 1), 7)
+    assert not may_give_up(Window(0, 1), 7.99)  # the eighth is its last, it is shorter
     assert not may_give_up(Window(5, 5), 8)
     assert not may_give_up(Window(5, 5), 1_000)
 
@@ -178,8 +233,8 @@ def test_halving_comes_to_one_millisecond_and_never_to_nothing() -> None:
     assert stretch.after(Window(0, 0), TOO_LONG, 8, 0).step == 1
 
 
-def test_half_a_year_of_silence_costs_thirteen_windows() -> None:
-    assert len(read(Stretch(0, 180 * DAY, HOUR), {})) == 13
+def test_half_a_year_of_silence_costs_twelve_windows() -> None:
+    assert len(read(Stretch(0, 180 * DAY, HOUR), {})) == 12
 
 
 def test_a_burst_after_a_long_silence_costs_few_windows_and_is_found_whole() -> None:

@@ -11,6 +11,7 @@ import struct
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,11 +32,14 @@ from jira_audit.core.errors import (
     SiteError,
     TransientError,
 )
+from jira_audit.core.http import Answer
 from jira_audit.core.pages import Page, Response
-from jira_audit.core.window import Window
+from jira_audit.core.window import Stretch, Window
 from jira_audit.edge import jira
 from jira_audit.edge.access import Access
 from jira_audit.edge.jira import JiraSource, decipher
+from jira_audit.ports import Pools
+from jira_audit.reader import UNDER_WAY, Reader
 from jira_audit.settings import ApiToken, Secret, Site
 from tests.fakes.world import Time
 
@@ -69,8 +73,19 @@ def source_at(base_url: str, time: Time, page_size: int = 1000) -> JiraSource:
     return JiraSource(HOST, Access(base_url, HTTPBasicAuth(USERNAME, TOKEN)), time.clock, page_size)
 
 
+@contextmanager
+def reading(source: JiraSource, time: Time, seconds: float = 480) -> Iterator[Iterator[Page]]:
+    deadline = Deadline.after(time.clock, seconds)
+    with (
+        ThreadPoolExecutor(UNDER_WAY, "fetch") as fetches,
+        Reader(source, deadline, Pools(fetches, fetches)) as reader,
+    ):
+        yield reader.pages(WINDOW, Stretch.of(WINDOW))
+
+
 def read(source: JiraSource, time: Time, seconds: float = 480) -> list[Page]:
-    return list(source.pages(WINDOW, Deadline.after(time.clock, seconds)))
+    with reading(source, time, seconds) as pages:
+        return list(pages)
 
 
 def ids(pages: list[Page]) -> list[int]:
@@ -272,18 +287,18 @@ def test_what_is_no_page_is_an_error_that_says_who_acts_and_how(
 
 def test_a_page_holds_its_records_where_it_was_asked_for_and_jiras_own_time() -> None:
     headers = {"Date": "Fri, 20 Nov 2026 11:59:58 GMT"}
-    found = decipher(200, headers, b'{"records": [{"id": 1}]}', offset=7, now=NOW)
+    found = decipher(Answer(200, headers, b'{"records": [{"id": 1}]}', NOW), 7)
     assert found == Response(7, [{"id": 1}], moments.parse("2026-11-20T11:59:58Z"))
 
 
 @pytest.mark.parametrize("headers", [{}, {"Date": "now"}, {"Date": ""}])
 def test_a_page_without_a_readable_date_is_a_page(headers: Mapping[str, str]) -> None:
-    assert decipher(200, headers, PAGE, offset=0, now=NOW) == Response(0, [], None)
+    assert decipher(Answer(200, headers, PAGE, NOW), 0) == Response(0, [], None)
 
 
 def test_a_login_that_succeeded_is_no_failed_one() -> None:
     for reason in ("OK", "OUT", ""):
-        found = decipher(200, {"X-Seraph-LoginReason": reason}, PAGE, offset=0, now=NOW)
+        found = decipher(Answer(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW), 0)
         assert found.records == []
 
 
@@ -298,8 +313,17 @@ def test_records_that_the_quick_parser_refuses_are_read_all_the_same(
 
 
 def test_records_of_any_json_pass_through_for_the_mapping_to_judge() -> None:
-    found = decipher(200, {}, b'{"records": [1, null, "x", [], {"id": null}]}', offset=0, now=NOW)
+    found = decipher(Answer(200, {}, b'{"records": [1, null, "x", [], {"id": null}]}', NOW), 0)
     assert found.records == [1, None, "x", [], {"id": None}]
+
+
+def test_what_jira_says_is_one_line_in_our_logs(http: RequestsMock, time: Time) -> None:
+    said = {"message": "no\r\nERROR forged line\x1b[2Jfrom Jira"}
+    http.get(URL, status=403, json=said)
+    with pytest.raises(SiteError) as raised:
+        source_at(BASE, time).probe()
+    assert str(raised.value).isprintable()
+    assert "no  ERROR forged line [2Jfrom Jira" in str(raised.value)
 
 
 # When to come again
@@ -399,10 +423,10 @@ def test_a_failure_in_the_middle_of_a_window_ends_it_without_an_end(
 ) -> None:
     http.get(URL, json={"records": [{"id": 2}, {"id": 1}]})
     http.get(URL, status=401)
-    pages = source_at(BASE, time).pages(WINDOW, Deadline.after(time.clock, 480))
-    assert not next(pages).ended
-    with pytest.raises(SiteError):
-        next(pages)
+    with reading(source_at(BASE, time), time) as pages:
+        assert not next(pages).ended
+        with pytest.raises(SiteError):
+            next(pages)
 
 
 # A line that breaks
@@ -534,7 +558,7 @@ def test_an_answer_that_trickles_is_given_up_in_time(
         saying(OK + head, b"a\r\n 23456789\r\n")(connection)
         assert given_up.wait(20)
 
-    counting = iter([0.0, *[jira.ANSWER_SECONDS + 1] * 9])  # the first starts the count
+    counting = iter([0.0, *[jira.PROBE_SECONDS + 1] * 9])  # the first starts the count
     clock = replace(time.clock, monotonic=lambda: next(counting))
     with speaking(trickle) as base_url:
         source = JiraSource(HOST, Access(base_url, HTTPBasicAuth(USERNAME, TOKEN)), clock)
@@ -655,9 +679,10 @@ def test_both_ends_of_a_window_belong_to_it_and_nothing_else_does(time: Time) ->
 
 def test_records_that_arrive_between_two_pages_do_not_pass_for_a_still_list(time: Time) -> None:
     site = imaginary_site(25, 10)
-    with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
-        source = source_at(base_url, time, 10)
-        pages = source.pages(WINDOW, Deadline.after(time.clock, 480))
+    with (
+        imaginary.serve(site, clock_ms=lambda: NOW) as base_url,
+        reading(source_at(base_url, time, 10), time) as pages,
+    ):
         found = [next(pages)]
         site.add([{"id": 99_999, "created": moments.text(WINDOW.end)}])
         found += list(pages)
@@ -703,7 +728,7 @@ def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends
     together = threading.Event()
     site = Counting(USERNAME, TOKEN)
     site.add(
-        {"id": 10_000 + n, "created": moments.text(WINDOW.start + n).replace("Z", "+0000")}
+        {"id": 10_000 + n, "created": moments.text(WINDOW.start + 50_000 * n).replace("Z", "+0000")}
         for n in range(65)
     )
     before = threading.active_count()
@@ -712,22 +737,19 @@ def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends
         assert not [each for each in threading.enumerate() if each.name.startswith("fetch")]
 
     assert ids(pages) == list(range(10_064, 9_999, -1))
-    assert 1 < most <= jira.UNDER_WAY
+    assert 1 < most <= UNDER_WAY
     assert threading.active_count() <= before
 
 
 def test_a_reading_that_is_left_in_the_middle_leaves_no_request_under_way(time: Time) -> None:
     site = imaginary.ImaginarySite(USERNAME, TOKEN)
     site.add(
-        {"id": 10_000 + n, "created": moments.text(WINDOW.start + n).replace("Z", "+0000")}
+        {"id": 10_000 + n, "created": moments.text(WINDOW.start + 50_000 * n).replace("Z", "+0000")}
         for n in range(65)
     )
     with imaginary.serve(site, clock_ms=lambda: NOW) as address:
-        pages = source_at(address, time, page_size=10).pages(
-            WINDOW, Deadline.after(time.clock, 480)
-        )
-        next(pages)
-        next(pages)
-        pages.close()  # type: ignore[attr-defined]
+        with reading(source_at(address, time, page_size=10), time) as pages:
+            next(pages)
+            next(pages)
 
         assert not [each for each in threading.enumerate() if each.name.startswith("fetch")]

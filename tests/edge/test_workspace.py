@@ -321,7 +321,9 @@ def lively_rows() -> list[dict[str, Any]]:
     ):
         identity = identify(known)
         written = min(identity.created + (number * 791_900) % (30 * HOUR), NOW + 20 * HOUR)
-        rows.append(json.loads(to_row(known, identity, site=SITE, generated=written).line))
+        rows.append(
+            json.loads(to_row(known, identity, site=SITE, generated=moments.text(written)).line)
+        )
     odd = [{"authorKey_s": "admin", "authorAccountId_s": "5b10a2844c20165700ede21g"}]
     odd += [{"authorKey_s": "ug:1"}, {"authorKey_s": "UG:2", "authorAccountId_s": "3"}]
     odd += [{"Category": 'a "quoted" one', "summary_s": "<script>alert(1)</script>"}]

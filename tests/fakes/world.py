@@ -11,7 +11,7 @@ import io
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -41,7 +41,7 @@ from jira_audit.core.window import Window
 from jira_audit.edge.access import Access
 from jira_audit.edge.jira import JiraSource
 from jira_audit.imaginary import Answer, ImaginarySite
-from jira_audit.ports import Ports, Sink
+from jira_audit.ports import Pools, Ports, Sink
 from jira_audit.replay import Replayed, replay
 from jira_audit.verify import Repaired, Verified, read, repair, verify
 
@@ -368,13 +368,20 @@ class Lazy(Executor):
     So several batches are in flight, and their ends come in a chosen order, without a thread.
     """
 
-    def __init__(self, order: Literal["first", "last", "only"] = "first") -> None:
+    def __init__(self, order: Literal["first", "last", "only", "any"] = "first") -> None:
         self._order, self._waiting = order, list[_LazyFuture]()
+        self._chance = random.Random(7)
 
     def submit(self, call: Callable, /, *arguments: Any, **_: Any) -> Future:
         future = _LazyFuture(self, lambda: call(*arguments))
         self._waiting.append(future)
         return future
+
+    def first_done(self, futures: Sequence[Future]) -> None:
+        """Runs what is next."""
+        assert futures
+        assert not any(future.done() for future in futures)
+        self._next().run()
 
     def run_until(self, wanted: _LazyFuture) -> None:
         if self._order == "only":
@@ -382,7 +389,18 @@ class Lazy(Executor):
             wanted.run()
             return
         while not wanted.done():
-            self._waiting.pop(0 if self._order == "first" else -1).run()
+            self._next().run()
+
+    def _next(self) -> _LazyFuture:
+        place = {"first": 0, "last": -1, "any": self._chance.randrange(len(self._waiting))}
+        return self._waiting.pop(place[self._order])
+
+
+class Shuffled(Lazy):
+    """One whose order nobody knows, the same each time."""
+
+    def __init__(self) -> None:
+        super().__init__("any")
 
 
 class Eager(Executor):
@@ -395,6 +413,9 @@ class Eager(Executor):
         except Exception as error:  # noqa: BLE001  as an executor does
             future.set_exception(error)
         return future
+
+    def first_done(self, futures: Sequence[Future]) -> None:
+        raise AssertionError(futures)  # everything is done when it was submitted
 
 
 class _LazyFuture(Future):
@@ -416,13 +437,16 @@ class _LazyFuture(Future):
         return super().result(timeout)
 
 
+Fetcher = Lazy | Eager
+
+
 class World:
     """Everything outside the connector, and the means to run it.
 
     `FETCHER` runs what a source asks for ahead: Lazy what turns out to be needed, Eager all of it.
     """
 
-    FETCHER: Callable[[], Executor] = Lazy
+    FETCHER: Callable[[], Fetcher] = Lazy
 
     def __init__(self, *, page_size: int = 20, page_cap: int = 1000, **policy: Any) -> None:
         self.time, self.journal = Time(), Journal()
@@ -435,7 +459,7 @@ class World:
         self.policy = Policy(**policy)
         self.budget = 480.0
         self.executor: Callable[[], Executor] = Lazy
-        self.fetcher: Callable[[], Executor] = self.FETCHER
+        self.fetcher: Callable[[], Fetcher] = self.FETCHER
         self.outcomes: list[Outcome] = []
         self.waited_for: list[int] = []
 
@@ -446,14 +470,14 @@ class World:
             self.ports(),
             replace(self.policy, **policy),
             Deadline.after(self.time.clock, self.budget),
-            self.executor(),
+            self.pools(),
             Tally(),
         )
         self.outcomes.append(outcome)
         return outcome
 
     def backfill(
-        self, start: int, end: int | None = None, reached: Callable[[int], None] = lambda _: None
+        self, start: int, end: int | None = None, reached: Callable[[int], object] = lambda _: None
     ) -> Outcome:
         """Fill in what lies before the checkpoint, as far as it can be read without an end."""
         ports = self.ports()
@@ -464,7 +488,7 @@ class World:
             self.policy,
             reading,
             Deadline.after(self.time.clock, float("inf")),
-            self.executor(),
+            self.pools(),
             Tally(),
             reached,
         )
@@ -478,7 +502,7 @@ class World:
         shown, window = Shown(start), Window(start, self.time.now if end is None else end)
         deadline = Deadline.after(self.time.clock, float("inf"))
         ports = self.ports()
-        read(ports.source, HOST, window, deadline, shown)
+        read(ports.source, HOST, window, deadline, self.pools(), shown)
         return verify(
             HOST,
             ports,
@@ -502,7 +526,7 @@ class World:
             self.policy,
             verified,
             Deadline.after(self.time.clock, float("inf")),
-            self.executor(),
+            self.pools(),
             Tally(),
         )
 
@@ -511,13 +535,16 @@ class World:
         deadline = Deadline.after(self.time.clock, self.budget)
         return replay(HOST, self.ports(), self.policy, deadline, names or None)
 
+    def pools(self) -> Pools:
+        fetcher = self.fetcher()
+        return Pools(fetcher, self.executor(), fetcher.first_done)
+
     def ports(self) -> Ports:
         source = JiraSource(
             HOST,
             Access(f"https://{HOST}", HTTPBasicAuth(USERNAME, TOKEN)),
             self.time.clock,
             self.page_size,
-            self.fetcher,
         )
         source._session.mount("https://", self.jira)
         return Ports(source, self.sink_in_use, self.store, self.store)

@@ -7,20 +7,22 @@ from typing import Any
 
 import pytest
 
+from jira_audit.core import moments
 from jira_audit.core.errors import OutOfTime, SiteError
 from jira_audit.core.moments import HOUR, MINUTE
 from jira_audit.imaginary import Answer
-from tests.fakes.world import START, Eager, World, record
+from tests.fakes.world import START, Eager, Lazy, World, record
 from tests.flow.test_collect import ids
 
 FOUR_FULL_PAGES = 37  # of ten records, each begun one record back
 
 
 def world_ahead(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
-    """A site whose pages of ten are asked for four at a time, all within one window."""
+    """A site whose pages of ten are asked for ahead, all of them evenly within one window."""
     world = World(page_size=10, lookback=HOUR, **how)
     world.fetcher = Eager
-    world.jira.site.add(record(10_000 + n, START - 30 * MINUTE + n) for n in range(count))
+    apart = HOUR // (count + 1)
+    world.jira.site.add(record(10_000 + n, START - HOUR + apart * (n + 1)) for n in range(count))
     return world
 
 
@@ -42,7 +44,19 @@ def test_pages_asked_for_ahead_are_delivered_once_and_in_order() -> None:
 
     assert world.rows() == sorted(ids(world), reverse=True)
     asked = [int(each["offset"]) for each in world.jira.requests]
-    assert asked[:5] == [0, 9, 18, 27, 36]
+    assert asked[0] == 0
+    assert sorted(asked[:5]) == [0, 9, 18, 27, 36]
+
+
+def test_the_last_rows_are_sent_while_the_end_of_the_last_window_is_asked_for() -> None:
+    world = world_ahead(count=25)
+    world.executor, world.fetcher = Eager, Lazy
+
+    world.run()
+
+    entries = world.journal.entries
+    assert entries.index("send") < len(entries) - 1 - entries[::-1].index("fetch")
+    assert len(world.sink.sent) == 1
 
 
 def test_no_page_is_asked_for_ahead_of_one_that_is_not_full() -> None:
@@ -165,3 +179,140 @@ def test_a_window_that_is_given_up_has_asked_for_no_page_beyond_its_eighth() -> 
     in_first = [each for each in same if each["from"] == first["from"]]
     assert len(in_first) == 8
     assert not world.missing(ids(world))
+
+
+# Windows ahead of the one that is read
+
+
+def world_of_windows(hours: int = 6, **how: Any) -> World:
+    """A site with some fifty records an hour, evenly, in pages of ten."""
+    world = World(page_size=10, lookback=hours * HOUR, batch_bytes=4_000, **how)
+    world.fetcher = Eager
+    world.jira.site.add(
+        record(10_000 + n, START - hours * HOUR + n * 72_000) for n in range(hours * 50)
+    )
+    return world
+
+
+def windows_asked(world: World) -> list[str]:
+    return [each["from"] for each in world.jira.requests]
+
+
+def test_the_window_that_follows_is_asked_for_while_one_is_read() -> None:
+    world = world_of_windows()
+
+    assert world.run().result == "ok"
+
+    asked = windows_asked(world)
+    assert asked != sorted(asked)
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+def test_reading_ahead_costs_few_requests_more_than_reading_one_after_the_other() -> None:
+    asked = []
+    for fetcher in (Lazy, Eager):
+        world = world_of_windows(24)
+        world.fetcher = fetcher
+        world.run()
+        asked.append(len(world.jira.requests))
+    needed = 24 * 50 / 9
+    assert max(asked) < needed * 1.45
+
+
+@pytest.mark.parametrize("answer", [Answer(401, {}, b""), Answer(404, {}, b"")])
+def test_what_is_wrong_with_a_window_ahead_stops_the_site_when_its_turn_has_come(
+    answer: Answer,
+) -> None:
+    world = world_of_windows()
+    second = START - 5 * HOUR
+
+    def fault(call: Callable[[], Any]) -> Any:
+        asked = moments.parse(world.jira.requests[-1]["from"])
+        return answer if asked >= second else call()
+
+    world.jira.faults.always = fault
+
+    outcome = world.run()
+
+    assert isinstance(outcome.error, SiteError)
+    assert world.store.checkpoint().through == second - 1
+    world.jira.faults.always = None
+    assert world.run().result == "ok"
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "17"}, {}])
+def test_a_429_for_a_window_ahead_is_waited_for_before_anything_more_is_asked(
+    headers: dict[str, str],
+) -> None:
+    world = world_of_windows()
+    first = moments.text(START - 6 * HOUR)
+    left, when = [Answer(429, headers, b"")], list[int]()
+
+    def fault(call: Callable[[], Any]) -> Any:
+        if left and world.jira.requests[-1]["from"] != first:
+            when[:] = [world.time.now]
+            return left.pop()
+        when.append(world.time.now)
+        return call()
+
+    world.jira.faults.always = fault
+
+    assert world.run().result == "ok"
+
+    refused, following = when[:2]
+    assert following - refused >= (17_000 if headers else 1_400)
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+def test_no_window_is_asked_for_ahead_when_the_time_is_up() -> None:
+    world = world_of_windows()
+    world.jira.seconds, world.budget = 1.0, 0.5
+
+    world.run()
+
+    assert len(set(windows_asked(world))) == 1
+
+
+def test_a_record_that_appears_in_a_window_that_was_asked_for_already_is_found_later() -> None:
+    world = world_of_windows()
+    late = record(20_000, START - 10 * MINUTE)
+    calls = 0
+
+    def fault(call: Callable[[], Any]) -> Any:
+        nonlocal calls
+        answer, calls = call(), calls + 1
+        if moments.parse(world.jira.requests[-1]["to"]) >= START:
+            world.jira.site.add([late])
+        return answer
+
+    world.jira.faults.always = fault
+
+    assert world.run().result == "ok"
+    world.time.pass_by(300)
+    assert world.run().result == "ok"
+
+    assert 20_000 in world.rows()
+    assert not world.missing(ids(world))
+    assert not world.doubled()
+
+
+def test_a_window_that_is_too_long_by_now_is_not_read_as_it_was_asked_for() -> None:
+    """Asked for while it was quiet, and longer; then the window before turned out to be busy."""
+    world = World(page_size=10, lookback=24 * HOUR, batch_bytes=4_000)
+    world.fetcher = Eager
+    start = START - 17 * HOUR
+    world.jira.site.add(record(10_000 + n, start + n * 180_000) for n in range(16 * 20))
+
+    assert world.run().result == "ok"
+
+    lengths = [
+        moments.parse(each["to"]) - moments.parse(each["from"]) for each in world.jira.requests
+    ]
+    assert max(lengths) >= 8 * HOUR - 1
+    assert len(world.jira.requests) < 80
+    assert not world.missing(ids(world))
+    assert not world.doubled()

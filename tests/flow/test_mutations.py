@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -15,6 +14,7 @@ from jira_audit import collect
 from jira_audit.core import plan
 from jira_audit.core.batches import Batch
 from jira_audit.core.checkpoint import Checkpoint, decode
+from jira_audit.core.http import Answer
 from jira_audit.core.pages import Page, Reading, Response
 from jira_audit.core.window import Stretch
 from jira_audit.delivery import Delivery
@@ -46,10 +46,8 @@ def stop_on_a_short_page(patch: Patch) -> None:
 
 
 def treat_403_as_empty(patch: Patch) -> None:
-    def mutated(status: int, *rest: Any, offset: int, now: int) -> Response:
-        if status == 403:
-            return Response(offset, [])
-        return decipher(status, *rest, offset=offset, now=now)
+    def mutated(answer: Answer, offset: int) -> Response:
+        return Response(offset, []) if answer.status == 403 else decipher(answer, offset)
 
     patch.setattr(jira, "decipher", mutated)
 

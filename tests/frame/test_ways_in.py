@@ -21,11 +21,15 @@ from jira_audit.core.errors import (
     TransientError,
 )
 from jira_audit.core.moments import HOUR
-from jira_audit.core.window import Window
+from jira_audit.core.pages import Page
+from jira_audit.core.window import Stretch, Window
+from jira_audit.edge.jira import JiraSource
 from jira_audit.imaginary import Answer
+from jira_audit.ports import Pools
+from jira_audit.reader import Reader
 from jira_audit.settings import ApiToken, OAuthClient, Secret, Site
 from tests.fakes.atlassian import AUDIT, CLOUD_ID, Atlassian, Token
-from tests.fakes.world import START, Time, record
+from tests.fakes.world import START, Eager, Time, record
 
 HOST = "contoso.atlassian.net"
 USER, TOKEN = "auditor@example.com", "ATATT3x-nobody-may-see"
@@ -56,9 +60,13 @@ def oauth(**more: Any) -> Site:
 
 def read(site: Site, cloud: Atlassian, page_size: int = 1000) -> list[int]:
     source = app.source(site, cloud.time.clock)
-    source._page_size = page_size
-    pages = source.pages(WINDOW, Deadline.after(cloud.time.clock, 480))
-    return [known["id"] for page in pages for known in page.records]
+    source.page_size = page_size
+    return [known["id"] for page in pages_of(source, cloud) for known in page.records]
+
+
+def pages_of(source: JiraSource, cloud: Atlassian) -> Iterator[Page]:
+    with Reader(source, Deadline.after(cloud.time.clock, 480), Pools(Eager(), Eager())) as reader:
+        yield from reader.pages(WINDOW, Stretch.of(WINDOW))
 
 
 # What lets in
@@ -113,10 +121,9 @@ def test_a_token_that_ends_in_the_middle_of_a_reading_is_renewed_and_nothing_is_
     cloud.clients = {CLIENT: SECRET}
     site = oauth(cloud_id=CLOUD_ID)
     source = app.source(site, cloud.time.clock)
-    source._page_size = 10
-    pages = source.pages(WINDOW, Deadline.after(cloud.time.clock, 480))
+    source.page_size = 10
+    pages = pages_of(source, cloud)
     found = [known["id"] for known in next(pages).records]
-
     cloud.revoked = set(cloud.tokens_given)
     found += [known["id"] for page in pages for known in page.records]
 

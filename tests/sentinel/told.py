@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from jira_audit.core import moments
 from jira_audit.core.moments import MINUTE
 from jira_audit.core.records import identify, to_row
 from tests.deploy import checks
@@ -29,7 +30,7 @@ def rows(records: Iterable[Record], site: str = SITE) -> list[dict[str, Any]]:
     made = []
     for record in records:
         identity = identify(record)
-        row = to_row(record, identity, site=site, generated=identity.created + MINUTE)
+        row = to_row(record, identity, site=site, generated=moments.text(identity.created + MINUTE))
         made.append(orjson.loads(row.line))
     return made
 
