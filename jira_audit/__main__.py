@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -16,6 +19,12 @@ def main() -> None:
         from jira_audit.cli import cli  # noqa: PLC0415  what it imports may not be there
 
         cli(prog_name="python -m jira_audit")
+    except SystemExit as ended:
+        if ended.code != INTERRUPTED:
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # else it would wait for threads that wait for Jira
     except ModuleNotFoundError as error:
         if (error.name or "jira_audit").startswith("jira_audit"):
             raise

@@ -78,14 +78,14 @@ def test_in_azure_it_keeps_its_place_in_a_blob_beside_the_checkpoint(
 def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
     run_apart: Run, run: Run, tmp_path: Path
 ) -> None:
-    halting = Halting(count=5_000, first=3_000)
+    halting = Halting(count=12_000, first=5_000)
     with set_up(halting):
         answers_up_to, halting.answers_up_to = halting.answers_up_to, "9999"
         recent = collected(run, tmp_path)
         halting.answers_up_to = answers_up_to
         arguments = "backfill", "--from", ago(21), "--folder", tmp_path
         process = begin(*arguments, out=subprocess.PIPE, err=subprocess.PIPE)
-        assert halting.halted.wait(60)
+        halting.wait_until_halted(tmp_path / "backfills/127.0.0.1.json")
         process.send_signal(signal.SIGINT)
         interrupted = end(process)
         delivered = len(ids_in(tmp_path))
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
     assert interrupted.code == 130
     assert "run the same command again to go on." in interrupted.err
     assert "Traceback" not in interrupted.err
-    assert recent < delivered < 5_000
+    assert recent < delivered < 12_000
     assert again.code == 0
     assert sorted(ids_in(tmp_path)) == sorted(record["id"] for record in halting.records)
 
