@@ -27,7 +27,7 @@ demo: $(VENV)/.ready-terminal ## see it work: an imaginary Jira site, a local fo
 test: setup ## run the tests; choose with TESTS=tests/core and ARGS='-x -k name'
 	$(IN_VENV) -m pytest -n $(JOBS) --dist worksteal $(TESTS) $(ARGS)
 
-bench: setup ## measure what ticks cost; prints a table
+bench: setup $(VENV)/.ready-bench ## measure what it costs, beside what it replaces; tables and a plot
 	$(IN_VENV) -m tests.bench
 
 soak: setup ## ten minutes of random histories, seeds from the clock; ARGS='--seconds 60' for less
@@ -68,6 +68,11 @@ $(VENV)/.ready-dev: $(VENV)/pyvenv.cfg pyproject.toml requirements.txt
 	@echo "Installing into $(VENV), tools and test parts included (once)"
 	@$(PIP_INSTALL) --editable '.[terminal,dev]'
 	@touch $@ $(VENV)/.ready-terminal
+
+$(VENV)/.ready-bench: $(VENV)/.ready-dev
+	@echo "Installing what draws into $(VENV) (once)"
+	@$(PIP_INSTALL) --editable '.[terminal,dev,bench]'
+	@touch $@
 
 # npm takes `ci` to mean: exactly what the lock says. Node.js is the one in $(VENV), whatever the machine has.
 tests/setup/node_modules/.ready: tests/setup/package.json tests/setup/package-lock.json tests/setup/.npmrc | $(VENV)/.ready-dev

@@ -1,12 +1,14 @@
-"""`make bench`: what a tick costs, idle and with much to do, against the real client libraries.
+"""`make bench`: what the connector costs, beside what a user would otherwise run.
 
-Every server runs in a process of its own (the Jira site in this one), so that the measured process
-is the connector alone. Times are this machine's; the ratios within one run are what to compare.
+Every server is in a process of its own, so that the measured process is the connector alone. Times
+are this machine's; the ratios within one run are what to compare. Method and a dated result:
+`tests/bench/README.md`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,96 +17,301 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from jira_audit.imaginary import ImaginarySite, believable_records, serve
+from azure.storage.blob import ContainerClient
+
+from jira_audit.core.batches import BATCH_LIMIT
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.ledger import Ledger
+from jira_audit.core.moments import DAY, MINUTE
+from tests.bench.plot import draw
+from tests.bench.servers import TOKEN, USERNAME
 from tests.servers import azurite
 from tests.servers.ingestion import RULE, STREAM
 
-USERNAME, TOKEN = "auditor@example.com", "a-token"
-HOUR = 3_600_000
+PAGE_SECONDS, CALL_SECONDS = 0.25, 0.1
+HOST, FIRST_ID = "127.0.0.1", 10_000
+BLOB = f"checkpoints/{HOST}.json"
+
+Kind = Literal["connector", "list", "classic"]
 
 
 def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Server:
+    """A server in a process of its own: `told` is the line it begins with, `tell` speaks to it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.told = self._line()
+
+    def tell(self, **wanted: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(wanted) + "\n")
+        self._process.stdin.flush()
+        return self._line()
+
+    def _line(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        told: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return told
+
+
 @contextmanager
-def process(*arguments: str) -> Iterator[dict[str, Any]]:
-    """A stand-in server in a process of its own; yields the line of JSON it begins with."""
+def server(*arguments: str) -> Iterator[Server]:
     command = [sys.executable, "-m", *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        assert server.stdin is not None
-        yield json.loads(server.stdout.readline())
-        server.stdin.close()
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        yield Server(process)
+        process.stdin.close()
 
 
-def tick(environment: Mapping[str, str]) -> dict[str, Any]:
-    """One tick in a fresh process."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.measured"],
-        env={"PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=900,
-    )
-    return json.loads(done.stdout)
+@dataclass(frozen=True)
+class Measured:
+    """One run of a process, and what the servers saw of it."""
+
+    records: int
+    wall: float
+    start: float
+    cpu: float
+    loading: float
+    megabytes: float
+    imported: list[str]
+    asked: int
+    most: int
+    sizes: list[int]
+
+    @property
+    def fill(self) -> float:
+        """How full batches were on the average, the last one left out: it has what is left."""
+        return sum(self.sizes[:-1]) / (len(self.sizes) - 1) / BATCH_LIMIT
 
 
-class CountingSite(ImaginarySite):
-    """A site that counts what it is asked."""
+@dataclass(frozen=True)
+class Bench:
+    """Everything that runs are measured with."""
 
-    asked = 0
+    servers: Server
+    environment: Mapping[str, str]
 
-    def answer(self, *arguments: Any, **named: Any) -> Any:
-        self.asked += 1
-        return super().answer(*arguments, **named)
+    def site(
+        self, records: int, hours: float, *, page_seconds: float = 0.0, call_seconds: float = 0.0
+    ) -> None:
+        """From now on, a site with so many records within so many hours."""
+        self.servers.tell(
+            records=records, hours=hours, page_seconds=page_seconds, call_seconds=call_seconds
+        )
+
+    def store(self, checkpoint: Checkpoint | None) -> str:
+        """A new container, with this checkpoint in it if there is one."""
+        name = uuid.uuid4().hex
+        with self._container(name) as container:
+            container.create_container()
+            if checkpoint:
+                container.upload_blob(BLOB, checkpoint.encode(now()))
+        return name
+
+    def stored(self, name: str) -> int:
+        """How large the checkpoint in a container is, in bytes."""
+        with self._container(name) as container, container.get_blob_client(BLOB) as blob:
+            return int(blob.get_blob_properties().size)
+
+    def _container(self, name: str) -> ContainerClient:
+        connection = self.environment["AzureWebJobsStorage"]
+        return ContainerClient.from_connection_string(connection, name)
+
+    def run(self, kind: Kind, records: int, hours: int, container: str | None = None) -> Measured:
+        """One run in a fresh process, with a checkpoint of its own unless one is named."""
+        environment = {
+            **self.environment,
+            "CHECKPOINT_CONTAINER": container or uuid.uuid4().hex,
+            "INITIAL_LOOKBACK_HOURS": str(hours),
+        }
+        self.servers.tell()
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.measured", kind],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stderr
+        seen, cost = self.servers.tell(), json.loads(done.stdout)
+        assert seen["rows"] == seen["distinct"] == records, (seen["rows"], seen["distinct"])
+        return Measured(
+            records,
+            cost["wall_seconds"],
+            cost["start_seconds"],
+            cost["cpu_seconds"],
+            cost["loading_seconds"],
+            cost["peak_bytes"] / 1e6,
+            cost["imported"],
+            seen["asked"],
+            seen["most_under_way"],
+            seen["sizes"],
+        )
 
 
-def measure(count: int, environment: dict[str, str]) -> list[tuple[str, dict[str, Any], int]]:
-    """A first tick over `count` records of the last day, and then an idle one."""
-    site = CountingSite(USERNAME, TOKEN)
-    site.add(
-        believable_records(count, first_id=10_000, end_ms=now() - HOUR, span_ms=22 * HOUR, seed=7)
-    )
-    figures = []
-    with serve(site, clock_ms=now) as url:
-        mine = environment | {"JIRA_SITE_URL": url, "CHECKPOINT_CONTAINER": uuid.uuid4().hex}
-        for name in (f"first tick, {count:,} records", "next tick, nothing new"):
-            site.asked = 0
-            figures.append((name, tick(mine), site.asked))
-    return figures
-
-
-def main() -> None:
+@contextmanager
+def bench() -> Iterator[Bench]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         certificate = folder / "ca.pem"
         connection = stack.enter_context(azurite.running())
-        identity = stack.enter_context(process("tests.servers.identity"))
-        ingestion = stack.enter_context(
-            process("tests.servers.ingestion", "--ca", str(certificate))
+        identity = stack.enter_context(server("tests.servers.identity"))
+        servers = stack.enter_context(server("tests.bench.servers", "--ca", str(certificate)))
+        yield Bench(
+            servers,
+            {
+                "PATH": os.environ["PATH"],
+                **identity.told,
+                "REQUESTS_CA_BUNDLE": str(certificate),
+                "JIRA_SITE_URL": servers.told["jira"],
+                "JIRA_USERNAME": USERNAME,
+                "JIRA_API_TOKEN": TOKEN,
+                "DATA_COLLECTION_ENDPOINT": servers.told["ingestion"],
+                "LOGS_DCR_RULE_ID": RULE,
+                "LOGS_DCR_STREAM_NAME": STREAM,
+                "AzureWebJobsStorage": connection,
+            },
         )
-        environment = {
-            **identity,
-            "REQUESTS_CA_BUNDLE": str(certificate),
-            "JIRA_USERNAME": USERNAME,
-            "JIRA_API_TOKEN": TOKEN,
-            "DATA_COLLECTION_ENDPOINT": ingestion["endpoint"],
-            "LOGS_DCR_RULE_ID": RULE,
-            "LOGS_DCR_STREAM_NAME": STREAM,
-            "AzureWebJobsStorage": connection,
-        }
-        print(f"{'':34}{'wall s':>8}{'CPU s':>8}{'peak MB':>9}{'asked':>7}  imported")
-        for count in (2_000, 100_000):
-            for name, cost, asked in measure(count, environment):
-                print(
-                    f"{name:34}{cost['wall_seconds']:8.2f}{cost['cpu_seconds']:8.2f}"
-                    f"{cost['peak_bytes'] / 1e6:9.1f}{asked:7}  {', '.join(cost['imported'])}"
-                )
+
+
+def ledgers() -> Iterator[tuple[str, Checkpoint]]:
+    """Checkpoints of sites with ten million delivered ids, none of which is to be met again."""
+    at = now()
+    start, ids = at - 366 * DAY, 10_000_000
+    plain = Checkpoint.first(HOST, start, at).read_through(at - 5 * MINUTE).sweep_done(at)
+    for every in (None, 1_000, 200, 100):
+        gaps = range(FIRST_ID + 1, FIRST_ID + ids, every) if every else ()
+        missing = Ledger().with_ids(gaps)
+        full = replace(plain, ledger=Ledger(((FIRST_ID, FIRST_ID + ids - 1),)).without(missing))
+        for day in range(366):
+            mark = start + day * DAY
+            full = full.marked(mark, mark, FIRST_ID + day * ids // 366)
+        name = "none missing" if every is None else f"every {every:,}th missing for ever"
+        yield name, full.fitted(at - 3 * DAY)
+
+
+def long_pulls(it: Bench) -> Iterator[tuple[str, Measured, Measured]]:
+    """Pulls as long as their answers take: ours and the classic one's."""
+    for records, hours, span, name in (
+        (10_000, 24, 23.7, "10,000 over a day"),
+        (20_000, 24, 23.7, "20,000 over a day"),
+        (40_000, 24, 23.7, "40,000 over a day"),
+        (40_000, 72, 71.7, "40,000 over three days"),
+        (40_000, 168, 167.5, "40,000 over a week"),
+        (40_000, 24, 6.0, "40,000 in the last 6 of 24 hours"),
+    ):
+        it.site(records, span, page_seconds=PAGE_SECONDS, call_seconds=CALL_SECONDS)
+        ours = it.run("connector", records, hours)
+        yield name, ours, it.run("classic", records, hours)
+
+
+def growth(it: Bench) -> Iterator[Measured]:
+    """The same density, for longer and longer; nothing takes time but the work itself."""
+    for records, hours in ((10_000, 3), (100_000, 23), (300_000, 69), (1_000_000, 230)):
+        it.site(records, hours - 0.3)
+        yield it.run("connector", records, hours)
+
+
+def main() -> None:
+    said = Said()
+    with bench() as it:
+        said.heading("Long pulls: 250 ms a page, 100 ms a call")
+        said.row("", "ours, s", "of one page after the other", "classic, s", "times", "requests")
+        pulls = []
+        for name, ours, classic in long_pulls(it):
+            pulls.append((name, ours, classic))
+            pages = math.ceil(ours.records / 1_000) * PAGE_SECONDS
+            said.row(
+                name,
+                f"{ours.wall:.2f}",
+                f"{ours.wall / pages:.2f}",
+                f"{classic.wall:.2f}",
+                f"{classic.wall / ours.wall:.1f}",
+                f"{ours.asked} and {classic.asked}",
+            )
+        said.line(f"At most {max(ours.most for _, ours, _ in pulls)} requests were under way.")
+
+        said.heading("CPU for 100,000 records, whole process")
+        it.site(100_000, 22.7)
+        ours, other = (it.run(kind, 100_000, 23) for kind in ("connector", "list"))
+        said.row("", "ours, s", "`upload(list)`, s", "ratio", "ratio without reading rows back")
+        alone = other.cpu - other.loading
+        said.row(
+            "CPU",
+            f"{ours.cpu:.2f}",
+            f"{other.cpu:.2f}",
+            f"{ours.cpu / other.cpu:.2f}",
+            f"{ours.cpu / alone:.2f}",
+        )
+
+        said.heading("As work grows")
+        said.row("records", "CPU, s", "µs a record", "peak, MB", "requests", "calls", "fullness")
+        grown = []
+        for m in growth(it):
+            grown.append(m)
+            said.row(
+                f"{m.records:,}",
+                f"{m.cpu:.2f}",
+                f"{m.cpu / m.records * 1e6:.1f}",
+                f"{m.megabytes:.1f}",
+                str(m.asked),
+                str(len(m.sizes)),
+                f"{m.fill:.1%}",
+            )
+
+        said.heading("An idle tick, after so many deliveries")
+        said.row("ids", "checkpoint, bytes", "CPU, s", "peak, MB", "requests", "imported")
+        it.site(0, 1)
+        for name, checkpoint in [("a new site", None), *ledgers()]:
+            container = it.store(checkpoint)
+            it.run("connector", 0, 1, container) if checkpoint is None else None
+            idle = it.run("connector", 0, 1, container)
+            said.row(
+                name if checkpoint is None else f"10 million, {name}",
+                f"{it.stored(container):,}",
+                f"{idle.cpu:.2f}",
+                f"{idle.megabytes:.1f}",
+                str(idle.asked),
+                ", ".join(idle.imported) or "nothing it does not need",
+            )
+    folder = Path("build/bench")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.md").write_text(said.text, encoding="utf-8")
+    draw(folder / "result.svg", pulls[:3], grown)
+    print(f"\nAlso in {folder}/result.md, and drawn in {folder}/result.svg.")
+
+
+class Said:
+    """What is printed as it is measured, and kept: Markdown."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self._begins = False
+
+    def heading(self, text: str) -> None:
+        self.line(f"\n### {text}\n")
+        self._begins = True
+
+    def row(self, *cells: str) -> None:
+        self.line(f"| {' | '.join(cells)} |")
+        if self._begins:
+            self.line("| --- " * len(cells) + "|")
+        self._begins = False
+
+    def line(self, text: str) -> None:
+        print(text, flush=True)
+        self.text += f"{text}\n"
 
 
 if __name__ == "__main__":

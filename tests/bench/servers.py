@@ -1,0 +1,112 @@
+"""The simulated Jira site and ingestion endpoint that everything measured is measured against.
+
+`python -m tests.bench.servers --ca FILE` serves both from one process and thread that waits for
+nothing; each line of JSON on its standard input changes what is served, and is answered by one that
+tells what was observed since the one before. It judges nothing: what the service refuses is
+`tests/servers/ingestion.py`'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import json
+import re
+import ssl
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+from jira_audit.imaginary import ImaginarySite, believable_records
+from tests.servers import patient
+from tests.servers.many_sites import ServedSite
+
+USERNAME, TOKEN = "auditor@example.com", "a-token"
+_ID = re.compile(rb'"id_d":\s?(\d+)')
+
+
+@dataclass
+class Ingestion:
+    """Takes everything, after so many seconds, and remembers how much it was and which ids."""
+
+    seconds: float = 0.0
+    sizes: list[int] = field(default_factory=list)
+    rows: int = 0
+    ids: set[int] = field(default_factory=set)
+
+    async def respond(self, request: patient.Request) -> patient.Reply:
+        body = request.body
+        if request.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        ids = [int(found) for found in _ID.findall(body)]
+        await asyncio.sleep(self.seconds)
+        if ids:
+            self.sizes.append(len(body))
+            self.rows += len(ids)
+            self.ids.update(ids)
+        return patient.Reply(204)
+
+
+def site(records: int, hours: float) -> ImaginarySite:
+    """A site whose records lie in the last `hours`, an hour ago at the latest."""
+    made = ImaginarySite(USERNAME, TOKEN)
+    now = time.time_ns() // 1_000_000
+    made.add(
+        believable_records(
+            records,
+            first_id=10_000,
+            end_ms=now - 600_000,
+            span_ms=round(hours * 3_600_000),
+            seed=7,
+        )
+    )
+    return made
+
+
+def observed(jira: ServedSite, ingestion: Ingestion) -> dict[str, Any]:
+    return {
+        "asked": jira.asked,
+        "most_under_way": jira.most,
+        "sizes": ingestion.sizes,
+        "rows": ingestion.rows,
+        "distinct": len(ingestion.ids),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What is measured is measured against this.")
+    parser.add_argument("--ca", type=Path, required=True, help="where the CA certificate goes")
+    given = parser.parse_args()
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(given.ca)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
+    jira, ingestion = ServedSite(ImaginarySite(USERNAME, TOKEN)), Ingestion()
+    with (
+        patient.serving(jira.respond, ["127.0.0.1"]) as jira_port,
+        patient.serving(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
+    ):
+        endpoints = {
+            "jira": f"http://127.0.0.1:{jira_port}",
+            "ingestion": f"https://localhost:{ingestion_port}",
+        }
+        print(json.dumps(endpoints), flush=True)
+        for line in sys.stdin:
+            wanted = json.loads(line)
+            told = observed(jira, ingestion)
+            if "records" in wanted:
+                jira.site = site(wanted["records"], wanted["hours"])
+            jira.seconds = wanted.get("page_seconds", jira.seconds)
+            ingestion.seconds = wanted.get("call_seconds", ingestion.seconds)
+            jira.asked = jira.most = ingestion.rows = 0
+            ingestion.sizes, ingestion.ids = [], set()
+            print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()
