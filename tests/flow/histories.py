@@ -20,7 +20,7 @@ from typing import Any, Self
 from jira_audit.core.errors import TransientError
 from jira_audit.core.moments import HOUR, MINUTE
 from jira_audit.imaginary import Answer
-from tests.fakes.world import TOKEN, Crash, Lazy, World, record
+from tests.fakes.world import TOKEN, Crash, Eager, Fetcher, Lazy, Shuffled, World, record
 
 BATCH_BYTES = 3_000
 LEASE = 61.0
@@ -248,7 +248,7 @@ class History:
         assert kept <= world.sink.poison | set(world.jira.tamper), f"seed {self.seed}"
 
 
-def live(seed: int, steps: int) -> Counts:
+def live(seed: int, steps: int, fetcher: Callable[[], Fetcher] | None = None) -> Counts:
     """Run one history with its logs read for secrets; raises AssertionError with the seed."""
     said = io.StringIO()
     handler = logging.StreamHandler(said)
@@ -257,6 +257,7 @@ def live(seed: int, steps: int) -> Counts:
     logger.addHandler(handler)
     try:
         history = History(seed)
+        history.world.fetcher = fetcher or World.FETCHER
         history.live(steps)
     finally:
         logger.removeHandler(handler)
@@ -266,6 +267,12 @@ def live(seed: int, steps: int) -> Counts:
     return history.counts
 
 
+def fetcher_of(seed: int) -> Callable[[], Fetcher]:
+    """What comes of pages that are asked for ahead; the tests run each in all three ways."""
+    ways: tuple[Callable[[], Fetcher], ...] = (Lazy, Eager, Shuffled)
+    return ways[seed % len(ways)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seed", type=int, nargs="?", help="run this one history")
@@ -273,12 +280,12 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=120)
     given = parser.parse_args()
     if given.seed is not None:
-        print(live(given.seed, given.steps))
+        print(live(given.seed, given.steps, fetcher_of(given.seed)))
         return 0
     total, until = Counts(), time.monotonic() + given.seconds
     seed = time.time_ns() // 1_000_000
     while time.monotonic() < until:
-        total += live(seed, given.steps)
+        total += live(seed, given.steps, fetcher_of(seed))
         seed += 1
     print(f"last seed {seed - 1}:", ", ".join(f"{v:,} {k}" for k, v in asdict(total).items()))
     return 0
