@@ -73,7 +73,7 @@ def _jira(site: Site) -> Answer:
         except ConnectorError as error:
             sentence = f"{refused} Tried through the gateway as well: {error}"
             return Answer("Jira", ok=False, sentence=sentence)
-        cloud_id = app.way(other).open().base_url.rpartition("/")[2]
+        cloud_id = _cloud_id(other)
         return Answer(
             "Jira",
             ok=False,
@@ -82,7 +82,29 @@ def _jira(site: Site) -> Answer:
         )
     except ConnectorError as error:
         return Answer("Jira", ok=False, sentence=str(error))
-    return Answer("Jira", ok=True, sentence=f"{who} may read the audit log of {site.host}{by}")
+    good = f"{who} may read the audit log of {site.host}{by}"
+    return _compared(site, good) if site.gateway else Answer("Jira", ok=True, sentence=good)
+
+
+def _compared(site: Site, good: str) -> Answer:
+    """Whether a cloud id that is set is the site's own, as the site itself tells it."""
+    try:
+        told = _cloud_id(replace(site, cloud_id=None))
+    except ConnectorError as error:
+        unseen = f"; whether the cloud id is that of {site.host} could not be seen: {error}"
+        return Answer("Jira", ok=True, sentence=good + unseen)
+    if site.cloud_id in {None, told}:
+        return Answer("Jira", ok=True, sentence=good)
+    sentence = (
+        f"the cloud id {site.cloud_id} is that of another site, whose records would come under the "
+        f"name {site.host}: set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {told}"
+    )
+    return Answer("Jira", ok=False, sentence=sentence)
+
+
+def _cloud_id(site: Site) -> str:
+    """The cloud id by which the gateway knows a site, as the site tells it."""
+    return app.way(site).open().base_url.rpartition("/")[2]
 
 
 def _answer(part: Part, attempt: Callable[[], None], good: str) -> Answer:

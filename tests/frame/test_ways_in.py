@@ -35,6 +35,7 @@ HOST = "contoso.atlassian.net"
 USER, TOKEN = "auditor@example.com", "ATATT3x-nobody-may-see"
 CLIENT, SECRET = "client-id", "client-secret-nobody-may-see"
 WINDOW = Window(START - HOUR, START)
+OTHER_ID = "99999999-2222-4333-8444-555555555555"
 GATEWAY = f"/ex/jira/{CLOUD_ID}/rest/api/3/auditing/record"
 
 
@@ -379,3 +380,27 @@ def test_the_check_does_not_try_the_gateway_for_what_is_no_matter_of_credentials
 
     assert not check._jira(classic()).ok
     assert cloud.hosts() == [HOST]
+
+
+@pytest.mark.parametrize(
+    ("told", "ok", "says"),
+    [
+        (CLOUD_ID, True, f"may read the audit log of {HOST} through Atlassian's gateway"),
+        (OTHER_ID, False, "is that of another site"),
+        (None, True, "could not be seen: "),
+    ],
+)
+def test_the_check_compares_a_cloud_id_that_is_set_with_what_the_site_tells(
+    cloud: Atlassian, told: str | None, ok: bool, says: str
+) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    cloud.time.now = app.CLOCK.now()
+    told_by_the_site = Answer(503 if told is None else 200, {}, f'{{"cloudId": "{told}"}}'.encode())
+    cloud.script[HOST] = [told_by_the_site]
+
+    answer = check._jira(oauth(cloud_id=CLOUD_ID))
+
+    assert answer.ok == ok
+    assert says in answer.sentence
+    if told == OTHER_ID:
+        assert answer.sentence.endswith(f"to {OTHER_ID}")
