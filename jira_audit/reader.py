@@ -34,6 +34,9 @@ of the next come in. Each is about 0.7 MB."""
 LONGER_AT_MOST = 1.5
 """A window that was asked for ahead is read as it is while it is so many steps long at most."""
 
+CLOCK_TICK = 0.01
+"""Seconds by which a wait may end early."""
+
 ANSWER_SECONDS = 60.0
 """For a whole answer, however steadily it trickles."""
 
@@ -95,24 +98,41 @@ class Reader:
         """The response at a place, asked for before or now; tried again as the policy allows."""
 
         def attempt() -> Response:
-            asked = self._asked[place] = self._asked.get(place) or self._ask(place)
-            while not asked.done():  # meanwhile, what has come tells what else will be needed
-                self._pools.first_done([each for each in self._asked.values() if not each.done()])
-                ask_ahead()
-            answer, _ = self._asked.pop(place).result()
-            return self._source.decipher(answer, place[1])
+            try:
+                asked = self._asked[place] = self._asked.get(place) or self._ask(place)
+                while not asked.done():  # meanwhile, what has come tells what else will be needed
+                    self._wait_for_one()
+                    ask_ahead()
+                answer, _ = self._asked.pop(place).result()
+                return self._source.decipher(answer, place[1])
+            except TransientError as error:
+                self._let_go(each for each, asked in self._asked.items() if asked.cancel())
+                if error.pause:
+                    raise self._paused(error) from error
+                raise
 
-        def on_wait(error: TransientError, seconds: float) -> None:
-            log.warning("%s (trying again in %.1f s)", error, seconds)
-            self._let_go(each for each, asked in self._asked.items() if asked.cancel())
+        return retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=_say)
 
-        return retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=on_wait)
+    def _wait_for_one(self) -> bool:
+        """Wait until one more request has ended; False where none is under way."""
+        under_way = [asked for asked in self._asked.values() if not asked.done()]
+        if under_way:
+            self._pools.first_done(under_way)
+        return bool(under_way)
+
+    def _paused(self, error: TransientError) -> TransientError:
+        """The pause that Jira asks for, the longest where several requests were refused at once."""
+        while self._wait_for_one():
+            pass
+        self._let_go([place for place in self._asked if self._glimpsed(place) is None])
+        wait = max(error.retry_after or 0.0, self._quiet_seconds())
+        return TransientError(str(error), retry_after=wait, pause=True)
 
     def _ask(self, place: Place) -> Future[_Answered]:
         """Ask for what is needed now."""
-        if (quiet := self._quiet_seconds()) > 0:
+        if self._is_quiet():
             message = "Jira asks for fewer requests"
-            raise TransientError(message, retry_after=quiet, pause=True)
+            raise TransientError(message, pause=True)
         if self._threads:  # by the same few threads as the others, so that no more are under way
             return self._pools.fetches.submit(self._attempt, place)
         future: Future[_Answered] = Future()
@@ -131,7 +151,7 @@ class Reader:
         self._let_go(place for place in others if full or place[0] not in windows)
         for place in places:
             under_way = sum(not future.done() for future in self._asked.values())
-            if under_way >= UNDER_WAY or len(self._asked) >= HELD or self._quiet_seconds() > 0:
+            if under_way >= UNDER_WAY or len(self._asked) >= HELD or self._is_quiet():
                 return
             if place[0] != window and self._deadline.left() <= 0:
                 return
@@ -159,5 +179,12 @@ class Reader:
                 self._quiet_until = max(self._quiet_until, until)
         return answer, Glimpse.of(answer.body) if answer.status == 200 else None
 
+    def _is_quiet(self) -> bool:
+        return self._quiet_seconds() > CLOCK_TICK
+
     def _quiet_seconds(self) -> float:
         return self._quiet_until - self._deadline.clock.monotonic()
+
+
+def _say(error: TransientError, seconds: float) -> None:
+    log.warning("%s (trying again in %.1f s)", error, seconds)

@@ -11,7 +11,7 @@ from jira_audit.core import moments
 from jira_audit.core.errors import OutOfTime, SiteError
 from jira_audit.core.moments import HOUR, MINUTE
 from jira_audit.imaginary import Answer
-from tests.fakes.world import START, Eager, Lazy, World, record
+from tests.fakes.world import START, Eager, Lazy, Shuffled, World, record
 from tests.flow.test_collect import ids
 
 FOUR_FULL_PAGES = 37  # of ten records, each begun one record back
@@ -136,6 +136,31 @@ def test_a_429_is_waited_for_before_anything_more_is_asked() -> None:
     after = [at for offset, at in when if at > refused and offset not in {27, 36}]
     assert min(after) - refused >= 17_000
     assert not world.missing(ids(world))
+
+
+@pytest.mark.parametrize("fetcher", [Lazy, Eager, Shuffled])
+def test_several_requests_refused_at_once_cost_one_pause_the_longest(fetcher: Any) -> None:
+    world = world_ahead(count=70)
+    world.fetcher = fetcher
+    refusals = [Answer(429, {"Retry-After": str(after)}, b"") for after in (7, 17, 5, 9)]
+    given: list[Answer] = []
+
+    def fault(call: Callable[[], Any]) -> Any:
+        answer = call()
+        if len(world.jira.requests) == 1 or not refusals or world.time.slept[1:]:
+            return answer
+        given.append(refusals.pop(0))
+        return given[-1]
+
+    world.jira.faults.always = fault
+
+    assert world.run().result == "ok"
+
+    longest = max(int(answer.headers["Retry-After"]) for answer in given)
+    assert len(world.time.slept) == 2
+    assert longest - 1 <= world.time.slept[1] <= longest
+    assert not world.missing(ids(world))
+    assert not world.doubled()
 
 
 def test_a_deadline_in_the_middle_leaves_what_was_delivered_and_the_next_run_goes_on() -> None:
