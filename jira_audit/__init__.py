@@ -4,3 +4,6 @@ Begin with `app.py` (wiring), then `collect.py` (the flow). Importing anything h
 """
 
 __version__ = "0.1.0"
+
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C has ended, as shells have it."""

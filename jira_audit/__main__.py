@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-INTERRUPTED = 130
+from jira_audit import INTERRUPTED
 
 
 def main() -> None:

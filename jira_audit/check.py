@@ -83,7 +83,7 @@ def _jira(site: Site) -> Answer:
     except ConnectorError as error:
         return Answer("Jira", ok=False, sentence=str(error))
     good = f"{who} may read the audit log of {site.host}{by}"
-    return _compared(site, good) if site.gateway else Answer("Jira", ok=True, sentence=good)
+    return _compared(site, good) if site.cloud_id else Answer("Jira", ok=True, sentence=good)
 
 
 def _compared(site: Site, good: str) -> Answer:
@@ -93,7 +93,7 @@ def _compared(site: Site, good: str) -> Answer:
     except ConnectorError as error:
         unseen = f"; whether the cloud id is that of {site.host} could not be seen: {error}"
         return Answer("Jira", ok=True, sentence=good + unseen)
-    if site.cloud_id in {None, told}:
+    if told == site.cloud_id:
         return Answer("Jira", ok=True, sentence=good)
     sentence = (
         f"the cloud id {site.cloud_id} is that of another site, whose records would come under the "

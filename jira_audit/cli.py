@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jira_audit import __version__, app
+from jira_audit import INTERRUPTED, __version__, app
 from jira_audit import demo as demo_
 from jira_audit import settings as settings_
 from jira_audit.check import Answer
@@ -177,7 +177,7 @@ def collect(
                 outcomes = app.run_settings(checked, tally=counted)
         except KeyboardInterrupt:
             say(err, "Interrupted. What was delivered is in the checkpoint: run it again to go on.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
     table = str(to / TABLE) if to else "Jira_Audit_CL"
     for outcome in outcomes:
         say(out, _sentence(outcome, table))

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from jira_audit import app
+from jira_audit import INTERRUPTED, app
 from jira_audit.backfill import bounds
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.window import Window
@@ -90,7 +90,7 @@ def _run(place: Place, reading: Window) -> Outcome:
             f"Interrupted after {tally.rows:,} rows. What was delivered is in the backfill's own "
             "checkpoint: run the same command again to go on.",
         )
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager

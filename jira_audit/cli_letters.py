@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from jira_audit import app
+from jira_audit import INTERRUPTED, app
 from jira_audit.core import encoding, moments
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import SiteError
@@ -155,7 +155,7 @@ def replay(
             )
         except KeyboardInterrupt:
             say(place.err, "Interrupted. What was accepted is deleted: run it again to go on.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
         if as_json:
             typer.echo(encoding.dumps(_as_json(place.site, done)))
         else:

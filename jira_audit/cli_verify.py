@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from jira_audit import __version__, app
+from jira_audit import INTERRUPTED, __version__, app
 from jira_audit.core import encoding, moments
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
@@ -140,7 +140,7 @@ def verify(
             repaired = _repair(place, verified) if repair else None
         except KeyboardInterrupt:
             say(place.err, "Interrupted. What a repair has sent is in the ledger: verify again.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
         told = _as_json(place.site, window, now, where, verified, repaired)
         if report and str(report) == "-":
             typer.echo(encoding.dumps(told))

@@ -79,9 +79,9 @@ def collect(
 ) -> Outcome:
     """Bring one site's new audit records into the table, and say how it went.
 
-    `site` is its lower-case host; `tally` is counted up on the way, and
-    `reached` hears of the moment that each window begins at. A foreseen failure is in the outcome;
-    whatever else is raised is a bug.
+    `site` is its lower-case host; `tally` is counted up on the way, and `reached` hears of the
+    moment that each window begins at. A foreseen failure is in the outcome; whatever else is raised
+    is a bug.
     """
     clock = deadline.clock
     began, now = clock.monotonic(), clock.now()
@@ -267,7 +267,7 @@ class _Run:
                 return False
             self.reached(window.start)
             ending, seen = self._read_window(
-                window, self.reader.pages(window, stretch), final=window.end >= stretch.end
+                window, self.reader.pages(window, stretch), final=stretch.ends_with(window)
             )
             stretch = stretch.after(window, ending, seen.pages, seen.oldest)
             self.delivery.update(partial(Checkpoint.stepping, step=stretch.step))

@@ -74,11 +74,11 @@ class Reader:
     def pages(self, window: Window, stretch: Stretch) -> Iterator[Page]:
         """Read a stretch's next window newest first, page by page, to the empty one that ends it.
 
-        After a full page the next few, and those of the windows that seem to follow, are asked for
-        at once. One that turns out not to be needed is let go, whatever came of it; how one that is
-        needed failed counts as its first try. No request is begun while a try is waited for, or a
-        429 asks for quiet. Raises OutOfTime, TransientError (the next tick tries again) or
-        SiteError (someone acts).
+        Once a page has come, what seems to follow it, in this window and those after it, is asked
+        for at once. One that turns out not to be needed is let go, whatever came of it; how one
+        that is needed failed counts as its first try. No request is begun while a try is waited
+        for, or a 429 asks for quiet. Raises OutOfTime, TransientError (the next tick tries again)
+        or SiteError (someone acts).
         """
         reading = Reading(self._source.page_size)
 
@@ -124,7 +124,7 @@ class Reader:
         """The pause that Jira asks for, the longest where several requests were refused at once."""
         while self._wait_for_one():
             pass
-        self._let_go([place for place in self._asked if self._glimpsed(place) is None])
+        self._let_go(place for place in self._asked if self._glimpsed(place) is None)
         wait = max(error.retry_after or 0.0, self._quiet_seconds())
         return TransientError(str(error), retry_after=wait, pause=True)
 

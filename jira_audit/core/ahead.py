@@ -134,11 +134,10 @@ def ahead(
 
     `density` is that of the window before, in records a millisecond, if there was one; `following`
     tells the next window of what is left of the stretch, and `glimpsed` what was answered already.
-    May be without an end,
-    and say a place twice.
+    May be without an end, and say a place twice.
     """
     size = reading.page_size - 1
-    course: _Course | None = _Course(
+    course = _Course(
         window,
         size,
         density,
@@ -148,9 +147,9 @@ def ahead(
         full=reading.full or not reading.pages,
         ended=reading.ended,
         oldest=created_of(reading.last),
-        final=window.end >= stretch.end,
+        final=stretch.ends_with(window),
     )
-    while course:
+    while True:
         yield from course.places(glimpsed)
         pages = course.expected_pages
         if math.isinf(pages) or may_give_up(course.window, pages):
@@ -158,5 +157,6 @@ def ahead(
         density = course.expected / course.window.length
         stretch = stretch.after(course.window, Ending.CLOSED, pages, course.window.start)
         upcoming = following(stretch)
-        final = upcoming is not None and upcoming.end >= stretch.end
-        course = _Course(upcoming, size, density, final=final) if upcoming else None
+        if upcoming is None:
+            return
+        course = _Course(upcoming, size, density, final=stretch.ends_with(upcoming))

@@ -19,8 +19,9 @@ MAX_PAGES = 8
 AIM_PAGES = 6.5
 """So many pages a window is meant to hold: each costs an empty page more, and a part of one."""
 
-GROWS_FROM = 1.2
-"""A window that is meant to be less longer than that stays as it is, for the next are begun."""
+SHRINKS_FROM, GROWS_FROM = 0.9, 1.2
+"""A step that would become so many times as long or less, or as long or more, changes. Between the
+two it stays, for windows of that length have been asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,10 @@ class Stretch:
         end = self.start + self.step - 1
         return Window(self.start, self.end if self.end - end < self.step // 8 else end)
 
+    def ends_with(self, window: Window) -> bool:
+        """Whether nothing is left to read after this window."""
+        return window.end >= self.end
+
     def after(self, window: Window, ending: Ending, pages: float, oldest: int) -> Stretch:
         """What is left when a window at the start ended so, after `pages` pages (as in `Page`).
 
@@ -106,7 +111,7 @@ class Stretch:
         """
         grows = min(2.0, AIM_PAGES / max(pages, 1.0))
         if self.crowded is None:
-            stays = 0.9 < grows < GROWS_FROM
+            stays = SHRINKS_FROM < grows < GROWS_FROM
             return replace(self, step=length if stays else max(1, round(length * grows)))
         begins, step = self.crowded
         if pages > 1 or self.start >= begins:

@@ -79,7 +79,6 @@ class Measured:
 
     records: int
     wall: float
-    start: float
     cpu: float
     loading: float
     megabytes: float
@@ -149,7 +148,6 @@ class Bench:
         return Measured(
             records,
             cost["wall_seconds"],
-            cost["start_seconds"],
             cost["cpu_seconds"],
             cost["loading_seconds"],
             cost["peak_bytes"] / 1e6,
@@ -275,7 +273,8 @@ def main() -> None:
         it.site(0, 1)
         for name, checkpoint in [("a new site", None), *ledgers()]:
             container = it.store(checkpoint)
-            it.run("connector", 0, 1, container) if checkpoint is None else None
+            if checkpoint is None:
+                it.run("connector", 0, 1, container)
             idle = it.run("connector", 0, 1, container)
             said.row(
                 name if checkpoint is None else f"10 million, {name}",

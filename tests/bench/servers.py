@@ -53,7 +53,7 @@ class Ingestion:
 
 
 def site(records: int, hours: float) -> ImaginarySite:
-    """A site whose records lie in the last `hours`, an hour ago at the latest."""
+    """A site whose records lie within `hours`, up to ten minutes ago."""
     made = ImaginarySite(USERNAME, TOKEN)
     now = time.time_ns() // 1_000_000
     made.add(

@@ -438,12 +438,17 @@ def test_a_ledger_of_scattered_ids_is_brought_below_the_limit() -> None:
 class Site:
     """A site whose records appear late and out of order, and a connector that keeps account of
     ids, windows and marks as a run does; no batch is ever refused.
+
+    Each window holds so many `pages`: with few of them steps grow. Ids are forgotten after
+    `each_window`, which is more than a run does, or at the end of a run that read everything.
     """
 
     place: Checkpoint
     overlap: int
     length: int
     limit: int
+    pages: float = 6.5
+    each_window: bool = True
     created: dict[int, int] = field(default_factory=dict)
     delivered: set[int] = field(default_factory=set)
     doubled: list[int] = field(default_factory=list)
@@ -464,12 +469,7 @@ class Site:
             ):
                 return
             self.place = self.place.sweep_done(began)
-        before = len(self.place.ledger)
-        self.place = self.place.fitted(
-            reach(self.place, now, self.overlap, self.length), self.limit
-        )
-        self.forgotten += before - len(self.place.ledger)
-        self.check()
+        self.forget(now)
 
     def read(self, stretch: Stretch, now: int, windows: int, close: Any) -> bool:
         while window := stretch.window:
@@ -492,9 +492,18 @@ class Site:
             if seen:
                 place = place.marked(window.start, window.end, min(seen))
             self.place = close(place, window.end)
-            self.check()
-            stretch = stretch.after(window, Ending.CLOSED, 2, window.start)
+            if self.each_window:
+                self.forget(now)
+            stretch = stretch.after(window, Ending.CLOSED, self.pages, window.start)
         return True
+
+    def forget(self, now: int) -> None:
+        before = len(self.place.ledger)
+        self.place = self.place.fitted(
+            reach(self.place, now, self.overlap, self.length), self.limit
+        )
+        self.forgotten += before - len(self.place.ledger)
+        self.check()
 
     def check(self) -> None:
         pruned = self.place.pruned
@@ -511,12 +520,14 @@ class Site:
     step=st.sampled_from([HOUR, 5 * HOUR, 30 * HOUR]),
     overlap=st.sampled_from([0, 15 * MINUTE, 3 * HOUR]),
     length=st.sampled_from([6 * HOUR, 48 * HOUR]),
+    pages=st.sampled_from([6.5, 2.0]),
 )
 def test_no_id_is_forgotten_that_a_later_read_meets(
-    chance: Any, step: int, overlap: int, length: int
+    chance: Any, step: int, overlap: int, length: int, pages: float
 ) -> None:
     place = Checkpoint.first(SITE, DAY_0, DAY_0).stepping(step)
-    site, number, now = Site(place, overlap, length, limit=200), 10_000, DAY_0
+    site = Site(place, overlap, length, limit=200, pages=pages, each_window=pages > 6)
+    number, now = 10_000, DAY_0
     for _ in range(40):
         now += chance.choice([5 * MINUTE, HOUR, 7 * HOUR, 26 * HOUR])
         for _ in range(chance.randrange(6)):
@@ -538,7 +549,7 @@ def test_the_simulated_site_forgets_most_of_its_ids() -> None:
         site.tick(DAY_0 + hour * HOUR, windows=1_000)
     assert site.doubled == []
     assert len(site.delivered) == 479
-    assert site.forgotten > 380
+    assert site.forgotten > 400
     assert len(site.place.marks) <= 4
 
 

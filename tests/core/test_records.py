@@ -183,6 +183,23 @@ def test_created_is_normalised_to_utc(created: str, column: str) -> None:
     assert columns_of({"id": 1, "created": created})["created_t"] == column
 
 
+@given(
+    st.text("0123456789TWZ:.,+- ", min_size=28, max_size=28)
+    | st.datetimes().map(lambda at: at.isoformat(timespec="milliseconds") + "+0000")
+    | st.from_regex(r"20\d\d-[W01]\d-\d\dT[012]\d:\d\d:\d\d[.,]\d{3}[+-]0000", fullmatch=True)
+    | st.from_regex(r"20\d\d-W[0-4]\d-[1-7][T ]1\d:\d\d:\d\d\.\d{3}\+0000", fullmatch=True)
+)
+@example("2021-W03-4T12:40:01.903+0000")
+@example("2021-01-20 12:40:01.903+0000")
+def test_created_is_written_as_its_moment_is_however_it_is_spelled(created: str) -> None:
+    record = {"id": 1, "created": created}
+    try:
+        identity = identify(record)
+    except RecordRejected:
+        return
+    assert strict(row_of(record).line)["created_t"] == moments.text(identity.created)
+
+
 def test_the_time_generated_is_the_one_that_was_handed_in() -> None:
     row = to_row(LEAST, identify(LEAST), site="other.example", generated=moments.text(0))
     assert strict(row.line)["TimeGenerated"] == "1970-01-01T00:00:00.000Z"

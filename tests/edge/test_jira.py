@@ -731,12 +731,16 @@ def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends
         {"id": 10_000 + n, "created": moments.text(WINDOW.start + 50_000 * n).replace("Z", "+0000")}
         for n in range(65)
     )
+    before = set(threading.enumerate())
     with imaginary.serve(site, clock_ms=lambda: NOW) as address:
         pages = read(source_at(address, time, page_size=10), time)
         assert not [each for each in threading.enumerate() if each.name.startswith("fetch")]
 
     assert ids(pages) == list(range(10_064, 9_999, -1))
     assert 1 < most <= UNDER_WAY
+    for left in set(threading.enumerate()) - before:  # the site's may end a moment later
+        left.join(10)
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_reading_that_is_left_in_the_middle_leaves_no_request_under_way(time: Time) -> None:
