@@ -217,17 +217,18 @@ class Delivery:
             self._in_flight[min(self._in_flight)].result()
         done = [number for number, sent in self._in_flight.items() if sent.done()]
         for number in done:
-            self._account(number, self._in_flight.pop(number).result())
+            self._account(number, self._in_flight[number].result())
+            del self._in_flight[number]  # only now: whatever interrupts this, it is done again
         if done:
             self._close_what_can_be()
         if done and not self._error:  # after an error, one save at the end is enough
             self._save()
 
     def _account(self, number: int, receipt: _Receipt) -> None:
+        self._deal_with(receipt.accepted)
         self._tally.rows += len(receipt.accepted)
         self._tally.batches += receipt.batches
         self._tally.bytes += receipt.bytes
-        self._deal_with(receipt.accepted)
         if receipt.error:
             self._fail(receipt.error)
             if not isinstance(receipt.error, OutOfTime):

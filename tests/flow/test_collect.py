@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -15,6 +15,8 @@ from jira_audit.core.checkpoint import Checkpoint, Sweep
 from jira_audit.core.errors import OutOfTime, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
+from jira_audit.core.records import Row
+from jira_audit.delivery import Delivery
 from jira_audit.imaginary import Answer
 from tests.fakes.world import HOST, START, TOKEN, Lazy, World, record
 
@@ -280,6 +282,29 @@ def test_a_run_that_lost_its_lease_sends_nothing_more() -> None:
     assert isinstance(outcome.error, TransientError)
     assert len(world.sink.table) == taken[0]
     assert world.store.leases[name][0] == 99
+
+
+def test_ctrl_c_while_an_accepted_batch_is_accounted_for_doubles_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = world_with(200, batch_bytes=4_000)
+    deal_with, interrupted = Delivery._deal_with, list[bool]()
+
+    def interrupt_once(self: Delivery, rows: Iterable[Row]) -> None:
+        if not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        deal_with(self, rows)
+
+    monkeypatch.setattr(Delivery, "_deal_with", interrupt_once)
+
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+
+    assert set(world.store.checkpoint().ledger) == set(world.rows())
+    assert world.run().result == "ok"
+    assert not world.missing(ids(world))
+    assert not world.doubled()
 
 
 # Failures of Jira: never an empty page

@@ -164,13 +164,18 @@ class Halting(ImaginarySite):
         return super().answer(path, query, headers, now_ms)
 
     def wait_until_halted(self, checkpoint: Path) -> None:
-        """Wait until requests wait, and something of what came before has been saved.
+        """Wait until requests wait, and what came before them has been saved: for two seconds no
+        more is.
 
         A window that waits may have been asked for ahead, before the ones before it were read.
         """
         assert self.halted.wait(60)
+        saved, same = b"", 0
         for _ in range(1_200):
-            if checkpoint.exists() and json.loads(checkpoint.read_bytes())["ledger"]:
+            now = checkpoint.read_bytes() if checkpoint.exists() else b""
+            same = same + 1 if now == saved else 0
+            saved = now
+            if same >= 40 and saved and json.loads(saved)["ledger"]:
                 return
             self.go_on.wait(0.05)
         raise AssertionError("nothing was saved")
