@@ -26,7 +26,7 @@ class Batch:
     @property
     def body(self) -> bytes:
         """The JSON array that is sent, not yet compressed."""
-        return b"[" + b",".join(row.line for row in self.rows) + b"]"
+        return b"[%b]" % b",".join([text[:size] for _, text, size, _ in self.rows])
 
     def halves(self) -> tuple[Batch, Batch]:
         """The same rows in the same order as two batches; needs two rows or more."""
@@ -50,10 +50,10 @@ class Batcher:
     def add(self, rows: Iterable[Row]) -> Iterator[Batch]:
         """Take rows in; give out each batch that is full. Runs as it is iterated."""
         for row in rows:
-            grown = self._size + len(row.line) + bool(self._rows)
+            grown = self._size + row.size + bool(self._rows)
             if grown > self.limit and self._rows:
                 yield from self.rest()
-                grown = self._size + len(row.line)
+                grown = self._size + row.size
             self._rows.append(row)
             self._size = grown
 

@@ -51,14 +51,6 @@ def dumps(value: object) -> bytes:
         raise ValueError(message) from error
 
 
-def packed(text: bytes) -> bytes:
-    """The same text in no more memory than it needs, for what is kept a while.
-
-    orjson 3.13 leaves its results in the buffer they were written to: 4 KiB for 700 bytes.
-    """
-    return bytes(memoryview(text))
-
-
 def _refuse(constant: str) -> None:
     message = f"{constant} is no JSON"
     raise ValueError(message)
