@@ -212,12 +212,19 @@ class Delivery:
         self._started += 1
 
     def _settle(self, *, wait: bool = False) -> None:
-        """Account for the batches that are done, in one save; with `wait`, for one at least."""
+        """Account for the batches that are done, in one save; with `wait`, for one at least.
+
+        Else, and unless something went wrong, for half of what may be in flight at least: what was
+        accepted since the last save may be doubled, but every save takes its time.
+        """
         if wait:
             self._in_flight[min(self._in_flight)].result()
-        done = [number for number, sent in self._in_flight.items() if sent.done()]
-        for number in done:
-            self._account(number, self._in_flight[number].result())
+        done = {number: sent.result() for number, sent in self._in_flight.items() if sent.done()}
+        failed = any(receipt.error for receipt in done.values())
+        if not wait and not failed and 2 * len(done) < self._slots:
+            return
+        for number, receipt in done.items():
+            self._account(number, receipt)
             del self._in_flight[number]  # only now: whatever interrupts this, it is done again
         if done:
             self._close_what_can_be()

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import groupby
 
 import pytest
 
@@ -18,7 +19,7 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.core.records import Row
 from jira_audit.delivery import Delivery
 from jira_audit.imaginary import Answer
-from tests.fakes.world import HOST, START, TOKEN, Lazy, World, record
+from tests.fakes.world import HOST, START, TOKEN, Eager, Lazy, World, record
 
 FIRST_CREATED = START - 4 * HOUR
 """No record of `world_with` is older."""
@@ -652,6 +653,19 @@ def test_a_failed_save_after_an_acceptance_doubles_that_batch_at_most() -> None:
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
     assert world.doubled_bytes() <= 4 * 4_000
+
+
+def test_one_save_names_several_accepted_batches() -> None:
+    world = world_with(400, batch_bytes=4_000)
+    world.executor = Eager  # a batch is accepted as soon as it is begun
+
+    outcome = world.run()
+
+    done = [each for each in world.journal.entries if each in {"send", "save"}]
+    runs = [len(list(group)) for name, group in groupby(done) if name == "send"]
+    assert sum(runs) == outcome.tally.batches > 10
+    assert max(runs) <= 4, "what may be doubled"
+    assert min(runs[:-1]) >= 2, "each save takes its time"
 
 
 # What is said
