@@ -1,13 +1,12 @@
 """The Logs Ingestion API: send one batch, once, and say what its answer means.
 
-Retries are the caller's. The Azure libraries are imported by the first send, so that a tick with
+Retries are the caller's. The libraries are imported by the first send, so that a tick with
 nothing new pays for none of them.
 https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
 """
 
 from __future__ import annotations
 
-import gzip
 import io
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 
 COMPRESSION = 1
 """gzip's level: the limit counts uncompressed bytes too, so that more of it would only cost CPU."""
+
+GZIP = 31
+"""What `wbits` is for gzip: https://docs.python.org/3/library/zlib.html#zlib.compress"""
 
 CONNECT_SECONDS = 5.0
 
@@ -118,6 +120,7 @@ class IngestionSink:
             AzureError,
             HttpResponseError,
         )
+        from isal import isal_zlib  # noqa: PLC0415
 
         try:
             # A stream is sent as it is, in one call; a list would be cut by the library's own
@@ -126,7 +129,7 @@ class IngestionSink:
             self._client.upload(
                 self._rule,
                 self._stream,
-                io.BytesIO(gzip.compress(body, COMPRESSION, mtime=0)),
+                io.BytesIO(isal_zlib.compress(body, COMPRESSION, GZIP)),
                 retry_total=0,
                 permit_redirects=False,  # the token goes to this host alone
                 **self._timeouts,

@@ -146,7 +146,7 @@ def test_the_lock_holds_what_requirements_txt_pins() -> None:
         canonicalize_name(each.name): str(each.specifier).removeprefix("==") for each in direct()
     }
 
-    assert len(pinned) == 6
+    assert len(pinned) == 7
     assert pinned.items() <= locked().items()
 
 
@@ -407,7 +407,7 @@ def test_unpacked_beside_the_worker_library_it_is_indexed_and_runs_a_tick_on_its
         and not Path(path).is_relative_to(app)
     }
     assert strangers == {}
-    for name in ("azure.functions", "azure.identity", "azure.monitor.ingestion", "orjson"):
+    for name in ("azure.functions", "azure.identity", "azure.monitor.ingestion", "orjson", "isal"):
         assert Path(loaded[name]).is_relative_to(app / SITE_PACKAGES), name
     for name in ("requests", "azure.storage.blob", "cryptography", "azure.core"):
         assert Path(loaded[name]).is_relative_to(app / SITE_PACKAGES), name
