@@ -100,8 +100,11 @@ class Stretch:
             step = window.shorter(oldest)
             return replace(self, step=step, crowded=(oldest, step))
         left = replace(self, start=window.end + 1)
-        # One that is shorter than the step says nothing about it.
-        return left if window.length < self.step else left.stepping(window.length, pages)
+        stepping = left.stepping(window.length, pages)
+        if window.length >= self.step:
+            return stepping
+        # One that is shorter than the step says nothing about it, but that there is a crowd.
+        return stepping if pages > 1 and stepping.step < self.step else left
 
     def stepping(self, length: int, pages: float) -> Stretch:
         """With the step that fits, after a window of such a length with so many pages.

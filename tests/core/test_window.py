@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,6 +189,15 @@ def test_a_window_cut_short_by_the_end_says_nothing_about_the_step() -> None:
     window = stretch.window
     assert window == Window(0, 5 * MINUTE - 1)
     assert stretch.after(window, CLOSED, 0, 0) == Stretch(5 * MINUTE, 5 * MINUTE - 1, HOUR)
+
+
+def test_a_window_that_is_shorter_than_the_step_tells_of_a_crowd_and_of_nothing_else() -> None:
+    stretch, short = Stretch(0, 99 * HOUR, 27 * HOUR), Window(0, HOUR - 1)
+    assert stretch.after(short, CLOSED, 1, 0).step == 27 * HOUR
+    assert stretch.after(short, CLOSED, 1.5, 0).step == 2 * HOUR
+    assert stretch.after(short, CLOSED, 6.5, 0).step == HOUR
+    assert replace(stretch, step=HOUR + 1).after(short, CLOSED, 1.5, 0).step == HOUR + 1
+    assert replace(stretch, crowded=(9 * HOUR, 5)).after(short, CLOSED, 1.5, 0).step == 5
 
 
 def test_a_last_window_exactly_one_step_long_was_not_cut_short() -> None:
