@@ -18,7 +18,7 @@ from jira_audit.core.clock import GRACE_SECONDS, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import TransientError
 from jira_audit.core.http import Answer, retry_after
 from jira_audit.core.pages import Page, Reading, Response
-from jira_audit.core.window import Stretch, Window
+from jira_audit.core.window import AIM_PAGES, MAX_PAGES, Stretch, Window
 from jira_audit.ports import Pools, Source
 
 log = logging.getLogger(__name__)
@@ -31,8 +31,9 @@ HELD = 3 * UNDER_WAY
 """Answers asked for and not yet used, at most: while the last page of a window is waited for, those
 of the next come in. Each is about 0.7 MB."""
 
-LONGER_AT_MOST = 1.5
-"""A window that was asked for ahead is read as it is while it is so many steps long at most."""
+LONGER_AT_MOST = MAX_PAGES / AIM_PAGES
+"""A window that was asked for ahead is read as it is while it is so many steps long at most.
+Longer, it would be given up."""
 
 CLOCK_TICK = 0.01
 """Seconds by which a wait may end early."""
@@ -74,8 +75,8 @@ class Reader:
     def pages(self, window: Window, stretch: Stretch) -> Iterator[Page]:
         """Read a stretch's next window newest first, page by page, to the empty one that ends it.
 
-        Once a page has come, what seems to follow it, in this window and those after it, is asked
-        for at once. One that turns out not to be needed is let go, whatever came of it; how one
+        What seems to follow, in this window and those after it, is asked for at once, as far as
+        anything tells. What turns out not to be needed is let go, whatever came of it; how a page
         that is needed failed counts as its first try. No request is begun while a try is waited
         for, or a 429 asks for quiet. Raises OutOfTime, TransientError (the next tick tries again)
         or SiteError (someone acts).
@@ -86,13 +87,14 @@ class Reader:
             self._ask_ahead(window, reading, stretch)
 
         try:
+            ask_ahead()
             while not reading.ended:
                 page = reading.take(self._response((window, reading.offset), ask_ahead))
                 ask_ahead()
                 yield page
         finally:  # what is read again is asked for again
             self._let_go(place for place in self._asked if place[0] == window)
-        self._density = reading.received / window.length
+            self._density = reading.received / window.length if reading.ended else None
 
     def _response(self, place: Place, ask_ahead: Callable[[], None]) -> Response:
         """The response at a place, asked for before or now; tried again as the policy allows."""

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from jira_audit.core import moments
 from jira_audit.core.pages import Reading
 from jira_audit.core.records import created_of
-from jira_audit.core.window import MAX_PAGES, Ending, Stretch, Window, may_give_up
+from jira_audit.core.window import (
+    AIM_PAGES,
+    FIRST_STEP,
+    MAX_PAGES,
+    Ending,
+    Stretch,
+    Window,
+    may_give_up,
+)
 
 Place = tuple[Window, int]
 """What a request asks for: a window, and the offset in it."""
@@ -81,7 +89,7 @@ class _Course:
 
     def _guesses(self) -> Sequence[int]:
         """Where the pages after the next one seem to begin."""
-        if self.ended or not self.full or (self.density is None and not self.received):
+        if self.ended or not self.full or self.unknown:
             return ()
         # Of a window that nothing is known of, only pages that ought to be full: there is more to
         # ask for after it, unless it is the final one.
@@ -97,6 +105,11 @@ class _Course:
             self.received, self.oldest = self.offset + page.records, page.oldest
             self.full = page.records > self.size
             self.offset = self.received - 1 if self.full else self.received
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nothing tells of this window yet."""
+        return self.density is None and not self.received and not self.ended
 
     @property
     def expected(self) -> float:
@@ -137,6 +150,9 @@ def ahead(
     May be without an end, and say a place twice.
     """
     size = reading.page_size - 1
+    # A step was found to fit, but for the first one, which is meant to be short.
+    is_first = stretch.step == FIRST_STEP and stretch.crowded is None
+    assumed = 1.0 if is_first else AIM_PAGES
     course = _Course(
         window,
         size,
@@ -151,10 +167,13 @@ def ahead(
     )
     while True:
         yield from course.places(glimpsed)
-        pages = course.expected_pages
+        if course.unknown:
+            pages = assumed
+        else:
+            pages = course.expected_pages
+            density = course.expected / course.window.length
         if math.isinf(pages) or may_give_up(course.window, pages):
             return
-        density = course.expected / course.window.length
         stretch = stretch.after(course.window, Ending.CLOSED, pages, course.window.start)
         upcoming = following(stretch)
         if upcoming is None:

@@ -58,8 +58,26 @@ def places(
     return [((at.start - START) / HOUR, at.length / HOUR, offset) for at, offset in found]
 
 
-def test_of_a_window_that_nothing_is_known_of_only_the_first_page_is_asked_for() -> None:
-    assert places(Reading(SIZE)) == [(0, 1, 0)]
+def test_where_nothing_is_known_yet_the_first_pages_of_windows_that_grow_are_asked_for() -> None:
+    assert places(Reading(SIZE)) == [(0, 1, 0), (1, 2, 0), (3, 4, 0), (7, 3, 0)]
+
+
+def test_windows_of_a_length_that_was_found_to_fit_are_expected_to_stay_so() -> None:
+    found = places(
+        Reading(SIZE),
+        window=Window(START, START + 3 * HOUR - 1),
+        stretch=Stretch(START, START + 10 * HOUR - 1, 3 * HOUR),
+    )
+    assert found == [(0, 3, 0), (3, 3, 0), (6, 3, 0), (9, 1, 0)]
+
+
+def test_a_step_that_fits_a_crowd_is_not_taken_for_the_first_though_it_be_as_long() -> None:
+    stretch = Stretch(START, START + 10 * HOUR - 1, HOUR, crowded=(START + 9 * HOUR, HOUR))
+    assert places(Reading(SIZE), stretch=stretch)[:3] == [(0, 1, 0), (1, 1, 0), (2, 1, 0)]
+
+
+def test_of_the_only_window_nothing_is_asked_for_but_its_first_page() -> None:
+    assert places(Reading(SIZE), stretch=Stretch.of(FIRST)) == [(0, 1, 0)]
 
 
 def test_a_full_page_tells_how_many_more_there_are() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "jira_audit"
 FLOW = {"backfill", "collect", "delivery", "ports", "reader", "replay", "reset", "status", "verify"}
-EDGE_MAY = {"azure", "filelock", "orjson", "requests", "urllib3"}
+EDGE_MAY = {"azure", "filelock", "isal", "orjson", "requests", "urllib3"}
 MEETS_THE_EDGE = {"app", "check", "cli", "cli_report", "cli_verify", "demo"}
 # What tells the time, chance or the environment; `datetime` and `email` are for values.
 IMPURE = {"os", "random", "secrets", "socket", "subprocess", "time"}

@@ -223,6 +223,15 @@ def windows_asked(world: World) -> list[str]:
     return [each["from"] for each in world.jira.requests]
 
 
+def test_a_quiet_day_is_seen_at_once_and_no_window_is_asked_for_in_vain() -> None:
+    world = World(lookback=24 * HOUR)
+
+    assert world.run().result == "ok"
+
+    asked = [(each["from"], each["to"]) for each in world.jira.requests]
+    assert len(asked) == len(set(asked)) == world.outcomes[-1].tally.windows == 5
+
+
 def test_the_window_that_follows_is_asked_for_while_one_is_read() -> None:
     world = world_of_windows()
 
