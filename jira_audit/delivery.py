@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ from typing import Self
 from jira_audit.core import encoding
 from jira_audit.core.batches import Batch, Batcher
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.clock import Deadline, RetryPolicy, retry
+from jira_audit.core.clock import TRYING_AGAIN, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import (
     BatchRefused,
     ConnectorError,
@@ -331,9 +332,7 @@ def send(body: bytes, sink: Sink, lease: Lease, deadline: Deadline, *, seconds: 
         lease.hold(seconds)
         sink.send(body)
 
-    def on_wait(error: TransientError, wait: float) -> None:
-        log.warning("%s (trying again in %.1f s)", error, wait)
-
+    on_wait = partial(log.warning, TRYING_AGAIN)
     retry(attempt, policy=RetryPolicy(), deadline=deadline, on_wait=on_wait)
 
 

@@ -9,12 +9,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 from threading import Lock
 from typing import Self
 
 from jira_audit.core.ahead import Glimpse, Place, ahead
-from jira_audit.core.clock import GRACE_SECONDS, Deadline, RetryPolicy, retry
+from jira_audit.core.clock import (
+    GRACE_SECONDS,
+    TRYING_AGAIN,
+    Deadline,
+    RetryPolicy,
+    retry,
+)
 from jira_audit.core.errors import TransientError
 from jira_audit.core.http import Answer, retry_after
 from jira_audit.core.pages import Page, Reading, Response
@@ -113,7 +120,8 @@ class Reader:
                     raise self._paused(error) from error
                 raise
 
-        return retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=_say)
+        on_wait = partial(log.warning, TRYING_AGAIN)
+        return retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=on_wait)
 
     def _wait_for_one(self) -> bool:
         """Wait until one more request has ended; False where none is under way."""
@@ -186,7 +194,3 @@ class Reader:
 
     def _quiet_seconds(self) -> float:
         return self._quiet_until - self._deadline.clock.monotonic()
-
-
-def _say(error: TransientError, seconds: float) -> None:
-    log.warning("%s (trying again in %.1f s)", error, seconds)

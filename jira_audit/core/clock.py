@@ -53,6 +53,10 @@ class Deadline:
         return self.at - self.clock.monotonic()
 
 
+TRYING_AGAIN = "%s (trying again in %.1f s)"
+"""What is logged of a wait, with what `on_wait` hears."""
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """How often and how long a failed call is tried again.

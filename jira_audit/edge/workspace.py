@@ -11,12 +11,12 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from jira_audit.core import encoding, moments
 from jira_audit.core.activity import COLUMNS, DELAYS, Activity, joined
-from jira_audit.core.clock import Clock, Deadline, RetryPolicy, retry
+from jira_audit.core.clock import TRYING_AGAIN, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.completeness import Held
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import retry_after
@@ -145,7 +145,7 @@ class Workspace:
             lambda: self._ask_once(query, (since, until)),
             policy=RetryPolicy(),
             deadline=Deadline.after(self._clock, math.inf),
-            on_wait=_on_wait,
+            on_wait=partial(log.warning, TRYING_AGAIN),
         )
 
     def _ask_once(
@@ -263,10 +263,6 @@ def _where(sites: Sequence[str], window: Window, *, alone: bool) -> str:
         f"| where created_t between (datetime({start}) .. datetime({end}))\n"
         f"| where site_s in ({', '.join(map(json.dumps, sites))}){unnamed}"
     )
-
-
-def _on_wait(error: TransientError, seconds: float) -> None:
-    log.warning("%s (trying again in %.1f s)", error, seconds)
 
 
 def _said(body: bytes) -> str:
