@@ -106,7 +106,7 @@ def collect(
                 batch_bytes=policy.batch_bytes,
                 send_seconds=policy.send_seconds,
             )
-            with Reader(ports.source, deadline, pools) as reader, delivery:
+            with Reader(ports.source, deadline, pools, delivery.settle) as reader, delivery:
                 run = _Run(site, reader, policy, deadline, delivery, tally, now, reached)
                 delivery.complete = run.read()
     except ConnectorError as failure:

@@ -132,8 +132,14 @@ class Delivery:
         self._on_the_way.update(row.identity.id for row in rows)
         for batch in self._batcher.add(rows):
             self._start(batch)
-        self._settle()
+        done = [sent.result() for sent in self._in_flight.values() if sent.done()]
+        if 2 * len(done) >= self._slots or any(receipt.error for receipt in done):
+            self._settle()  # not for each: every save takes its time
         self._raise()
+
+    def settle(self) -> None:
+        """Save what was accepted; for whenever there is nothing else to do."""
+        self._settle()
 
     def flush(self) -> None:
         """Send what has been gathered, full or not, as no more seems to come. Raises as `add`."""
@@ -213,19 +219,12 @@ class Delivery:
         self._started += 1
 
     def _settle(self, *, wait: bool = False) -> None:
-        """Account for the batches that are done, in one save; with `wait`, for one at least.
-
-        Else, and unless something went wrong, for half of what may be in flight at least: what was
-        accepted since the last save may be doubled, but every save takes its time.
-        """
+        """Account for the batches that are done, in one save; with `wait`, for one at least."""
         if wait:
             self._in_flight[min(self._in_flight)].result()
-        done = {number: sent.result() for number, sent in self._in_flight.items() if sent.done()}
-        failed = any(receipt.error for receipt in done.values())
-        if not wait and not failed and 2 * len(done) < self._slots:
-            return
-        for number, receipt in done.items():
-            self._account(number, receipt)
+        done = [number for number, sent in self._in_flight.items() if sent.done()]
+        for number in done:
+            self._account(number, self._in_flight[number].result())
             del self._in_flight[number]  # only now: whatever interrupts this, it is done again
         if done:
             self._close_what_can_be()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from functools import partial
 from itertools import islice
 from threading import Lock
 from typing import Self
@@ -54,11 +53,19 @@ _Answered = tuple[Answer, Glimpse | None]
 class Reader:
     """Reads a site's log window by window, up to the deadline; on one thread.
 
-    `pools.fetches` runs the requests. Leaving the `with` lets go of whatever is still asked for.
+    `pools.fetches` runs the requests; `meanwhile` is called before anything is waited for. Leaving
+    the `with` lets go of whatever is still asked for.
     """
 
-    def __init__(self, source: Source, deadline: Deadline, pools: Pools) -> None:
+    def __init__(
+        self,
+        source: Source,
+        deadline: Deadline,
+        pools: Pools,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         self._source, self._deadline, self._pools = source, deadline, pools
+        self._meanwhile = meanwhile
         self._asked: dict[Place, Future[_Answered]] = {}
         self._density: float | None = None
         self._threads = False
@@ -109,9 +116,9 @@ class Reader:
         def attempt() -> Response:
             try:
                 asked = self._asked[place] = self._asked.get(place) or self._ask(place)
-                while not asked.done():  # meanwhile, what has come tells what else will be needed
-                    self._wait_for_one()
-                    ask_ahead()
+                while asked in (under_way := self._under_way()):
+                    self._wait_for_one(under_way)
+                    ask_ahead()  # what has come tells what else will be needed
                 answer, _ = self._asked.pop(place).result()
                 return self._source.decipher(answer, place[1])
             except TransientError as error:
@@ -120,20 +127,25 @@ class Reader:
                     raise self._paused(error) from error
                 raise
 
-        on_wait = partial(log.warning, TRYING_AGAIN)
+        def on_wait(error: TransientError, seconds: float) -> None:
+            log.warning(TRYING_AGAIN, error, seconds)
+            self._meanwhile()
+
         return retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=on_wait)
 
-    def _wait_for_one(self) -> bool:
-        """Wait until one more request has ended; False where none is under way."""
-        under_way = [asked for asked in self._asked.values() if not asked.done()]
-        if under_way:
-            self._pools.first_done(under_way)
-        return bool(under_way)
+    def _under_way(self) -> list[Future[_Answered]]:
+        """The requests that have not ended yet."""
+        return [asked for asked in self._asked.values() if not asked.done()]
+
+    def _wait_for_one(self, under_way: list[Future[_Answered]]) -> None:
+        """Wait until one of these, none of which had ended a moment ago, has ended."""
+        self._meanwhile()
+        self._pools.first_done(under_way)
 
     def _paused(self, error: TransientError) -> TransientError:
         """The pause that Jira asks for, the longest where several requests were refused at once."""
-        while self._wait_for_one():
-            pass
+        while under_way := self._under_way():
+            self._wait_for_one(under_way)
         self._let_go(place for place in self._asked if self._glimpsed(place) is None)
         wait = max(error.retry_after or 0.0, self._quiet_seconds())
         return TransientError(str(error), retry_after=wait, pause=True)
@@ -160,8 +172,7 @@ class Reader:
         others = self._asked.keys() - places - {(window, reading.offset)}
         self._let_go(place for place in others if full or place[0] not in windows)
         for place in places:
-            under_way = sum(not future.done() for future in self._asked.values())
-            if under_way >= UNDER_WAY or len(self._asked) >= HELD or self._is_quiet():
+            if len(self._under_way()) >= UNDER_WAY or len(self._asked) >= HELD or self._is_quiet():
                 return
             if place[0] != window and self._deadline.left() <= 0:
                 return

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import pytest
 
@@ -655,9 +655,9 @@ def test_a_failed_save_after_an_acceptance_doubles_that_batch_at_most() -> None:
     assert world.doubled_bytes() <= 4 * 4_000
 
 
-def test_one_save_names_several_accepted_batches() -> None:
+def test_one_save_names_several_accepted_batches_while_pages_keep_coming() -> None:
     world = world_with(400, batch_bytes=4_000)
-    world.executor = Eager  # a batch is accepted as soon as it is begun
+    world.fetcher = world.executor = Eager  # nothing is ever waited for
 
     outcome = world.run()
 
@@ -666,6 +666,37 @@ def test_one_save_names_several_accepted_batches() -> None:
     assert sum(runs) == outcome.tally.batches > 10
     assert max(runs) <= 4, "what may be doubled"
     assert min(runs[:-1]) >= 2, "each save takes its time"
+
+
+def test_what_was_accepted_is_saved_before_a_page_is_waited_for() -> None:
+    world = world_with(400, batch_bytes=4_000)
+    world.fetcher, world.executor = Lazy, Eager
+
+    world.run()
+
+    done = [each for each in world.journal.entries if each in {"send", "save", "fetch"}]
+    assert ("send", "fetch") not in set(pairwise(done))
+    assert done.count("save") > 10
+
+
+def test_what_was_accepted_is_saved_before_a_pause() -> None:
+    world = world_with(400, batch_bytes=4_000)
+    world.fetcher = world.executor = Eager
+    world.jira.faults.at |= dict.fromkeys((16, 20, 24), answering(503))
+    seen: list[tuple[int, int]] = []
+    sleep = world.time.clock.sleep
+
+    def noted(seconds: float) -> None:
+        seen.append((len(world.rows()), len(world.store.checkpoint().ledger)))
+        sleep(seconds)
+
+    world.time.clock = replace(world.time.clock, sleep=noted)
+
+    world.run()
+
+    assert len(seen) == 3
+    for accepted, saved in seen:
+        assert accepted == saved > 0
 
 
 # What is said
