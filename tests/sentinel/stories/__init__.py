@@ -98,11 +98,18 @@ def _membership(minutes_ago: float, summary: str, who: str, group: str, **how: A
 
 
 def line(
-    minutes_ago: float, result: Result = "ok", *, lag: int = 10, site: str = SITE, **tally: int
+    minutes_ago: float,
+    result: Result = "ok",
+    *,
+    lag: int | None = 10,
+    site: str = SITE,
+    **tally: int,
 ) -> dict[str, Any]:
-    """The connector's canonical line, as Application Insights has it."""
+    """The connector's canonical line, as Application Insights has it; without a lag where the run
+    did not have its site."""
     at = NOW - round(minutes_ago * MINUTE)
-    outcome = Outcome(site, result, Tally(**tally), at - lag * 1000, at, 900)
+    through = None if lag is None else at - lag * 1000
+    outcome = Outcome(site, result, Tally(**tally), through, at, 900)
     return {
         "TimeGenerated": moments.text(at),
         "Message": outcome.line(),

@@ -73,6 +73,20 @@ STORIES = {
             "behind, and working it off",
             telemetry=lines(line(50, "partial", lag=9000), line(5, "partial", lag=1800)),
         ),
+        Story(
+            "far behind, and nearer than an hour ago",
+            telemetry=lines(line(50, "partial", lag=36_000), line(5, "partial", lag=18_000)),
+        ),
+        Story(
+            "far behind, no nearer, and then skipped",
+            telemetry=lines(
+                line(50, "partial", lag=7200),
+                line(10, "partial", lag=9000),
+                line(5, "skipped", lag=None),
+            ),
+            fires=True,
+            expect={"Lag": 9000},
+        ),
         Story("a little behind", telemetry=lines(line(5, lag=3000))),
         Story("ninety-nine late", telemetry=lines(line(20, late_found=99))),
     ],
