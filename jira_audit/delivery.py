@@ -132,9 +132,8 @@ class Delivery:
         self._on_the_way.update(row.identity.id for row in rows)
         for batch in self._batcher.add(rows):
             self._start(batch)
-        done = [sent.result() for sent in self._in_flight.values() if sent.done()]
-        if 2 * len(done) >= self._slots or any(receipt.error for receipt in done):
-            self._settle()  # not for each: every save takes its time
+        if any(sent.done() and sent.result().error for sent in self._in_flight.values()):
+            self._settle()  # else when room is needed: every save takes its time
         self._raise()
 
     def settle(self) -> None:
