@@ -133,12 +133,8 @@ class Delivery:
         for batch in self._batcher.add(rows):
             self._start(batch)
         if any(sent.done() and sent.result().error for sent in self._in_flight.values()):
-            self._settle()  # else when room is needed: every save takes its time
+            self.settle()  # else when room is needed: every save takes its time
         self._raise()
-
-    def settle(self) -> None:
-        """Save what was accepted; for whenever there is nothing else to do."""
-        self._settle()
 
     def flush(self) -> None:
         """Send what has been gathered, full or not, as no more seems to come. Raises as `add`."""
@@ -164,7 +160,7 @@ class Delivery:
                 if not self._error:
                     self._submit(batch)
         while self._in_flight:
-            self._settle(wait=True)
+            self.settle(wait=True)
         self._note_the_end(self._worse(error))
         self._save()
         if self.checkpoint == self.saved:
@@ -210,14 +206,14 @@ class Delivery:
 
     def _make_room(self) -> None:
         while len(self._in_flight) >= self._slots:
-            self._settle(wait=True)
+            self.settle(wait=True)
 
     def _submit(self, batch: Batch) -> None:
         self._in_flight[self._started] = self._executor.submit(self._deliver, batch)
         self._unsettled.add(self._started)
         self._started += 1
 
-    def _settle(self, *, wait: bool = False) -> None:
+    def settle(self, *, wait: bool = False) -> None:
         """Account for the batches that are done, in one save; with `wait`, for one at least."""
         if wait:
             self._in_flight[min(self._in_flight)].result()

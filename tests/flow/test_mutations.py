@@ -24,7 +24,7 @@ from tests.fakes.world import MemoryStore
 from tests.flow import test_collect, test_crash_points, test_movement
 
 Patch = pytest.MonkeyPatch
-submit, settle, take, load_page = Delivery._submit, Delivery._settle, MemoryStore.take, Reading.take
+submit, settle, take, load_page = Delivery._submit, Delivery.settle, MemoryStore.take, Reading.take
 decipher = jira.decipher
 
 
@@ -73,7 +73,7 @@ def refill_a_slot_before_its_save(patch: Patch) -> None:
             unsaved.setattr(Delivery, "_save", lambda _: None)
             settle(self, wait=wait)
 
-    patch.setattr(Delivery, "_settle", mutated)
+    patch.setattr(Delivery, "settle", mutated)
 
 
 def advance_by_what_was_asked(patch: Patch) -> None:
