@@ -26,7 +26,7 @@ class Batch:
     @property
     def body(self) -> bytes:
         """The JSON array that is sent, not yet compressed."""
-        return b"[%b]" % b",".join([text[:size] for _, text, size, _ in self.rows])
+        return b"[%b]" % b",".join([row.line for row in self.rows])
 
     def halves(self) -> tuple[Batch, Batch]:
         """The same rows in the same order as two batches; needs two rows or more."""
