@@ -49,9 +49,10 @@ def serving(
         )
         ports.extend(each.getsockname()[1] for each in server.sockets)
         begun.set()
-        async with server:
-            with contextlib.suppress(asyncio.CancelledError):
-                await server.serve_forever()
+        # Not `serve_forever`: from Python 3.12 on its end waits until every client has hung up.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        server.close()
 
     task = loop.create_task(serve())
     thread = threading.Thread(target=lambda: loop.run_until_complete(task))
@@ -79,18 +80,20 @@ def _handler(
 ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = writer.get_extra_info("sockname")[0]
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                method, target, _ = head[0].split(" ")
-                named = (line.split(": ", 1) for line in head[1:] if ": " in line)
-                headers = {name.lower(): value for name, value in named}
-                body = await reader.readexactly(int(headers.get("content-length", 0)))
-                writer.write(
-                    _written(await respond(Request(address, method, target, headers, body)))
-                )
-                await writer.drain()
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while True:
+                    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                    method, target, _ = head[0].split(" ")
+                    named = (line.split(": ", 1) for line in head[1:] if ": " in line)
+                    headers = {name.lower(): value for name, value in named}
+                    body = await reader.readexactly(int(headers.get("content-length", 0)))
+                    writer.write(
+                        _written(await respond(Request(address, method, target, headers, body)))
+                    )
+                    await writer.drain()
+        finally:
+            writer.close()
 
     return handle
 
