@@ -5,6 +5,8 @@ Importing this reads no setting and opens no connection, so that a wrong setting
 invocation with a clear message, not a host that does not start.
 """
 
+import contextlib
+import contextvars
 import os
 from collections.abc import Callable
 from typing import List  # noqa: UP035  the worker takes no list[str] in an Out
@@ -47,9 +49,20 @@ def report_given_up(message: func.QueueMessage) -> None:
 
 
 def _thread_of(context: func.Context) -> Callable[[], None]:
-    """What a thread has to do first, else what is logged on it loses the invocation."""
+    """What a thread of our own does first: it takes over the invocation, so that the host keeps
+    the lines that are logged on it.
+
+    On Python 3.13 the worker finds a line's invocation in a context variable, which a new thread
+    does not inherit; on 3.11 and 3.12, in a thread-local that it hands to the function. A context
+    that has neither costs log lines, and never a run.
+    https://github.com/Azure/azure-functions-python-worker/blob/0320cd799cfa243ea037f4c931439f79d4d7fe29/workers/proxy_worker/dispatcher.py
+    """
+    variables = contextvars.copy_context()
 
     def start() -> None:
-        context.thread_local_storage.invocation_id = context.invocation_id  # type: ignore[attr-defined]
+        for variable, value in variables.items():
+            variable.set(value)
+        with contextlib.suppress(AttributeError):
+            context.thread_local_storage.invocation_id = context.invocation_id  # type: ignore[attr-defined]
 
     return start

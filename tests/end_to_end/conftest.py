@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from azure.storage.blob import ContainerClient
 from jira_audit.imaginary import ImaginarySite, believable_records, serve
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
+from tests.servers.many_sites import ServedSite, address_of, serving
 
 ROOT = Path(__file__).parents[2]
 REAL_PAGE = ROOT.parent / "shared" / "data" / "jira-audit-page-real.json"
@@ -45,6 +47,25 @@ class Installation:
 
     def rows(self) -> list[dict[str, Any]]:
         return self.ingestion.rows
+
+    @contextmanager
+    def several_sites(self, count: int) -> Iterator[dict[str, str]]:
+        """Serve the site at several addresses, each a site of its own; yield the environment."""
+        addresses = [address_of(number) for number in range(count)]
+        environment = dict(self.environment)
+        for name in ("JIRA_SITE_URL", "JIRA_USERNAME", "JIRA_API_TOKEN"):
+            del environment[name]
+        with serving({address: ServedSite(self.site) for address in addresses}) as port:
+            entries = [
+                {
+                    "url": f"http://{address}:{port}",
+                    "username": "auditor@example.com",
+                    "api_token_setting": "TOKEN",
+                }
+                for address in addresses
+            ]
+            several = {"JIRA_SITES": json.dumps(entries), "TOKEN": "a-token", "NO_PROXY": "*"}
+            yield environment | several
 
     def checkpoint(self) -> dict[str, Any]:
         blob = self.container.get_blob_client("checkpoints/127.0.0.1.json")

@@ -101,7 +101,7 @@ def test_the_canonical_line_belongs_to_its_invocation(
     assert len(lines) == 1
     assert "outcome=ok" in lines[0].message
     assert "rows=10" in lines[0].message
-    assert lines[0].in_invocation
+    assert tick.dropped == ()
 
 
 def test_what_is_logged_while_sending_belongs_to_the_invocation_too(
@@ -117,8 +117,31 @@ def test_what_is_logged_while_sending_belongs_to_the_invocation_too(
 
     [retried] = [line for line in tick.logs if "trying again" in line.message]
     assert tick.ok
-    assert retried.in_invocation
+    assert retried.level == "WARNING"
+    assert tick.dropped == ()
     assert len(installation.rows()) == 10
+
+
+def test_the_lines_of_several_sites_belong_to_their_invocation(
+    start_worker: StartWorker, installation: Installation
+) -> None:
+    """The canonical lines, a dead letter's ERROR and a retry's WARNING of three sites."""
+    installation.site.add(
+        believable_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1)
+    )
+    installation.ingestion.script(Fault(503))
+    installation.ingestion.poison.add(10_004)
+    with installation.several_sites(3) as environment:
+        tick = start_worker(ROOT, environment).invoke("poll")
+
+    messages = [(line.level, line.message) for line in tick.logs if line.logger != "azure"]
+    canonical = [text for level, text in messages if text.startswith("jira_audit site=")]
+    letters = [text for level, text in messages if level == "ERROR" and "dead-letters/" in text]
+    retries = [text for level, text in messages if "trying again" in text]
+    assert tick.ok
+    assert len({text.split("site=")[1].split(" ")[0] for text in canonical}) == 3
+    assert (len(canonical), len(letters), len(retries)) == (3, 3, 1)
+    assert tick.dropped == ()
 
 
 def test_a_site_that_fails_fails_the_invocation_with_what_to_do(

@@ -219,6 +219,27 @@ def test_up_to_a_handful_of_sites_run_inside_the_timer(
     assert all(provider.complete(address) for address in list(provider.sites)[:10])
 
 
+def test_every_line_of_eleven_sites_that_is_alerted_on_reaches_the_host(
+    provider: Provider,
+) -> None:
+    provider = few(provider, 11)
+    provider.ingestion.poison.add(10_001)
+    with host(provider, 1) as running:
+        ticked = running.tick()
+        running.wait_until_empty(QUEUE, 60)
+
+    addresses = list(provider.sites)[:11]
+    errors = [
+        line.message for each in running.called for line in each.ended.logs if line.level == "ERROR"
+    ]
+    assert sorted(ticked.out["sites"]) == sorted(addresses)
+    canonical = [line.split("site=")[1].split(" ")[0] for line in lines(running.called)]
+    assert sorted(canonical) == sorted(addresses)
+    assert sorted(text.split(": ")[0] for text in errors) == sorted(addresses)
+    assert all("dead-letters/" in text for text in errors)
+    assert [each.ended.dropped for each in running.called] == [()] * 11
+
+
 def test_a_message_of_a_site_that_is_no_longer_there_is_said_and_done(provider: Provider) -> None:
     provider = few(provider, 12)
     with host(provider, 1) as running:

@@ -118,7 +118,8 @@ class Ingestion:
     """Everything it was sent and what became of it. `script(...)` faults come first, one a call,
     in order.
 
-    `rules` is {rule id: {stream: {column: type}}}. Lists only grow; each is complete for the
+    `rules` is {rule id: {stream: {column: type}}}; a call that holds a row whose `id_d` is in
+    `poison` is refused. Lists only grow; each is complete for the
     calls that were answered.
     """
 
@@ -136,6 +137,7 @@ class Ingestion:
         self.undeclared: list[tuple[str, Any]] = []
         self.mistyped: list[tuple[str, Any]] = []
         self.cut: list[tuple[str, int]] = []
+        self.poison: set[int] = set()
         self._faults: deque[Fault | None] = deque()
         self._lock = threading.Lock()
 
@@ -225,6 +227,8 @@ class Ingestion:
         if not isinstance(sent, list):
             self.lost.append(sent)
             return []
+        if any(isinstance(each, dict) and each.get("id_d") in self.poison for each in sent):
+            raise Refused(400, "InvalidPayload", "A row cannot be taken")
         for each in sent:
             if isinstance(each, dict):
                 self.rows.append(self._stored(each, columns))

@@ -11,18 +11,36 @@ from tests.servers.worker import AppBroken, LogLine, WorkerDied
 pytestmark = pytest.mark.servers
 
 APP = """
-    import logging, os, threading
+    import asyncio, contextvars, logging, os, threading
     import azure.functions as func
 
     app = func.FunctionApp()
 
     @app.timer_trigger(schedule="%POLL_SCHEDULE%", arg_name="timer", run_on_startup=False)
-    def poll(timer: func.TimerRequest) -> None:
+    def poll(timer: func.TimerRequest, context: func.Context) -> None:
         print("printed")
-        logging.getLogger("mine").info("past due: %s, %s", timer.past_due, os.environ["WORD"])
-        thread = threading.Thread(target=logging.getLogger("mine").warning, args=("from a thread",))
+        log = logging.getLogger("mine")
+        log.info("past due: %s, %s", timer.past_due, os.environ["WORD"])
+
+        def with_thread_local(text):
+            context.thread_local_storage.invocation_id = context.invocation_id
+            log.warning(text)
+
+        run(log.warning, "from a thread")
+        run(with_thread_local, "from a thread with the context's thread-local")
+        run(contextvars.copy_context().run, log.warning, "from a thread with the context")
+
+    def run(call, *arguments):
+        thread = threading.Thread(target=call, args=arguments)
         thread.start()
         thread.join()
+
+    @app.timer_trigger(schedule="0 0 0 * * *", arg_name="timer")
+    async def wait(timer: func.TimerRequest) -> None:
+        async def inner():
+            logging.getLogger("mine").info("from a task")
+
+        await asyncio.create_task(inner())
 
     @app.timer_trigger(schedule="0 0 0 * * *", arg_name="timer")
     def fail(timer: func.TimerRequest) -> None:
@@ -50,12 +68,12 @@ def test_the_functions_are_indexed_with_their_bindings(
 ) -> None:
     worker = start_worker(app, {})
 
-    assert set(worker.functions) == {"poll", "fail", "die", "hang"}
+    assert set(worker.functions) == {"poll", "wait", "fail", "die", "hang"}
     (timer,) = worker.functions["poll"]
     assert (timer["type"], timer["schedule"]) == ("timerTrigger", "%POLL_SCHEDULE%")
 
 
-def test_a_tick_returns_its_log_lines_and_which_of_them_belong_to_it(
+def test_a_line_reaches_the_host_only_where_the_deployed_worker_finds_its_invocation(
     start_worker: StartWorker, app: Path
 ) -> None:
     worker = start_worker(app, {"WORD": "given"})
@@ -64,10 +82,22 @@ def test_a_tick_returns_its_log_lines_and_which_of_them_belong_to_it(
 
     assert [tick.ok for tick in ticks] == [True, True]
     assert [line for line in ticks[1].logs if line.logger == "mine"] == [
-        LogLine("mine", "INFO", "past due: True, given", in_invocation=True),
-        LogLine("mine", "WARNING", "from a thread", in_invocation=False),
+        LogLine("mine", "INFO", "past due: True, given"),
+        LogLine("mine", "WARNING", "from a thread with the context"),
     ]
+    assert ticks[1].dropped == (
+        LogLine("mine", "WARNING", "from a thread"),
+        LogLine("mine", "WARNING", "from a thread with the context's thread-local"),
+    )
     assert "printed" in worker.stderr()
+
+
+def test_a_task_that_an_invocation_makes_belongs_to_it(
+    start_worker: StartWorker, app: Path
+) -> None:
+    tick = start_worker(app, {}).invoke("wait")
+
+    assert LogLine("mine", "INFO", "from a task") in tick.logs
 
 
 def test_an_exception_is_a_failed_invocation_and_the_worker_goes_on(

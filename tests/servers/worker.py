@@ -1,9 +1,11 @@
 """Runs a function app in the Functions worker library (Python 3.13), in a process of its own, as
-the host would.
+the deployed worker does.
 
-Indexing and invoking are the library's. What the host does is not here: schedules, settings in
-%...%, host.json. `Worker` is the tests' side; run as a program, this file is the other process,
-and they speak in lines of JSON.
+Indexing and invoking are the library's. The look-up of a log line's invocation follows the worker
+that Azure runs around the library, which is in no package registry:
+https://github.com/Azure/azure-functions-python-worker/blob/0320cd799cfa243ea037f4c931439f79d4d7fe29/workers/proxy_worker/dispatcher.py
+What the host does is not here: schedules, settings in %...%, host.json. `Worker` is the tests'
+side; run as a program, this file is the other process, and they speak in lines of JSON.
 """
 
 import asyncio
@@ -34,12 +36,11 @@ def is_installed() -> bool:
 
 
 class LogLine(NamedTuple):
-    """`in_invocation`: the host can tell to which invocation the line belongs."""
+    """A line as the worker sends it to the host."""
 
     logger: str
     level: str
     message: str
-    in_invocation: bool
 
 
 class Usage(NamedTuple):
@@ -53,12 +54,16 @@ class Usage(NamedTuple):
 class Invocation:
     """`error` is "Type: message" as the host gets it, `trace` its stack; both empty when `ok`.
     `out` is what each output binding was given.
+
+    `logs` are the lines that reach Application Insights. `dropped` are the lines without an
+    invocation: the host drops them.
     """
 
     ok: bool
     error: str
     trace: str
     logs: tuple[LogLine, ...]
+    dropped: tuple[LogLine, ...]
     ms: int
     out: Mapping[str, Any]
 
@@ -149,9 +154,9 @@ class Worker:
             self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
         given = self._answer(answer, within)
-        logs = tuple(LogLine(*line) for line in given["logs"])
+        logs, dropped = (tuple(LogLine(*line) for line in given[of]) for of in ("logs", "dropped"))
         ok, out = given["ok"], given["out"]
-        return Invocation(ok, given["error"], given["trace"], logs, given["ms"], out)
+        return Invocation(ok, given["error"], given["trace"], logs, dropped, given["ms"], out)
 
     def kill(self) -> None:
         """As if the machine had gone: nothing in the process gets to run any more."""
@@ -239,26 +244,78 @@ class _Request(SimpleNamespace):
         )
 
 
-class _Kept(logging.Handler):
-    """Every line of the app's, and whether the worker could tell the host whose it is."""
+INVOCATION = "__azure_function_invocation_id__"
+"""The attribute of a task that `ContextEnabledTask` of dispatcher.py sets."""
+
+
+class _Task(asyncio.Task[Any]):
+    """A task that hands its invocation on to the tasks it makes: `ContextEnabledTask`."""
+
+    def __init__(self, coro: Any, **options: Any) -> None:
+        super().__init__(coro, **options)
+        with contextlib.suppress(RuntimeError):
+            parent = asyncio.current_task()
+            if parent is not None and hasattr(parent, INVOCATION):
+                setattr(self, INVOCATION, getattr(parent, INVOCATION))
+
+
+class _Dispatcher:
+    """How the deployed worker finds the invocation of a line: `get_current_invocation_id`.
+
+    The library has `invocation_id_cv`, so the worker asks the asyncio task, then that variable,
+    then a registry of thread ids, then a thread-local of its own, which nothing sets. It never
+    looks at the `thread_local_storage` of the function's context.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[tuple[str | None, LogLine]] = []
+        self.threads: dict[int, str] = {}
+        self._local = threading.local()
 
-    def taken(self, invocation: str) -> list[LogLine]:
-        """The lines of an invocation, and those of nobody; they are not kept any more."""
-        mine = [line for whose, line in self.lines if whose in {invocation, None}]
-        self.lines = [each for each in self.lines if each[0] not in {invocation, None}]
-        return mine
+    def begin(self, invocation: str) -> None:
+        """As `_handle__invocation_request` does before it calls the library."""
+        task = asyncio.current_task()
+        assert task is not None
+        setattr(task, INVOCATION, invocation)
+        self.threads[threading.get_ident()] = invocation
+
+    def current(self) -> str | None:
+        import azure_functions_runtime as library
+
+        with contextlib.suppress(RuntimeError):  # no event loop runs on this thread
+            task = asyncio.current_task()
+            if task is not None and hasattr(task, INVOCATION):
+                return str(getattr(task, INVOCATION))
+        if (of_context := library.invocation_id_cv.get()) is not None:
+            return str(of_context)
+        of_thread = self.threads.get(threading.get_ident())
+        return of_thread or getattr(self._local, "invocation_id", None)
+
+
+class _Host(logging.Handler):
+    """What the host does with lines: it drops each that belongs to no invocation under way."""
+
+    def __init__(self, dispatcher: _Dispatcher) -> None:
+        super().__init__()
+        self._dispatcher = dispatcher
+        self._lines: dict[str, list[LogLine]] = {}
+        self._dropped: list[LogLine] = []
+
+    def ready(self) -> None:
+        """The lines so far are of no invocation, as the functions were only indexed."""
+        self._dropped = []
+
+    def begin(self, invocation: str) -> None:
+        self._lines[invocation] = []
+        self._dispatcher.begin(invocation)
+
+    def end(self, invocation: str) -> tuple[list[LogLine], list[LogLine]]:
+        """The lines of an invocation that ends, and those dropped since another ended."""
+        dropped, self._dropped = self._dropped, []
+        return self._lines.pop(invocation), dropped
 
     def emit(self, record: logging.LogRecord) -> None:
-        from azure_functions_runtime.bindings.context import _invocation_id_local
-        from azure_functions_runtime.utils.executor import invocation_id_cv
-
-        known = invocation_id_cv.get() or getattr(_invocation_id_local, "invocation_id", None)
-        text = record.getMessage()
-        self.lines.append((known, LogLine(record.name, record.levelname, text, known is not None)))
+        line = LogLine(record.name, record.levelname, record.getMessage())
+        self._lines.get(self._dispatcher.current() or "", self._dropped).append(line)
 
 
 def _usage() -> Usage:
@@ -298,9 +355,9 @@ async def _serve(app: str, answer: Any) -> None:
     os.environ["AzureWebJobsScriptRoot"] = app
     os.chdir(app)
     sys.path.insert(0, app)
-    kept = _Kept()
+    host = _Host(_Dispatcher())
     # The real worker takes the root logger's lines from INFO up.
-    logging.getLogger().addHandler(kept)
+    logging.getLogger().addHandler(host)
     logging.getLogger().setLevel(logging.INFO)
 
     import azure_functions_runtime as library
@@ -318,26 +375,31 @@ async def _serve(app: str, answer: Any) -> None:
         load = SimpleNamespace(function_id=each.function_id, metadata=each)
         await library.function_load_request(_Request(function_load_request=load))
     bindings = {n: [json.loads(b) for b in each.raw_bindings] for n, each in functions.items()}
+    host.ready()
     answer(call=0, error="", trace="", functions=bindings)
 
     async def invoke(asked: dict[str, Any]) -> None:
         start = time.perf_counter()
         function = functions[asked["function"]]
         invocation = _invocation(function, asked["past_due"], asked["message"])
+        host.begin(invocation.invocation_id)
         ended = await library.invocation_request(_Request(invocation_request=invocation))
         problem = getattr(ended.result, "exception", None)
+        logs, dropped = host.end(invocation.invocation_id)
         answer(
             call=asked["call"],
             ok=ended.result.status == _Status.Success,
             error=problem.message if problem else "",
             trace=problem.stack_trace if problem else "",
-            logs=kept.taken(invocation.invocation_id),
+            logs=logs,
+            dropped=dropped,
             ms=round((time.perf_counter() - start) * 1000),
             out={each.name: _said(each.data) for each in getattr(ended, "output_data", None) or []},
         )
 
     requests, under_way = _requests(), set[asyncio.Task[None]]()
     loop = asyncio.get_running_loop()
+    loop.set_task_factory(lambda loop, coro, **options: _Task(coro, loop=loop, **options))
     while asked := await loop.run_in_executor(None, next, requests, None):
         task = asyncio.create_task(invoke(asked))
         under_way.add(task)
