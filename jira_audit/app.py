@@ -27,13 +27,14 @@ from jira_audit import settings as settings_
 from jira_audit.backfill import backfill
 from jira_audit.collect import Policy, collect
 from jira_audit.core import moments
-from jira_audit.core.clock import Clock, Deadline
+from jira_audit.core.clock import Clock, Deadline, RetryPolicy
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.queueing import due
 from jira_audit.core.window import Window
 from jira_audit.edge.access import Access, ClientCredentials, Credentials, Fixed, Gateway
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, BlobQueued, client_options
+from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource, Way
 from jira_audit.ports import Pools, Ports, Table
@@ -73,6 +74,9 @@ https://learn.microsoft.com/azure/azure-functions/disable-function"""
 SIDE_BY_SIDE = 10
 """Sites dealt with at once in one process; more wait for their turn."""
 
+STORAGE_TOKEN_RETRIES = RetryPolicy(retries=3, first=0.5, longest=4.0)
+"""Storage's client retries its own calls, and not the token that each of them needs."""
+
 TOKEN_WARNING_DAYS = 14
 """From this many days before its end, every run warns of a token's expiry."""
 
@@ -107,6 +111,8 @@ def run_settings(
     raised after all sites were tried.
     """
     logging.getLogger("azure").setLevel(logging.WARNING)  # a line per request costs money
+    # What it warns of, an error of ours says in one sentence.
+    logging.getLogger("azure.identity").setLevel(logging.ERROR)
     # Sites side by side send more at once than the client keeps connections for.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     deadline = Deadline.after(clock, settings.budget_seconds)
@@ -352,7 +358,7 @@ def sink(azure: Azure) -> IngestionSink:
         rule=to.rule,
         stream=to.stream,
         audience=to.audience,
-        credential=lambda: _credential(to.client_id, azure.managed_identity),
+        credential=lambda: Tokens(_credential(to.client_id, azure.managed_identity), CLOCK),
         send_seconds=azure.send_seconds,
         now=CLOCK.now,
     )
@@ -366,7 +372,9 @@ def container(azure: Azure) -> ContainerClient:
         return ContainerClient.from_connection_string(
             at.account.reveal(), at.container, **client_options()
         )
-    credential = _credential(at.client_id, azure.managed_identity)
+    credential = Tokens(
+        _credential(at.client_id, azure.managed_identity), CLOCK, STORAGE_TOKEN_RETRIES
+    )
     return ContainerClient(at.account, at.container, credential, **client_options())
 
 
@@ -392,23 +400,19 @@ def workspace(settings: Settings, id_: str) -> Workspace:
     return Workspace(
         id_,
         endpoint=target.queries,
-        credential=lambda: _credential(target.ingestion.client_id, target.managed_identity),
+        credential=lambda: Tokens(
+            _credential(target.ingestion.client_id, target.managed_identity), CLOCK
+        ),
         clock=CLOCK,
         alone=len(settings.sites) + len(settings.broken) == 1,
     )
 
 
 @cache
-def _credential(client_id: str | None, managed_identity: bool) -> TokenCredential:  # noqa: FBT001
+def _credential(client_id: str | None, managed: bool) -> TokenCredential:  # noqa: FBT001
     """The app's managed identity; elsewhere, whatever the developer is logged in with."""
-    if managed_identity:
-        from azure.identity import ManagedIdentityCredential  # noqa: PLC0415
-
-        # Whoever asks for a token tries again by itself: one owner of retries. The endpoint is on
-        # the same machine; the library alone would wait 300 s for it.
-        return ManagedIdentityCredential(
-            client_id=client_id, retry_total=0, connection_timeout=3, read_timeout=10
-        )
+    if managed:
+        return managed_identity(client_id, CLOCK)
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
     return DefaultAzureCredential()

@@ -95,20 +95,9 @@ class IngestionSink:
     def prepare(self) -> None:
         """Have a token ready, so that `send` is one call of at most `send_seconds`.
 
-        Raises SiteError when the identity gets none, TransientError when it cannot be asked.
+        Raises what the credential does: SiteError or TransientError.
         """
-        from azure.core.exceptions import (  # noqa: PLC0415
-            AzureError,
-            ClientAuthenticationError,
-        )
-
-        try:
-            self._token_source.get_token(self._scope)  # cached by the credential itself
-        except ClientAuthenticationError as error:
-            raise _no_token(error) from error
-        except AzureError as error:
-            message = f"the identity endpoint could not be reached ({type(error).__name__})"
-            raise TransientError(message) from error
+        self._token_source.get_token(self._scope)  # cached by the credential itself
 
     def send(self, body: bytes) -> None:
         """Send a JSON array of rows; to return is to say that the service accepted all of them.
@@ -172,19 +161,9 @@ class IngestionSink:
         )
 
 
-def _no_token(error: HttpResponseError) -> SiteError:
-    return SiteError(
-        "no token for the ingestion service could be had: see that the identity exists and that "
-        "AZURE_CLIENT_ID is its client id (its endpoint may be at fault for a moment, too: the "
-        f"next tick asks again); on a developer's machine, run az login ({type(error).__name__})"
-    )
-
-
 def _meaning(error: HttpResponseError, now: int) -> ConnectorError:
     """The error to raise for an answer that is no 204."""
-    status = error.status_code
-    if status is None:  # the service was not asked: a token had to be had first, as in `prepare`
-        return _no_token(error)
+    status = error.status_code or 0
     unknown = (TransientError if status >= 500 else SiteError, "its answer is not documented")
     kind, meaning = STATUS.get(status, unknown)
     message = f"{meaning} (HTTP {status}{_said(error)})"

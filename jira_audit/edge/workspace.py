@@ -167,12 +167,6 @@ class Workspace:
                 read_timeout=SERVER_SECONDS + 20,
             )
         except HttpResponseError as error:
-            if error.response is None:  # the service was not asked: a token had to be had first
-                message = (
-                    "no token for the workspace could be had: run az login, in the workspace's "
-                    f"tenant ({type(error).__name__})"
-                )
-                raise SiteError(message) from error
             raise TransientError(_NO_JSON) from error
         except ValueError as error:
             raise TransientError(_NO_JSON) from error

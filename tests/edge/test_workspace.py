@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
-from azure.core.credentials import TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
-from azure.identity import ManagedIdentityCredential
 
 from jira_audit.core import moments
 from jira_audit.core.activity import Activity, count
@@ -25,6 +23,7 @@ from jira_audit.core.moments import DAY, HOUR
 from jira_audit.core.records import COLUMNS, identify, to_row
 from jira_audit.core.window import Window
 from jira_audit.edge import workspace as workspace_
+from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.workspace import Workspace, held_query
 from jira_audit.imaginary import believable_records
 from tests.conftest import needed
@@ -75,7 +74,7 @@ def asking(service: QueryService, time: Time, **changes: Any) -> Workspace:
     given: dict[str, Any] = {
         "workspace": WORKSPACE,
         "endpoint": service.endpoint,
-        "credential": ManagedIdentityCredential,
+        "credential": lambda: Tokens(managed_identity(None, time.clock), time.clock),
         "clock": time.clock,
         "alone": False,
     }
@@ -292,12 +291,14 @@ class NoToken:
     def get_token(self, *_: str, **__: Any) -> Any:
         raise ClientAuthenticationError("no credential in this chain gave a token")
 
+    get_token_info = get_token
+
 
 def test_without_a_token_it_says_to_sign_in(service: QueryService, time: Time) -> None:
-    credential: TokenCredential = NoToken()
+    tokens = Tokens(NoToken(), time.clock)
 
     with pytest.raises(SiteError, match="run az login"):
-        asking(service, time, credential=lambda: credential).held(SITE, RANGE)
+        asking(service, time, credential=lambda: tokens).held(SITE, RANGE)
 
     assert service.queries == []
 

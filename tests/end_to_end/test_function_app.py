@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -10,10 +11,14 @@ import pytest
 from jira_audit.imaginary import believable_records
 from tests.conftest import StartWorker
 from tests.end_to_end.conftest import ROOT, Installation, now, real_records
+from tests.fakes import world
+from tests.servers.identity import Fault as IdentityFault
+from tests.servers.identity import Identity
 from tests.servers.ingestion import Fault
 
 pytestmark = pytest.mark.servers
 
+JSON = {"Content-Type": "application/json"}
 ALL = {"CHECKPOINT_RESET": "all"}
 
 
@@ -142,6 +147,49 @@ def test_the_lines_of_several_sites_belong_to_their_invocation(
     assert len({text.split("site=")[1].split(" ")[0] for text in canonical}) == 3
     assert (len(canonical), len(letters), len(retries)) == (3, 3, 1)
     assert tick.dropped == ()
+
+
+def test_thirty_ticks_with_one_bad_answer_in_ten_of_the_identity_endpoint_are_thirty_good_runs(
+    start_worker: StartWorker, installation: Installation, identity: Identity
+) -> None:
+    identity.lifetime = 60  # no longer than what the library refreshes: every call asks for a token
+    bad = itertools.cycle(
+        [
+            IdentityFault(500, b'{"statusCode": 500, "message": "x"}', JSON),
+            IdentityFault(503),
+            IdentityFault(429, b"{}", JSON | {"Retry-After": "1"}),
+            IdentityFault(200, b"<html>", {"Content-Type": "text/html"}),
+        ]
+    )
+    identity.faults = [next(bad) if call % 10 == 4 else None for call in range(1_000)]
+    worker = start_worker(ROOT, installation.environment)
+
+    for number in range(30):
+        installation.site.add([world.record(10_000 + number, now())])
+        tick = worker.invoke("poll")
+        assert tick.ok, tick.error
+
+    assert len(installation.rows()) == 30
+    assert len(identity.calls) >= 30
+
+
+def test_an_identity_endpoint_that_stays_away_is_named_in_one_line(
+    start_worker: StartWorker, installation: Installation, identity: Identity
+) -> None:
+    installation.site.add([world.record(10_000, now())])
+    identity.faults = [IdentityFault(503, headers={"Retry-After": "600"})] * 100
+    worker = start_worker(ROOT, installation.environment)
+
+    tick = worker.invoke("poll")
+
+    lines = [line for line in tick.logs if line.message.startswith("jira_audit site=")]
+    [warning] = [
+        line.message for line in tick.logs if line.level == "WARNING" and "HTTP" in line.message
+    ]
+    assert len(lines) == 1
+    assert "outcome=partial" in lines[0].message
+    assert "the identity endpoint is unavailable (HTTP 503)" in warning
+    assert "AZURE_CLIENT_ID" not in warning
 
 
 def test_a_site_that_fails_fails_the_invocation_with_what_to_do(

@@ -12,7 +12,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -52,14 +52,24 @@ def running_with_queues() -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def running_for_identities(certificate: Path, key: Path) -> Iterator[str]:
+    """Yields the address of a blob service over TLS that takes tokens (it checks audience and
+    time, not who signed them).
+    """
+    options = ("--oauth", "basic", "--cert", str(certificate), "--key", str(key))
+    with started(options=options) as (connection, _):
+        yield re.sub(".*BlobEndpoint=http(.*);", r"https\1", connection)
+
+
+@contextlib.contextmanager
 def started(
-    service: Literal["blob", "queue"] = "blob",
+    service: Literal["blob", "queue"] = "blob", options: Sequence[str] = ()
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Yields the connection string and the process itself, for who wants to freeze or kill it."""
     command = [
         *(str(node()), str(SERVERS / service / "main.js")),
         *("--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent"),
-        *(f"--{service}Host", "127.0.0.1", f"--{service}Port", "0"),
+        *(f"--{service}Host", "127.0.0.1", f"--{service}Port", "0", *options),
     ]
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
@@ -85,7 +95,7 @@ def _port(process: subprocess.Popen[bytes], said: int) -> int:
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline:
         text = os.pread(said, 10_000, 0).decode(errors="replace")
-        if found := re.search(r"successfully listens on http://127\.0\.0\.1:(\d+)", text):
+        if found := re.search(r"successfully listens on https?://127\.0\.0\.1:(\d+)", text):
             return int(found[1])
         if process.poll() is not None:
             raise RuntimeError(f"Azurite ended at once with {process.returncode}: {text}")

@@ -1,23 +1,26 @@
 """A stand-in for the managed identity endpoint of App Service and Functions, API version
 2019-08-01.
 
-Its tokens say themselves for which audience and until when they hold, signed, so that a server
-in another process can tell them from others (`audience_of`). No other way of getting tokens
-lives here.
+Its tokens are JSON Web Tokens that say for which audience and until when they hold, signed, so
+that a server in another process can tell them from others (`audience_of`), and that Azurite with
+`--oauth basic` takes them. No other way of getting tokens lives here.
+
+What it answers when it fails follows users' reports of the real one: 429, 500 and 503 with JSON,
+with text, or with nothing (https://github.com/Azure/azure-functions-host/issues/11058,
+https://github.com/Azure/azure-sdk-for-python/issues/17787).
 
 Run alone, `python -m tests.servers.identity` prints one line of JSON and serves until its
 standard input ends.
 """
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import hmac
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
@@ -28,23 +31,28 @@ HEADER = "test-identity-header"
 _KEY = b"signs the tokens of tests"
 
 
+ISSUER = "https://sts.windows.net/00000000-0000-0000-0000-000000000000/"
+
+
 def issue(audience: str, expires_on: int) -> str:
-    claims = json.dumps({"aud": audience, "exp": expires_on}).encode()
-    return f"{_text(claims)}.{_text(_signature(claims))}"
+    now = int(time.time()) - 60
+    head = _text(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
+    claims = {"aud": audience, "iss": ISSUER, "nbf": now, "iat": now, "exp": expires_on}
+    signed = f"{head}.{_text(json.dumps(claims).encode())}"
+    return f"{signed}.{_text(_signature(signed.encode()))}"
 
 
 def audience_of(token: str, now: float) -> str | None:
     """For whom a token holds; None for one that was not issued here or has expired."""
-    claims, _, signature = token.partition(".")
+    signed, _, signature = token.rpartition(".")
     try:
-        content = base64.urlsafe_b64decode(claims)
-        if not hmac.compare_digest(base64.urlsafe_b64decode(signature), _signature(content)):
+        claims = json.loads(_bytes(signed.partition(".")[2]))
+        if not hmac.compare_digest(_bytes(signature), _signature(signed.encode())):
             return None
-    except binascii.Error:
+    except ValueError:  # not base64, or not JSON
         return None
-    read = json.loads(content)
-    audience: str = read["aud"]
-    return audience if now < read["exp"] else None
+    audience: str = claims["aud"]
+    return audience if now < claims["exp"] else None
 
 
 def _signature(claims: bytes) -> bytes:
@@ -52,17 +60,31 @@ def _signature(claims: bytes) -> bytes:
 
 
 def _text(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).decode()
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is answered instead of a token; `status` None drops the connection."""
+
+    status: int | None
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Identity:
     """What was asked of it, and how long its tokens hold; `client_ids` limits it to those
-    identities.
+    identities. `faults` come first, one a call, in order; None lets a call through.
     """
 
     lifetime: int = 24 * 3600
     client_ids: frozenset[str] | None = None
+    faults: list[Fault | None] = field(default_factory=list)
     calls: list[dict[str, str]] = field(default_factory=list)
     endpoint: str = ""
 
@@ -77,7 +99,14 @@ class Identity:
 
         class _Handler(Handler):
             def do_GET(self) -> None:
-                self.answer_json(*identity.respond(self.path, self.headers["X-IDENTITY-HEADER"]))
+                fault = identity.faults.pop(0) if identity.faults else None
+                status, content = identity.respond(self.path, self.headers["X-IDENTITY-HEADER"])
+                if fault is None:
+                    self.answer_json(status, content)
+                elif fault.status is None:
+                    self.drop()
+                else:
+                    self.answer(fault.status, fault.body, fault.headers)
 
         with Loopback(_Handler) as server:
             self.endpoint = f"http://127.0.0.1:{server.port}/msi/token"
