@@ -221,6 +221,7 @@ class _Run:
         if self.policy.only:
             return True
         self.delivery.close(Checkpoint.reread_done)
+        self.delivery.flush()  # what is new does not wait for a sweep
         sweep = plan_sweep(checkpoint, self.now, self.policy.sweep, own)
         if sweep:
             began = min(self.now, checkpoint.sweep.began) if checkpoint.sweep else self.now

@@ -141,6 +141,24 @@ def test_the_daily_sweep_finds_what_came_later_than_the_overlap() -> None:
     assert world.store.checkpoint().swept == began
 
 
+def test_a_ticks_own_rows_are_sent_before_the_sweep_is_read() -> None:
+    world = World(page_size=20, lookback=48 * HOUR)
+    world.jira.site.add(record(10_000 + n, START - 47 * HOUR + n * 400_000) for n in range(400))
+    world.executor = Eager  # a send is under way as soon as it is begun
+    world.run()
+    world.time.pass_by(86_401)  # the sweep is due
+    new = [record(20_000 + n, world.time.now - 500 + n) for n in range(3)]
+    world.jira.site.add(new)
+    before = len(world.journal.entries)
+
+    world.run()
+
+    entries = world.journal.entries[before:]
+    assert entries[: entries.index("send")].count("fetch") <= 5
+    assert entries.count("fetch") > 10  # the sweep was read
+    assert world.missing(each["id"] for each in new) == set()
+
+
 def test_a_sweep_that_failing_runs_put_off_still_finds_what_came_late_before_them() -> None:
     """Found by a random history: the sweep came 28 hours late, and reached 48 hours back."""
     world = world_with(100)
