@@ -67,9 +67,11 @@ CLOCK = Clock(
 GOVERNMENT = ".atlassian-us-gov-mod"
 """Sites end in it and `.net`; their gateway and token service, in it and `.com`."""
 
-QUEUE_DISABLED = "AzureWebJobs.collect_site.Disabled"
-"""Set where there are few sites, so that nobody looks at an empty queue all day:
-https://learn.microsoft.com/azure/azure-functions/disable-function"""
+QUEUE_DISABLED = ("AzureWebJobs.collect_site.Disabled", "AzureWebJobs_collect_site_Disabled")
+"""Set where there are few sites, so that nobody looks at an empty queue all day. A Linux app finds
+a period in a setting's name as an underscore:
+https://learn.microsoft.com/azure/azure-functions/disable-function,
+https://github.com/Azure/azure-webjobs-sdk/issues/2066"""
 
 SIDE_BY_SIDE = 10
 """Sites dealt with at once in one process; more wait for their turn."""
@@ -180,16 +182,20 @@ def tick(environment: Mapping[str, str], start_thread: Callable[[], None]) -> li
     """
     settings = settings_.load(environment, CLOCK.now())
     if len(settings.sites) + len(settings.broken) > settings.queue_above:
-        if environment.get(QUEUE_DISABLED, "").lower() in {"1", "true"}:
-            message = (
-                f"{QUEUE_DISABLED} is set, but JIRA_SITES has more sites than QUEUE_SITES_ABOVE, "
-                "and nobody would collect what is queued: deploy the template with these sites, or "
-                "remove it"
-            )
-            raise SettingsError([message])
+        _require_queue(environment)
         return queue(settings)
     _raise_failed(run_settings(settings, start_thread=start_thread))
     return []
+
+
+def _require_queue(environment: Mapping[str, str]) -> None:
+    for name in QUEUE_DISABLED:
+        if environment.get(name, "").strip().lower() in {"1", "true"}:
+            message = (
+                f"{name} is set, but JIRA_SITES has more sites than QUEUE_SITES_ABOVE, and nobody "
+                "would collect what is queued: deploy the template with these sites, or remove it"
+            )
+            raise SettingsError([message])
 
 
 def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:

@@ -219,6 +219,6 @@ def test_the_queues_functions_run_where_there_are_more_sites_than_one_run_has(
 
     functions = checks.functions() - {"poll"}
     assert {f"AzureWebJobs.{name}.Disabled" in made for name in functions} == {disabled}
-    assert QUEUE_DISABLED in {f"AzureWebJobs.{name}.Disabled" for name in functions}
+    assert QUEUE_DISABLED[0] in {f"AzureWebJobs.{name}.Disabled" for name in functions}
     threads = json.loads((ROOT / "host.json").read_text())["extensions"]["queues"]["batchSize"]
     assert made.get("PYTHON_THREADPOOL_THREAD_COUNT") == (None if disabled else str(threads))

@@ -439,14 +439,16 @@ def test_the_check_asks_every_site_and_tells_of_entries_that_are_wrong(
     assert answers[1].sentence.startswith("JIRA_SITES[3]: ")
 
 
+@pytest.mark.parametrize("value", ["true", "True", "1", " true "])
+@pytest.mark.parametrize("dot", [".", "_"])  # a Linux app finds the one as the other
 def test_sites_that_nobody_would_collect_are_not_put_on_the_queue(
-    two: tuple[Refusing, Refusing], monkeypatch: pytest.MonkeyPatch
+    two: tuple[Refusing, Refusing], monkeypatch: pytest.MonkeyPatch, dot: str, value: str
 ) -> None:
     monkeypatch.setenv("DATA_COLLECTION_ENDPOINT", "https://127.0.0.1:1")
     monkeypatch.setenv("LOGS_DCR_RULE_ID", "dcr-0")
     monkeypatch.setenv("AzureWebJobsStorage", settings.DEVELOPMENT_STORAGE.replace("10000", "1"))
     monkeypatch.setenv("QUEUE_SITES_ABOVE", "1")
-    monkeypatch.setenv("AzureWebJobs.collect_site.Disabled", "true")
+    monkeypatch.setenv(f"AzureWebJobs{dot}collect_site{dot}Disabled", value)
 
     with pytest.raises(SettingsError, match="nobody would collect what is queued"):
         app.tick(os.environ, lambda: None)
