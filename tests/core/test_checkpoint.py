@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -76,6 +77,39 @@ def test_a_checkpoint_is_stored_under_the_contracts_names() -> None:
 
 def test_a_stored_checkpoint_is_read_as_it_was() -> None:
     assert decode(blob(), SITE) == FULL
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default  # MISSING, which equals no value, where there is none
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Checkpoint), ids=lambda field: field.name)
+def test_every_field_is_written_and_read(field: dataclasses.Field[Any]) -> None:
+    """A field that is forgotten in `encode` or in `decode` comes back as its default."""
+    full = replace(FULL, unknown={"future": 1})
+    value = getattr(full, field.name)
+
+    assert value != _default(field), f"give {field.name} a value in FULL"
+    assert getattr(decode(full.encode(NOON), SITE), field.name) == value
+
+
+def test_any_checkpoint_has_every_field() -> None:
+    """Else the property below says nothing of the field that is left out."""
+    made: set[str] = set()
+
+    @settings(max_examples=200, derandomize=True, database=None)
+    @given(checkpoints)
+    def look(checkpoint: Checkpoint) -> None:
+        made.update(
+            each.name
+            for each in dataclasses.fields(checkpoint)
+            if getattr(checkpoint, each.name) != _default(each)
+        )
+
+    look()
+    assert made == {each.name for each in dataclasses.fields(Checkpoint)}
 
 
 def test_a_first_checkpoint_is_complete() -> None:
