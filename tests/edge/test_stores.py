@@ -1,10 +1,11 @@
 """That every store keeps the same promises: one holder at a time, what was saved is what is loaded,
 a letter is kept once. And what blobs and a local folder promise beyond that.
 
-Azurite knows no identities: what a role lets an identity do is not tested here.
+Azurite has no roles, network rules or policies: what the service answers for them is scripted.
 """
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import responses
 from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobLeaseClient, ContainerClient
@@ -672,6 +674,35 @@ def test_a_wrong_key_is_for_an_administrator(
     ):
         attempts(client, time)[number]()
     assert key not in str(raised.value)
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (403, "AuthorizationFailure", SiteError),  # the account's network rules
+        (403, "AuthorizationPermissionMismatch", SiteError),  # the identity has no role
+        (403, "InsufficientAccountPermissions", SiteError),
+        (409, "ContainerBeingDeleted", TransientError),
+        (409, "BlobImmutableDueToPolicy", TransientError),
+        (400, "HierarchicalNamespaceNotSupported", TransientError),
+    ],
+)
+@responses.activate
+def test_what_azurite_never_answers_is_understood(
+    status: int, code: str, kind: type[ConnectorError], number: int, time: Time
+) -> None:
+    """https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes"""
+    anything = re.compile(r"http://127\.0\.0\.1:9/.*")
+    for method in (responses.PUT, responses.GET, responses.HEAD):
+        responses.add(method, anything, status=status, headers={"x-ms-error-code": code})
+    with (
+        ContainerClient.from_connection_string(
+            at(9), "test", **options_without_waiting([])
+        ) as client,
+        pytest.raises(kind, match=code),
+    ):
+        attempts(client, time)[number]()
 
 
 # The local folder
