@@ -24,7 +24,7 @@ from typing import Any, Literal
 from azure.storage.blob import ContainerClient
 
 from jira_audit.core.batches import BATCH_LIMIT
-from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, MINUTE
 from tests.bench.plot import draw
@@ -86,6 +86,7 @@ class Measured:
     asked: int
     most: int
     sizes: list[int]
+    first_row_seconds: float | None
 
     @property
     def fill(self) -> float:
@@ -122,6 +123,13 @@ class Bench:
         with self._container(name) as container, container.get_blob_client(BLOB) as blob:
             return int(blob.get_blob_properties().size)
 
+    def make_sweep_due(self, name: str) -> None:
+        """As if the last sweep of the site in a container had been made a day ago."""
+        with self._container(name) as container:
+            checkpoint = decode(container.download_blob(BLOB).readall(), HOST)
+            due = replace(checkpoint, swept=now() - DAY - MINUTE)
+            container.upload_blob(BLOB, due.encode(now()), overwrite=True)
+
     def _container(self, name: str) -> ContainerClient:
         connection = self.environment["AzureWebJobsStorage"]
         return ContainerClient.from_connection_string(connection, name)
@@ -155,6 +163,7 @@ class Bench:
             seen["asked"],
             seen["most_under_way"],
             seen["sizes"],
+            seen["first_row_seconds"],
         )
 
 
@@ -214,6 +223,18 @@ def long_pulls(it: Bench) -> Iterator[tuple[str, Measured, Measured]]:
         yield name, ours, it.run("classic", records, hours)
 
 
+def first_rows(it: Bench) -> Iterator[tuple[str, Measured]]:
+    """Ticks with three new records: how long after Jira's first answer their rows are sent."""
+    container = it.store(None)
+    it.site(40_000, 47.0)
+    it.run("connector", 40_000, 48, container)
+    it.servers.tell(new=3, page_seconds=PAGE_SECONDS, call_seconds=CALL_SECONDS)
+    yield "an ordinary tick", it.run("connector", 3, 48, container)
+    it.make_sweep_due(container)
+    it.servers.tell(new=3)
+    yield "a tick with a sweep over 40,000 records", it.run("connector", 3, 48, container)
+
+
 def growth(it: Bench) -> Iterator[Measured]:
     """The same density, for longer and longer; nothing takes time but the work itself."""
     for records, hours in ((10_000, 3), (100_000, 23), (300_000, 69), (1_000_000, 230)):
@@ -239,6 +260,11 @@ def main() -> None:
                 f"{ours.asked} and {classic.asked}",
             )
         said.line(f"At most {max(ours.most for _, ours, _ in pulls)} requests were under way.")
+
+        said.heading("First row: 250 ms a page, 100 ms a call, three new records")
+        said.row("", "first row sent, s after the first page", "whole run, s", "requests")
+        for name, m in first_rows(it):
+            said.row(name, f"{m.first_row_seconds or 0:.2f}", f"{m.wall:.2f}", str(m.asked))
 
         said.heading("CPU for 100,000 records, whole process")
         it.site(100_000, 22.7)

@@ -32,20 +32,24 @@ _ID = re.compile(rb'"id_d":\s?(\d+)')
 
 @dataclass
 class Ingestion:
-    """Takes everything, after so many seconds, and remembers how much it was and which ids."""
+    """Takes everything, after so many seconds, and remembers how much it was and which ids, and
+    when the first rows came.
+    """
 
     seconds: float = 0.0
+    first_at: float | None = None
     sizes: list[int] = field(default_factory=list)
     rows: int = 0
     ids: set[int] = field(default_factory=set)
 
     async def respond(self, request: patient.Request) -> patient.Reply:
-        body = request.body
+        arrived, body = time.monotonic(), request.body
         if request.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         ids = [int(found) for found in _ID.findall(body)]
         await asyncio.sleep(self.seconds)
         if ids:
+            self.first_at = self.first_at or arrived
             self.sizes.append(len(body))
             self.rows += len(ids)
             self.ids.update(ids)
@@ -68,6 +72,13 @@ def site(records: int, hours: float) -> ImaginarySite:
     return made
 
 
+def new_records(count: int, of: ImaginarySite) -> list[dict[str, Any]]:
+    """Records that the site writes just now."""
+    now = time.time_ns() // 1_000_000
+    first = max((record["id"] for record in of.records), default=9_999) + 1
+    return believable_records(count, first_id=first, end_ms=now, span_ms=1_000, seed=8)
+
+
 def observed(jira: ServedSite, ingestion: Ingestion) -> dict[str, Any]:
     return {
         "asked": jira.asked,
@@ -75,6 +86,9 @@ def observed(jira: ServedSite, ingestion: Ingestion) -> dict[str, Any]:
         "sizes": ingestion.sizes,
         "rows": ingestion.rows,
         "distinct": len(ingestion.ids),
+        "first_row_seconds": ingestion.first_at
+        and jira.first_at
+        and ingestion.first_at - jira.first_at,
     }
 
 
@@ -101,10 +115,13 @@ def main() -> None:
             told = observed(jira, ingestion)
             if "records" in wanted:
                 jira.site = site(wanted["records"], wanted["hours"])
+            if "new" in wanted:
+                jira.site.add(new_records(wanted["new"], jira.site))
             jira.seconds = wanted.get("page_seconds", jira.seconds)
             ingestion.seconds = wanted.get("call_seconds", ingestion.seconds)
             jira.asked = jira.most = ingestion.rows = 0
             ingestion.sizes, ingestion.ids = [], set()
+            jira.first_at = ingestion.first_at = None
             print(json.dumps(told), flush=True)
 
 

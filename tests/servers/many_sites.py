@@ -21,7 +21,8 @@ from tests.servers import patient
 class ServedSite:
     """One site: who answers, after how many seconds, and what it answers instead, if anything.
 
-    It counts what it is `asked`, and how many requests were under way at once at the `most`.
+    It counts what it is `asked`, and how many requests were under way at once at the `most`; its
+    first answer left at the moment `first_at` of the monotonic clock.
     """
 
     site: ImaginarySite
@@ -30,6 +31,7 @@ class ServedSite:
     asked: int = field(default=0, compare=False)
     under_way: int = field(default=0, compare=False)
     most: int = field(default=0, compare=False)
+    first_at: float | None = field(default=None, compare=False)
 
     async def respond(self, request: patient.Request) -> patient.Reply:
         self.asked += 1
@@ -39,6 +41,7 @@ class ServedSite:
         answer = self.instead() if self.instead else self._answer(request)
         await asyncio.sleep(until - time.monotonic())  # to find the answer takes its part of it
         self.under_way -= 1
+        self.first_at = self.first_at or time.monotonic()
         return patient.Reply(answer.status, answer.headers, answer.body)
 
     def _answer(self, request: patient.Request) -> Answer:
