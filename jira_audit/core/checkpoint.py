@@ -7,7 +7,7 @@ first run. Unknown fields survive. Pure: where it is stored is the edge's matter
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from operator import itemgetter
 from typing import Any
@@ -161,37 +161,136 @@ class Checkpoint:
 
     def encode(self, saved: int) -> bytes:
         """The blob's content; `saved` is the moment of saving."""
-        return encoding.dumps(
-            {
-                **self.unknown,
-                "v": VERSION,
-                "site": self.site,
-                "from": moments.text(self.start),
-                "through": moments.text(self.through),
-                "reread": _text(self.reread),
-                "latest": _text(self.latest),
-                "ledger": self.ledger.ranges,
-                "step": self.step,
-                "marks": [[moments.text(start), smallest] for start, smallest in self.marks],
-                "pruned": _text(self.pruned),
-                "swept": _text(self.swept),
-                "sweep": self.sweep
-                and {field: moments.text(at) for field, at in asdict(self.sweep).items()},
-                "reset": self.reset,
-                "last": self.last,
-                "late_found": self.late_found,
-                "saved": moments.text(saved),
-            }
-        )
+        blob: dict[str, Any] = {**self.unknown, "v": VERSION}
+        for each in FIELDS:
+            value, write = getattr(self, each.attribute), each.form.write
+            blob[each.name] = value if value is None or write is None else write(value)
+        blob["saved"] = moments.text(saved)
+        return encoding.dumps(blob)
 
 
-_FIELDS = frozenset(
-    {
-        *("v", "site", "from", "through", "reread", "latest", "ledger", "step"),
-        *("marks", "pruned", "swept", "sweep", "reset", "saved"),
-        *("last", "late_found"),
-    }
+# The blob's form.
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a kind of value is written as JSON and read again; None: it is the same.
+
+    `read` raises ValueError, TypeError or KeyError for what is not of this form.
+    """
+
+    write: Callable[[Any], Any] | None
+    read: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the blob, and the attribute of `Checkpoint` that holds it.
+
+    A `nullable` field may be null, one that is not `required` may be absent. One that only
+    `informs` people fails no site: where it cannot be read, it says nothing.
+    """
+
+    name: str
+    attribute: str
+    form: Form
+    nullable: bool = False
+    required: bool = True
+    informs: bool = False
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:  # a bool is an int, too
+        message = "not a whole number"
+        raise TypeError(message)
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        message = "not a list"
+        raise TypeError(message)
+    return value
+
+
+def _step(value: Any) -> int:
+    if _whole(value) < 1:
+        message = "below 1"
+        raise ValueError(message)
+    return value  # type: ignore[no-any-return]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        message = "not text"
+        raise TypeError(message)
+    return value
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        message = "not an object"
+        raise TypeError(message)
+    return value
+
+
+def _count(value: Any) -> int:
+    if _whole(value) < 0:
+        message = "below 0"
+        raise ValueError(message)
+    return value  # type: ignore[no-any-return]
+
+
+def _ledger(value: Any) -> Ledger:
+    ranges = [(first, last) for first, last in _list(value)]
+    if not all(type(end) is int for ends in ranges for end in ends):
+        message = "not whole numbers"
+        raise TypeError(message)
+    if any(last < first for first, last in ranges):
+        message = "a range runs backwards"
+        raise ValueError(message)
+    return Ledger.of(ranges)
+
+
+def _marks(value: Any) -> tuple[tuple[int, int], ...]:
+    return tuple(sorted((moments.parse(at), _whole(number)) for at, number in _list(value)))
+
+
+def _sweep(value: Any) -> Sweep:
+    return Sweep(*(moments.parse(value[name]) for name in ("through", "end", "began")))
+
+
+_SITE = Form(None, lambda value: value)
+_MOMENT = Form(moments.text, moments.parse)
+_SWEEP = Form(
+    lambda sweep: {name: moments.text(at) for name, at in asdict(sweep).items()},
+    _sweep,
 )
+
+FIELDS = (
+    Field("site", "site", _SITE),
+    Field("from", "start", _MOMENT),
+    Field("through", "through", _MOMENT),
+    Field("reread", "reread", _MOMENT, nullable=True, required=False),
+    Field("latest", "latest", _MOMENT, nullable=True),
+    Field("ledger", "ledger", Form(lambda ledger: ledger.ranges, _ledger)),
+    Field("step", "step", Form(None, _step)),
+    Field(
+        "marks",
+        "marks",
+        Form(lambda marks: [[moments.text(at), number] for at, number in marks], _marks),
+    ),
+    Field("pruned", "pruned", _MOMENT, nullable=True),
+    Field("swept", "swept", _MOMENT, nullable=True),
+    Field("sweep", "sweep", _SWEEP, nullable=True),
+    Field("reset", "reset", Form(None, _text), nullable=True),
+    Field("last", "last", Form(None, _object), nullable=True, required=False, informs=True),
+    Field("late_found", "late_found", Form(None, _count), required=False, informs=True),
+)
+"""Every field of the blob but `v` and `saved`, in the order in which they are written. What is not
+here is kept as it is (`Checkpoint.unknown`)."""
+
+_NAMES = frozenset({"v", "saved", *(each.name for each in FIELDS)})
 
 
 def decode(content: bytes, site: str) -> Checkpoint:
@@ -216,38 +315,32 @@ def decode(content: bytes, site: str) -> Checkpoint:
     return checkpoint
 
 
+def saved_at(content: bytes | None) -> int | None:
+    """The moment at which a checkpoint blob was saved; None for one that does not tell."""
+    try:
+        return moments.parse(encoding.loads(content or b"")["saved"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 def _decode(blob: dict[str, Any]) -> Checkpoint:
-    sweep = blob["sweep"]
-    checkpoint = Checkpoint(
-        site=blob["site"],
-        start=moments.parse(blob["from"]),
-        through=moments.parse(blob["through"]),
-        reread=_moment(blob.get("reread")),
-        latest=_moment(blob["latest"]),
-        ledger=Ledger.of((_whole(first), _whole(last)) for first, last in _list(blob["ledger"])),
-        step=_whole(blob["step"]),
-        marks=tuple(
-            sorted((moments.parse(at), _whole(known)) for at, known in _list(blob["marks"]))
-        ),
-        pruned=_moment(blob["pruned"]),
-        swept=_moment(blob["swept"]),
-        sweep=None
-        if sweep is None
-        else Sweep(*(moments.parse(sweep[field]) for field in ("through", "end", "began"))),
-        reset=blob["reset"],
-        last=_object(blob.get("last")),
-        late_found=_count(blob.get("late_found")),
-        unknown={name: value for name, value in blob.items() if name not in _FIELDS},
-    )
-    if blob["v"] < 1 or checkpoint.step < 1 or checkpoint.through < checkpoint.start:
-        message = "v or step below 1, or through before from"
+    values: dict[str, Any] = {}
+    for each in FIELDS:
+        if each.name not in blob and not each.required:
+            continue
+        value = blob[each.name]
+        if value is None and each.nullable:
+            continue
+        try:
+            values[each.attribute] = each.form.read(value)
+        except (ValueError, TypeError):
+            if not each.informs:
+                raise
+    unknown = {name: value for name, value in blob.items() if name not in _NAMES}
+    checkpoint = Checkpoint(**values, unknown=unknown)
+    if blob["v"] < 1 or checkpoint.through < checkpoint.start:
+        message = "v below 1, or through before from"
         raise ValueError(message)
-    if any(last < first for first, last in blob["ledger"]):
-        message = "a ledger range runs backwards"
-        raise ValueError(message)
-    if not isinstance(checkpoint.reset, str | None):
-        message = "reset is no text"
-        raise TypeError(message)
     return checkpoint
 
 
@@ -257,36 +350,3 @@ def _unreadable(site: str, why: str) -> SiteError:
         f"checkpoints/{site}.json; or delete it, and set CHECKPOINT_RESET to the moment from which "
         f"to read again (without it, reading begins INITIAL_LOOKBACK_HOURS ago)"
     )
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        message = "no whole number"
-        raise TypeError(message)
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        message = "no list"
-        raise TypeError(message)
-    return value
-
-
-# What nothing is decided by fails no site: where it cannot be read, it says nothing.
-
-
-def _object(value: Any) -> Mapping[str, Any] | None:
-    return value if isinstance(value, dict) else None
-
-
-def _count(value: Any) -> int:
-    return value if type(value) is int and value >= 0 else 0
-
-
-def _moment(value: Any) -> int | None:
-    return None if value is None else moments.parse(value)
-
-
-def _text(moment: int | None) -> str | None:
-    return None if moment is None else moments.text(moment)
