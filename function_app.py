@@ -8,12 +8,11 @@ invocation with a clear message, not a host that does not start.
 import contextlib
 import contextvars
 import os
-from collections.abc import Callable
 from typing import List  # noqa: UP035  the worker takes no list[str] in an Out
 
 import azure.functions as func
 
-from jira_audit.app import collect_queued, given_up, tick
+from jira_audit.app import Threads, collect_queued, given_up, tick
 
 QUEUE = "jira-audit-sites"
 
@@ -30,14 +29,14 @@ def poll(
     context: func.Context,
 ) -> None:
     """One tick. The checkpoint, not the schedule, says what is read: a late one reads no less."""
-    if queued := tick(os.environ, _thread_of(context)):
+    if queued := tick(os.environ, _threads_of(context)):
         sites.set(queued)
 
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")
 def collect_site(message: func.QueueMessage, context: func.Context) -> None:
     """One site's share of a tick; the message is its host."""
-    collect_queued(os.environ, message.get_body().decode(), _thread_of(context))
+    collect_queued(os.environ, message.get_body().decode(), _threads_of(context))
 
 
 @app.queue_trigger(
@@ -48,9 +47,8 @@ def report_given_up(message: func.QueueMessage) -> None:
     given_up(message.get_body().decode())
 
 
-def _thread_of(context: func.Context) -> Callable[[], None]:
-    """What a thread of our own does first: it takes over the invocation, so that the host keeps
-    the lines that are logged on it.
+def _threads_of(context: func.Context) -> Threads:
+    """Threads that take over the invocation, so that the host keeps what is logged on them.
 
     On Python 3.13 the worker finds a line's invocation in a context variable, which a new thread
     does not inherit; on 3.11 and 3.12, in a thread-local that it hands to the function. A context
@@ -65,4 +63,4 @@ def _thread_of(context: func.Context) -> Callable[[], None]:
         with contextlib.suppress(AttributeError):
             context.thread_local_storage.invocation_id = context.invocation_id  # type: ignore[attr-defined]
 
-    return start
+    return Threads(start)

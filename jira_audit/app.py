@@ -7,38 +7,38 @@ so that a warm app pools its connections; there is no other state in the package
 from __future__ import annotations
 
 import logging
-import math
 import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from azure.storage.blob import ContainerClient
 from requests.auth import HTTPBasicAuth
 
 from jira_audit import settings as settings_
-from jira_audit.backfill import backfill
-from jira_audit.collect import Policy, collect
+from jira_audit.collect import collect
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline, RetryPolicy
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.core.plan import Schedule
+from jira_audit.core.policy import Policy
 from jira_audit.core.queueing import due
-from jira_audit.core.window import Window
 from jira_audit.edge.access import Access, ClientCredentials, Credentials, Fixed, Gateway
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, BlobQueued, client_options
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource, Way
-from jira_audit.ports import Pools, Ports, Table
-from jira_audit.reader import UNDER_WAY
+from jira_audit.fetching import UNDER_WAY
+from jira_audit.ports import Pools, Ports, Run
 from jira_audit.settings import (
     Azure,
     Broken,
@@ -49,6 +49,7 @@ from jira_audit.settings import (
     is_loopback,
 )
 from jira_audit.status import Status, look
+from jira_audit.verify import Table
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -73,6 +74,9 @@ a period in a setting's name as an underscore:
 https://learn.microsoft.com/azure/azure-functions/disable-function,
 https://github.com/Azure/azure-webjobs-sdk/issues/2066"""
 
+Kind = Literal["checkpoints", "backfills"]
+"""Whose place is kept: the ticks', or a backfill's, with a lease of its own."""
+
 SIDE_BY_SIDE = 10
 """Sites dealt with at once in one process; more wait for their turn."""
 
@@ -83,34 +87,42 @@ TOKEN_WARNING_DAYS = 14
 """From this many days before its end, every run warns of a token's expiry."""
 
 
+@dataclass(frozen=True)
+class Threads:
+    """How threads of our own begin: `start` is called first on each of them."""
+
+    start: Callable[[], None] = lambda: None
+
+    def pool(self, count: int, name: str) -> ThreadPoolExecutor:
+        """At most so many threads, which are begun as they are needed."""
+        return ThreadPoolExecutor(count, name, self.start)
+
+
 def run(
     environment: Mapping[str, str],
     *,
     folder: Path | None = None,
     clock: Clock = CLOCK,
-    start_thread: Callable[[], None] = lambda: None,
 ) -> tuple[Outcome, ...]:
     """Read the settings, and collect every site once.
 
     With `folder`, rows, checkpoint and letters go there instead of to Azure. Raises SettingsError
     before anything is requested; for the rest see `run_settings`.
     """
-    settings = settings_.load(environment, clock.now(), folder)
-    return run_settings(settings, clock=clock, start_thread=start_thread)
+    return run_settings(settings_.load(environment, clock.now(), folder), clock=clock)
 
 
 def run_settings(
     settings: Settings,
     *,
     clock: Clock = CLOCK,
-    tally: Callable[[], Tally] = Tally,
-    start_thread: Callable[[], None] = lambda: None,
+    tallies: Mapping[str, Tally] = MappingProxyType({}),
+    threads: Threads = Threads(),
 ) -> tuple[Outcome, ...]:
     """Collect every site once, side by side, and log one canonical line for each.
 
-    Each site counts on a `tally` of its own, for whoever wants to show it; `start_thread` is called
-    first on every thread that is begun. What goes wrong with a site is in its outcome; a bug is
-    raised after all sites were tried.
+    A site counts on its own of the `tallies` by host, for whoever wants to show it. What goes wrong
+    with a site is in its outcome; a bug is raised after all sites were tried.
     """
     logging.getLogger("azure").setLevel(logging.WARNING)  # a line per request costs money
     # What it warns of, an error of ours says in one sentence.
@@ -121,13 +133,16 @@ def run_settings(
     outcomes = [_outcome_of(entry, clock) for entry in settings.broken]
 
     def collected(site: Site) -> Outcome:
-        outcome = _collect(settings, site, deadline, tally(), start_thread)
+        _warn_of_expiry(site, clock.now())
+        with site_run(settings, site, deadline, threads) as run:
+            tally = tallies.get(site.host, run.tally)
+            outcome = collect(replace(run, tally=tally), Schedule(run.policy))
         _log(outcome)
         return outcome
 
     if len(settings.sites) <= 1:  # on this thread, which may be interrupted
         return (*outcomes, *map(collected, settings.sites))
-    with ThreadPoolExecutor(SIDE_BY_SIDE, "site", start_thread) as sites:
+    with threads.pool(SIDE_BY_SIDE, "site") as sites:
         runs = [sites.submit(collected, site) for site in settings.sites]
         try:
             wait(runs)
@@ -138,29 +153,32 @@ def run_settings(
     return (*outcomes, *(run.result() for run in runs))
 
 
-def _collect(
+@contextmanager
+def site_run(
     settings: Settings,
     site: Site,
     deadline: Deadline,
-    tally: Tally,
-    start_thread: Callable[[], None],
-) -> Outcome:
-    """Collect one site."""
-    _warn_of_expiry(site, deadline.clock.now())
+    threads: Threads = Threads(),
+    kind: Kind = "checkpoints",
+) -> Iterator[Run]:
+    """All that one site's run needs, with its threads, which end with it.
+
+    `kind` says whose place is kept: the ticks', or a backfill's.
+    """
     policy = settings.policy_for(site)
-    with pools(policy, start_thread) as threads:
-        there = ports(settings.target, site, deadline.clock)
-        return collect(site.host, there, policy, deadline, threads, tally)
+    at = ports(settings.target, site, deadline.clock, kind)
+    with pools(policy, threads) as its:
+        yield Run(site.host, at, policy, deadline, its, Tally())
 
 
 @contextmanager
-def pools(policy: Policy, start_thread: Callable[[], None] = lambda: None) -> Iterator[Pools]:
-    """The threads of one site's run, which are begun as they are needed and end with it.
+def pools(policy: Policy, threads: Threads) -> Iterator[Pools]:
+    """The threads of one site's run.
 
     An answer of Jira's that an interrupted run would have to wait for is left to itself.
     """
-    fetches = ThreadPoolExecutor(UNDER_WAY, "fetch", start_thread)
-    with ThreadPoolExecutor(policy.in_flight, "send", start_thread) as sends:
+    fetches = threads.pool(UNDER_WAY, "fetch")
+    with threads.pool(policy.in_flight, "send") as sends:
         try:
             yield Pools(fetches, sends)
         finally:
@@ -175,7 +193,7 @@ def _outcome_of(entry: Broken, clock: Clock) -> Outcome:
     return outcome
 
 
-def tick(environment: Mapping[str, str], start_thread: Callable[[], None]) -> list[str]:
+def tick(environment: Mapping[str, str], threads: Threads) -> list[str]:
     """Run once for the timer; or, of more sites than one run may have, name those to be queued.
 
     Raises after all sites were tried if one failed, for Azure to see.
@@ -184,7 +202,7 @@ def tick(environment: Mapping[str, str], start_thread: Callable[[], None]) -> li
     if len(settings.sites) + len(settings.broken) > settings.queue_above:
         _require_queue(environment)
         return queue(settings)
-    _raise_failed(run_settings(settings, start_thread=start_thread))
+    _raise_failed(run_settings(settings, threads=threads))
     return []
 
 
@@ -217,9 +235,7 @@ def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
     return names
 
 
-def collect_queued(
-    environment: Mapping[str, str], name: str, start_thread: Callable[[], None]
-) -> None:
+def collect_queued(environment: Mapping[str, str], name: str, threads: Threads) -> None:
     """Collect the site that a message names. Raises if it failed, for the host to try it again."""
     settings = settings_.load(environment, CLOCK.now())
     sites = tuple(site for site in settings.sites if site.host == name)
@@ -228,7 +244,7 @@ def collect_queued(
         log.warning("%s is on the queue, and no longer in JIRA_SITES: it is left alone", name)
         return
     only = replace(settings, sites=sites, broken=broken)
-    _raise_failed(run_settings(only, start_thread=start_thread))
+    _raise_failed(run_settings(only, threads=threads))
 
 
 def given_up(name: str) -> None:
@@ -243,27 +259,6 @@ def given_up(name: str) -> None:
 def _raise_failed(outcomes: Sequence[Outcome]) -> None:
     if failed := [outcome.error for outcome in outcomes if outcome.result == "failed"]:
         raise ConnectorError("; ".join(map(str, failed)))
-
-
-def run_backfill(
-    settings: Settings, site: Site, reading: Window, tally: Tally, reached: Callable[[int], object]
-) -> Outcome:
-    """Fill in what lies before one site's checkpoint; see `backfill.py`.
-
-    There is no deadline: it lasts as long as it takes, and whoever began it may interrupt it.
-    """
-    policy = settings.policy_for(site)
-    with pools(policy) as threads:
-        return backfill(
-            site.host,
-            ports(settings.target, site, kind="backfills"),
-            policy,
-            reading,
-            Deadline.after(CLOCK, math.inf),
-            threads,
-            tally,
-            reached,
-        )
 
 
 def statuses(settings: Settings) -> Sequence[tuple[Status, date | None]]:
@@ -300,7 +295,7 @@ def ports(
     target: Azure | Path,
     site: Site,
     clock: Clock = CLOCK,
-    kind: Literal["checkpoints", "backfills"] = "checkpoints",
+    kind: Kind = "checkpoints",
 ) -> Ports:
     """What one site's run touches outside: Jira, and Azure or a local folder.
 

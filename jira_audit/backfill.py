@@ -7,17 +7,14 @@ ends where the ticks' checkpoint begins: no record is within the reach of both, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
-from jira_audit.collect import Policy, collect
+from jira_audit.collect import collect
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import decode
-from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import SiteError
-from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.core.outcome import Outcome
+from jira_audit.core.plan import Backfill
 from jira_audit.core.window import Window
-from jira_audit.ports import Checkpoints, Pools, Ports
+from jira_audit.ports import Checkpoints, Run
 
 
 def bounds(site: str, ticks: Checkpoints, start: int, end: int | None) -> Window:
@@ -44,22 +41,10 @@ def bounds(site: str, ticks: Checkpoints, start: int, end: int | None) -> Window
     return Window(start, last)
 
 
-def backfill(
-    site: str,
-    ports: Ports,
-    policy: Policy,
-    reading: Window,
-    deadline: Deadline,
-    pools: Pools,
-    tally: Tally,
-    reached: Callable[[int], object],
-) -> Outcome:
+def backfill(run: Run, window: Window) -> Outcome:
     """Deliver one site's records of a range that `bounds` gave, and say how it went.
 
-    `ports` keep a backfill's place, not the ticks'; `policy` is the ticks', whose overlap, sweep
-    and reset do not concern it. `reached` hears of the moment that each window begins at.
-
-    A foreseen failure is in the outcome; what was interrupted or failed goes on where it was.
+    `run.ports` keep a backfill's place, not the ticks'. A foreseen failure is in the outcome; what
+    was interrupted or failed goes on where it was.
     """
-    once = replace(policy, only=reading, reset=None)
-    return collect(site, ports, once, deadline, pools, tally, reached)
+    return collect(run, Backfill(window))

@@ -18,8 +18,8 @@ from jira_audit.core.errors import (
     CredentialsRefused,
     SiteError,
 )
-from jira_audit.delivery import PROBE
 from jira_audit.edge import blobs
+from jira_audit.sending import PROBE
 from jira_audit.settings import Azure, Settings, Site
 
 Part = Literal["settings", "Jira", "ingestion", "storage"]

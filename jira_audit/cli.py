@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +31,6 @@ from jira_audit.cli_status import status
 from jira_audit.cli_verify import verify
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.edge.local import TABLE
-from jira_audit.settings import Settings
 from jira_audit.terminal import (
     SettingsFile,
     consoles,
@@ -166,15 +165,10 @@ def collect(
     out, err = consoles()
     with logged(err, logging.INFO), problems_listed(err):
         checked = settings_.load(environment(settings), app.CLOCK.now(), to)
-        tallies: list[Tally] = []
-
-        def counted() -> Tally:
-            tallies.append(fresh := Tally())
-            return fresh
-
+        tallies = {site.host: Tally() for site in checked.sites}
         try:
-            with shown_while_it_runs(err, out, lambda: _so_far(checked, tallies)):
-                outcomes = app.run_settings(checked, tally=counted)
+            with shown_while_it_runs(err, out, lambda: _so_far(tallies)):
+                outcomes = app.run_settings(checked, tallies=tallies)
         except KeyboardInterrupt:
             say(err, "Interrupted. What was delivered is in the checkpoint: run it again to go on.")
             raise typer.Exit(INTERRUPTED) from None
@@ -206,10 +200,11 @@ def check(settings: SettingsFile = None) -> None:
 # Showing.
 
 
-def _so_far(checked: Settings, tallies: Sequence[Tally]) -> str:
-    who = checked.sites[0].host if len(checked.sites) == 1 else f"{len(checked.sites)} sites"
-    windows, pages = sum(each.windows for each in tallies), sum(each.pages for each in tallies)
-    records, rows = sum(each.records for each in tallies), sum(each.rows for each in tallies)
+def _so_far(tallies: Mapping[str, Tally]) -> str:
+    who = next(iter(tallies)) if len(tallies) == 1 else f"{len(tallies)} sites"
+    each = tallies.values()
+    windows, pages = sum(tally.windows for tally in each), sum(tally.pages for tally in each)
+    records, rows = sum(tally.records for tally in each), sum(tally.rows for tally in each)
     return f"{who}: {windows:,} windows, {pages:,} pages, {records:,} records, {rows:,} rows"
 
 

@@ -5,16 +5,19 @@ What happens is in `backfill.py`. Needs the extra `terminal`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from jira_audit import INTERRUPTED, app
+from jira_audit.backfill import backfill as fill
 from jira_audit.backfill import bounds
+from jira_audit.core.clock import Deadline
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.window import Window
 from jira_audit.terminal import (
@@ -79,35 +82,45 @@ def backfill(
 
 
 def _run(place: Place, reading: Window) -> Outcome:
-    tally = Tally()
-    site = place.chosen
-    try:
-        with _shown(place, reading, tally) as reached:
-            return app.run_backfill(place.settings, site, reading, tally, reached)
-    except KeyboardInterrupt:
-        say(
-            place.err,
-            f"Interrupted after {tally.rows:,} rows. What was delivered is in the backfill's own "
-            "checkpoint: run the same command again to go on.",
-        )
-        raise typer.Exit(INTERRUPTED) from None
+    deadline = Deadline.never(app.CLOCK)
+    with app.site_run(place.settings, place.chosen, deadline, kind="backfills") as run:
+        try:
+            with _shown(place, reading, run.tally):
+                return fill(run, reading)
+        except KeyboardInterrupt:
+            say(
+                place.err,
+                f"Interrupted after {run.tally.rows:,} rows. What was delivered is in the "
+                "backfill's own checkpoint: run the same command again to go on.",
+            )
+            raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager
-def _shown(place: Place, reading: Window, tally: Tally) -> Iterator[Callable[[int], None]]:
-    """Where somebody looks, a bar that what is yielded moves to the moment that was reached."""
+def _shown(place: Place, reading: Window, tally: Tally) -> Iterator[None]:
+    """Where somebody looks, a bar that says how far the tally has come."""
     if not (place.err.is_terminal and place.out.is_terminal):
-        yield lambda moment: None  # noqa: ARG005
+        yield
         return
     columns = BarColumn(), TextColumn("{task.description}"), _Records(tally), TimeRemainingColumn()
-    with Progress(*columns, console=place.err, transient=True) as progress:
-        task = progress.add_task(utc(reading.start)[:10], total=reading.length)
+    with _Reached(*columns, console=place.err, transient=True) as progress:
+        progress.follow(reading, tally)
+        yield
 
-        def reached(moment: int) -> None:
-            day = utc(moment)[:10]
-            progress.update(task, completed=moment - reading.start, description=day)
 
-        yield reached
+class _Reached(Progress):
+    """A bar over a range of time that follows a tally's position."""
+
+    def follow(self, reading: Window, tally: Tally) -> None:
+        self._reading, self._tally = reading, tally
+        self._range = self.add_task(utc(reading.start)[:10], total=reading.length)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Asked for each time the bar is drawn."""
+        if self.task_ids and self._tally.position is not None:
+            at = self._tally.position
+            self.update(self._range, completed=at - self._reading.start, description=utc(at)[:10])
+        return super().get_renderables()
 
 
 class _Records(ProgressColumn):

@@ -144,15 +144,10 @@ def replay(
         raise typer.BadParameter("name letters, or say --all", param_hint="NAME")
     with place_at(folder, settings, site) as place:
         named = [_named(name, "dead-letters", place.site) for name in names or ()]
-        checked = place.settings
+        deadline = Deadline.after(app.CLOCK, place.settings.budget_seconds)
         try:
-            done = replay_(
-                place.site,
-                place.ports,
-                checked.policy_for(place.chosen),
-                Deadline.after(app.CLOCK, checked.budget_seconds),
-                None if everything else named,
-            )
+            with app.site_run(place.settings, place.chosen, deadline) as run:
+                done = replay_(run, None if everything else named)
         except KeyboardInterrupt:
             say(place.err, "Interrupted. What was accepted is deleted: run it again to go on.")
             raise typer.Exit(INTERRUPTED) from None

@@ -5,7 +5,6 @@ What is compared and repaired is in `verify.py`. Needs the extra `terminal`.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,12 +15,10 @@ from jira_audit import INTERRUPTED, __version__, app
 from jira_audit.core import encoding, moments
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
-from jira_audit.core.completeness import Fate, Shown
+from jira_audit.core.completeness import Fate
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.outcome import Tally
 from jira_audit.core.window import Window
 from jira_audit.edge.local import TABLE
-from jira_audit.ports import Table
 from jira_audit.terminal import (
     LocalFolder,
     Place,
@@ -34,7 +31,7 @@ from jira_audit.terminal import (
     shown_while_it_runs,
     utc,
 )
-from jira_audit.verify import Repaired, Verified, read
+from jira_audit.verify import Lookup, Repaired, Table, Verified, read
 from jira_audit.verify import repair as repair_
 from jira_audit.verify import verify as verify_
 
@@ -164,57 +161,30 @@ def _where(folder: Path | None, workspace: str | None) -> str | None:
 
 def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Verified:
     """Read Jira again and compare; where somebody looks, it says how far that is."""
-    shown, waiting = Shown(window.start), 0
-    deadline = Deadline.after(app.CLOCK, math.inf)  # whoever began it may interrupt it
-
-    def words() -> str:
-        if waiting:
-            return f"waiting for {waiting:,} rows to show in the table"
-        return f"read up to {utc(shown.through)}, {len(shown.ids):,} records"
-
-    def wait_for(rows: int) -> None:
-        nonlocal waiting
-        waiting = rows
-
     site = place.chosen
-    backfills = app.ports(place.settings.target, site, kind="backfills").checkpoints
-    policy = place.settings.policy_for(site)
-    with shown_while_it_runs(place.err, place.out, words):
-        if table:  # what may not be asked shall fail now, and not after hours of reading
-            table.held(place.site, Window(window.end, window.end))
-        with app.pools(policy) as pools:
-            read(place.ports.source, place.site, window, deadline, pools, shown)
-        return verify_(
-            place.site,
-            place.ports,
-            backfills,
-            table,
-            policy,
-            shown,
-            window,
-            deadline,
-            wait * 60.0,
-            wait_for,
-        )
+    lookup = Lookup(app.ports(place.settings.target, site, kind="backfills"), table, wait * 60.0)
+    with app.site_run(place.settings, site, Deadline.never(app.CLOCK)) as run:
+
+        def words() -> str:
+            if run.tally.waiting_for:
+                return f"waiting for {run.tally.waiting_for:,} rows to show in the table"
+            at = window.start if run.tally.position is None else run.tally.position
+            return f"read up to {utc(at)}, {run.tally.records:,} records"
+
+        with shown_while_it_runs(place.err, place.out, words):
+            if table:  # what may not be asked shall fail now, and not after hours of reading
+                table.held(place.site, Window(window.end, window.end))
+            return verify_(run, lookup, window, read(run, window))
 
 
 def _repair(place: Place, verified: Verified) -> Repaired:
     site = place.chosen
-    policy, tally = place.settings.policy_for(site), Tally()
+    backfills = app.ports(place.settings.target, site, kind="backfills")
     with (
-        shown_while_it_runs(place.err, place.out, lambda: f"{tally.rows:,} rows sent"),
-        app.pools(policy) as pools,
+        app.site_run(place.settings, site, Deadline.never(app.CLOCK)) as run,
+        shown_while_it_runs(place.err, place.out, lambda: f"{run.tally.rows:,} rows sent"),
     ):
-        return repair_(
-            place.site,
-            place.ports,
-            app.ports(place.settings.target, site, kind="backfills"),
-            policy,
-            verified,
-            Deadline.after(app.CLOCK, math.inf),
-            pools,
-            tally,
-        )
+        return repair_(run, backfills, verified)
 
 
 # The report.

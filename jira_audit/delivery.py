@@ -1,150 +1,149 @@
 """Delivery: the sending half of a run, and the only place where the checkpoint changes.
 
-The order that the promise rests on lives here: a batch is sent, then its ids are in the ledger,
-then the checkpoint is saved, and only then is its place among those in flight free again;
-*through* passes a window only when every row handed over up to its end has been dealt with.
+The order that the guarantees rest on: a batch is sent, then its ids are in the ledger, then the
+checkpoint is saved, and only then is its place among those in flight free again. What may be saved
+when is in `core/progress.py`, how a batch is sent in `sending.py`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
-from functools import partial
-from threading import Lock
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
-from jira_audit.core import encoding
+from jira_audit.core import encoding, moments
 from jira_audit.core.batches import Batch, Batcher
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.clock import TRYING_AGAIN, Deadline, RetryPolicy, retry
-from jira_audit.core.errors import (
-    BatchRefused,
-    ConnectorError,
-    OutOfTime,
-    SiteError,
-    TransientError,
-)
+from jira_audit.core.errors import ConnectorError, OutOfTime, SiteError, TransientError
 from jira_audit.core.letters import Letter
-from jira_audit.core.outcome import Tally, ending, remembered
-from jira_audit.core.records import Identity, Row
-from jira_audit.ports import Lease, Ports, Sink
+from jira_audit.core.mapper import Rejected
+from jira_audit.core.outcome import ending, remembered
+from jira_audit.core.pages import Page
+from jira_audit.core.plan import late_until
+from jira_audit.core.progress import Change, Progress
+from jira_audit.core.records import Identity, Record, Row
+from jira_audit.ports import Lease, Run
+from jira_audit.sending import Receipt, Sender
 
 log = logging.getLogger(__name__)
-
-PROBE = b"[]"
-"""An empty batch: accepted wherever rows would be, and nothing comes of it."""
-
-REFUSED_LIMIT = 20
-"""More rows than this refused in a run, and none accepted: it is the configuration after all."""
-
-TOO_LARGE = 413
-
-Update = Callable[[Checkpoint], Checkpoint]
-
-
-@dataclass
-class _Receipt:
-    """What became of one batch; with an `error`, rows in neither list are still to be sent."""
-
-    accepted: list[Row] = field(default_factory=list)
-    refused: list[tuple[Row, BatchRefused]] = field(default_factory=list)
-    tries: int = 0
-    batches: int = 0
-    bytes: int = 0
-    error: BaseException | None = None
 
 
 class Delivery:
     """One site's rows on their way, under its lease.
 
-    Leaving the `with` waits for every send begun, saves, and gives the lease back; if what was
-    accepted could not be saved, the lease is left to run out instead. All but the sends themselves
-    runs on the caller's thread.
+    `finish` sends what is left, waits for every send, and saves. Leaving the `with` gives the lease
+    back; where something was raised, it ends what was begun first. If what was accepted could not
+    be saved, the lease is left to run out instead. All but the sends themselves runs on the
+    caller's thread.
 
-    `checkpoint` is what the site is remembered by, were it saved now, `saved` what is stored, and
-    `loaded` what was when the run began; `in_flight` batches of at
-    most `batch_bytes` and `send_seconds` each may be under way or unsaved at once. `complete` is to
-    be set once all was read: how the run ended is stored with its last save.
+    `loaded` is the checkpoint as the run began with it, `saved` as it is stored.
     """
 
-    def __init__(
-        self,
-        lease: Lease,
-        checkpoint: Checkpoint,
-        ports: Ports,
-        executor: Executor,
-        deadline: Deadline,
-        tally: Tally,
-        *,
-        in_flight: int,
-        batch_bytes: int,
-        send_seconds: float,
-    ) -> None:
-        self.checkpoint = self.loaded = self.saved = checkpoint
-        self.complete = False
-        self._lease, self._ports, self._executor = lease, ports, executor
-        self._deadline, self._tally = deadline, tally
-        self._slots, self._send_seconds = in_flight, send_seconds
-        self._batcher = Batcher(batch_bytes)
-        self._on_the_way: set[int] = set()
-        self._started = 0
-        self._in_flight: dict[int, Future[_Receipt]] = {}
-        self._unsettled: set[int] = set()
-        self._closing: deque[tuple[int, Update]] = deque()
+    def __init__(self, run: Run, lease: Lease, checkpoint: Checkpoint) -> None:
+        self.loaded = self.saved = checkpoint
+        self._run, self._lease = run, lease
+        self._progress = Progress(checkpoint)
+        self._batcher = Batcher(run.policy.batch_bytes)
+        self._sender = Sender(run, lease)
+        self._in_flight: dict[int, Future[Receipt]] = {}
         self._error: BaseException | None = None
-        self._lock = Lock()
-        self._refused = 0
-        self._any_accepted = False
 
     @property
     def moved(self) -> bool:
         """Whether what is stored has come forward: *through*, the ledger, or the sweep."""
-        return _place(self.loaded) != _place(self.saved)
+        return _position(self.loaded) != _position(self.saved)
 
     def knows(self, record_id: int) -> bool:
         """Whether a record was dealt with or is on its way."""
-        return record_id in self._on_the_way or record_id in self.checkpoint.ledger
+        return self._progress.has(record_id)
 
-    def update(self, update: Update) -> None:
+    def unknown(self, page: Page) -> Sequence[tuple[Identity, Record]]:
+        """The page's records that were not dealt with, and are not on their way.
+
+        Raises SiteError where the site's ids began again.
+        """
+        unknown = [each for each in page.identified.values() if not self._is_known(each[0])]
+        late, tally = late_until(self.loaded), self._run.tally
+        tally.late_found += sum(1 for identity, _ in unknown if identity.created <= late)
+        tally.duplicates_skipped += len(page.records) - len(page.unidentified) - len(unknown)
+        return unknown
+
+    def _is_known(self, identity: Identity) -> bool:
+        if not self.knows(identity.id):
+            return False
+        # By what was stored when the run began: what it delivers itself may be of the new ids.
+        latest = self.loaded.latest
+        if latest is not None and identity.created > latest and identity.id in self.loaded.ledger:
+            message = (
+                f"{self._run.site}: record {identity.id} is newer than every record delivered, yet "
+                "its id was delivered before: the site's ids began again. Set CHECKPOINT_RESET to "
+                f"{moments.text(self._progress.checkpoint.through)} to go on from there"
+            )
+            raise SiteError(message)
+        return True
+
+    def apply(self, change: Change) -> None:
         """Change what is remembered, now; it is stored with the next save."""
-        self.checkpoint = update(self.checkpoint)
+        self._progress.apply(change)
 
-    def keep(self, letter: Letter, identity: Identity | None) -> None:
-        """Keep a record aside; one with an identity has then been dealt with."""
-        if self._ports.letters.keep(letter) and letter.is_dead:
-            self._tally.letters += 1
-            log.error("%s: a record was kept as %s: %s", letter.site, letter.name, letter.reason)
-        if identity:
-            self.update(lambda place: place.dealt_with([identity]))
+    def after_pending(self, change: Change) -> None:
+        """Change what is remembered once every row handed over until now was dealt with."""
+        self._progress.apply_later(change, rows_wait=not self._batcher.is_empty)
+
+    def keep(self, rejected: Iterable[Rejected]) -> None:
+        """Keep records as letters; one with an identity has then been dealt with."""
+        for letter, identity in rejected:
+            if self._run.ports.letters.keep(letter) and letter.is_dead:
+                self._run.tally.letters += 1
+                log.error(
+                    "%s: a record was kept as %s: %s", letter.site, letter.name, letter.reason
+                )
+            if identity:
+                self._progress.deal_with([identity])
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take rows on; every batch that is full is sent.
 
         Raises what has come of sends begun before: TransientError or SiteError.
         """
-        for row in rows:
-            if not row.whole:
-                self.keep(Letter.original(self.checkpoint.site, encoding.loads(row.received)), None)
-        self._on_the_way.update(row.identity.id for row in rows)
+        site = self._run.site
+        truncated = (row for row in rows if not row.whole)
+        self.keep(
+            Rejected(Letter.original(site, encoding.loads(row.received)), None) for row in truncated
+        )
+        self._progress.hand_over(row.identity.id for row in rows)
         for batch in self._batcher.add(rows):
-            self._start(batch)
+            self._send(batch)
         if any(sent.done() and sent.result().error for sent in self._in_flight.values()):
-            self.settle()  # else when room is needed: every save takes its time
-        self._raise()
+            self.collect_finished()  # else when a slot is needed: every save takes its time
+        self._raise_failure()
 
     def flush(self) -> None:
         """Send what has been gathered, full or not, as no more seems to come. Raises as `add`."""
         for batch in self._batcher.rest():
-            self._start(batch)
+            self._send(batch)
 
-    def close(self, update: Update) -> None:
-        """Change what is remembered once every row handed over until now has been dealt with."""
-        self._closing.append((self._started + (not self._batcher.is_empty), update))
-        self._close_what_can_be()
+    def collect_finished(self, *, wait: bool = False) -> None:
+        """Account for the batches that are done, in one save; with `wait`, for one at least."""
+        if wait:
+            self._in_flight[min(self._in_flight)].result()
+        done = [number for number, sent in self._in_flight.items() if sent.done()]
+        for number in done:
+            self._record_receipt(number, self._in_flight[number].result())
+            del self._in_flight[number]  # only now: whatever interrupts this, it is done again
+        if done and not self._error:  # after an error, one save at the end is enough
+            self._save()
+
+    def finish(self, error: OutOfTime | None, *, complete: bool) -> None:
+        """Send what is left, wait for every send, and save how the run ended.
+
+        `complete` says that all was read; else the deadline came, with this `error` if it has
+        something to say. What has come of the sends is raised when the `with` is left.
+        """
+        self.flush()
+        self._end(error, complete=complete)
 
     def __enter__(self) -> Self:
         """Nothing is done until rows come."""
@@ -153,23 +152,34 @@ class Delivery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """End what was begun. Raises what went wrong with it, unless `error` is on its way."""
-        if error is None or (isinstance(error, ConnectorError) and not self._error):
-            for batch in self._batcher.rest():  # where the source failed, what it gave is good
-                self._make_room()
-                if not self._error:
-                    self._submit(batch)
-        while self._in_flight:
-            self.settle(wait=True)
-        self._note_the_end(self._worse(error))
-        self._save()
-        if self.checkpoint == self.saved:
-            give_back(self._lease)
+        """Give the lease back; where `error` is on its way, end what was begun before.
+
+        Raises what went wrong with that, if it matters more than `error`.
+        """
+        if error is not None:
+            self._abort(error)
+        if self._progress.checkpoint == self.saved:
+            release_quietly(self._lease)
         worse = self._worse(error)
         if worse is not None and worse is not error:
             raise worse from error
         if self._error and self._error is not error:
-            log.warning("%s: besides: %s", self.checkpoint.site, self._error)
+            log.warning("%s: besides: %s", self._run.site, self._error)
+
+    def _abort(self, error: BaseException) -> None:
+        """End what was begun: where only the source failed, what it gave is good, and is sent."""
+        if isinstance(error, ConnectorError) and not self._error:
+            for batch in self._batcher.rest():
+                self._wait_for_slot()
+                if not self._error:
+                    self._submit(batch)
+        self._end(error, complete=False)
+
+    def _end(self, error: BaseException | None, *, complete: bool) -> None:
+        while self._in_flight:
+            self.collect_finished(wait=True)
+        self._store_outcome(self._worse(error), complete=complete)
+        self._save()
 
     def _worse(self, error: BaseException | None) -> BaseException | None:
         """The error to be told of: `error`, which is on its way, or what the sends have raised.
@@ -179,184 +189,78 @@ class Delivery:
         first = isinstance(self._error, SiteError) and isinstance(error, TransientError)
         return self._error if error is None or first else error
 
-    def _note_the_end(self, error: BaseException | None) -> None:
+    def _store_outcome(self, error: BaseException | None, *, complete: bool) -> None:
         """Remember how the run ended, unless the process is being stopped."""
         if error is not None and not isinstance(error, Exception):
             return
-        moved = _place(self.loaded) != _place(self.checkpoint)
-        result, why = ending(self.checkpoint.site, error, complete=self.complete, moved=moved)
-        last = remembered(result, why, self._tally, self._deadline.clock.now())
-        late = self._tally.late_found
-        self.update(lambda place: place.ended(last, late))
+        moved = _position(self.loaded) != _position(self._progress.checkpoint)
+        tally = self._run.tally
+        result, why = ending(self._run.site, error, complete=complete, moved=moved)
+        last = remembered(result, why, tally, self._run.deadline.clock.now())
+        self.apply(lambda checkpoint: checkpoint.ended(last, tally.late_found))
 
-    def _raise(self) -> None:
+    def _raise_failure(self) -> None:
         if self._error:
             raise self._error
 
-    def _fail(self, error: BaseException) -> None:
-        """Remember the first thing that went wrong: no send is begun after it."""
-        self._error = self._error or error
+    # A batch's way: submitted, in flight, settled.
 
-    # A batch's way: submitted, in flight, settled; on the caller's thread but for `_deliver`.
-
-    def _start(self, batch: Batch) -> None:
-        self._make_room()
-        self._raise()
+    def _send(self, batch: Batch) -> None:
+        self._wait_for_slot()
+        self._raise_failure()
         self._submit(batch)
 
-    def _make_room(self) -> None:
-        while len(self._in_flight) >= self._slots:
-            self.settle(wait=True)
+    def _wait_for_slot(self) -> None:
+        while len(self._in_flight) >= self._run.policy.in_flight:
+            self.collect_finished(wait=True)
 
     def _submit(self, batch: Batch) -> None:
-        self._in_flight[self._started] = self._executor.submit(self._deliver, batch)
-        self._unsettled.add(self._started)
-        self._started += 1
+        number = self._progress.begin()
+        self._in_flight[number] = self._run.pools.sends.submit(self._sender.deliver, batch)
 
-    def settle(self, *, wait: bool = False) -> None:
-        """Account for the batches that are done, in one save; with `wait`, for one at least."""
-        if wait:
-            self._in_flight[min(self._in_flight)].result()
-        done = [number for number, sent in self._in_flight.items() if sent.done()]
-        for number in done:
-            self._account(number, self._in_flight[number].result())
-            del self._in_flight[number]  # only now: whatever interrupts this, it is done again
-        if done:
-            self._close_what_can_be()
-        if done and not self._error:  # after an error, one save at the end is enough
-            self._save()
-
-    def _account(self, number: int, receipt: _Receipt) -> None:
-        self._deal_with(receipt.accepted)
-        self._tally.rows += len(receipt.accepted)
-        self._tally.batches += receipt.batches
-        self._tally.bytes += receipt.bytes
-        if receipt.error:
-            self._fail(receipt.error)
-            if not isinstance(receipt.error, OutOfTime):
-                return  # it may be the configuration: then nothing is given up
-        site = self.checkpoint.site
+    def _record_receipt(self, number: int, receipt: Receipt) -> None:
+        """Put what was accepted into the ledger, and what was refused among the dead letters."""
+        tally = self._run.tally
+        self._progress.deal_with(row.identity for row in receipt.accepted)
+        tally.rows += len(receipt.accepted)
+        tally.batches += receipt.batches
+        tally.bytes += receipt.bytes
+        self._error = self._error or receipt.error
+        if receipt.error and not isinstance(receipt.error, OutOfTime):
+            return  # it may be the configuration: then nothing is given up
         try:
-            for row, refusal in receipt.refused:
-                record = encoding.loads(row.received)
-                letter = Letter("refused", str(refusal), site, record, refusal.status)
-                self.keep(letter, row.identity)
+            self.keep(self._refused(*each) for each in receipt.refused)
         except ConnectorError as error:
-            self._fail(error)
+            self._error = self._error or error
         else:
-            self._deal_with([row for row, _ in receipt.refused])
             if not receipt.error:
-                self._unsettled.discard(number)
+                self._progress.settle(number)
 
-    def _deal_with(self, rows: Iterable[Row]) -> None:
-        identities = [row.identity for row in rows]
-        self._on_the_way.difference_update(identity.id for identity in identities)
-        self.update(lambda place: place.dealt_with(identities))
-
-    def _close_what_can_be(self) -> None:
-        settled = min(self._unsettled, default=self._started)
-        while self._closing and self._closing[0][0] <= settled:
-            self.update(self._closing.popleft()[1])
+    def _refused(self, row: Row, refusal: Exception) -> Rejected:
+        record, status = encoding.loads(row.received), getattr(refusal, "status", None)
+        letter = Letter("refused", str(refusal), self._run.site, record, status)
+        return Rejected(letter, row.identity)
 
     def _save(self) -> None:
-        if self.checkpoint == self.saved:
+        if self._progress.checkpoint == self.saved:
             return
         try:
-            self._lease.save(self.checkpoint)
+            self._lease.save(self._progress.checkpoint)
         except ConnectorError as error:
-            self._fail(error)
+            self._error = self._error or error
         else:
-            self.saved = self.checkpoint
-
-    # On the executor's threads.
-
-    def _deliver(self, batch: Batch) -> _Receipt:
-        """Send a batch, in halves where it is refused, down to the rows nobody takes."""
-        receipt, parts, probed = _Receipt(), [batch], False
-        try:
-            while parts:
-                if receipt.tries:
-                    self._see_that_there_is_time()
-                receipt.tries += 1
-                part = parts.pop()
-                body = part.body
-                try:
-                    self._send(body)
-                except BatchRefused as refusal:
-                    if not probed and refusal.status != TOO_LARGE:
-                        probe(refusal, self._send)
-                        probed = True
-                    if len(part.rows) > 1:
-                        parts.extend(reversed(part.halves()))
-                    else:
-                        receipt.refused.append((part.rows[0], refusal))
-                        self._count_refused(refusal)
-                else:
-                    self._any_accepted = True
-                    receipt.accepted.extend(part.rows)
-                    receipt.batches += 1
-                    receipt.bytes += len(body)
-        except BaseException as error:  # noqa: BLE001  raised again on the caller's thread
-            receipt.error = error
-        return receipt
-
-    def _see_that_there_is_time(self) -> None:
-        if self._deadline.left() <= 0:
-            message = f"{self.checkpoint.site}: time was up while a refused batch was halved"
-            raise OutOfTime(message)
-
-    def _send(self, body: bytes) -> None:
-        send(body, self._ports.sink, self._lease, self._deadline, seconds=self._send_seconds)
-
-    def _count_refused(self, refusal: BatchRefused) -> None:
-        with self._lock:
-            self._refused += 1
-            if self._refused > REFUSED_LIMIT and not self._any_accepted:
-                raise _misconfigured(refusal) from refusal
+            self.saved = self._progress.checkpoint
 
 
-def send(body: bytes, sink: Sink, lease: Lease, deadline: Deadline, *, seconds: float) -> None:
-    """Send one body, again as long as the deadline allows; no try outlasts the lease.
-
-    `seconds` is what a try takes at most. Raises BatchRefused, TransientError or SiteError.
-    """
-
-    def attempt() -> None:
-        sink.prepare()
-        lease.hold(seconds)
-        sink.send(body)
-
-    on_wait = partial(log.warning, TRYING_AGAIN)
-    retry(attempt, policy=RetryPolicy(), deadline=deadline, on_wait=on_wait)
-
-
-def probe(refusal: BatchRefused, send: Callable[[bytes], None]) -> None:
-    """Tell refused rows from a place that refuses everything, which is the configuration.
-
-    Raises SiteError if it is; to return is to say that the rows are what was refused.
-    """
-    try:
-        send(PROBE)
-    except BatchRefused:
-        raise _misconfigured(refusal) from refusal
-
-
-def _place(checkpoint: Checkpoint) -> tuple[object, ...]:
+def _position(checkpoint: Checkpoint) -> tuple[object, ...]:
     """What has changed when a site has come forward."""
     read = checkpoint.through, checkpoint.reread, checkpoint.sweep, checkpoint.swept
     return *read, checkpoint.ledger
 
 
-def give_back(lease: Lease) -> None:
-    """Release a lease; where that fails, say so and let it run out, which it does by itself."""
+def release_quietly(lease: Lease) -> None:
+    """Give a lease back; where that fails, say so and let it run out, which it does by itself."""
     try:
         lease.release()
     except ConnectorError as error:
         log.warning("the lease could not be given back: %s", error)
-
-
-def _misconfigured(refusal: BatchRefused) -> SiteError:
-    return SiteError(
-        f"the ingestion service refuses everything, so the data collection rule, its stream or its "
-        f"columns are wrong; nothing was given up, the checkpoint waits: {refusal}"
-    )

@@ -19,10 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from jira_audit import app, imaginary
-from jira_audit.collect import Policy
 from jira_audit.core.clock import Clock
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.outcome import Outcome
+from jira_audit.core.policy import Policy
 from jira_audit.edge.local import TABLE
 from jira_audit.settings import ApiToken, Secret, Settings, Site
 

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 from jira_audit.core.ahead import Place
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.completeness import Held
+from jira_audit.core.clock import Deadline
 from jira_audit.core.http import Answer
 from jira_audit.core.letters import Folder, Letter
+from jira_audit.core.outcome import Tally
 from jira_audit.core.pages import Response
-from jira_audit.core.window import Window
+from jira_audit.core.policy import Policy
 
 
 class Source(Protocol):
@@ -110,16 +111,6 @@ class Letters(Protocol):
         """
 
 
-class Table(Protocol):
-    """What became of rows that were accepted: the table, read back. No run needs it."""
-
-    def held(self, site: str, window: Window) -> Held:
-        """Which of a site's records that were created in a range are there, and how often.
-
-        Raises TransientError or SiteError; never a part for the whole.
-        """
-
-
 @dataclass(frozen=True)
 class Ports:
     """All that one site's run touches outside."""
@@ -145,3 +136,18 @@ class Pools:
     fetches: Executor
     sends: Executor
     first_done: Callable[[Sequence[Future[Any]]], object] = _first_done
+
+
+@dataclass(frozen=True)
+class Run:
+    """One site in one run: what every part of the flow needs to know of it.
+
+    `site` is its lower-case host; `tally` is counted up on the way, for whoever shows it.
+    """
+
+    site: str
+    ports: Ports
+    policy: Policy
+    deadline: Deadline
+    pools: Pools
+    tally: Tally

@@ -1,76 +1,87 @@
-"""The reading half's requests: several pages of one site at once, for one run.
+"""The reading half of a run: a range of a site's log, window by window, page by page.
 
-Which may be asked for ahead of their turn is in `core/ahead.py`, how pages fit together in
-`core/pages.py`. This is the one owner of retries of what is asked of a source.
+How pages fit together is in `core/pages.py`, how long windows are in `core/window.py`, what is
+asked for ahead of its turn in `core/ahead.py`, and how in `fetching.py`.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from threading import Lock
 from typing import Self
 
-from jira_audit.core.ahead import Glimpse, Place, ahead
-from jira_audit.core.clock import (
-    GRACE_SECONDS,
-    TRYING_AGAIN,
-    Deadline,
-    RetryPolicy,
-    retry,
-)
-from jira_audit.core.errors import TransientError
-from jira_audit.core.http import Answer, retry_after
+from jira_audit.core.ahead import Place, ahead
+from jira_audit.core.clock import GRACE_SECONDS
+from jira_audit.core.errors import OutOfTime
 from jira_audit.core.pages import Page, Reading, Response
-from jira_audit.core.window import AIM_PAGES, MAX_PAGES, Stretch, Window
-from jira_audit.ports import Pools, Source
-
-log = logging.getLogger(__name__)
-
-UNDER_WAY = 4
-"""Requests to one site at once, at most; far below what Atlassian holds tokens to:
-https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
-
-HELD = 3 * UNDER_WAY
-"""Answers asked for and not yet used, at most: while the last page of a window is waited for, those
-of the next come in. Each is about 0.7 MB."""
+from jira_audit.core.window import AIM_PAGES, MAX_PAGES, Ending, Stretch, Window, may_give_up
+from jira_audit.fetching import HELD, PageRequests
+from jira_audit.ports import Run
 
 LONGER_AT_MOST = MAX_PAGES / AIM_PAGES
 """A window that was asked for ahead is read as it is while it is so many steps long at most.
 Longer, it would be given up."""
 
-CLOCK_TICK = 0.01
-"""Seconds by which a wait may end early."""
 
-ANSWER_SECONDS = 60.0
-"""For a whole answer, however steadily it trickles."""
+@dataclass
+class WindowReading:
+    """One window while it is read: iterate it for its pages, newest first.
 
-_Answered = tuple[Answer, Glimpse | None]
+    The caller counts in `fresh` the records that are new to it: a list that moved hid nothing if
+    none was. `through` is the window's end, or Jira's own clock if that is earlier; `oldest` the
+    earliest moment seen, and `smallest` the smallest id. After the last page, `ending` says how it
+    ended (None: the deadline came first), `step` how long the next window is, and `left` what is
+    still to be read of the range.
+    """
+
+    window: Window
+    is_last: bool
+    step: int
+    through: int
+    oldest: int
+    read: Callable[[WindowReading], Iterator[Page]]
+    smallest: int | None = None
+    fresh: int = 0
+    ending: Ending | None = None
+    left: Stretch | None = None
+
+    def __iter__(self) -> Iterator[Page]:
+        """The pages, once."""
+        return self.read(self)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was read to its end."""
+        return self.ending is Ending.CLOSED
+
+    def note(self, page: Page) -> None:
+        """Take account of a page before it is handed on."""
+        if page.date is not None:
+            self.through = min(self.through, page.date)
+        if page.identified:
+            oldest = min(identity.created for identity, _ in page.identified.values())
+            self.oldest = min(self.oldest, oldest)
+            smallest = min(page.identified)
+            self.smallest = smallest if self.smallest is None else min(self.smallest, smallest)
 
 
 class Reader:
-    """Reads a site's log window by window, up to the deadline; on one thread.
+    """Reads one site's log, on one thread. Leaving the `with` drops what is still asked for.
 
-    `pools.fetches` runs the requests; `meanwhile` is called before anything is waited for. Leaving
-    the `with` lets go of whatever is still asked for.
+    `position` is the moment up to which every window was read. `deadline_came` says that the
+    deadline ended a range before its end; `error` says how, where there is more to say.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        deadline: Deadline,
-        pools: Pools,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._source, self._deadline, self._pools = source, deadline, pools
-        self._meanwhile = meanwhile
-        self._asked: dict[Place, Future[_Answered]] = {}
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._requests = PageRequests(run)
+        self._next: Place | None = None
         self._density: float | None = None
-        self._threads = False
-        self._quiet_until = 0.0
-        self._lock = Lock()
+        self.position = 0
+        self.deadline_came = False
+        self.error: OutOfTime | None = None
 
     def __enter__(self) -> Self:
         """Nothing is done until a page is wanted."""
@@ -78,130 +89,85 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         """What is under way may end by itself; nothing more is begun."""
-        self._let_go(self._asked)
+        self._requests.drop(self._requests.places)
 
-    def window(self, stretch: Stretch) -> Window | None:
-        """The next window: as it was asked for already, unless that is too long by now."""
-        begun = (place[0] for place in self._asked if place[0].start == stretch.start)
-        fits = (window for window in begun if window.length <= LONGER_AT_MOST * stretch.step)
-        return next(fits, stretch.window)
+    @property
+    def must_wait(self) -> bool:
+        """Whether the next page has not been answered yet."""
+        if self._next is None:  # the window is at its end: the next one's pages may be there
+            return not any(self._requests.peek(place) for place in self._requests.places)
+        return self._requests.peek(self._next) is None
 
-    def pages(self, window: Window, stretch: Stretch) -> Iterator[Page]:
-        """Read a stretch's next window newest first, page by page, to the empty one that ends it.
+    def windows(self, left: Stretch) -> Iterator[WindowReading]:
+        """Read a range window by window, oldest first; each is to be iterated for its pages.
 
-        What seems to follow, in this window and those after it, is asked for at once, as far as
-        anything tells. What turns out not to be needed is let go, whatever came of it; how a page
-        that is needed failed counts as its first try. No request is begun while a try is waited
-        for, or a 429 asks for quiet. Raises OutOfTime, TransientError (the next tick tries again)
-        or SiteError (someone acts).
+        A window whose list moved is read again, and one that is too long with less of it. No window
+        is begun after the deadline. Iterating raises TransientError (the next tick tries again) or
+        SiteError (someone acts).
         """
-        reading = Reading(self._source.page_size)
+        while window := self._next_window(left):
+            self.position = window.start - 1
+            if self._run.deadline.left() <= 0:
+                self.deadline_came = True
+                return
+            self._run.tally.windows += 1
+            self._run.tally.position = window.start
+            is_last = left.ends_with(window)
+            end, pages = window.end, partial(self._pages, range_=left)
+            reading = WindowReading(window, is_last, left.step, end, end, pages)
+            yield reading
+            if reading.left is None:
+                self.deadline_came = True
+                return
+            left = reading.left
 
-        def ask_ahead() -> None:
-            self._ask_ahead(window, reading, stretch)
+    def _next_window(self, left: Stretch) -> Window | None:
+        """The next window: as it was asked for already, unless that is too long by now."""
+        begun = (place[0] for place in self._requests.places if place[0].start == left.start)
+        fits = (window for window in begun if window.length <= LONGER_AT_MOST * left.step)
+        return next(fits, left.window)
 
+    def _pages(self, it: WindowReading, range_: Stretch) -> Iterator[Page]:
+        """The pages of a range's next window, to the empty one that ends it."""
+        window, deadline = it.window, self._run.deadline
+        pages = Reading(self._run.ports.source.page_size)
         try:
-            ask_ahead()
-            while not reading.ended:
-                page = reading.take(self._response((window, reading.offset), ask_ahead))
-                ask_ahead()
+            self._prefetch(it, pages, range_)
+            while it.ending is None:
+                self._next = window, pages.offset
+                page = pages.take(self._response(it, pages, range_))
+                self._next = None if page.ended else (window, pages.offset)
+                self._prefetch(it, pages, range_)
+                self._run.tally.pages += 1
+                self._run.tally.records += len(page.records)
+                it.note(page)
                 yield page
+                if page.ended:
+                    it.ending = Ending.MOVED if page.moved and it.fresh else Ending.CLOSED
+                elif may_give_up(window, page.pages):
+                    it.ending = Ending.TOO_LONG
+                elif deadline.left() < -GRACE_SECONDS:
+                    it.step = window.half  # the next run shall be able to finish what it begins
+                    message = "time was up within a window; the next tick reads it again"
+                    self.error = OutOfTime(f"{self._run.site}: {message}")
+                    return
+            it.left = range_.after(window, it.ending, pages.pages, it.oldest)
+            it.step = it.left.step
+        except OutOfTime as error:
+            self.error = error
         finally:  # what is read again is asked for again
-            self._let_go(place for place in self._asked if place[0] == window)
-            self._density = reading.received / window.length if reading.ended else None
+            self._requests.drop(place for place in self._requests.places if place[0] == window)
+            self._density = pages.received / window.length if pages.ended else None
 
-    def _response(self, place: Place, ask_ahead: Callable[[], None]) -> Response:
-        """The response at a place, asked for before or now; tried again as the policy allows."""
+    def _response(self, it: WindowReading, pages: Reading, left: Stretch) -> Response:
+        place = it.window, pages.offset
+        return self._requests.response(place, lambda: self._prefetch(it, pages, left))
 
-        def attempt() -> Response:
-            try:
-                asked = self._asked[place] = self._asked.get(place) or self._ask(place)
-                while asked in (under_way := self._under_way()):
-                    self._wait_for_one(under_way)
-                    ask_ahead()  # what has come tells what else will be needed
-                answer, _ = self._asked.pop(place).result()
-                return self._source.decipher(answer, place[1])
-            except TransientError as error:
-                self._let_go(each for each, asked in self._asked.items() if asked.cancel())
-                if error.pause:
-                    raise self._paused(error) from error
-                raise
-
-        def on_wait(error: TransientError, seconds: float) -> None:
-            log.warning(TRYING_AGAIN, error, seconds)
-            self._meanwhile()
-
-        return retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=on_wait)
-
-    def _under_way(self) -> list[Future[_Answered]]:
-        """The requests that have not ended yet."""
-        return [asked for asked in self._asked.values() if not asked.done()]
-
-    def _wait_for_one(self, under_way: list[Future[_Answered]]) -> None:
-        """Wait until one of these, none of which had ended a moment ago, has ended."""
-        self._meanwhile()
-        self._pools.first_done(under_way)
-
-    def _paused(self, error: TransientError) -> TransientError:
-        """The pause that Jira asks for, the longest where several requests were refused at once."""
-        while under_way := self._under_way():
-            self._wait_for_one(under_way)
-        self._let_go(place for place in self._asked if self._glimpsed(place) is None)
-        wait = max(error.retry_after or 0.0, self._quiet_seconds())
-        return TransientError(str(error), retry_after=wait, pause=True)
-
-    def _ask(self, place: Place) -> Future[_Answered]:
-        """Ask for what is needed now."""
-        if self._is_quiet():
-            message = "Jira asks for fewer requests"
-            raise TransientError(message, pause=True)
-        if self._threads:  # by the same few threads as the others, so that no more are under way
-            return self._pools.fetches.submit(self._attempt, place)
-        future: Future[_Answered] = Future()
-        future.set_result(self._attempt(place))
-        return future
-
-    def _ask_ahead(self, window: Window, reading: Reading, stretch: Stretch) -> None:
-        """Ask for what comes next, as long as there is room; let go of what does not, after all."""
-        course = ahead(window, reading, stretch, self._density, self.window, self._glimpsed)
-        places = list(islice(course, 2 * HELD))
-        if len(places) <= 1 and not self._threads:
-            return  # one after the other needs no thread
-        windows = {place[0] for place in places}
-        full = len(self._asked) >= HELD
-        others = self._asked.keys() - places - {(window, reading.offset)}
-        self._let_go(place for place in others if full or place[0] not in windows)
-        for place in places:
-            if len(self._under_way()) >= UNDER_WAY or len(self._asked) >= HELD or self._is_quiet():
-                return
-            if place[0] != window and self._deadline.left() <= 0:
-                return
-            if place not in self._asked:
-                self._asked[place] = self._pools.fetches.submit(self._attempt, place)
-                self._threads = True
-
-    def _let_go(self, places: Iterable[Place]) -> None:
-        for place in list(places):
-            self._asked.pop(place).cancel()
-
-    def _glimpsed(self, place: Place) -> Glimpse | None:
-        """What has been answered at a place, if it has been asked for and is a page."""
-        asked = self._asked.get(place)
-        return asked.result()[1] if asked and asked.done() and not asked.exception() else None
-
-    def _attempt(self, place: Place) -> _Answered:
-        """One request, on whatever thread; a 429 is heeded from the moment it comes."""
-        seconds = max(1.0, min(ANSWER_SECONDS, self._deadline.left() + GRACE_SECONDS))
-        answer = self._source.fetch(place, seconds)
-        if answer.status == 429:
-            quiet = retry_after(answer.headers, answer.at) or RetryPolicy().first
-            with self._lock:
-                until = self._deadline.clock.monotonic() + quiet
-                self._quiet_until = max(self._quiet_until, until)
-        return answer, Glimpse.of(answer.body) if answer.status == 200 else None
-
-    def _is_quiet(self) -> bool:
-        return self._quiet_seconds() > CLOCK_TICK
-
-    def _quiet_seconds(self) -> float:
-        return self._quiet_until - self._deadline.clock.monotonic()
+    def _prefetch(self, it: WindowReading, pages: Reading, left: Stretch) -> None:
+        """Ask for what seems to follow, in this window and those after it."""
+        nothing_seen = not pages.pages and self._density is None
+        if it.is_last and not pages.full and (nothing_seen or pages.pages):
+            return  # there is nothing to guess
+        peek, following = self._requests.peek, self._next_window
+        course = ahead(it.window, pages, left, self._density, following, peek)
+        self._requests.prefetch(list(islice(course, 2 * HELD)), (it.window, pages.offset))

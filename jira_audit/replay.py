@@ -11,11 +11,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from jira_audit.collect import Policy
 from jira_audit.core import moments
 from jira_audit.core.batches import Batch
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import (
     BatchRefused,
     ConnectorError,
@@ -24,9 +22,11 @@ from jira_audit.core.errors import (
     SiteError,
 )
 from jira_audit.core.letters import Kept, Letter, decode, full_name
-from jira_audit.core.records import Identity, Row, identify, to_row
-from jira_audit.delivery import TOO_LARGE, give_back, probe, send
-from jira_audit.ports import Lease, Ports
+from jira_audit.core.mapper import Mapper
+from jira_audit.core.records import Identity, Row, identify
+from jira_audit.delivery import release_quietly
+from jira_audit.ports import Lease, Run
+from jira_audit.sending import TOO_LARGE, probe, send
 
 log = logging.getLogger(__name__)
 
@@ -47,25 +47,20 @@ class Replayed:
     skipped: bool = False
 
 
-def replay(
-    site: str,
-    ports: Ports,
-    policy: Policy,
-    deadline: Deadline,
-    names: Sequence[str] | None = None,
-) -> Replayed:
+def replay(run: Run, names: Sequence[str] | None = None) -> Replayed:
     """Send a site's dead letters again, those named or all, and say what became of each.
 
-    `site` is its lower-case host; no letter is begun after the deadline. A foreseen failure is in
-    what is returned, and what was done before it stays done. Raises ValueError, before anything is
-    touched, for a name that is none of a dead letter of this site.
+    No letter is begun after the deadline. A foreseen failure is in what is returned, and what was
+    done before it stays done. Raises ValueError, before anything is touched, for a name that is
+    none of a dead letter of this site.
     """
+    site = run.site
     named = None if names is None else [full_name(each, "dead-letters", site) for each in names]
-    now = deadline.clock.now()
-    letters = _Replay(site, ports, policy, deadline)
+    now = run.deadline.clock.now()
+    letters = _Replay(run)
     error: ConnectorError | None = None
     try:
-        lease = ports.checkpoints.take(Checkpoint.first(site, now - policy.lookback, now))
+        lease = run.ports.checkpoints.take(Checkpoint.first(site, now - run.policy.lookback, now))
         if lease is None:
             return Replayed(skipped=True)
         letters.send_again(named, lease)
@@ -78,10 +73,7 @@ def replay(
 class _Replay:
     """One replay under way, and what has become of the letters so far."""
 
-    site: str
-    ports: Ports
-    policy: Policy
-    deadline: Deadline
+    run: Run
     sent: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     kept: list[tuple[str, str]] = field(default_factory=list)
@@ -95,18 +87,19 @@ class _Replay:
         try:
             account = _Account(lease, lease.load())
             if names is None:
-                names = self.ports.letters.names("dead-letters", self.site)
+                names = self.run.ports.letters.names("dead-letters", self.run.site)
             for name in dict.fromkeys(names):
-                if self.deadline.left() <= 0:
-                    message = f"{self.site}: time was up; replay again what is left"
+                if self.run.deadline.left() <= 0:
+                    message = f"{self.run.site}: time was up; replay again what is left"
                     raise OutOfTime(message)
                 self._deal_with(name, account)
         finally:
             if account is None or account.is_saved:
-                give_back(lease)
+                release_quietly(lease)
 
     def _deal_with(self, name: str, account: _Account) -> None:
-        content = self.ports.letters.read(name)
+        letters = self.run.ports.letters
+        content = letters.read(name)
         if content is None:
             self._keep(name, "there is no such letter")
             return
@@ -118,12 +111,12 @@ class _Replay:
             return
         if account.has(row.identity) and not kept.was_identified:
             # Its id came into the ledger without it, so by a delivery.
-            self.ports.letters.delete(name)
+            letters.delete(name)
             self.gone.append(name)
             log.info("%s had been delivered meanwhile, and was deleted", name)
             return
         if not row.whole:
-            self.ports.letters.keep(Letter.original(self.site, kept.letter.record))
+            letters.keep(Letter.original(self.run.site, kept.letter.record))
         try:
             self._send(row, account.lease)
         except BatchRefused as refusal:
@@ -131,7 +124,7 @@ class _Replay:
             return
         try:
             account.add(row.identity)
-            self.ports.letters.delete(name)
+            letters.delete(name)
         except ConnectorError as error:
             message = (
                 f"{name} was accepted, but is still there: delete it by hand, for sending it "
@@ -143,22 +136,17 @@ class _Replay:
 
     def _row(self, kept: Kept) -> Row:
         """The row as it is made today. Raises RecordRejected if still none can be."""
-        record = kept.letter.record
-        identity = identify(record)
-        at = identity.created if self.policy.event_time else self.deadline.clock.now()
-        return to_row(record, identity, site=self.site, generated=moments.text(at))
+        record, policy = kept.letter.record, self.run.policy
+        mapper = Mapper(self.run.site, policy.event_time, self.run.deadline.clock.now)
+        return mapper.row(record, identify(record))
 
     def _send(self, row: Row, lease: Lease) -> None:
         """Send one row. Raises SiteError where it is not the row that is refused."""
-
-        def sending(body: bytes) -> None:
-            send(body, self.ports.sink, lease, self.deadline, seconds=self.policy.send_seconds)
-
         try:
-            sending(Batch((row,)).body)
+            send(Batch((row,)).body, self.run, lease)
         except BatchRefused as refusal:
             if refusal.status != TOO_LARGE:
-                probe(refusal, sending)
+                probe(refusal, lambda body: send(body, self.run, lease))
             raise
 
     def _keep(self, name: str, reason: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from jira_audit.core import encoding
 from jira_audit.core.checkpoint import VERSION, Checkpoint, decode
 from jira_audit.core.errors import SiteError
-from jira_audit.delivery import give_back
+from jira_audit.delivery import release_quietly
 from jira_audit.ports import Checkpoints
 
 
@@ -32,7 +32,7 @@ def reset(
         again = before.begun_again(start, now, applied if lease.created else before.reset)
         lease.save(again)
     finally:
-        give_back(lease)
+        release_quietly(lease)
     return again
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from jira_audit.collect import Policy, Reset
 from jira_audit.core import moments
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.core.policy import Policy, Reset
 
 LONGEST_BUDGET_SECONDS = 540
 """`functionTimeout` of host.json less a minute."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from jira_audit.core import encoding, moments
-from jira_audit.core.checkpoint import Checkpoint, decode
+from jira_audit.core import moments
+from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.moments import SECOND
 from jira_audit.core.outcome import Result
@@ -103,15 +103,8 @@ def look(site: str, checkpoints: Checkpoints, letters: Letters, backfills: Check
         site,
         _ENDS.get(str(last.get("outcome")), "unknown"),
         known,
-        _saved(content),
+        saved_at(content),
         waiting,
         backfilled,
         problem if isinstance(problem, str) else None,
     )
-
-
-def _saved(content: bytes) -> int | None:
-    try:
-        return moments.parse(encoding.loads(content)["saved"])
-    except (ValueError, TypeError, KeyError):
-        return None

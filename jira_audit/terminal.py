@@ -28,10 +28,10 @@ from rich.text import Text
 
 from jira_audit import app
 from jira_audit import settings as settings_
-from jira_audit.collect import Reset
 from jira_audit.core import moments
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
+from jira_audit.core.policy import Reset
 from jira_audit.core.window import Window
 from jira_audit.ports import Ports
 from jira_audit.settings import Settings, Site

@@ -7,29 +7,37 @@ nothing here knows Azure or a file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from jira_audit.collect import Policy
-from jira_audit.core import encoding, moments
-from jira_audit.core.checkpoint import Checkpoint, decode
-from jira_audit.core.clock import Deadline
-from jira_audit.core.completeness import Findings, Shown, Stored, compare
+from jira_audit.core import moments
+from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
+from jira_audit.core.completeness import Findings, Held, Shown, Stored, compare
 from jira_audit.core.errors import ConnectorError, RecordRejected, SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Letter
+from jira_audit.core.mapper import Mapper
 from jira_audit.core.moments import HOUR
-from jira_audit.core.outcome import Tally
-from jira_audit.core.pages import Page
 from jira_audit.core.plan import found_from
-from jira_audit.core.records import Identity, Row, identify, to_row
-from jira_audit.core.window import FIRST_STEP, Ending, Stretch, Window, may_give_up
-from jira_audit.delivery import Delivery, give_back
-from jira_audit.ports import Checkpoints, Lease, Pools, Ports, Source, Table
+from jira_audit.core.records import Identity, Record
+from jira_audit.core.window import FIRST_STEP, Ending, Stretch, Window
+from jira_audit.delivery import Delivery, release_quietly
+from jira_audit.ports import Checkpoints, Lease, Ports, Run
 from jira_audit.reader import Reader
 
 ASK_AGAIN_SECONDS = 30.0
 """Between two looks at a table that does not show yet what it has accepted."""
+
+
+class Table(Protocol):
+    """What became of rows that were accepted: the table, read back. No run needs it."""
+
+    def held(self, site: str, window: Window) -> Held:
+        """Which of a site's records that were created in a range are there, and how often.
+
+        Raises TransientError or SiteError; never a part for the whole.
+        """
 
 
 @dataclass(frozen=True)
@@ -45,100 +53,71 @@ class Verified:
     ended: int
 
 
-def read(
-    source: Source,
-    site: str,
-    window: Window,
-    deadline: Deadline,
-    pools: Pools,
-    shown: Shown,
-) -> None:
-    """Read a range of a site's log window by window into `shown`, which tells how far it came.
+@dataclass(frozen=True)
+class Lookup:
+    """Where records are looked for beside the ticks' checkpoint and dead letters.
+
+    `backfills` keep the backfill's place; `table` is None where none is asked. What was accepted
+    lately may take its time to show there: what does not is asked for again until the last save of
+    a ledger is `patience` seconds ago.
+    """
+
+    backfills: Ports
+    table: Table | None = None
+    patience: float = 0.0
+
+
+def read(run: Run, window: Window) -> Shown:
+    """Read a range of a site's log; the tally tells how far it came.
 
     Raises TransientError or SiteError.
     """
-    stretch = Stretch(window.start, window.end, FIRST_STEP)
-    again: _Reading | None = None
-    with Reader(source, deadline, pools) as reader:
-        while part := reader.window(stretch):
-            reading = _Reading(site, part, again.found if again else {})
-            ending, pages = reading.read(reader.pages(part, stretch))
-            oldest = min((each.created for each in reading.found.values()), default=part.end)
-            stretch = stretch.after(part, ending, pages, oldest)
-            again = reading if ending is Ending.MOVED else None
-            if ending is Ending.CLOSED:
-                shown.add(reading.found.values())
-                shown.nameless.extend((name, part.end) for name in reading.nameless)
-                shown.through = part.end
+    shown = Shown(window.start)
+    identities: dict[int, Identity] = {}
+    with Reader(run) as reader:
+        for reading in reader.windows(Stretch(window.start, window.end, FIRST_STEP)):
+            nameless: dict[str, None] = {}
+            for page in reading:
+                reading.fresh += len(page.identified.keys() - identities.keys())
+                identities |= {number: each for number, (each, _) in page.identified.items()}
+                letters = (_unreadable(run.site, *each) for each in page.unidentified)
+                nameless |= dict.fromkeys(letter.name for letter in letters)
+            if reading.is_closed:
+                shown.add(identities.values())
+                shown.nameless.extend((name, reading.window.end) for name in nameless)
+                shown.through = reading.window.end
+            if reading.ending is not Ending.MOVED:  # else it is read again, and found more
+                identities = {}
+    return shown
 
 
-class _Reading:
-    """One reading of one window; `found` begins with what readings before it have found."""
-
-    def __init__(self, site: str, window: Window, found: Mapping[int, Identity]) -> None:
-        self.found, self.nameless = dict(found), dict[str, None]()
-        self._site, self._window = site, window
-
-    def read(self, pages: Iterator[Page]) -> tuple[Ending, float]:
-        """Read it, and tell how that ended after how many pages."""
-        before, count = len(self.found), 0.0
-        for page in pages:
-            self._take(page)
-            count = page.pages
-            if page.ended:
-                moved = page.moved and len(self.found) > before
-                return Ending.MOVED if moved else Ending.CLOSED, count
-            if may_give_up(self._window, count):
-                break
-        return Ending.TOO_LONG, count
-
-    def _take(self, page: Page) -> None:
-        for record in page.records:
-            try:
-                identity = identify(record)
-            except RecordRejected as reason:
-                self.nameless[Letter("unreadable", str(reason), self._site, record).name] = None
-            else:
-                self.found[identity.id] = identity
+def _unreadable(site: str, record: Record, reason: RecordRejected) -> Letter:
+    return Letter("unreadable", str(reason), site, record)
 
 
-def verify(
-    site: str,
-    ports: Ports,
-    backfills: Checkpoints,
-    table: Table | None,
-    policy: Policy,
-    shown: Shown,
-    window: Window,
-    deadline: Deadline,
-    patience: float,
-    waiting: Callable[[int], None],
-) -> Verified:
+def verify(run: Run, lookup: Lookup, window: Window, shown: Shown) -> Verified:
     """Say of each record that was `shown` of a range (by `read`) what became of it.
 
-    What was accepted lately may take its time to show in a table: that which does not is asked for
-    again, until the last save of a ledger is `patience` seconds ago; `waiting` hears of how many
-    records. Raises TransientError or SiteError.
+    The tally tells how many rows are waited for. Raises TransientError or SiteError.
     """
-    clock = deadline.clock
+    clock = run.deadline.clock
     asked = clock.now()
-    stored, saved = _stored(site, ports, backfills, policy, asked)
-    until = saved + round(patience * moments.SECOND)
+    stored, saved = _stored(run, lookup.backfills.checkpoints, asked)
+    until = saved + round(lookup.patience * moments.SECOND)
     while True:
-        held = table.held(site, window) if table else None
+        held = lookup.table.held(run.site, window) if lookup.table else None
         findings = compare(shown, stored, held)
         now = clock.now()
         if not findings.lost.ranges or now >= until:
             return Verified(findings, stored, asked, now)
-        waiting(findings.lost.count)
+        run.tally.waiting_for = findings.lost.count
         clock.sleep(min(ASK_AGAIN_SECONDS, (until - now) / moments.SECOND))
 
 
-def _stored(
-    site: str, ports: Ports, backfills: Checkpoints, policy: Policy, now: int
-) -> tuple[Stored, int]:
+def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[Stored, int]:
     """What is stored of the site, and the moment of the last save."""
-    content, filled = ports.checkpoints.stored(site), backfills.stored(site)
+    site, policy = run.site, run.policy
+    content, filled = run.ports.checkpoints.stored(site), backfills.stored(site)
     if content is None:
         message = f"{site}: there is no checkpoint, so nothing was delivered that could be verified"
         raise SiteError(message)
@@ -146,14 +125,11 @@ def _stored(
     stored = Stored(
         ticks,
         None if filled is None else decode(filled, site),
-        ports.letters.names("dead-letters", site),
+        run.ports.letters.names("dead-letters", site),
         found_from(ticks, now, policy.overlap, policy.sweep),
     )
-    return stored, max(_saved(each) for each in (content, filled) if each)
-
-
-def _saved(content: bytes) -> int:
-    return moments.parse(encoding.loads(content)["saved"])
+    saved = (saved_at(content), saved_at(filled))
+    return stored, max((at for at in saved if at is not None), default=0)
 
 
 # Repair.
@@ -172,16 +148,7 @@ class Repaired:
     skipped: bool = False
 
 
-def repair(
-    site: str,
-    ports: Ports,
-    backfills: Ports,
-    policy: Policy,
-    verified: Verified,
-    deadline: Deadline,
-    pools: Pools,
-    tally: Tally,
-) -> Repaired:
+def repair(run: Run, backfills: Ports, verified: Verified) -> Repaired:
     """Send what `verify` found missing, under the site's lease, and put it into the ledger.
 
     What was created before the ticks' checkpoint begins goes into the backfill's, under its lease.
@@ -193,11 +160,11 @@ def repair(
     since = {number: at for number, at in missing_at.items() if at >= ticks.start}
     sent, skipped = Ledger(), False
     error: ConnectorError | None = None
-    for into, ours, known in (ports, since, ticks), (backfills, before, filled):
-        one = _Repair(site, into, policy, ours, deadline)
+    for into, ours, known in (run, since, ticks), (replace(run, ports=backfills), before, filled):
+        one = _Repair(into, ours)
         try:
-            if ours and not error:
-                skipped |= not one.send(known, pools, tally)
+            if ours and not error and not one.send(known):
+                skipped = True
         except ConnectorError as failure:
             error = failure
         sent = Ledger.of([*sent.ranges, *one.sent.ranges])
@@ -209,38 +176,35 @@ def repair(
 class _Repair:
     """The missing records that one checkpoint speaks of, by their ids, with their moments."""
 
-    site: str
-    ports: Ports
-    policy: Policy
+    run: Run
     missing_at: Mapping[int, int]
-    deadline: Deadline
     sent: Ledger = field(default_factory=Ledger)
 
-    def send(self, known: Checkpoint | None, pools: Pools, tally: Tally) -> bool:
+    def send(self, known: Checkpoint | None) -> bool:
         """Send them; false if another run has the site. `known` is what verifying rested on."""
-        now = self.deadline.clock.now()
-        first = Checkpoint.first(self.site, min(self.missing_at.values()), now)
-        lease = self.ports.checkpoints.take(first)
+        run, clock = self.run, self.run.deadline.clock
+        first = Checkpoint.first(run.site, min(self.missing_at.values()), clock.now())
+        lease = run.ports.checkpoints.take(first)
         if lease is None:
             return False
         checkpoint, missing = self._begin(lease, known)
-        delivery = Delivery(
-            lease,
-            checkpoint,
-            self.ports,
-            pools.sends,
-            self.deadline,
-            tally,
-            in_flight=self.policy.in_flight,
-            batch_bytes=self.policy.batch_bytes,
-            send_seconds=self.policy.send_seconds,
-        )
+        mapper = Mapper(run.site, run.policy.event_time, clock.now)
+        delivery = Delivery(run, lease, checkpoint)
         try:
-            with Reader(self.ports.source, self.deadline, pools) as reader, delivery:
+            with Reader(run) as reader, delivery:
                 for window in _around(self.missing_at[number] for number in missing):
-                    for page in reader.pages(window, Stretch.of(window)):
-                        self._take(page, missing, delivery)
-                delivery.complete = True
+                    for reading in reader.windows(Stretch.of(window)):
+                        for page in reading:
+                            wanted = [
+                                each
+                                for number, each in page.identified.items()
+                                if number in missing and not delivery.knows(number)
+                            ]
+                            reading.fresh += len(wanted)
+                            rows, rejected = mapper.take(page, wanted)
+                            delivery.keep(each for each in rejected if each.identity)
+                            delivery.add(rows)
+                delivery.finish(None, complete=True)
         finally:
             self.sent = missing.without(missing.without(delivery.saved.ledger))
         return True
@@ -252,33 +216,16 @@ class _Repair:
         try:
             checkpoint = lease.load()
             if known and checkpoint.start != known.start:
-                message = f"{self.site}: it was begun again meanwhile: verify once more"
+                message = f"{self.run.site}: it was begun again meanwhile: verify once more"
                 raise SiteError(message)
             meanwhile = checkpoint.ledger.without(known.ledger if known else Ledger())
             missing = Ledger().with_ids(self.missing_at).without(meanwhile)
             checkpoint = checkpoint.without(missing)
             lease.save(checkpoint)
         except ConnectorError:
-            give_back(lease)
+            release_quietly(lease)
             raise
         return checkpoint, missing
-
-    def _take(self, page: Page, missing: Ledger, delivery: Delivery) -> None:
-        rows: list[Row] = []
-        now = self.deadline.clock.now()
-        for record in page.records:
-            try:
-                identity = identify(record)
-            except RecordRejected:  # it has no id to be missing by
-                continue
-            if identity.id not in missing or delivery.knows(identity.id):
-                continue
-            at = moments.text(identity.created if self.policy.event_time else now)
-            try:
-                rows.append(to_row(record, identity, site=self.site, generated=at))
-            except RecordRejected as reason:
-                delivery.keep(Letter("unreadable", str(reason), self.site, record), identity)
-        delivery.add(rows)
 
 
 def _around(moments_: Iterable[int]) -> Sequence[Window]:

@@ -5,6 +5,7 @@ Nothing here reads a clock: `app.py` makes the real `Clock`, tests make their ow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -43,6 +44,11 @@ class Deadline:
     def after(cls, clock: Clock, seconds: float) -> Deadline:
         """A deadline `seconds` from now."""
         return cls(clock, clock.monotonic() + seconds)
+
+    @classmethod
+    def never(cls, clock: Clock) -> Deadline:
+        """No deadline: whoever began it may interrupt it."""
+        return cls(clock, math.inf)
 
     def bring_forward(self) -> None:
         """Let what is under way end as if the deadline, and the grace after it, had passed."""

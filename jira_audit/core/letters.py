@@ -13,8 +13,7 @@ from typing import Any, Literal, get_args
 
 from jira_audit.core import encoding, moments
 from jira_audit.core.errors import SiteError
-from jira_audit.core.pages import Record
-from jira_audit.core.records import created_of, id_of
+from jira_audit.core.records import Record, created_of, id_of
 
 VERSION = 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from jira_audit.core import moments
@@ -20,6 +20,8 @@ class Tally:
 
     `rows` were accepted by the ingestion service, in `batches` of together `bytes` (uncompressed);
     `letters` are dead letters newly kept; `late_found` are records that ticks before had missed.
+    `position` is the moment that is read now, and `waiting_for` the rows that a table does not show
+    yet: for people who wait, and in no line.
     """
 
     windows: int = 0
@@ -31,6 +33,16 @@ class Tally:
     letters: int = 0
     duplicates_skipped: int = 0
     late_found: int = 0
+    position: int | None = field(default=None, compare=False)
+    waiting_for: int = field(default=0, compare=False)
+
+    def counts(self) -> Mapping[str, int]:
+        """What the canonical line and the checkpoint's `last` say, by name."""
+        names = (each.name for each in fields(self) if each.name not in _PROGRESS)
+        return {name: getattr(self, name) for name in names}
+
+
+_PROGRESS = frozenset({"position", "waiting_for"})
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,11 @@ class Outcome:
 
     def line(self) -> str:
         """The canonical line: `key=value` pairs that KQL takes apart with one `parse-kv`."""
-        pairs: dict[str, object] = {"site": self.site, "outcome": self.result, **vars(self.tally)}
+        pairs: dict[str, object] = {
+            "site": self.site,
+            "outcome": self.result,
+            **self.tally.counts(),
+        }
         if self.through is not None:
             pairs["through"] = moments.text(self.through)
             pairs["lag_seconds"] = max(0, (self.now - self.through) // moments.SECOND)
@@ -84,4 +100,4 @@ def remembered(
     An error says its own sentence; a bug only its kind, since its text may hold anything.
     """
     said = str(error) if isinstance(error, ConnectorError) else error and type(error).__name__
-    return {"outcome": result, "at": moments.text(now), **vars(tally), "error": said}
+    return {"outcome": result, "at": moments.text(now), **tally.counts(), "error": said}

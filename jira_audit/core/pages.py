@@ -9,16 +9,15 @@ Pure: it fetches nothing. https://developer.atlassian.com/cloud/jira/platform/re
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
-from jira_audit.core.errors import TransientError
+from jira_audit.core.errors import RecordRejected, TransientError
+from jira_audit.core.records import Identity, Record, identify
 
 PAGE_SIZE = 1_000
 """Records asked for; Jira silently holds larger requests to this."""
-
-Record = Any
-"""What Jira returned as one audit record. Untrusted: it may be any JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +29,14 @@ class Response:
     date: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Page:
     """One response as a part of its window, the record at the seam not repeated.
 
     `ended` with the last page of the window (which is empty). `moved` from the page on whose seam
     did not hold: the list moved, records may be missing, the window is to be read again. `pages`
     is how much there was up to here, in pages: 2.5 with the third if it is half as long as others.
+    `is_short` says that it is not full, and shorter than the others: what follows is the end.
     """
 
     records: list[Record]
@@ -44,6 +44,32 @@ class Page:
     ended: bool
     moved: bool
     pages: float = 0.0
+    is_short: bool = False
+
+    @property
+    def identified(self) -> Mapping[int, tuple[Identity, Record]]:
+        """The page's records by their ids; of one that is there twice, the first."""
+        return self._sorted[0]
+
+    @property
+    def unidentified(self) -> Sequence[tuple[Record, RecordRejected]]:
+        """The records that have no id or no readable created time, and which of the two."""
+        return self._sorted[1]
+
+    @cached_property
+    def _sorted(
+        self,
+    ) -> tuple[dict[int, tuple[Identity, Record]], list[tuple[Record, RecordRejected]]]:
+        identified: dict[int, tuple[Identity, Record]] = {}
+        unidentified: list[tuple[Record, RecordRejected]] = []
+        for record in self.records:
+            try:
+                identity = identify(record)
+            except RecordRejected as reason:
+                unidentified.append((record, reason))
+            else:
+                identified.setdefault(identity.id, (identity, record))
+        return identified, unidentified
 
 
 @dataclass
@@ -84,13 +110,14 @@ class Reading:
         self._moved |= steps_back and not seam_holds
         new = records[1:] if seam_holds else records
         self._notice_repeats(new)
+        is_short = not self.full and (not self._longest or len(records) < self._longest)
         if new:
             self._longest = max(self._longest, len(records))
             self.pages = math.ceil(self.pages) + len(records) / self._longest
         self.received = response.offset + len(records)
         self.last = records[-1]
         self.offset = self.received - 1 if self.full else self.received
-        return Page(new, response.date, ended=False, moved=self._moved, pages=self.pages)
+        return Page(new, response.date, False, self._moved, self.pages, is_short)  # noqa: FBT003
 
     def _notice_repeats(self, records: list[Record]) -> None:
         """A record that comes again has been moved down by one that came above it.

@@ -15,7 +15,9 @@ import orjson
 
 from jira_audit.core import encoding, moments
 from jira_audit.core.errors import RecordRejected
-from jira_audit.core.pages import Record
+
+Record = Any
+"""What Jira returned as one audit record. Untrusted: it may be any JSON."""
 
 COLUMNS: Mapping[str, str] = {
     "TimeGenerated": "datetime",

@@ -77,7 +77,7 @@ def main() -> None:
 
             app.sink = sink  # type: ignore[assignment]
         invoked = time.perf_counter()
-        app.tick(os.environ, lambda: None)
+        app.tick(os.environ, app.Threads())
         loading = sum(sink.loading_seconds for sink in sinks)
     ended = time.perf_counter()
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -15,7 +15,7 @@ from jira_audit.core.checkpoint import CLOCK_TOLERANCE, SIZE_LIMIT, Checkpoint, 
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE
-from jira_audit.core.plan import plan_sweep, plan_ticks, reach
+from jira_audit.core.plan import reach, sweep_range, tick_range
 from jira_audit.core.records import Identity
 from jira_audit.core.window import Ending, Stretch
 from tests.core.anyjson import texts, values
@@ -490,11 +490,11 @@ class Site:
 
     def tick(self, now: int, windows: int) -> None:
         """One run that a deadline ends after so many windows."""
-        own = plan_ticks(self.place, now, self.overlap)
+        own = tick_range(self.place, now, self.overlap)
         if not self.read(own, now, windows, lambda place, to: place.read_through(to)):
             return
         self.place = self.place.reread_done()
-        sweep = plan_sweep(self.place, now, self.length, own)
+        sweep = sweep_range(self.place, now, self.length, own)
         if sweep:
             end = sweep.end
             began = self.place.sweep.began if self.place.sweep else now

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "jira_audit"
-FLOW = {"backfill", "collect", "delivery", "ports", "reader", "replay", "reset", "status", "verify"}
+FLOW = {"backfill", "collect", "delivery", "fetching", "ports", "reader", "replay", "reset"}
+FLOW |= {"sending", "status", "verify"}
 EDGE_MAY = {"azure", "filelock", "isal", "orjson", "requests", "urllib3"}
 MEETS_THE_EDGE = {"app", "check", "cli", "cli_report", "cli_verify", "demo"}
 # What tells the time, chance or the environment; `datetime` and `email` are for values.

@@ -52,7 +52,7 @@ def test_a_through_ahead_of_the_clock_is_no_negative_lag() -> None:
 
 
 def test_a_new_tally_begins_at_nothing() -> None:
-    assert set(vars(Tally()).values()) == {0}
+    assert set(Tally().counts().values()) == {0}
 
 
 LATE, AWAY = OutOfTime("time was up"), TransientError("storage is away")
@@ -83,7 +83,8 @@ def test_an_end_has_its_word_and_every_failure_its_reason(
 
 def test_what_is_remembered_of_a_run_is_its_counts_and_its_errors_sentence() -> None:
     last = remembered("failed", AWAY, Tally(rows=4, late_found=1), 1_611_146_401_903)
-    assert last == vars(Tally(rows=4, late_found=1)) | {
+    assert last == {
+        **Tally(rows=4, late_found=1).counts(),
         "outcome": "failed",
         "at": "2021-01-20T12:40:01.903Z",
         "error": "storage is away",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jira_audit.core.checkpoint import Checkpoint, Sweep
 from jira_audit.core.moments import DAY, HOUR, MINUTE
-from jira_audit.core.plan import SWEEP_EVERY, found_from, plan_sweep, plan_ticks, reach
+from jira_audit.core.plan import SWEEP_EVERY, found_from, reach, sweep_range, tick_range
 from jira_audit.core.window import Ending, Stretch
 
 SITE = "contoso.atlassian.net"
@@ -21,34 +21,34 @@ OWN = Stretch(NOW - 20 * MINUTE, NOW, HOUR)
 
 
 def test_a_tick_reads_the_overlap_again_and_then_up_to_now() -> None:
-    assert plan_ticks(OLD, NOW, OVERLAP) == Stretch(NOW - 20 * MINUTE, NOW, HOUR)
+    assert tick_range(OLD, NOW, OVERLAP) == Stretch(NOW - 20 * MINUTE, NOW, HOUR)
 
 
 def test_a_tick_goes_on_with_the_step_in_the_checkpoint() -> None:
-    assert plan_ticks(OLD.stepping(7_777), NOW, OVERLAP).step == 7_777
+    assert tick_range(OLD.stepping(7_777), NOW, OVERLAP).step == 7_777
 
 
 def test_the_overlap_does_not_go_before_from() -> None:
     young = Checkpoint(SITE, NOW - 7 * MINUTE, NOW - 5 * MINUTE)
-    assert plan_ticks(young, NOW, OVERLAP).start == NOW - 7 * MINUTE
+    assert tick_range(young, NOW, OVERLAP).start == NOW - 7 * MINUTE
 
 
 def test_the_overlap_does_not_go_before_what_was_pruned() -> None:
     pruned = replace(OLD, pruned=NOW - 9 * MINUTE)
-    assert plan_ticks(pruned, NOW, OVERLAP).start == NOW - 9 * MINUTE
+    assert tick_range(pruned, NOW, OVERLAP).start == NOW - 9 * MINUTE
 
 
 def test_an_overlap_that_a_deadline_cut_goes_on_after_its_place() -> None:
     cut = replace(OLD, reread=CUT)
-    assert plan_ticks(cut, NOW, OVERLAP).start == CUT + 1
+    assert tick_range(cut, NOW, OVERLAP).start == CUT + 1
     old_cut = replace(OLD, reread=NOW - HOUR)
-    assert plan_ticks(old_cut, NOW, OVERLAP).start == NOW - 20 * MINUTE
+    assert tick_range(old_cut, NOW, OVERLAP).start == NOW - 20 * MINUTE
 
 
 def test_an_overlap_longer_than_a_run_is_read_to_its_end_and_then_again() -> None:
     place, starts = OLD.stepping(MINUTE), []
     for tick in range(8):  # six windows a tick
-        stretch = plan_ticks(place, NOW + tick * MINUTE, OVERLAP)
+        stretch = tick_range(place, NOW + tick * MINUTE, OVERLAP)
         starts.append(stretch.start - OLD.through)
         for _ in range(6):
             if window := stretch.window:
@@ -63,49 +63,49 @@ def test_an_overlap_longer_than_a_run_is_read_to_its_end_and_then_again() -> Non
 
 def test_a_first_run_reads_from_where_it_begins() -> None:
     first = Checkpoint.first(SITE, NOW - DAY, NOW)
-    assert plan_ticks(first, NOW, OVERLAP) == Stretch(NOW - DAY, NOW, HOUR)
-    assert plan_sweep(first, NOW, LENGTH, Stretch(NOW - DAY, NOW, HOUR)) is None
+    assert tick_range(first, NOW, OVERLAP) == Stretch(NOW - DAY, NOW, HOUR)
+    assert sweep_range(first, NOW, LENGTH, Stretch(NOW - DAY, NOW, HOUR)) is None
 
 
 def test_a_through_ahead_of_the_clock_leaves_the_overlap_to_read() -> None:
     ahead = replace(OLD, through=NOW + MINUTE)
-    assert plan_ticks(ahead, NOW, OVERLAP) == Stretch(NOW - 14 * MINUTE, NOW, HOUR)
-    assert plan_ticks(replace(OLD, through=NOW + HOUR), NOW, OVERLAP).window is None
+    assert tick_range(ahead, NOW, OVERLAP) == Stretch(NOW - 14 * MINUTE, NOW, HOUR)
+    assert tick_range(replace(OLD, through=NOW + HOUR), NOW, OVERLAP).window is None
 
 
 def test_a_sweep_reads_its_length_back_up_to_what_the_tick_reads() -> None:
-    assert plan_sweep(OLD, NOW, LENGTH, OWN) == Stretch(NOW - LENGTH, NOW - 20 * MINUTE, HOUR)
+    assert sweep_range(OLD, NOW, LENGTH, OWN) == Stretch(NOW - LENGTH, NOW - 20 * MINUTE, HOUR)
 
 
 def test_a_sweep_is_due_after_a_day_and_not_before() -> None:
     assert SWEEP_EVERY == 86_400_000
     due, early = replace(OLD, swept=NOW - DAY), replace(OLD, swept=NOW - DAY + 1)
-    assert plan_sweep(due, NOW, LENGTH, OWN) is not None
-    assert plan_sweep(early, NOW, LENGTH, OWN) is None
+    assert sweep_range(due, NOW, LENGTH, OWN) is not None
+    assert sweep_range(early, NOW, LENGTH, OWN) is None
 
 
 def test_a_site_that_was_never_swept_is_due() -> None:
     never = replace(OLD, swept=None)
-    assert plan_sweep(never, NOW, LENGTH, OWN) == Stretch(NOW - LENGTH, OWN.start, HOUR)
+    assert sweep_range(never, NOW, LENGTH, OWN) == Stretch(NOW - LENGTH, OWN.start, HOUR)
 
 
 def test_a_sweep_under_way_goes_on_after_its_place_though_none_is_due() -> None:
     under_way = replace(OLD, swept=NOW, sweep=Sweep(NOW - 30 * HOUR, NOW - DAY, NOW))
-    assert plan_sweep(under_way, NOW, LENGTH, OWN) == Stretch(NOW - 30 * HOUR + 1, NOW - DAY, HOUR)
+    assert sweep_range(under_way, NOW, LENGTH, OWN) == Stretch(NOW - 30 * HOUR + 1, NOW - DAY, HOUR)
 
 
 def test_a_sweep_never_begins_before_from_or_what_was_pruned() -> None:
     young = Checkpoint(SITE, NOW - 30 * HOUR, NOW, swept=NOW - DAY)
-    assert plan_sweep(young, NOW, LENGTH, OWN) == Stretch(NOW - 30 * HOUR, OWN.start, HOUR)
+    assert sweep_range(young, NOW, LENGTH, OWN) == Stretch(NOW - 30 * HOUR, OWN.start, HOUR)
     pruned = replace(OLD, pruned=NOW - 7 * HOUR)
-    assert plan_sweep(pruned, NOW, LENGTH, OWN) == Stretch(NOW - 7 * HOUR, OWN.start, HOUR)
+    assert sweep_range(pruned, NOW, LENGTH, OWN) == Stretch(NOW - 7 * HOUR, OWN.start, HOUR)
     under_way = replace(pruned, sweep=Sweep(NOW - 30 * HOUR, NOW - HOUR, NOW))
-    assert plan_sweep(under_way, NOW, LENGTH, OWN) == Stretch(NOW - 7 * HOUR, NOW - HOUR, HOUR)
+    assert sweep_range(under_way, NOW, LENGTH, OWN) == Stretch(NOW - 7 * HOUR, NOW - HOUR, HOUR)
 
 
 def test_the_tick_and_the_sweep_leave_no_millisecond_between_them_unread() -> None:
-    own = plan_ticks(OLD, NOW, OVERLAP)
-    sweep = plan_sweep(OLD, NOW, LENGTH, own)
+    own = tick_range(OLD, NOW, OVERLAP)
+    sweep = sweep_range(OLD, NOW, LENGTH, own)
     assert sweep is not None
     assert sweep.end + 1 >= own.start
 
@@ -114,7 +114,7 @@ def test_a_sweep_cut_short_and_carried_on_reads_every_window_of_it_once() -> Non
     place, now, read = OLD, NOW, []
     end = OWN.start
     for _ in range(200):  # one window a tick
-        sweep = plan_sweep(place, now, LENGTH, OWN)
+        sweep = sweep_range(place, now, LENGTH, OWN)
         if sweep is None:
             break
         window = sweep.window
@@ -133,7 +133,7 @@ def test_a_sweep_cut_short_and_carried_on_reads_every_window_of_it_once() -> Non
 def test_a_sweep_that_is_late_reaches_as_far_back_as_it_would_have_in_time() -> None:
     for late in (0, HOUR, 30 * HOUR, 9 * DAY):
         place = replace(OLD, through=NOW, swept=NOW - DAY - late, sweep=None)
-        sweep = plan_sweep(place, NOW, 48 * HOUR, Stretch(NOW, NOW, HOUR))
+        sweep = sweep_range(place, NOW, 48 * HOUR, Stretch(NOW, NOW, HOUR))
         assert sweep is not None
         assert sweep.start == place.earliest(NOW - 48 * HOUR - late)
 
@@ -142,7 +142,7 @@ def test_a_sweep_carried_on_keeps_the_end_it_began_with() -> None:
     begun = OLD.swept_through(NOW - 40 * HOUR, NOW - HOUR, NOW)
     assert begun.sweep == Sweep(NOW - 40 * HOUR, NOW - HOUR, NOW)
     assert begun.swept == OLD.swept
-    later = plan_sweep(begun, NOW + DAY, LENGTH, Stretch(NOW + DAY, NOW + DAY, HOUR))
+    later = sweep_range(begun, NOW + DAY, LENGTH, Stretch(NOW + DAY, NOW + DAY, HOUR))
     assert later == Stretch(NOW - 40 * HOUR + 1, NOW - HOUR, HOUR)
 
 
@@ -182,8 +182,8 @@ def test_nothing_read_later_begins_before_the_reach(
     )
     now = start + ahead
     limit = reach(place, now, overlap, length)
-    own = plan_ticks(place, now + later, overlap)
-    again = plan_sweep(place, now + later, length, own)
+    own = tick_range(place, now + later, overlap)
+    again = sweep_range(place, now + later, length, own)
     assert limit <= own.start
     assert limit >= start
     assert again is None or limit <= again.start
@@ -194,8 +194,8 @@ def test_nothing_read_later_begins_before_the_reach(
 
 def covered(place: Checkpoint, moment: int, now: int, length: int) -> bool:
     """Whether a run at `now` reads a moment."""
-    own = plan_ticks(place, now, OVERLAP)
-    sweep = plan_sweep(place, now, length, own)
+    own = tick_range(place, now, OVERLAP)
+    sweep = sweep_range(place, now, length, own)
     return any(each.start <= moment <= each.end for each in (own, sweep) if each)
 
 

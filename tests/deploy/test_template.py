@@ -11,8 +11,8 @@ import pytest
 
 from jira_audit import settings
 from jira_audit.app import QUEUE_DISABLED
-from jira_audit.collect import Policy
 from jira_audit.core.errors import SettingsError
+from jira_audit.core.policy import Policy
 from tests.deploy import arm, checks
 from tests.frame.test_documents import ROOT, settings_read
 

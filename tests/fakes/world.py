@@ -26,24 +26,26 @@ from requests.auth import HTTPBasicAuth
 from urllib3 import HTTPResponse
 
 from jira_audit.backfill import backfill, bounds
-from jira_audit.collect import Policy, collect
+from jira_audit.collect import collect
 from jira_audit.core import moments
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock, Deadline
-from jira_audit.core.completeness import Held, Shown
+from jira_audit.core.completeness import Held
 from jira_audit.core.errors import BatchRefused, LeaseLost, SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.core.plan import Schedule
+from jira_audit.core.policy import Policy
 from jira_audit.core.records import COLUMNS
 from jira_audit.core.window import Window
 from jira_audit.edge.access import Access
 from jira_audit.edge.jira import JiraSource
 from jira_audit.imaginary import Answer, ImaginarySite
-from jira_audit.ports import Pools, Ports, Sink
+from jira_audit.ports import Pools, Ports, Run, Sink
 from jira_audit.replay import Replayed, replay
-from jira_audit.verify import Repaired, Verified, read, repair, verify
+from jira_audit.verify import Lookup, Repaired, Verified, read, repair, verify
 
 HOST = "contoso.atlassian.net"
 USERNAME, TOKEN = "auditor@example.com", "jira-token-that-nobody-may-see"
@@ -440,6 +442,22 @@ class _LazyFuture(Future):
 Fetcher = Lazy | Eager
 
 
+class WatchedTally(Tally):
+    """A tally that remembers what it showed to whoever waits."""
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+        self.waited_for: list[int] = []
+        super().__init__()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "position" and value is not None:
+            self.positions.append(value)
+        if name == "waiting_for" and value:
+            self.waited_for.append(value)
+        super().__setattr__(name, value)
+
+
 class World:
     """Everything outside the connector, and the means to run it.
 
@@ -461,37 +479,30 @@ class World:
         self.executor: Callable[[], Executor] = Lazy
         self.fetcher: Callable[[], Fetcher] = self.FETCHER
         self.outcomes: list[Outcome] = []
-        self.waited_for: list[int] = []
+        self.tally = WatchedTally()
 
     def run(self, **policy: Any) -> Outcome:
         """One run, on the state the world is in."""
-        outcome = collect(
-            HOST,
-            self.ports(),
-            replace(self.policy, **policy),
-            Deadline.after(self.time.clock, self.budget),
-            self.pools(),
-            Tally(),
-        )
+        run = self.new_run(Deadline.after(self.time.clock, self.budget))
+        run = replace(run, policy=replace(self.policy, **policy))
+        outcome = collect(run, Schedule(run.policy))
         self.outcomes.append(outcome)
         return outcome
 
-    def backfill(
-        self, start: int, end: int | None = None, reached: Callable[[int], object] = lambda _: None
-    ) -> Outcome:
+    def new_run(self, deadline: Deadline | None = None) -> Run:
+        """All that a run needs; without a deadline unless one is given."""
+        deadline = deadline or Deadline.never(self.time.clock)
+        self.tally = WatchedTally()
+        return Run(HOST, self.ports(), self.policy, deadline, self.pools(), self.tally)
+
+    def backfills(self) -> Ports:
+        """As a backfill sees the world."""
+        return replace(self.ports(), checkpoints=self.store.backfills())
+
+    def backfill(self, start: int, end: int | None = None) -> Outcome:
         """Fill in what lies before the checkpoint, as far as it can be read without an end."""
-        ports = self.ports()
-        reading = bounds(HOST, ports.checkpoints, start, end)
-        outcome = backfill(
-            HOST,
-            replace(ports, checkpoints=self.store.backfills()),
-            self.policy,
-            reading,
-            Deadline.after(self.time.clock, float("inf")),
-            self.pools(),
-            Tally(),
-            reached,
-        )
+        reading = bounds(HOST, self.store, start, end)
+        outcome = backfill(replace(self.new_run(), ports=self.backfills()), reading)
         self.outcomes.append(outcome)
         return outcome
 
@@ -499,41 +510,17 @@ class World:
         self, start: int, end: int | None = None, *, table: bool = False, wait: float = 900.0
     ) -> Verified:
         """Verify a range, up to now if it has no end; with `table`, look in that as well."""
-        shown, window = Shown(start), Window(start, self.time.now if end is None else end)
-        deadline = Deadline.after(self.time.clock, float("inf"))
-        ports = self.ports()
-        read(ports.source, HOST, window, deadline, self.pools(), shown)
-        return verify(
-            HOST,
-            ports,
-            self.store.backfills(),
-            self.table if table else None,
-            self.policy,
-            shown,
-            window,
-            deadline,
-            wait,
-            self.waited_for.append,
-        )
+        window, run = Window(start, self.time.now if end is None else end), self.new_run()
+        lookup = Lookup(self.backfills(), self.table if table else None, wait)
+        return verify(run, lookup, window, read(run, window))
 
     def repair(self, verified: Verified) -> Repaired:
         """Send what is missing."""
-        ports = self.ports()
-        return repair(
-            HOST,
-            ports,
-            replace(ports, checkpoints=self.store.backfills()),
-            self.policy,
-            verified,
-            Deadline.after(self.time.clock, float("inf")),
-            self.pools(),
-            Tally(),
-        )
+        return repair(self.new_run(), self.backfills(), verified)
 
     def replay(self, *names: str) -> Replayed:
         """Send these dead letters again, or all."""
-        deadline = Deadline.after(self.time.clock, self.budget)
-        return replay(HOST, self.ports(), self.policy, deadline, names or None)
+        return replay(self.new_run(Deadline.after(self.time.clock, self.budget)), names or None)
 
     def pools(self) -> Pools:
         fetcher = self.fetcher()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jira_audit.collect import Policy, Reset
 from jira_audit.core.errors import SiteError
 from jira_audit.core.moments import DAY, HOUR
+from jira_audit.core.policy import Policy, Reset
 from tests.fakes.world import START, World, record
 from tests.flow.test_collect import answering, ids, raising
 
@@ -85,12 +85,11 @@ def test_an_interrupted_backfill_goes_on_where_it_was() -> None:
     with pytest.raises(KeyboardInterrupt):
         world.backfill(LONG_AGO)
     delivered = len(world.rows())
-    reached: list[int] = []
 
-    outcome = world.backfill(LONG_AGO, reached=reached.append)
+    outcome = world.backfill(LONG_AGO)
 
     assert 40 < delivered < 340
-    assert min(reached) > LONG_AGO
+    assert min(world.tally.positions) > LONG_AGO
     assert outcome.result == "ok"
     assert not world.doubled()
     assert not world.missing(ids(world))
@@ -147,11 +146,10 @@ def test_an_earlier_beginning_delivers_what_is_new_to_it_and_no_more() -> None:
 def test_a_beginning_within_what_was_read_reads_nothing_of_it_again() -> None:
     world = world_with_a_past()
     world.backfill(LONG_AGO, START - 10 * DAY)
-    reached: list[int] = []
 
-    world.backfill(START - 20 * DAY, reached=reached.append)
+    world.backfill(START - 20 * DAY)
 
-    assert min(reached) == START - 10 * DAY
+    assert min(world.tally.positions) == START - 10 * DAY
     assert not world.doubled()
     assert not world.missing(ids(world))
 
@@ -159,11 +157,10 @@ def test_a_beginning_within_what_was_read_reads_nothing_of_it_again() -> None:
 def test_a_beginning_past_what_was_read_leaves_the_stretch_between_alone() -> None:
     world = world_with_a_past()
     world.backfill(LONG_AGO, START - 25 * DAY)
-    reached: list[int] = []
 
-    world.backfill(START - 10 * DAY, reached=reached.append)
+    world.backfill(START - 10 * DAY)
 
-    assert min(reached) == START - 10 * DAY
+    assert min(world.tally.positions) == START - 10 * DAY
     world.backfill(LONG_AGO)
     assert not world.doubled()
     assert not world.missing(ids(world))
@@ -237,12 +234,12 @@ def test_what_cannot_be_delivered_is_kept_and_replayed_without_a_double() -> Non
     assert not world.missing(ids(world))
 
 
-def test_reached_tells_how_far_the_reading_has_come() -> None:
+def test_the_tally_tells_how_far_the_reading_has_come() -> None:
     world = world_with_a_past()
-    reached: list[int] = []
 
-    world.backfill(LONG_AGO, reached=reached.append)
+    world.backfill(LONG_AGO)
 
+    reached = world.tally.positions
     assert reached[0] == LONG_AGO
     assert reached == sorted(reached)
     assert START - DAY - 29 * DAY < reached[-1] < START - DAY

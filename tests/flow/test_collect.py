@@ -10,14 +10,14 @@ from itertools import groupby, pairwise
 
 import pytest
 
-from jira_audit.collect import Reset
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import Checkpoint, Sweep
 from jira_audit.core.errors import OutOfTime, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
-from jira_audit.core.records import Row
-from jira_audit.delivery import Delivery
+from jira_audit.core.policy import Reset
+from jira_audit.core.progress import Progress
+from jira_audit.core.records import Identity
 from jira_audit.imaginary import Answer
 from tests.fakes.world import HOST, START, TOKEN, Eager, Lazy, World, record
 
@@ -307,15 +307,15 @@ def test_ctrl_c_while_an_accepted_batch_is_accounted_for_doubles_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = world_with(200, batch_bytes=4_000)
-    deal_with, interrupted = Delivery._deal_with, list[bool]()
+    deal_with, interrupted = Progress.deal_with, list[bool]()
 
-    def interrupt_once(self: Delivery, rows: Iterable[Row]) -> None:
+    def interrupt_once(self: Progress, identities: Iterable[Identity]) -> None:
         if not interrupted:
             interrupted.append(True)
             raise KeyboardInterrupt
-        deal_with(self, rows)
+        deal_with(self, identities)
 
-    monkeypatch.setattr(Delivery, "_deal_with", interrupt_once)
+    monkeypatch.setattr(Progress, "deal_with", interrupt_once)
 
     with pytest.raises(KeyboardInterrupt):
         world.run()
@@ -927,7 +927,8 @@ def test_how_a_run_ended_is_stored_with_its_last_save() -> None:
     outcome = world.run()
 
     known = world.store.checkpoint().last
-    assert known == vars(outcome.tally) | {
+    assert known == {
+        **outcome.tally.counts(),
         "outcome": "ok",
         "at": moments.text(outcome.now),
         "error": None,

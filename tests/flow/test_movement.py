@@ -167,7 +167,7 @@ def test_a_window_that_outlasts_the_run_is_smaller_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # In this world four pages asked for at once take four times as long, not the same.
-    monkeypatch.setattr("jira_audit.reader.UNDER_WAY", 1)
+    monkeypatch.setattr("jira_audit.fetching.UNDER_WAY", 1)
     world = World(page_size=20, batch_bytes=4_000)
     world.fetcher = Lazy
     world.jira.site.add(record(10_000 + n, START - HOUR + n * 36_000) for n in range(100))

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import pytest
 
-from jira_audit import collect
 from jira_audit.core import plan
 from jira_audit.core.batches import Batch
 from jira_audit.core.checkpoint import Checkpoint, decode
@@ -20,17 +19,23 @@ from jira_audit.core.window import Stretch
 from jira_audit.delivery import Delivery
 from jira_audit.edge import jira
 from jira_audit.ports import Lease
+from jira_audit.sending import Sender
 from tests.fakes.world import MemoryStore
 from tests.flow import test_collect, test_crash_points, test_movement
 
 Patch = pytest.MonkeyPatch
-submit, settle, take, load_page = Delivery._submit, Delivery.settle, MemoryStore.take, Reading.take
+submit, finished, take, load_page = (
+    Delivery._submit,
+    Delivery.collect_finished,
+    MemoryStore.take,
+    Reading.take,
+)
 decipher = jira.decipher
 
 
 def save_before_send(patch: Patch) -> None:
     def mutated(self: Delivery, batch: Batch) -> None:
-        self._deal_with(batch.rows)
+        self._progress.deal_with(row.identity for row in batch.rows)
         self._save()
         submit(self, batch)
 
@@ -53,7 +58,7 @@ def treat_403_as_empty(patch: Patch) -> None:
 
 
 def ignore_the_lease(patch: Patch) -> None:
-    patch.setattr(Delivery, "_send", lambda self, body: self._ports.sink.send(body))
+    patch.setattr(Sender, "_send", lambda self, body: self._run.ports.sink.send(body))
 
 
 def read_the_checkpoint_before_taking_it(patch: Patch) -> None:
@@ -71,9 +76,9 @@ def refill_a_slot_before_its_save(patch: Patch) -> None:
     def mutated(self: Delivery, *, wait: bool = False) -> None:
         with pytest.MonkeyPatch.context() as unsaved:
             unsaved.setattr(Delivery, "_save", lambda _: None)
-            settle(self, wait=wait)
+            finished(self, wait=wait)
 
-    patch.setattr(Delivery, "settle", mutated)
+    patch.setattr(Delivery, "collect_finished", mutated)
 
 
 def advance_by_what_was_asked(patch: Patch) -> None:
@@ -86,9 +91,10 @@ def advance_by_what_was_asked(patch: Patch) -> None:
 
 
 def forget_the_overlap(patch: Patch) -> None:
-    patch.setattr(
-        collect, "plan_ticks", lambda place, now, _: Stretch(place.through, now, place.step)
-    )
+    def mutated(place: Checkpoint, now: int, overlap: int) -> Stretch:
+        return Stretch(place.through, now, place.step)
+
+    patch.setattr(plan, "tick_range", mutated)
 
 
 def let_through_go_back(patch: Patch) -> None:
@@ -96,11 +102,13 @@ def let_through_go_back(patch: Patch) -> None:
 
 
 def sweep_before_from(patch: Patch) -> None:
+    sweep_range = plan.sweep_range
+
     def mutated(place: Checkpoint, now: int, length: int, own: Stretch) -> Stretch | None:
-        sweep = plan.plan_sweep(place, now, length, own)
+        sweep = sweep_range(place, now, length, own)
         return sweep and replace(sweep, start=now - length)
 
-    patch.setattr(collect, "plan_sweep", mutated)
+    patch.setattr(plan, "sweep_range", mutated)
 
 
 CATCHES: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [

@@ -11,12 +11,12 @@ from typing import Literal
 
 import pytest
 
-from jira_audit.collect import Reset
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.completeness import Fate
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.core.policy import Reset
 from jira_audit.imaginary import Answer
 from jira_audit.verify import Verified
 from tests.fakes.world import HOST, START, World, record
@@ -81,7 +81,7 @@ def test_records_that_were_lost_are_named(table: bool) -> None:
 
     assert told(verified)["missing"] == {10_007, 10_008, 10_050}
     assert verified.findings.answer == "missing"
-    assert world.waited_for == []  # no ledger says that these were accepted
+    assert world.tally.waited_for == []  # no ledger says that these were accepted
 
 
 def test_what_was_accepted_and_never_arrived_is_found_in_the_table_alone() -> None:
@@ -241,7 +241,7 @@ def test_what_the_table_does_not_show_yet_is_waited_for_and_not_called_missing()
     verified = world.verify(START - DAY, table=True)
 
     assert told(verified) == {"there": ids(world)}
-    assert world.waited_for == [100] * 6
+    assert world.tally.waited_for == [100] * 6
     assert world.time.now - began < 200_000
 
 
@@ -266,7 +266,7 @@ def test_what_was_saved_long_ago_is_not_waited_for() -> None:
     verified = world.verify(START - DAY, table=True)
 
     assert told(verified)["missing"] == {10_001}
-    assert world.waited_for == []
+    assert world.tally.waited_for == []
 
 
 def test_a_backfill_under_way_is_waited_for_too() -> None:
@@ -278,7 +278,7 @@ def test_a_backfill_under_way_is_waited_for_too() -> None:
     verified = world.verify(LONG_AGO, table=True)
 
     assert told(verified) == {"there": ids(world)}
-    assert world.waited_for
+    assert world.tally.waited_for
 
 
 # Reading

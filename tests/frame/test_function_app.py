@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +14,7 @@ import function_app
 
 @pytest.mark.parametrize("context", [None, object(), SimpleNamespace(thread_local_storage=None)])
 def test_a_wrong_context_stops_no_thread(context: Any) -> None:
-    start = function_app._thread_of(context)
-
-    with ThreadPoolExecutor(initializer=start) as threads:
+    with function_app._threads_of(context).pool(1, "test") as threads:
         assert threads.submit(lambda: "ran").result() == "ran"
 
 
@@ -26,9 +23,8 @@ def test_a_thread_takes_over_the_context_of_the_invocation_and_its_thread_local(
     variable, local = ContextVar[str]("variable"), threading.local()
     variable.set("mine")
     context: Any = SimpleNamespace(thread_local_storage=local, invocation_id="1-2-3")
-    start = function_app._thread_of(context)
 
-    with ThreadPoolExecutor(1, initializer=start) as threads:
+    with function_app._threads_of(context).pool(1, "test") as threads:
         assert threads.submit(variable.get).result() == "mine"
         assert threads.submit(lambda: local.invocation_id).result() == "1-2-3"
     assert not hasattr(local, "invocation_id")

@@ -15,10 +15,10 @@ from azure.storage.blob import ContainerClient
 from urllib3.util import parse_url
 
 from jira_audit import app, settings
-from jira_audit.collect import Policy, Reset
 from jira_audit.core import moments
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.core.policy import Policy, Reset
 from jira_audit.settings import ApiToken, Azure, Ingestion, Secret, Settings, Site, Storage
 from tests.conftest import NetworkRefused
 

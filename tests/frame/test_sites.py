@@ -23,10 +23,12 @@ from jira_audit.core.errors import SettingsError
 from jira_audit.core.letters import Letter
 from jira_audit.core.moments import DAY, MINUTE
 from jira_audit.core.outcome import Outcome
+from jira_audit.core.plan import Plan
 from jira_audit.edge.access import Access
 from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.local import TABLE, LocalLetters
 from jira_audit.imaginary import Answer, ImaginarySite, serve
+from jira_audit.ports import Run
 from jira_audit.replay import replay
 from jira_audit.settings import ApiToken, OAuthClient, Secret, Settings, Site
 from tests.fakes.world import record
@@ -301,9 +303,8 @@ def test_letters_and_replays_of_two_sites_never_mix(
     checked = settings.load(os.environ, app.CLOCK.now(), tmp_path)
     one, _ = checked.sites
 
-    replayed = replay(
-        one.host, app.ports(tmp_path, one), checked.policy_for(one), Deadline.after(app.CLOCK, 60)
-    )
+    with app.site_run(checked, one, Deadline.after(app.CLOCK, 60)) as its_run:
+        replayed = replay(its_run)
 
     assert len(replayed.sent) == 1
     assert [row["site_s"] for row in rows(tmp_path) if row["id_d"] == 777] == ["127.0.0.1"]
@@ -339,9 +340,9 @@ def test_a_site_that_does_not_answer_holds_up_no_other(
     done = threading.Event()
     two[0].waits_for = done
 
-    def collect_and_tell(site: str, *more: Any) -> Outcome:
-        outcome = collect(site, *more)
-        if site == "localhost":
+    def collect_and_tell(run: Run, plan: Plan) -> Outcome:
+        outcome = collect(run, plan)
+        if run.site == "localhost":
             done.set()
         return outcome
 
@@ -353,10 +354,10 @@ def test_a_site_that_does_not_answer_holds_up_no_other(
 def test_a_bug_met_at_one_site_is_raised_after_the_others_were_collected(
     two: tuple[Refusing, Refusing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def collect_or_break(site: str, *more: Any) -> Outcome:
-        if site == "127.0.0.1":
+    def collect_or_break(run: Run, plan: Plan) -> Outcome:
+        if run.site == "127.0.0.1":
             raise ZeroDivisionError
-        return collect(site, *more)
+        return collect(run, plan)
 
     monkeypatch.setattr("jira_audit.app.collect", collect_or_break)
 
@@ -451,4 +452,4 @@ def test_sites_that_nobody_would_collect_are_not_put_on_the_queue(
     monkeypatch.setenv(f"AzureWebJobs{dot}collect_site{dot}Disabled", value)
 
     with pytest.raises(SettingsError, match="nobody would collect what is queued"):
-        app.tick(os.environ, lambda: None)
+        app.tick(os.environ, app.Threads())

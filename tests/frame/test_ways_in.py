@@ -22,13 +22,14 @@ from jira_audit.core.errors import (
 )
 from jira_audit.core.moments import HOUR
 from jira_audit.core.pages import Page
-from jira_audit.core.window import Stretch, Window
+from jira_audit.core.window import Window
 from jira_audit.edge.jira import JiraSource
 from jira_audit.imaginary import Answer
 from jira_audit.ports import Pools
 from jira_audit.reader import Reader
 from jira_audit.settings import ApiToken, OAuthClient, Secret, Site
 from tests.fakes.atlassian import AUDIT, CLOUD_ID, Atlassian, Token
+from tests.fakes.reading import pages_in, run_of
 from tests.fakes.world import START, Eager, Time, record
 
 HOST = "contoso.atlassian.net"
@@ -66,8 +67,9 @@ def read(site: Site, cloud: Atlassian, page_size: int = 1000) -> list[int]:
 
 
 def pages_of(source: JiraSource, cloud: Atlassian) -> Iterator[Page]:
-    with Reader(source, Deadline.after(cloud.time.clock, 480), Pools(Eager(), Eager())) as reader:
-        yield from reader.pages(WINDOW, Stretch.of(WINDOW))
+    deadline = Deadline.after(cloud.time.clock, 480)
+    with Reader(run_of(source, deadline, Pools(Eager(), Eager()))) as reader:
+        yield from pages_in(reader, WINDOW)
 
 
 # What lets in

@@ -98,7 +98,7 @@ def test_an_identity_that_is_not_there_is_named(run: Run, identity: Identity) ->
     identity.client_ids = frozenset({"another"})
     os.environ["AZURE_CLIENT_ID"] = "11111111-1111-1111-1111-111111111111"
 
-    assert "see that the identity exists" in broken(run("check"), "ingestion")
+    assert "AZURE_CLIENT_ID must be the client id" in broken(run("check"), "ingestion")
 
 
 def test_a_wrong_storage_key_is_named(run: Run) -> None:

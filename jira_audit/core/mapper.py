@@ -1,0 +1,76 @@
+"""A site's records into rows, and those that no row can be made of into dead letters. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jira_audit.core import moments
+from jira_audit.core.errors import RecordRejected, SiteError
+from jira_audit.core.letters import Letter
+from jira_audit.core.pages import Page
+from jira_audit.core.records import Identity, Record, Row, to_row
+
+UNREADABLE_LIMIT = 20
+"""More unreadable records than this in one run, and none readable: the format has changed."""
+
+
+class Rejected(NamedTuple):
+    """A record of which no row can be made, and what is known of it."""
+
+    letter: Letter
+    identity: Identity | None
+
+
+@dataclass
+class Mapper:
+    """Maps the records of one site in one run.
+
+    With `event_time`, `TimeGenerated` is the record's own time; else the moment that `now` tells.
+    """
+
+    site: str
+    event_time: bool
+    now: Callable[[], int]
+    readable: int = 0
+    unreadable: int = 0
+
+    def take(
+        self, page: Page, fresh: Sequence[tuple[Identity, Record]]
+    ) -> tuple[Sequence[Row], Sequence[Rejected]]:
+        """Make rows of a page's `fresh` records, and dead letters of those that cannot be read.
+
+        Raises SiteError where it must be Jira's format, and not these records.
+        """
+        self.readable += len(page.identified)
+        self.unreadable += len(page.unidentified)
+        if self.unreadable > UNREADABLE_LIMIT and not self.readable:
+            message = (
+                f"{self.site}: none of {self.unreadable} records could be read: Jira's format has "
+                "changed; update the connector. The checkpoint waits"
+            )
+            raise SiteError(message)
+        rows: list[Row] = []
+        rejected = [Rejected(self._letter(*each), None) for each in page.unidentified]
+        generated = moments.text(self.now())
+        for identity, record in fresh:
+            try:
+                rows.append(self.row(record, identity, generated))
+            except RecordRejected as reason:
+                rejected.append(Rejected(self._letter(record, reason), identity))
+        return rows, rejected
+
+    def row(self, record: Record, identity: Identity, generated: str | None = None) -> Row:
+        """Make the row of one record. Raises RecordRejected where none can be.
+
+        `generated` is the text of this moment, where the caller has it already.
+        """
+        if self.event_time:
+            at = moments.text(identity.created)
+        else:
+            at = generated or moments.text(self.now())
+        return to_row(record, identity, site=self.site, generated=at)
+
+    def _letter(self, record: Record, reason: RecordRejected) -> Letter:
+        return Letter("unreadable", str(reason), self.site, record)

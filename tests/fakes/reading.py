@@ -1,0 +1,29 @@
+"""A source read by itself: the run that a reader needs, with nothing else in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jira_audit.core.clock import Deadline
+from jira_audit.core.outcome import Tally
+from jira_audit.core.pages import Page
+from jira_audit.core.policy import Policy
+from jira_audit.core.window import Stretch, Window
+from jira_audit.ports import Pools, Ports, Run, Source
+from jira_audit.reader import Reader
+
+
+def run_of(source: Source, deadline: Deadline, pools: Pools) -> Run:
+    """A run that only reads: whatever would send or store is not there."""
+    nothing: Any = None
+    ports = Ports(source, nothing, nothing, nothing)
+    return Run("contoso.atlassian.net", ports, Policy(), deadline, pools, Tally())
+
+
+def pages_in(reader: Reader, window: Window) -> Iterator[Page]:
+    """The pages of one window, read once though its list moved."""
+    for reading in reader.windows(Stretch.of(window)):
+        yield from reading
+    if reader.error:
+        raise reader.error
