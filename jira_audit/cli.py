@@ -45,15 +45,15 @@ from jira_audit.terminal import (
 
 EPILOG = """\
 [bold]Begin here[/]
-  python -m jira_audit demo                 no account, no settings needed
-  python -m jira_audit collect --to ./out   from your site into files
-  python -m jira_audit check                is everything set up?
-  python -m jira_audit collect              from your site into Sentinel
-  python -m jira_audit status               how far, what went wrong?
-  python -m jira_audit verify --from …      is every record there?
-  python -m jira_audit report --folder ./out   a page to look at
-  python -m jira_audit dead-letters list    what could not be delivered?
-  python -m jira_audit backfill --from …    what was before it
+  jira-audit demo                 no account, no settings needed
+  jira-audit collect --to ./out   from your site into files
+  jira-audit check                is everything set up?
+  jira-audit collect              from your site into Sentinel
+  jira-audit status               how far, what went wrong?
+  jira-audit verify --from …      is every record there?
+  jira-audit report --folder ./out   a page to look at
+  jira-audit dead-letters list    what could not be delivered?
+  jira-audit backfill --from …    what was before it
 
 [bold]Settings[/], from the environment or --settings local.settings.json
   JIRA_SITE_URL             https://contoso.atlassian.net
@@ -159,9 +159,9 @@ def collect(
 
     For example:
 
-      python -m jira_audit collect --to ./out
-      INITIAL_LOOKBACK_HOURS=720 python -m jira_audit collect --to ./out
-      python -m jira_audit collect --settings local.settings.json
+      jira-audit collect --to ./out
+      INITIAL_LOOKBACK_HOURS=720 jira-audit collect --to ./out
+      jira-audit collect --settings local.settings.json
     """
     out, err = consoles()
     with logged(err, logging.INFO), problems_listed(err):
