@@ -163,7 +163,6 @@ def _show_end(console: Console, folder: Path, rows: int, *, complete: bool) -> N
         ("checkpoint", folder / "checkpoints" / f"{HOST}.json"),
     ):
         console.print(Text(f"  {name:<12}{path}"), soft_wrap=True)
-    console.print()
     command = invocation.command()
     for heading, line in (
         ("These rows as a page", f"{command} report --folder {shlex.quote(str(folder))}"),
@@ -172,5 +171,6 @@ def _show_end(console: Console, folder: Path, rows: int, *, complete: bool) -> N
             f"{command} collect --to ./out",
         ),
     ):
+        console.print()
         console.print(Text(heading, "bold"))
         console.print(Text(f"  {line}"), soft_wrap=True)

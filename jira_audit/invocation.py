@@ -49,13 +49,15 @@ def remedy(arguments: Sequence[str]) -> str:
         pip = shutil.which("pip")
         own = pip is not None and Path(pip).parent == here
         return f"run {install if own else f'{_python()} -m {install}'}"
-    # Not into this Python: Debian, Ubuntu and Homebrew refuse that.
-    # https://packaging.python.org/specifications/externally-managed-environments/
     environment = CHECKOUT / ".venv"
     binaries = environment / ("Scripts" if os.name == "nt" else "bin")
     again = shlex.join([_from_here(binaries / COMMAND), *arguments])
     if _beside(binaries):
         return f"run {again}"
+    if not (3, 11) <= sys.version_info[:2] < (3, 14):
+        return "use Python 3.11, 3.12 or 3.13, which the connector needs as well."
+    # Not into this Python: Debian, Ubuntu and Homebrew refuse that.
+    # https://packaging.python.org/specifications/externally-managed-environments/
     make = f"{_python()} -m venv {shlex.quote(_from_here(environment).removeprefix('./'))}"
     python = shlex.quote(_from_here(binaries / "python"))
     return f"run {make} && {python} -m {install} && {again}"

@@ -228,6 +228,20 @@ def test_for_a_python_that_is_no_environment_one_is_made(stand: Stand, tmp_path:
     )
 
 
+@pytest.mark.parametrize("version", [(3, 9, 6, "final", 0), (3, 14, 0, "final", 0)])
+def test_a_python_that_the_connector_does_not_run_on_is_told_so(
+    version: tuple[object, ...], stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.runs(program(tmp_path / "usr" / "python3"), base=True)
+    monkeypatch.setattr(sys, "version_info", version)
+
+    assert remedy("status") == ".venv/bin/jira-audit status"
+    (stand.programs / "jira-audit").unlink()
+    assert invocation.remedy(["status"]) == (
+        "use Python 3.11, 3.12 or 3.13, which the connector needs as well."
+    )
+
+
 def test_without_a_checkout_the_extra_is_named_and_no_package_that_may_be_a_strangers(
     stand: Stand,
 ) -> None:
