@@ -40,17 +40,16 @@ def copy(to: Path) -> Path:
     """This tree as it is, without what `.gitignore` names: environments, settings, builds."""
 
     def ignore(folder: str, names: list[str]) -> set[str]:
-        inside = Path(folder).relative_to(ROOT)
-        return {
-            name
-            for name in names
-            if name == ".git"
-            # The slash-ended patterns are of folders; a link to a folder is one here.
-            or package.is_ignored(f"{(inside / name).as_posix()}/x", IGNORED)
-            or package.is_ignored((inside / name).as_posix(), IGNORED)
-        }
+        paths = [Path(folder, name) for name in names]
+        return {path.name for path in paths if path.name == ".git" or _is_ignored(path)}
 
     return Path(shutil.copytree(ROOT, to, ignore=ignore))
+
+
+def _is_ignored(path: Path) -> bool:
+    name = path.relative_to(ROOT).as_posix()
+    # What ends in a slash is a folder to the patterns; a link to one is one here.
+    return bool(package.is_ignored(f"{name}/x" if path.is_dir() else name, IGNORED))
 
 
 def install(checkout: Path, environment: Path, *, terminal: bool = True) -> Path:

@@ -144,7 +144,8 @@ def _is_whole(command: str, language: str) -> bool:
 
 def simple(command: str) -> list[list[str]]:
     """The simple commands in a command, each as its words: no assignments, no redirections."""
-    line = command.replace("\\\n", " ").replace("\n", " ; ")
+    line = re.sub(r"[\\`]\n", " ", command).replace("\n", " ; ")
+    line = re.sub(r"(?<=\s)[0-9](?=[<>])", "", line)
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split, lexer.commenters = True, ""
     found: list[list[str]] = [[]]
