@@ -159,6 +159,7 @@ def record(record_id: int) -> Record:
     return {"id": record_id, "created": "2026-11-20T12:00:00.000+0000", "summary": "User added"}
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_says_runs_in_a_checkout_where_the_packages_are_at_hand(
     page: str, newcomer: Newcomer
@@ -167,7 +168,7 @@ def test_what_a_page_says_runs_in_a_checkout_where_the_packages_are_at_hand(
     checkouts.install(newcomer.checkout, environment)
     (environment / ".ready-terminal").touch()  # the Makefile's word for it
 
-    newcomer.follows(page, network=False, seconds=100)
+    newcomer.follows(page, network=False, seconds=270)
 
 
 @pytest.mark.long
