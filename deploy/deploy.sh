@@ -367,7 +367,7 @@ check() {
     else
         say "To check from a machine that has the connector (pip install -e '.[terminal]'), with your own rights:"
         printf '  export %s\n' "${settings[@]}"
-        say "  read -rs JIRA_API_TOKEN && export JIRA_API_TOKEN && python -m jira_audit check"
+        say "  read -rs JIRA_API_TOKEN && export JIRA_API_TOKEN && jira-audit check"
     fi
 }
 

@@ -1,4 +1,4 @@
-"""`python -m jira_audit`: begins the command line, or says how to install what it needs."""
+"""`jira-audit` and `python -m jira_audit`: run the command line, or say what it lacks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import io
 import os
 import sys
 
-from jira_audit import INTERRUPTED
+from jira_audit import INTERRUPTED, invocation
 
 
 def main() -> None:
-    """Run the command line; exits with its code, or with 2 and one sentence if parts of it miss."""
+    """Run the command line; exits with its code, or with 2 and one sentence if a package misses."""
     for stream in (sys.stdout, sys.stderr):
         # A console that cannot show a character shows a question mark; it is no reason to end.
         if isinstance(stream, io.TextIOWrapper):
@@ -18,7 +18,7 @@ def main() -> None:
     try:
         from jira_audit.cli import cli  # noqa: PLC0415  what it imports may not be there
 
-        cli(prog_name="python -m jira_audit")
+        cli(prog_name=invocation.name())
     except SystemExit as ended:
         if ended.code != INTERRUPTED:
             raise
@@ -29,8 +29,8 @@ def main() -> None:
         if (error.name or "jira_audit").startswith("jira_audit"):
             raise
         print(
-            f"The command line needs {error.name}, which is not installed: run "
-            "pip install -e '.[terminal]' in the folder of pyproject.toml.",
+            f"The command line needs {error.name}, which is not installed: "
+            f"{invocation.remedy(sys.argv[1:])}",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -1,7 +1,6 @@
-"""The command line: what is asked for, and how what came of it is shown.
+"""The command line: every command, in the order of a user's day.
 
-The operator's commands are in `cli_letters.py` and `cli_checkpoint.py`, what all share in
-`terminal.py`; every decision is elsewhere (`app.py`, `check.py`, `demo.py`). Needs the extra
+A command reads its arguments and shows what came of them; it decides nothing. Needs the extra
 `terminal`, so that nothing that runs in Azure may import it.
 """
 
@@ -9,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from jira_audit import INTERRUPTED, __version__, app
 from jira_audit import demo as demo_
@@ -44,15 +44,17 @@ from jira_audit.terminal import (
 
 EPILOG = """\
 [bold]Begin here[/]
-  python -m jira_audit demo                 no account, no settings needed
-  python -m jira_audit collect --to ./out   from your site into files
-  python -m jira_audit check                is everything set up?
-  python -m jira_audit collect              from your site into Sentinel
-  python -m jira_audit status               how far, what went wrong?
-  python -m jira_audit verify --from …      is every record there?
-  python -m jira_audit report --folder ./out   a page to look at
-  python -m jira_audit dead-letters list    what could not be delivered?
-  python -m jira_audit backfill --from …    what was before it
+  jira-audit demo                   no account, no settings needed
+  jira-audit check                  is everything set up for Sentinel?
+  jira-audit collect --to ./out     from your site into files
+  jira-audit collect                from your site into Sentinel
+  jira-audit status                 how far, what went wrong?
+  jira-audit verify --from …        is every record there?
+  jira-audit backfill --from …      what was before the first run
+  jira-audit dead-letters list      what could not be delivered?
+  jira-audit originals list         the whole of rows that were cut
+  jira-audit checkpoint show        where the next run begins
+  jira-audit report --folder ./out  a page to look at
 
 [bold]Settings[/], from the environment or --settings local.settings.json
   JIRA_SITE_URL             https://contoso.atlassian.net
@@ -72,7 +74,18 @@ and to send, az login (in Azure, the app's identity). README.md has them all.
   130  interrupted
 """
 
+
+class _AsRegistered(TyperGroup):
+    """Lists commands and groups of commands in one order, where typer lists all groups last."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        ordered = {name: self.commands[name] for name in COMMANDS if name in self.commands}
+        self.commands = {**ordered, **self.commands}  # what is in no order yet comes last
+
+
 cli = typer.Typer(
+    cls=_AsRegistered,
     help="Bring Jira Cloud's audit log into the table Jira_Audit_CL of Microsoft Sentinel.",
     epilog=EPILOG,
     no_args_is_help=True,
@@ -81,14 +94,6 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,  # they would show local variables, and with them records
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-cli.command()(status)
-cli.command()(verify)
-cli.command()(report)
-cli.command()(backfill)
-cli.add_typer(dead_letters, name="dead-letters")
-cli.add_typer(originals, name="originals")
-cli.add_typer(checkpoint, name="checkpoint")
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  typer calls it so
@@ -110,7 +115,6 @@ def main(
     pass
 
 
-@cli.command()
 def demo(
     folder: Annotated[
         Path | None,
@@ -137,7 +141,6 @@ def demo(
             raise typer.Exit(1)
 
 
-@cli.command()
 def collect(
     to: Annotated[
         Path | None,
@@ -158,9 +161,9 @@ def collect(
 
     For example:
 
-      python -m jira_audit collect --to ./out
-      INITIAL_LOOKBACK_HOURS=720 python -m jira_audit collect --to ./out
-      python -m jira_audit collect --settings local.settings.json
+      jira-audit collect --to ./out
+      INITIAL_LOOKBACK_HOURS=720 jira-audit collect --to ./out
+      jira-audit collect --settings local.settings.json
     """
     out, err = consoles()
     with logged(err, logging.INFO), problems_listed(err):
@@ -179,7 +182,6 @@ def collect(
         raise typer.Exit(1)
 
 
-@cli.command()
 def check(settings: SettingsFile = None) -> None:
     """Is everything set up? Settings, Jira, ingestion and storage, each tried by itself.
 
@@ -195,6 +197,29 @@ def check(settings: SettingsFile = None) -> None:
             answers.append(answer)
     if not all(answer.ok for answer in answers):
         raise typer.Exit(1)
+
+
+# Registering.
+
+COMMANDS: Mapping[str, Callable[..., None] | typer.Typer] = {
+    "demo": demo,
+    "check": check,
+    "collect": collect,
+    "status": status,
+    "verify": verify,
+    "backfill": backfill,
+    "dead-letters": dead_letters,
+    "originals": originals,
+    "checkpoint": checkpoint,
+    "report": report,
+}
+"""Every command, in the order in which a user's day needs them; help lists them so."""
+
+for _name, _command in COMMANDS.items():
+    if isinstance(_command, typer.Typer):
+        cli.add_typer(_command, name=_name)
+    else:
+        cli.command(_name)(_command)
 
 
 # Showing.

@@ -62,7 +62,7 @@ def backfill(
 
     For example:
 
-      python -m jira_audit backfill --from 2026-03-01T00:00:00Z
+      jira-audit backfill --from 2026-03-01T00:00:00Z
     """
     with place_at(folder, settings, site) as place:
         now = app.CLOCK.now()

@@ -119,7 +119,7 @@ def reset(
 
     For example:
 
-      python -m jira_audit checkpoint reset --from 2026-09-14T00:00:00Z
+      jira-audit checkpoint reset --from 2026-09-14T00:00:00Z
     """
     with place_at(folder, settings, site) as place:
         now = app.CLOCK.now()

@@ -137,8 +137,8 @@ def replay(
 
     For example:
 
-      python -m jira_audit dead-letters replay 2026-11-20/10017
-      python -m jira_audit dead-letters replay --all
+      jira-audit dead-letters replay 2026-11-20/10017
+      jira-audit dead-letters replay --all
     """
     if bool(names) == everything:
         raise typer.BadParameter("name letters, or say --all", param_hint="NAME")

@@ -70,8 +70,8 @@ def report(
 
     For example:
 
-      python -m jira_audit report --folder ./out
-      python -m jira_audit report --workspace 0a0b0c0d-…
+      jira-audit report --folder ./out
+      jira-audit report --workspace 0a0b0c0d-…
     """
     if bool(folder) == bool(workspace):
         message = "say --folder or --workspace"

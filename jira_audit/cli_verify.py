@@ -125,7 +125,7 @@ def verify(
 
     For example:
 
-      python -m jira_audit verify --from 2026-03-01T00:00:00Z --workspace …
+      jira-audit verify --from 2026-03-01T00:00:00Z --workspace …
     """
     with place_at(folder, settings, site) as place:
         now = app.CLOCK.now()

@@ -6,6 +6,7 @@ loopback, and what collects them is what runs in Azure. No account or setting pl
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jira_audit import app, imaginary
+from jira_audit import app, imaginary, invocation
 from jira_audit.core.clock import Clock
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.outcome import Outcome
@@ -162,10 +163,14 @@ def _show_end(console: Console, folder: Path, rows: int, *, complete: bool) -> N
         ("checkpoint", folder / "checkpoints" / f"{HOST}.json"),
     ):
         console.print(Text(f"  {name:<12}{path}"), soft_wrap=True)
-    console.print()
-    console.print("[bold]Your own site[/]")
-    console.print(
-        "  JIRA_SITE_URL=… JIRA_USERNAME=… JIRA_API_TOKEN=… "
-        "python -m jira_audit collect --to ./out",
-        soft_wrap=True,
-    )
+    command = invocation.command()
+    for heading, line in (
+        ("These rows as a page", f"{command} report --folder {shlex.quote(str(folder))}"),
+        (
+            "Your own site, with JIRA_SITE_URL, JIRA_USERNAME and JIRA_API_TOKEN set",
+            f"{command} collect --to ./out",
+        ),
+    ):
+        console.print()
+        console.print(Text(heading, "bold"))
+        console.print(Text(f"  {line}"), soft_wrap=True)

@@ -49,6 +49,10 @@ _CLEAR_TEXT = re.compile(
     r"|^(?!.*BlobEndpoint).*DefaultEndpointsProtocol=http(;|$)"
 )
 _UNRESOLVED = "@Microsoft.KeyVault("
+# What examples and local.settings.sample.json have where a value of one's own belongs.
+_PLACEHOLDER = re.compile(r"<[^<>]*>|…|^dcr-0[0-]+$|^0{8}[0-]*$")
+_FREE_TEXT = {"JIRA_SITES", "CHECKPOINT_RESET"}
+"""Their parts are checked one by one, and a comment may say anything."""
 # Spelled out, not left to a parser: two of them disagree about `https://evil.com\.atlassian.net`.
 _ADDRESS = re.compile(
     r"https?://(\[::1\]|[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*)(:[0-9]{1,5})?/*",
@@ -304,6 +308,9 @@ class _Reader:
                     "that the app's identity has the role Key Vault Secrets User, that "
                     "keyVaultReferenceIdentity names it, and that the vault can be reached",
                 )
+                return None
+            if name not in _FREE_TEXT and _PLACEHOLDER.search(value):
+                self.problem(spelling, "is still the placeholder of an example: set your own value")
                 return None
             if value:
                 return value

@@ -1,7 +1,6 @@
 """What every command of the terminal shares: where settings come from, and how things are said.
 
-Which commands there are is in `cli.py`, `cli_letters.py` and `cli_checkpoint.py`. Needs the extra
-`terminal`.
+Needs the extra `terminal`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A site's place. Moments are milliseconds; see `docs` in the README for each field's words.
+    """A site's place. Moments are milliseconds.
 
     `start` is the contract's *from* (a reserved word in Python). `marks` are (start of a window,
     smallest id seen in it), one a day, to know which ids a re-read can still reach. `reread` is set

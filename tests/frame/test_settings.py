@@ -288,6 +288,67 @@ def test_the_errors_text_holds_every_problem() -> None:
     assert all(each in str(raised.value) for each in raised.value.problems)
 
 
+# Placeholders
+
+PLACEHOLDER = "is still the placeholder of an example: set your own value"
+
+
+@pytest.mark.parametrize("name", [*MINIMAL, "JIRA_CLOUD_ID", "AZURE_CLIENT_ID", "POLL_SCHEDULE"])
+@pytest.mark.parametrize("value", ["<your value>", "https://<name>.example", "a <b>", "<>", "…"])
+def test_a_placeholder_is_refused_whatever_setting_it_is_in(name: str, value: str) -> None:
+    assert problem(name, value) == f"{name} {PLACEHOLDER}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOGS_DCR_RULE_ID", f"dcr-{'0' * 32}"),
+        ("LOGS_DCR_RULE_ID", "dcr-0000"),
+        ("LOGS_DCR_RULE_ID", "dcr-00000000-0000-0000-0000-000000000000"),
+        ("JIRA_CLOUD_ID", "00000000-0000-0000-0000-000000000000"),
+        ("AZURE_CLIENT_ID", "00000000-0000-0000-0000-000000000000"),
+    ],
+)
+def test_an_id_of_nothing_but_zeros_is_a_placeholder(name: str, value: str) -> None:
+    assert problem(name, value) == f"{name} {PLACEHOLDER}"
+
+
+def test_the_placeholder_under_an_old_name_is_named_by_it() -> None:
+    (found,) = problems(JIRA_API_TOKEN=None, JiraAccessToken="<token>")
+    assert found == f"JiraAccessToken {PLACEHOLDER}"
+
+
+def test_the_sample_of_local_settings_is_refused_until_each_value_of_ones_own_is_filled_in() -> (
+    None
+):
+    path = Path(__file__).parents[2] / "local.settings.sample.json"
+    sample = json.loads(path.read_text(encoding="utf-8"))["Values"]
+    own = [name for name in MINIMAL if name != "AzureWebJobsStorage"]
+
+    with pytest.raises(SettingsError) as raised:
+        settings.load(sample, NOW)
+    assert sorted(raised.value.problems) == sorted(f"{name} {PLACEHOLDER}" for name in own)
+
+    filled = {**sample, **{name: MINIMAL[name] for name in own}}
+    assert settings.load(filled, NOW).sites == load().sites
+
+
+def test_a_placeholder_in_an_entry_of_several_sites_fails_that_entry_alone() -> None:
+    sound = {"url": MINIMAL["JIRA_SITE_URL"], "username": "a@b", "api_token_setting": "TOKEN"}
+    one = dict.fromkeys(("JIRA_SITE_URL", "JIRA_USERNAME", "JIRA_API_TOKEN"))
+    for key, value in (("url", "https://<your site>.atlassian.net"), ("username", "<e-mail>")):
+        loaded = load(**one, JIRA_SITES=json.dumps([sound, {**sound, key: value}]), TOKEN=TOKEN)
+
+        assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
+        assert [each.error.problems for each in loaded.broken] == [
+            (f"JIRA_SITES[2]: {key} {PLACEHOLDER}",)
+        ]
+
+
+def test_what_makes_a_reset_a_new_value_may_be_anything() -> None:
+    assert load(CHECKPOINT_RESET="all#<second try>…").policy.reset is not None
+
+
 @pytest.mark.parametrize("user", ["a:b", "auditor@example.com:"])
 def test_a_user_name_with_a_colon_could_not_be_told_from_its_token(user: str) -> None:
     assert "colon" in problem("JIRA_USERNAME", user)

@@ -1,22 +1,63 @@
 """That a newcomer is told what there is, and what is missing."""
 
+import copy
+import re
 import subprocess
 import sys
 
 import pytest
+import typer
 
 from jira_audit import __version__
+from jira_audit.cli import cli
+from tests.docs.commands import commands, meant, registered
+from tests.docs.shell import arguments_of
 from tests.terminal.conftest import ROOT, Run
 
-COMMANDS = ("demo", "collect", "check", "status", "verify", "report")
+DAY = (
+    *("demo", "check", "collect", "status", "verify", "backfill"),
+    *("dead-letters", "originals", "checkpoint", "report"),
+)
+"""The order of a user's day: see it, set it up, run it, look at it, prove it, mend it, show it."""
+
+EXAMPLE = re.compile(r"^ *((?:[A-Z_]+=\S+ )?jira-audit .*?)(?:  .*)?$", re.MULTILINE)
+"""A command line in a help text; what it is for may stand beside it."""
 
 
-def test_the_help_names_every_command_the_settings_and_the_exit_codes(run: Run) -> None:
+def shown_in_help(text: str) -> list[str]:
+    """The commands that help lists, in its order."""
+    (panel,) = re.findall(r"╭─ Commands ─+╮\n(.*?)╰", text, re.DOTALL)
+    return re.findall(r"^│ ([a-z][a-z-]*) ", panel, re.MULTILINE)
+
+
+def test_the_help_lists_every_command_in_the_order_of_a_users_day(run: Run) -> None:
     ended = run("--help")
 
     assert ended.code == 0
+    assert tuple(shown_in_help(ended.out)) == DAY
+    assert tuple(name for name in registered(cli) if " " not in name) == DAY
+
+
+def test_the_help_begins_with_an_example_of_every_command_in_that_order(run: Run) -> None:
+    begin = run("--help").out.split("Begin here")[1].split("Settings,")[0]
+
+    named = [arguments_of(line)[0] for line in EXAMPLE.findall(begin)]
+
+    assert tuple(dict.fromkeys(named)) == DAY
+
+
+def test_a_command_that_is_given_no_place_in_the_day_is_listed_last() -> None:
+    more = copy.copy(cli)
+    more.registered_commands = [*cli.registered_commands]
+    more.command("vacuum")(lambda: None)
+
+    assert [name for name in registered(more) if " " not in name] == [*DAY, "vacuum"]
+
+
+def test_the_help_names_the_settings_and_the_exit_codes(run: Run) -> None:
+    ended = run("--help")
+
     for word in (
-        *COMMANDS,
         *("JIRA_SITE_URL", "JIRA_USERNAME", "JIRA_API_TOKEN"),
         *("DATA_COLLECTION_ENDPOINT", "LOGS_DCR_RULE_ID", "AzureWebJobsStorage"),
         *("Exit codes", "collect --to ./out", "--settings local.settings.json"),
@@ -24,13 +65,43 @@ def test_the_help_names_every_command_the_settings_and_the_exit_codes(run: Run) 
         assert word in ended.out
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_of_at_most_80_columns(run: Run, command: str) -> None:
-    ended = run(command, "--help")
+@pytest.mark.parametrize("name", registered(cli))
+def test_every_command_has_help_of_at_most_80_columns_and_so_has_each_option(
+    run: Run, name: str
+) -> None:
+    command = registered(cli)[name]
+
+    ended = run(*name.split(), "--help")
 
     assert ended.code == 0
-    assert f"{command} [OPTIONS]" in ended.out
+    assert f" {name} [OPTIONS]" in ended.out
     assert max(map(len, ended.out.splitlines())) <= 80
+    assert command.help
+    assert all(parameter.help for parameter in command.params)
+
+
+@pytest.mark.parametrize("name", ["", *registered(cli)])
+def test_every_example_in_help_is_shown_whole_and_is_a_command_that_there_is(
+    run: Run, name: str
+) -> None:
+    text = run(*name.split(), "--help").out
+    command = registered(cli)[name] if name else typer.main.get_command(cli)
+    written = EXAMPLE.findall("\n".join(filter(None, (command.help, command.epilog))))
+
+    for example in written:
+        assert meant(cli, arguments_of(example)) in commands(cli)
+        assert re.search(rf"^ *{re.escape(example)}(  .*)?$", text, re.MULTILINE), example
+
+
+def test_help_and_messages_name_no_command_that_there_is_not() -> None:
+    named = {
+        (path.name, words)
+        for path in sorted((ROOT / "jira_audit").rglob("*.py"))
+        for words in re.findall(r"\bjira-audit ([a-z][a-z-]*)", path.read_text(encoding="utf-8"))
+    }
+
+    assert {word for _, word in named} <= set(DAY)
+    assert len(named) > len(DAY)
 
 
 def test_without_a_command_the_help_is_shown(run: Run) -> None:

@@ -1,0 +1,38 @@
+"""What code and pages point to is there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.docs import shell
+
+ROOT = shell.ROOT
+CODE = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.py", "jira_audit/**/*.py", "tests/**/*.py", "deploy/**/*.py")
+    for path in ROOT.glob(pattern)
+    if "node_modules" not in path.parts
+)
+
+
+@pytest.mark.parametrize("file", CODE)
+def test_a_file_that_code_names_is_there(file: str) -> None:
+    named = re.findall(r"`([\w./-]+\.py)`", (ROOT / file).read_text(encoding="utf-8"))
+
+    assert {name for name in named if not any(_ends(each, name) for each in CODE)} == set()
+
+
+def _ends(path: str, name: str) -> bool:
+    """Whether a path is the one named, from wherever it is named."""
+    return f"/{path}".endswith(f"/{name}")
+
+
+@pytest.mark.parametrize("file", [each for each in CODE if each.startswith("jira_audit/")])
+def test_no_file_lists_the_files_beside_it(file: str) -> None:
+    """The folder does, and does not forget."""
+    source = (ROOT / file).read_text(encoding="utf-8")
+    lists = re.findall(r"`[\w/]+\.py`(?:,?\s+and\s+|,\s+)`[\w/]+\.py`", source)
+
+    assert lists == []
