@@ -1,5 +1,5 @@
-"""Fixtures for all tests: the servers, what to do without one, and no network but loopback. No
-fakes and no data.
+"""Fixtures for all tests: the servers, what to do without one, no network but loopback, and the
+pages of records. No fakes and no data.
 """
 
 import os
@@ -15,6 +15,8 @@ import pytest
 import trustme
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
+from tests import pages
+from tests.pages import Page, PagesUnusable
 from tests.servers import azurite as azurite_server
 from tests.servers import worker as worker_process
 from tests.servers.identity import Identity
@@ -25,7 +27,23 @@ hypothesis.settings.register_profile("ci", derandomize=True, database=None)
 if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
     hypothesis.settings.load_profile("ci")
 
+PAGES = pytest.StashKey[list[Page]]()
+
 StartWorker = Callable[[Path, Mapping[str, str]], worker_process.Worker]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        config.stash[PAGES] = pages.pages(os.environ)
+    except PagesUnusable as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes an `audit_page` runs on every page there is."""
+    if "audit_page" in metafunc.fixturenames:
+        every = metafunc.config.stash[PAGES]
+        metafunc.parametrize("audit_page", every, ids=[page.name for page in every])
 
 
 def needed(condition: object, why: str) -> None:
