@@ -15,25 +15,16 @@ import pytest
 import trustme
 from azure.storage.blob import ContainerClient
 
-from jira_audit.imaginary import ImaginarySite, believable_records, serve
+from jira_audit.imaginary import ImaginarySite, serve
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
 from tests.servers.many_sites import ServedSite, address_of, serving
 
 ROOT = Path(__file__).parents[2]
-REAL_PAGE = ROOT.parent / "shared" / "data" / "jira-audit-page-real.json"
 
 
 def now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def real_records() -> list[dict[str, Any]]:
-    """The 288 records of one real page; where it is not at hand, as many written in its shapes."""
-    if REAL_PAGE.exists():
-        return json.loads(REAL_PAGE.read_bytes())["records"]
-    end = 1_614_231_276_218  # the real page's newest record
-    return believable_records(288, first_id=10_000, end_ms=end, span_ms=54 * 86_400_000, seed=288)
 
 
 @dataclass
