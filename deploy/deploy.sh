@@ -357,7 +357,7 @@ check() {
         "LOGS_DCR_RULE_ID=$(output dataCollectionRuleId)"
         "AzureWebJobsStorage__accountName=$(output storageAccountName)"
         "JIRA_SITE_URL=$jira_url" "JIRA_USERNAME=$username")
-    if [ -n "$token" ] && (cd "$here/.." && python3 -c 'import jira_audit.cli') 2>/dev/null; then
+    if [ -n "$token" ] && (cd "$here/.." && python3 -c 'import jira_audit.terminal.cli') 2>/dev/null; then
         say "Checking from here, with your own rights, which may be fewer than the app's:"
         (
             cd "$here/.."

@@ -6,7 +6,8 @@ import io
 import os
 import sys
 
-from jira_audit import INTERRUPTED, invocation
+from jira_audit import INTERRUPTED
+from jira_audit.terminal import invocation
 
 
 def main() -> None:
@@ -16,7 +17,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        from jira_audit.cli import cli  # noqa: PLC0415  what it imports may not be there
+        from jira_audit.terminal.cli import cli  # noqa: PLC0415  what it imports may not be there
 
         cli(prog_name=invocation.name())
     except SystemExit as ended:

@@ -24,7 +24,6 @@ from azure.storage.blob import ContainerClient
 from requests.auth import HTTPBasicAuth
 
 from jira_audit import settings as settings_
-from jira_audit.collect import collect
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline, RetryPolicy
 from jira_audit.core.errors import ConnectorError, SettingsError
@@ -37,8 +36,11 @@ from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, BlobQueued, clie
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource, Way
-from jira_audit.fetching import UNDER_WAY
-from jira_audit.ports import Pools, Ports, Run
+from jira_audit.flow.collect import collect
+from jira_audit.flow.fetching import UNDER_WAY
+from jira_audit.flow.ports import Pools, Ports, Run
+from jira_audit.operations.status import Status, look
+from jira_audit.operations.verify import Table
 from jira_audit.settings import (
     Azure,
     Broken,
@@ -48,8 +50,6 @@ from jira_audit.settings import (
     Site,
     is_loopback,
 )
-from jira_audit.status import Status, look
-from jira_audit.verify import Table
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

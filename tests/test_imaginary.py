@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
-from jira_audit.imaginary import (
+from jira_audit.simulator.site import (
     PERMISSIONS_PATH,
     RECORDS_PATH,
     TENANT_PATH,
@@ -560,7 +560,7 @@ def test_the_server_is_quiet_even_when_a_client_hangs_up(capfd: pytest.CaptureFi
 
 
 def test_importing_the_module_has_no_effect() -> None:
-    script = "import threading, jira_audit.imaginary; print(threading.active_count())"
+    script = "import threading, jira_audit.simulator.site; print(threading.active_count())"
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )

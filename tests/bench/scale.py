@@ -16,7 +16,7 @@ import uuid
 import trustme
 from azure.storage.blob import ContainerClient
 
-from jira_audit.imaginary import ImaginarySite
+from jira_audit.simulator.site import ImaginarySite
 from tests.end_to_end.conftest import ROOT, now
 from tests.fakes.world import record
 from tests.servers import azurite

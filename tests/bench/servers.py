@@ -22,7 +22,7 @@ from typing import Any
 
 import trustme
 
-from jira_audit.imaginary import ImaginarySite, believable_records
+from jira_audit.simulator.site import ImaginarySite, believable_records
 from tests.servers import patient
 from tests.servers.many_sites import ServedSite
 

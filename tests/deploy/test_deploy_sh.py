@@ -681,7 +681,7 @@ def test_where_the_connector_is_installed_check_runs_with_the_token_in_its_envir
 ) -> None:
     (cloud.folder / "python3").unlink()
     (cloud.folder / "python3").write_text(
-        f'#!/bin/sh\n[ "$1$2" = "-cimport jira_audit.cli" ] && exit 0\n'
+        f'#!/bin/sh\n[ "$1$2" = "-cimport jira_audit.terminal.cli" ] && exit 0\n'
         f'[ "$1$2$3" = "-mjira_auditcheck" ] || exec {PYTHON} -IS "$@"\n'
         'test -n "$JIRA_API_TOKEN" && echo "checked $JIRA_SITE_URL $LOGS_DCR_RULE_ID"\n'
     )

@@ -24,7 +24,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from jira_audit.imaginary import believable_records
+from jira_audit.simulator.site import believable_records
 from tests.conftest import StartWorker, needed
 from tests.end_to_end.conftest import Installation, installation, now
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import typer
 
-from jira_audit.cli import cli
+from jira_audit.terminal.cli import cli
 from tests.deploy.test_package import package
 from tests.docs import listed, shell
 from tests.docs.checkout import IGNORED

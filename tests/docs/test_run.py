@@ -20,7 +20,7 @@ import pytest
 from jira_audit import app
 from jira_audit.core.letters import Letter
 from jira_audit.edge.blobs import BlobLetters
-from jira_audit.imaginary import Record, believable_records
+from jira_audit.simulator.site import Record, believable_records
 from tests.conftest import needed
 from tests.deploy.test_package import git, package
 from tests.docs import checkout as checkouts

@@ -22,7 +22,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 from responses import RequestsMock
 
-from jira_audit import app, imaginary
+from jira_audit import app
 from jira_audit.core import moments
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import (
@@ -38,10 +38,11 @@ from jira_audit.core.window import Window
 from jira_audit.edge import jira
 from jira_audit.edge.access import Access
 from jira_audit.edge.jira import JiraSource, decipher
-from jira_audit.fetching import UNDER_WAY
-from jira_audit.ports import Pools
-from jira_audit.reader import Reader
+from jira_audit.flow.fetching import UNDER_WAY
+from jira_audit.flow.ports import Pools
+from jira_audit.flow.reader import Reader
 from jira_audit.settings import ApiToken, Secret, Site
+from jira_audit.simulator import site as imaginary
 from tests.fakes.reading import pages_in, run_of
 from tests.fakes.world import Time
 

@@ -30,7 +30,7 @@ from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Letter
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLease, BlobLetters, client_options, probe
 from jira_audit.edge.local import TABLE, LocalCheckpoints, LocalLetters, LocalSink
-from jira_audit.ports import Checkpoints, Letters
+from jira_audit.flow.ports import Checkpoints, Letters
 from tests.fakes.world import Journal, MemoryStore, Time
 
 SITE = "contoso.atlassian.net"

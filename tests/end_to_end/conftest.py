@@ -15,7 +15,7 @@ import pytest
 import trustme
 from azure.storage.blob import ContainerClient
 
-from jira_audit.imaginary import ImaginarySite, serve
+from jira_audit.simulator.site import ImaginarySite, serve
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
 from tests.servers.many_sites import ServedSite, address_of, serving

@@ -20,7 +20,7 @@ import trustme
 from azure.storage.blob import ContainerClient
 
 from jira_audit.core import moments
-from jira_audit.imaginary import Answer, ImaginarySite
+from jira_audit.simulator.site import Answer, ImaginarySite
 from tests.conftest import needed
 from tests.end_to_end.conftest import ROOT, now
 from tests.fakes.world import record

@@ -16,7 +16,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from jira_audit.core.clock import Clock
-from jira_audit.imaginary import Answer, ImaginarySite
+from jira_audit.simulator.site import Answer, ImaginarySite
 from tests.fakes.world import Time, response_to
 
 CLOUD_ID = "11111111-2222-4333-8444-555555555555"

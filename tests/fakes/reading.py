@@ -10,8 +10,8 @@ from jira_audit.core.outcome import Tally
 from jira_audit.core.pages import Page
 from jira_audit.core.policy import Policy
 from jira_audit.core.window import Stretch, Window
-from jira_audit.ports import Pools, Ports, Run, Source
-from jira_audit.reader import Reader
+from jira_audit.flow.ports import Pools, Ports, Run, Source
+from jira_audit.flow.reader import Reader
 
 
 def run_of(source: Source, deadline: Deadline, pools: Pools) -> Run:

@@ -18,7 +18,7 @@ from requests.adapters import BaseAdapter
 
 from jira_audit.core.errors import BatchRefused
 from jira_audit.edge.ingestion import IngestionSink
-from jira_audit.imaginary import Answer
+from jira_audit.simulator.site import Answer
 from tests.fakes.world import Faults, World, response_to
 
 ENDPOINT = "https://rule.westeurope-1.ingest.monitor.azure.com"

@@ -25,8 +25,6 @@ from requests.adapters import BaseAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3 import HTTPResponse
 
-from jira_audit.backfill import backfill, bounds
-from jira_audit.collect import collect
 from jira_audit.core import moments
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import Checkpoint, decode
@@ -42,10 +40,12 @@ from jira_audit.core.records import COLUMNS
 from jira_audit.core.window import Window
 from jira_audit.edge.access import Access
 from jira_audit.edge.jira import JiraSource
-from jira_audit.imaginary import Answer, ImaginarySite
-from jira_audit.ports import Pools, Ports, Run, Sink
-from jira_audit.replay import Replayed, replay
-from jira_audit.verify import Lookup, Repaired, Verified, read, repair, verify
+from jira_audit.flow.collect import collect
+from jira_audit.flow.ports import Pools, Ports, Run, Sink
+from jira_audit.operations.backfill import backfill, bounds
+from jira_audit.operations.replay import Replayed, replay
+from jira_audit.operations.verify import Lookup, Repaired, Verified, read, repair, verify
+from jira_audit.simulator.site import Answer, ImaginarySite
 
 HOST = "contoso.atlassian.net"
 USERNAME, TOKEN = "auditor@example.com", "jira-token-that-nobody-may-see"

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from jira_audit.core.errors import TransientError
 from jira_audit.core.moments import HOUR, MINUTE
-from jira_audit.imaginary import Answer
+from jira_audit.simulator.site import Answer
 from tests.fakes.world import TOKEN, Crash, Eager, Fetcher, Lazy, Shuffled, World, record
 
 BATCH_BYTES = 3_000

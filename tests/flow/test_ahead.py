@@ -10,7 +10,7 @@ import pytest
 from jira_audit.core import moments
 from jira_audit.core.errors import OutOfTime, SiteError
 from jira_audit.core.moments import HOUR, MINUTE
-from jira_audit.imaginary import Answer
+from jira_audit.simulator.site import Answer
 from tests.fakes.world import START, Eager, Lazy, Shuffled, World, record
 from tests.flow.test_collect import ids
 

@@ -18,7 +18,7 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.core.policy import Reset
 from jira_audit.core.progress import Progress
 from jira_audit.core.records import Identity
-from jira_audit.imaginary import Answer
+from jira_audit.simulator.site import Answer
 from tests.fakes.world import HOST, START, TOKEN, Eager, Lazy, World, record
 
 FIRST_CREATED = START - 4 * HOUR

@@ -19,7 +19,7 @@ import requests
 from jira_audit.core import moments
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.moments import HOUR
-from jira_audit.imaginary import Answer
+from jira_audit.simulator.site import Answer
 from tests.fakes.transport import error_answer, install
 from tests.fakes.world import START, Faults, World, record
 

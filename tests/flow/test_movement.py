@@ -10,7 +10,7 @@ import pytest
 from jira_audit.core import moments
 from jira_audit.core.errors import TransientError
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
-from jira_audit.imaginary import Answer
+from jira_audit.simulator.site import Answer
 from tests.fakes.world import HOST, START, Lazy, World, record
 from tests.flow.test_collect import ids, world_with
 
@@ -167,7 +167,7 @@ def test_a_window_that_outlasts_the_run_is_smaller_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # In this world four pages asked for at once take four times as long, not the same.
-    monkeypatch.setattr("jira_audit.fetching.UNDER_WAY", 1)
+    monkeypatch.setattr("jira_audit.flow.fetching.UNDER_WAY", 1)
     world = World(page_size=20, batch_bytes=4_000)
     world.fetcher = Lazy
     world.jira.site.add(record(10_000 + n, START - HOUR + n * 36_000) for n in range(100))

@@ -16,10 +16,10 @@ from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.http import Answer
 from jira_audit.core.pages import Page, Reading, Response
 from jira_audit.core.window import Stretch
-from jira_audit.delivery import Delivery
 from jira_audit.edge import jira
-from jira_audit.ports import Lease
-from jira_audit.sending import Sender
+from jira_audit.flow.delivery import Delivery
+from jira_audit.flow.ports import Lease
+from jira_audit.flow.sending import Sender
 from tests.fakes.world import MemoryStore
 from tests.flow import test_collect, test_crash_points, test_movement
 

@@ -11,7 +11,7 @@ import pytest
 
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.moments import DAY, HOUR, MINUTE
-from jira_audit.status import Status, look
+from jira_audit.operations.status import Status, look
 from tests.fakes.world import HOST, START, World, record
 from tests.flow.test_collect import answering, world_with
 

@@ -17,8 +17,8 @@ from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.policy import Reset
-from jira_audit.imaginary import Answer
-from jira_audit.verify import Verified
+from jira_audit.operations.verify import Verified
+from jira_audit.simulator.site import Answer
 from tests.fakes.world import HOST, START, World, record
 from tests.flow.test_backfill import LONG_AGO, world_with_a_past
 from tests.flow.test_collect import (

@@ -15,9 +15,9 @@ from jira_audit.core import moments
 from jira_audit.core.activity import Activity, count
 from jira_audit.core.moments import DAY, HOUR
 from jira_audit.core.window import Window
-from jira_audit.report import COLUMNS_UP_TO, LONGEST, Health, page
-from jira_audit.status import Status
-from jira_audit.terminal import printable
+from jira_audit.operations.status import Status
+from jira_audit.terminal.console import printable
+from jira_audit.terminal.report_page import COLUMNS_UP_TO, LONGEST, Health, page
 
 NOW = moments.parse("2026-11-20T12:00:00Z")
 MONTH = Window(NOW - 30 * DAY, NOW)

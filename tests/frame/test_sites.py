@@ -15,8 +15,6 @@ import pytest
 from requests.auth import HTTPBasicAuth
 
 from jira_audit import app, settings
-from jira_audit.check import check
-from jira_audit.collect import collect
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import SettingsError
@@ -27,10 +25,12 @@ from jira_audit.core.plan import Plan
 from jira_audit.edge.access import Access
 from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.local import TABLE, LocalLetters
-from jira_audit.imaginary import Answer, ImaginarySite, serve
-from jira_audit.ports import Run
-from jira_audit.replay import replay
+from jira_audit.flow.collect import collect
+from jira_audit.flow.ports import Run
+from jira_audit.operations.replay import replay
 from jira_audit.settings import ApiToken, OAuthClient, Secret, Settings, Site
+from jira_audit.simulator.site import Answer, ImaginarySite, serve
+from jira_audit.terminal.check import check
 from tests.fakes.world import record
 
 NOW = moments.parse("2026-11-20T12:00:00Z")

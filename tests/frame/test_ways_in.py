@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from jira_audit import app, check
+from jira_audit import app
 from jira_audit.core import moments
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import (
@@ -24,10 +24,11 @@ from jira_audit.core.moments import HOUR
 from jira_audit.core.pages import Page
 from jira_audit.core.window import Window
 from jira_audit.edge.jira import JiraSource
-from jira_audit.imaginary import Answer
-from jira_audit.ports import Pools
-from jira_audit.reader import Reader
+from jira_audit.flow.ports import Pools
+from jira_audit.flow.reader import Reader
 from jira_audit.settings import ApiToken, OAuthClient, Secret, Site
+from jira_audit.simulator.site import Answer
+from jira_audit.terminal import check
 from tests.fakes.atlassian import AUDIT, CLOUD_ID, Atlassian, Token
 from tests.fakes.reading import pages_in, run_of
 from tests.fakes.world import START, Eager, Time, record

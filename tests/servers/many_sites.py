@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-from jira_audit.imaginary import Answer, ImaginarySite
+from jira_audit.simulator.site import Answer, ImaginarySite
 from tests.servers import patient
 
 

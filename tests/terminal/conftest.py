@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from jira_audit import app
-from jira_audit.cli import cli
-from jira_audit.imaginary import Answer, ImaginarySite, Record, believable_records, serve
+from jira_audit.simulator.site import Answer, ImaginarySite, Record, believable_records, serve
+from jira_audit.terminal.cli import cli
 
 ROOT = Path(__file__).parents[2]
 USERNAME, TOKEN = "auditor@contoso.example", "a-token-nobody-may-see"

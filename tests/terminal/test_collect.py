@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from jira_audit import app
-from jira_audit.cli import _sentence
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import SiteError
 from jira_audit.core.outcome import Outcome, Result, Tally
 from jira_audit.edge.local import TABLE, LocalCheckpoints
-from jira_audit.imaginary import Answer, ImaginarySite
+from jira_audit.simulator.site import Answer, ImaginarySite
+from jira_audit.terminal.cli import _sentence
 from tests.terminal.conftest import TOKEN, USERNAME, Run, Site, begin, end, records, set_up
 from tests.terminal.test_demo import ESCAPE, on_a_terminal
 

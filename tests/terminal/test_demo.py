@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jira_audit.demo import FIRST_ID, HOST
+from jira_audit.terminal.demo import FIRST_ID, HOST
 from tests.terminal.conftest import Run, begin
 
 ESCAPE = "\x1b"

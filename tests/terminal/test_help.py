@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from jira_audit import __version__
-from jira_audit.cli import cli
+from jira_audit.terminal.cli import cli
 from tests.docs.commands import commands, meant, registered
 from tests.docs.shell import arguments_of
 from tests.terminal.conftest import ROOT, Run

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from jira_audit import __version__, invocation
+from jira_audit import __version__
+from jira_audit.terminal import invocation
 from tests.docs import checkout as checkouts
 from tests.terminal.conftest import ROOT, Ended, Site
 

@@ -12,12 +12,12 @@ from azure.storage.blob import ContainerClient
 from typer.testing import CliRunner
 
 from jira_audit import app
-from jira_audit.cli import cli
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.letters import Letter
 from jira_audit.edge.blobs import BlobLetters
 from jira_audit.edge.local import LocalCheckpoints, LocalLetters
+from jira_audit.terminal.cli import cli
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, Ingestion
 from tests.terminal.conftest import HOUR_MS, TOKEN, Ended, Run, Site, as_two_sites, now_ms

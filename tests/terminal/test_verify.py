@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import trustme
 
-from jira_audit import __version__, app, cli_verify, settings
+from jira_audit import __version__, app, settings
 from jira_audit.__main__ import main
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import decode
 from jira_audit.core.ledger import Ledger
 from jira_audit.edge.local import TABLE, LocalCheckpoints
+from jira_audit.terminal import verify as cli_verify
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
 from tests.terminal.conftest import HOUR_MS, Run, Site, as_two_sites, now_ms

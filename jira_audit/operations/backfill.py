@@ -7,14 +7,14 @@ ends where the ticks' checkpoint begins: no record is within the reach of both, 
 
 from __future__ import annotations
 
-from jira_audit.collect import collect
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.outcome import Outcome
 from jira_audit.core.plan import Backfill
 from jira_audit.core.window import Window
-from jira_audit.ports import Checkpoints, Run
+from jira_audit.flow.collect import collect
+from jira_audit.flow.ports import Checkpoints, Run
 
 
 def bounds(site: str, ticks: Checkpoints, start: int, end: int | None) -> Window:

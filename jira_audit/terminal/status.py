@@ -13,8 +13,16 @@ from rich.console import Console
 
 from jira_audit import app
 from jira_audit.core import encoding, moments
-from jira_audit.status import Status, lag
-from jira_audit.terminal import LocalFolder, SettingsFile, say, set_up_at, show_lines, span, utc
+from jira_audit.operations.status import Status, lag
+from jira_audit.terminal.console import (
+    LocalFolder,
+    SettingsFile,
+    say,
+    set_up_at,
+    show_lines,
+    span,
+    utc,
+)
 
 SHORT = "site", "last run", "behind", "records", "letters", "late", "gaps", "token"
 """What fits side by side, where several sites are a table."""

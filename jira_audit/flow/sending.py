@@ -15,7 +15,7 @@ from jira_audit.core.batches import Batch
 from jira_audit.core.clock import TRYING_AGAIN, RetryPolicy, retry
 from jira_audit.core.errors import BatchRefused, OutOfTime, SiteError
 from jira_audit.core.records import Row
-from jira_audit.ports import Lease, Run
+from jira_audit.flow.ports import Lease, Run
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.moments import SECOND
 from jira_audit.core.outcome import Result
-from jira_audit.ports import Checkpoints, Letters
+from jira_audit.flow.ports import Checkpoints, Letters
 
 State = Result | Literal["new", "unknown", "unreadable", "broken"]
 """How the last run that had the site ended. `new`: there was none yet; `unknown`: none that said so

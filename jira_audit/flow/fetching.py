@@ -17,7 +17,7 @@ from jira_audit.core.clock import GRACE_SECONDS, TRYING_AGAIN, Clock, RetryPolic
 from jira_audit.core.errors import TransientError
 from jira_audit.core.http import Answer, retry_after
 from jira_audit.core.pages import Response
-from jira_audit.ports import Run
+from jira_audit.flow.ports import Run
 
 log = logging.getLogger(__name__)
 

@@ -19,13 +19,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jira_audit import app, imaginary, invocation
+from jira_audit import app
 from jira_audit.core.clock import Clock
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.outcome import Outcome
 from jira_audit.core.policy import Policy
 from jira_audit.edge.local import TABLE
 from jira_audit.settings import ApiToken, Secret, Settings, Site
+from jira_audit.simulator import site as imaginary
+from jira_audit.terminal import invocation
 
 HOST = "fernmoor.atlassian.example"
 """No one can own it: https://www.rfc-editor.org/rfc/rfc2606#section-2"""

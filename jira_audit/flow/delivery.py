@@ -24,8 +24,8 @@ from jira_audit.core.pages import Page
 from jira_audit.core.plan import late_until
 from jira_audit.core.progress import Change, Progress
 from jira_audit.core.records import Identity, Record, Row
-from jira_audit.ports import Lease, Run
-from jira_audit.sending import Receipt, Sender
+from jira_audit.flow.ports import Lease, Run
+from jira_audit.flow.sending import Receipt, Sender
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from jira_audit.core.clock import GRACE_SECONDS
 from jira_audit.core.errors import OutOfTime
 from jira_audit.core.pages import Page, Reading, Response
 from jira_audit.core.window import AIM_PAGES, MAX_PAGES, Ending, Stretch, Window, may_give_up
-from jira_audit.fetching import HELD, PageRequests
-from jira_audit.ports import Run
+from jira_audit.flow.fetching import HELD, PageRequests
+from jira_audit.flow.ports import Run
 
 LONGER_AT_MOST = MAX_PAGES / AIM_PAGES
 """A window that was asked for ahead is read as it is while it is so many steps long at most.

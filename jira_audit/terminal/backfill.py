@@ -15,12 +15,12 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from jira_audit import INTERRUPTED, app
-from jira_audit.backfill import backfill as fill
-from jira_audit.backfill import bounds
 from jira_audit.core.clock import Deadline
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.window import Window
-from jira_audit.terminal import (
+from jira_audit.operations.backfill import backfill as fill
+from jira_audit.operations.backfill import bounds
+from jira_audit.terminal.console import (
     LocalFolder,
     Place,
     SettingsFile,

@@ -24,9 +24,9 @@ from jira_audit.core.errors import (
 from jira_audit.core.letters import Kept, Letter, decode, full_name
 from jira_audit.core.mapper import Mapper
 from jira_audit.core.records import Identity, Row, identify
-from jira_audit.delivery import release_quietly
-from jira_audit.ports import Lease, Run
-from jira_audit.sending import TOO_LARGE, probe, send
+from jira_audit.flow.delivery import release_quietly
+from jira_audit.flow.ports import Lease, Run
+from jira_audit.flow.sending import TOO_LARGE, probe, send
 
 log = logging.getLogger(__name__)
 

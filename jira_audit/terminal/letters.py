@@ -18,9 +18,9 @@ from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import SiteError
 from jira_audit.core.letters import Folder, full_name
 from jira_audit.core.letters import decode as decode_letter
-from jira_audit.replay import Replayed
-from jira_audit.replay import replay as replay_
-from jira_audit.terminal import (
+from jira_audit.operations.replay import Replayed
+from jira_audit.operations.replay import replay as replay_
+from jira_audit.terminal.console import (
     LocalFolder,
     Place,
     SettingsFile,

@@ -15,8 +15,8 @@ from itertools import chain
 from jira_audit import __version__
 from jira_audit.core.activity import DELAYS, Activity, Aspect
 from jira_audit.core.moments import DAY, HOUR
-from jira_audit.status import Status
-from jira_audit.terminal import printable, span, utc
+from jira_audit.operations.status import Status
+from jira_audit.terminal.console import printable, span, utc
 
 LONGEST = 12
 """So many of a list are shown."""

@@ -19,7 +19,10 @@ from jira_audit.core.completeness import Fate
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.window import Window
 from jira_audit.edge.local import TABLE
-from jira_audit.terminal import (
+from jira_audit.operations.verify import Lookup, Repaired, Table, Verified, read
+from jira_audit.operations.verify import repair as repair_
+from jira_audit.operations.verify import verify as verify_
+from jira_audit.terminal.console import (
     LocalFolder,
     Place,
     SettingsFile,
@@ -31,9 +34,6 @@ from jira_audit.terminal import (
     shown_while_it_runs,
     utc,
 )
-from jira_audit.verify import Lookup, Repaired, Table, Verified, read
-from jira_audit.verify import repair as repair_
-from jira_audit.verify import verify as verify_
 
 VERSION = 1
 """Of the JSON; changes when what it says changes its meaning."""

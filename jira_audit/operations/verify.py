@@ -22,9 +22,9 @@ from jira_audit.core.moments import HOUR
 from jira_audit.core.plan import found_from
 from jira_audit.core.records import Identity, Record
 from jira_audit.core.window import FIRST_STEP, Ending, Stretch, Window
-from jira_audit.delivery import Delivery, release_quietly
-from jira_audit.ports import Checkpoints, Lease, Ports, Run
-from jira_audit.reader import Reader
+from jira_audit.flow.delivery import Delivery, release_quietly
+from jira_audit.flow.ports import Checkpoints, Lease, Ports, Run
+from jira_audit.flow.reader import Reader
 
 ASK_AGAIN_SECONDS = 30.0
 """Between two looks at a table that does not show yet what it has accepted."""

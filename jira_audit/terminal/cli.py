@@ -19,19 +19,14 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from jira_audit import INTERRUPTED, __version__, app
-from jira_audit import demo as demo_
 from jira_audit import settings as settings_
-from jira_audit.check import Answer
-from jira_audit.check import check as check_
-from jira_audit.cli_backfill import backfill
-from jira_audit.cli_checkpoint import checkpoint
-from jira_audit.cli_letters import dead_letters, originals
-from jira_audit.cli_report import report
-from jira_audit.cli_status import status
-from jira_audit.cli_verify import verify
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.edge.local import TABLE
-from jira_audit.terminal import (
+from jira_audit.terminal.backfill import backfill
+from jira_audit.terminal.check import Answer
+from jira_audit.terminal.check import check as check_
+from jira_audit.terminal.checkpoint import checkpoint
+from jira_audit.terminal.console import (
     SettingsFile,
     consoles,
     environment,
@@ -41,6 +36,11 @@ from jira_audit.terminal import (
     shown_while_it_runs,
     utc,
 )
+from jira_audit.terminal import demo as demo_
+from jira_audit.terminal.letters import dead_letters, originals
+from jira_audit.terminal.report import report
+from jira_audit.terminal.status import status
+from jira_audit.terminal.verify import verify
 
 EPILOG = """\
 [bold]Begin here[/]

@@ -19,7 +19,7 @@ from jira_audit.core.errors import (
     SiteError,
 )
 from jira_audit.edge import blobs
-from jira_audit.sending import PROBE
+from jira_audit.flow.sending import PROBE
 from jira_audit.settings import Azure, Settings, Site
 
 Part = Literal["settings", "Jira", "ingestion", "storage"]

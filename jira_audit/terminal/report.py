@@ -12,14 +12,12 @@ from typing import Annotated
 import typer
 
 from jira_audit import app
-from jira_audit.cli_status import facts
 from jira_audit.core.activity import Activity, count
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.moments import DAY
 from jira_audit.core.window import Window
 from jira_audit.edge.local import TABLE, LocalTable
-from jira_audit.report import Health, page
-from jira_audit.terminal import (
+from jira_audit.terminal.console import (
     LocalFolder,
     SettingsFile,
     consoles,
@@ -29,6 +27,8 @@ from jira_audit.terminal import (
     set_up_at,
     shown_while_it_runs,
 )
+from jira_audit.terminal.report_page import Health, page
+from jira_audit.terminal.status import facts
 
 DEFAULT_RANGE = 30 * DAY
 

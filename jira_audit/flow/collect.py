@@ -19,9 +19,9 @@ from jira_audit.core.mapper import Mapper
 from jira_audit.core.moments import DAY
 from jira_audit.core.outcome import Outcome, Result, ending
 from jira_audit.core.plan import Closed, Plan
-from jira_audit.delivery import Delivery, release_quietly
-from jira_audit.ports import Lease, Run
-from jira_audit.reader import Reader
+from jira_audit.flow.delivery import Delivery, release_quietly
+from jira_audit.flow.ports import Lease, Run
+from jira_audit.flow.reader import Reader
 
 log = logging.getLogger(__name__)
 

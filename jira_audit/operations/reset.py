@@ -11,8 +11,8 @@ from typing import Any
 from jira_audit.core import encoding
 from jira_audit.core.checkpoint import VERSION, Checkpoint, decode
 from jira_audit.core.errors import SiteError
-from jira_audit.delivery import release_quietly
-from jira_audit.ports import Checkpoints
+from jira_audit.flow.delivery import release_quietly
+from jira_audit.flow.ports import Checkpoints
 
 
 def reset(

@@ -32,7 +32,7 @@ from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.core.policy import Reset
 from jira_audit.core.window import Window
-from jira_audit.ports import Ports
+from jira_audit.flow.ports import Ports
 from jira_audit.settings import Settings, Site
 
 SettingsFile = Annotated[

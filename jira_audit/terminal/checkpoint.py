@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 
 from jira_audit import app
-from jira_audit import reset as reset_
 from jira_audit.core import encoding
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
-from jira_audit.terminal import (
+from jira_audit.operations import reset as reset_
+from jira_audit.terminal.console import (
     LocalFolder,
     Place,
     SettingsFile,

@@ -1,0 +1,1 @@
+"""What a run does, in order. No client library, no clock of its own."""

@@ -1,0 +1,1 @@
+"""What an operator asks for: backfill, replay, reset, status, verify."""
