@@ -12,7 +12,8 @@ from typing import List  # noqa: UP035  the worker takes no list[str] in an Out
 
 import azure.functions as func
 
-from jira_audit.app import Threads, collect_queued, given_up, tick
+from jira_audit.app import collect_queued, given_up, tick
+from jira_audit.wiring import Threads
 
 QUEUE = "jira-audit-sites"
 

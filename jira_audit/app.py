@@ -1,72 +1,30 @@
-"""Wiring: settings into parts, parts into runs. The only clock, and the only place that knows all.
+"""The entry points: the timer, the queue, and what the terminal runs.
 
-`run` is what both the timer and the terminal call. The clients are cached here, by their settings,
-so that a warm app pools its connections; there is no other state in the package.
+`run_settings` is what all of them call; each site's run is made of parts by `wiring.py`.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from concurrent.futures import wait
+from dataclasses import replace
 from datetime import date
-from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
-
-from azure.storage.blob import ContainerClient
-from requests.auth import HTTPBasicAuth
 
 from jira_audit import settings as settings_
 from jira_audit.core import moments
-from jira_audit.core.clock import Clock, Deadline, RetryPolicy
+from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.plan import Schedule
-from jira_audit.core.policy import Policy
 from jira_audit.core.queueing import due
-from jira_audit.edge.access import Access, ClientCredentials, Credentials, Fixed, Gateway
-from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, BlobQueued, client_options
-from jira_audit.edge.identity import Tokens, managed_identity
-from jira_audit.edge.ingestion import IngestionSink
-from jira_audit.edge.jira import JiraSource, Way
 from jira_audit.flow.collect import collect
-from jira_audit.flow.fetching import UNDER_WAY
-from jira_audit.flow.ports import Pools, Ports, Run
-from jira_audit.operations.status import Status, look
-from jira_audit.operations.verify import Table
-from jira_audit.settings import (
-    Azure,
-    Broken,
-    OAuthClient,
-    Secret,
-    Settings,
-    Site,
-    is_loopback,
-)
-
-if TYPE_CHECKING:
-    from azure.core.credentials import TokenCredential
-
-    from jira_audit.edge.workspace import Workspace
+from jira_audit.settings import Broken, Settings, Site
+from jira_audit.wiring import CLOCK, PLAIN_THREADS, SIDE_BY_SIDE, Threads, queue_places, site_run
 
 log = logging.getLogger("jira_audit")
-
-CLOCK = Clock(
-    now=lambda: time.time_ns() // 1_000_000,
-    monotonic=time.monotonic,
-    sleep=time.sleep,
-    random=random.random,
-)
-
-GOVERNMENT = ".atlassian-us-gov-mod"
-"""Sites end in it and `.net`; their gateway and token service, in it and `.com`."""
 
 QUEUE_DISABLED = ("AzureWebJobs.collect_site.Disabled", "AzureWebJobs_collect_site_Disabled")
 """Set where there are few sites, so that nobody looks at an empty queue all day. A Linux app finds
@@ -74,28 +32,8 @@ a period in a setting's name as an underscore:
 https://learn.microsoft.com/azure/azure-functions/disable-function,
 https://github.com/Azure/azure-webjobs-sdk/issues/2066"""
 
-Kind = Literal["checkpoints", "backfills"]
-"""Whose place is kept: the ticks', or a backfill's, with a lease of its own."""
-
-SIDE_BY_SIDE = 10
-"""Sites dealt with at once in one process; more wait for their turn."""
-
-STORAGE_TOKEN_RETRIES = RetryPolicy(retries=3, first=0.5, longest=4.0)
-"""Storage's client retries its own calls, and not the token that each of them needs."""
-
 TOKEN_WARNING_DAYS = 14
 """From this many days before its end, every run warns of a token's expiry."""
-
-
-@dataclass(frozen=True)
-class Threads:
-    """How threads of our own begin: `start` is called first on each of them."""
-
-    start: Callable[[], None] = lambda: None
-
-    def pool(self, count: int, name: str) -> ThreadPoolExecutor:
-        """At most so many threads, which are begun as they are needed."""
-        return ThreadPoolExecutor(count, name, self.start)
 
 
 def run(
@@ -117,7 +55,7 @@ def run_settings(
     *,
     clock: Clock = CLOCK,
     tallies: Mapping[str, Tally] = MappingProxyType({}),
-    threads: Threads = Threads(),
+    threads: Threads = PLAIN_THREADS,
 ) -> tuple[Outcome, ...]:
     """Collect every site once, side by side, and log one canonical line for each.
 
@@ -151,39 +89,6 @@ def run_settings(
             sites.shutdown(wait=False, cancel_futures=True)
             raise
     return (*outcomes, *(run.result() for run in runs))
-
-
-@contextmanager
-def site_run(
-    settings: Settings,
-    site: Site,
-    deadline: Deadline,
-    threads: Threads = Threads(),
-    kind: Kind = "checkpoints",
-) -> Iterator[Run]:
-    """All that one site's run needs, with its threads, which end with it.
-
-    `kind` says whose place is kept: the ticks', or a backfill's.
-    """
-    policy = settings.policy_for(site)
-    at = ports(settings.target, site, deadline.clock, kind)
-    with pools(policy, threads) as its:
-        yield Run(site.host, at, policy, deadline, its, Tally())
-
-
-@contextmanager
-def pools(policy: Policy, threads: Threads) -> Iterator[Pools]:
-    """The threads of one site's run.
-
-    An answer of Jira's that an interrupted run would have to wait for is left to itself.
-    """
-    fetches = threads.pool(UNDER_WAY, "fetch")
-    with threads.pool(policy.in_flight, "send") as sends:
-        try:
-            yield Pools(fetches, sends)
-        finally:
-            interrupted = isinstance(sys.exception(), KeyboardInterrupt)
-            fetches.shutdown(wait=not interrupted, cancel_futures=True)
 
 
 def _outcome_of(entry: Broken, clock: Clock) -> Outcome:
@@ -221,11 +126,7 @@ def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
 
     An entry that is wrong is queued as well, so that its failure is one of its own.
     """
-    azure = settings.target
-    if isinstance(azure, Path):
-        raise TypeError(azure)
-    store = container(azure)
-    checkpoints, remembered = BlobCheckpoints(store, azure.lease_seconds, clock), BlobQueued(store)
+    checkpoints, remembered = queue_places(settings, clock)
     sites = [site.host for site in settings.sites] + [entry.site for entry in settings.broken]
     now, queued = clock.now(), remembered.load()
     names = due(sites, checkpoints.held(), queued, now)
@@ -259,164 +160,6 @@ def given_up(name: str) -> None:
 def _raise_failed(outcomes: Sequence[Outcome]) -> None:
     if failed := [outcome.error for outcome in outcomes if outcome.result == "failed"]:
         raise ConnectorError("; ".join(map(str, failed)))
-
-
-def statuses(settings: Settings) -> Sequence[tuple[Status, date | None]]:
-    """Tell how every site is, and when its token ends: those that cannot even be tried at the end.
-
-    Asks storage alone.
-    """
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as executor:
-        told = list(executor.map(lambda site: _status(settings, site), settings.sites))
-    ends = [site.token_expires for site in settings.sites]
-    broken = [
-        (Status(each.site, "broken", problem=str(each.error)), None) for each in settings.broken
-    ]
-    return [*zip(told, ends, strict=True), *broken]
-
-
-def _status(settings: Settings, site: Site) -> Status:
-    at = ports(settings.target, site)
-    backfills = ports(settings.target, site, kind="backfills").checkpoints
-    return look(site.host, at.checkpoints, at.letters, backfills)
-
-
-def local_statuses(folder: Path) -> Sequence[Status]:
-    """Tell how every site is that was collected into a local folder. Needs no settings."""
-    from jira_audit.edge import local  # noqa: PLC0415  as in `ports`
-
-    checkpoints = local.LocalCheckpoints(folder, CLOCK)
-    backfills = local.LocalCheckpoints(folder, CLOCK, "backfills")
-    letters = local.LocalLetters(folder, CLOCK)
-    return [look(site, checkpoints, letters, backfills) for site in checkpoints.sites()]
-
-
-def ports(
-    target: Azure | Path,
-    site: Site,
-    clock: Clock = CLOCK,
-    kind: Kind = "checkpoints",
-) -> Ports:
-    """What one site's run touches outside: Jira, and Azure or a local folder.
-
-    `kind` says whose place is kept: the ticks', or a backfill's, with a lease of its own.
-    """
-    if isinstance(target, Path):
-        from jira_audit.edge import local  # noqa: PLC0415  it needs what only the terminal has
-
-        return Ports(
-            source(site, clock),
-            local.LocalSink(target),
-            local.LocalCheckpoints(target, clock, kind),
-            local.LocalLetters(target, clock),
-        )
-    store = container(target)
-    return Ports(
-        source(site, clock),
-        sink(target),
-        BlobCheckpoints(store, target.lease_seconds, clock, kind),
-        BlobLetters(store, clock),
-    )
-
-
-@lru_cache(SIDE_BY_SIDE)
-def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
-    """A site's audit log, with its pool of connections."""
-    return JiraSource(site.host, way(site, clock), clock)
-
-
-@cache
-def way(site: Site, clock: Clock = CLOCK) -> Way:
-    """The way into a site: its own address, or Atlassian's gateway."""
-    known = site.credentials
-    if isinstance(known, OAuthClient):
-        credentials: Credentials = ClientCredentials(
-            _atlassian(site, "auth") + "/oauth/token", known.client_id, known.secret.reveal(), clock
-        )
-    else:
-        # requests would write text as Latin-1; Atlassian, like RFC 7617, reads UTF-8.
-        basic = HTTPBasicAuth(known.username.encode(), known.token.reveal().encode())
-        if not site.gateway:
-            return Access(site.base_url, basic)
-        credentials = Fixed(basic)
-    return Gateway(_atlassian(site, "api"), site.base_url, site.cloud_id, credentials, clock)
-
-
-def _atlassian(site: Site, service: Literal["api", "auth"]) -> str:
-    """Where the gateway or the token service of a site is; one on this machine is its own."""
-    if is_loopback(site.host):
-        return site.base_url
-    cloud = GOVERNMENT if site.host.endswith(f"{GOVERNMENT}.net") else ".atlassian"
-    return f"https://{service}{cloud}.com"
-
-
-@cache
-def sink(azure: Azure) -> IngestionSink:
-    """The data collection rule's stream. Nothing is imported or asked before the first send."""
-    to = azure.ingestion
-    return IngestionSink(
-        endpoint=to.endpoint,
-        rule=to.rule,
-        stream=to.stream,
-        audience=to.audience,
-        credential=lambda: Tokens(_credential(to.client_id, azure.managed_identity), CLOCK),
-        send_seconds=azure.send_seconds,
-        now=CLOCK.now,
-    )
-
-
-@cache
-def container(azure: Azure) -> ContainerClient:
-    """The container of checkpoints and letters."""
-    at = azure.storage
-    if isinstance(at.account, Secret):
-        return ContainerClient.from_connection_string(
-            at.account.reveal(), at.container, **client_options()
-        )
-    credential = Tokens(
-        _credential(at.client_id, azure.managed_identity), CLOCK, STORAGE_TOKEN_RETRIES
-    )
-    return ContainerClient(at.account, at.container, credential, **client_options())
-
-
-def table(settings: Settings, id_: str | None) -> Table | None:
-    """The table that rows went to, to read it back: a local folder's, or that of a workspace.
-
-    None where it is in Azure and no workspace is named.
-    """
-    if isinstance(settings.target, Path):
-        from jira_audit.edge.local import LocalTable  # noqa: PLC0415  as in `ports`
-
-        return LocalTable(settings.target)
-    return None if id_ is None else workspace(settings, id_)
-
-
-def workspace(settings: Settings, id_: str) -> Workspace:
-    """The Log Analytics workspace of this id. Raises TypeError where rows go to a local folder."""
-    from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  no run reads back
-
-    target = settings.target
-    if isinstance(target, Path):
-        raise TypeError(target)
-    return Workspace(
-        id_,
-        endpoint=target.queries,
-        credential=lambda: Tokens(
-            _credential(target.ingestion.client_id, target.managed_identity), CLOCK
-        ),
-        clock=CLOCK,
-        alone=len(settings.sites) + len(settings.broken) == 1,
-    )
-
-
-@cache
-def _credential(client_id: str | None, managed: bool) -> TokenCredential:  # noqa: FBT001
-    """The app's managed identity; elsewhere, whatever the developer is logged in with."""
-    if managed:
-        return managed_identity(client_id, CLOCK)
-    from azure.identity import DefaultAzureCredential  # noqa: PLC0415
-
-    return DefaultAzureCredential()
 
 
 def _warn_of_expiry(site: Site, now: int) -> None:

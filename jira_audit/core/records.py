@@ -19,6 +19,11 @@ from jira_audit.core.errors import RecordRejected
 Record = Any
 """What Jira returned as one audit record. Untrusted: it may be any JSON."""
 
+TABLE = "Jira_Audit_CL"
+"""What the table is called, and its rows in a local folder."""
+
+TABLE_FILE = f"{TABLE}.jsonl"
+
 COLUMNS: Mapping[str, str] = {
     "TimeGenerated": "datetime",
     "site_s": "string",

@@ -23,9 +23,8 @@ from jira_audit.core.completeness import Held
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Folder, Letter, is_name
+from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
-
-TABLE = "Jira_Audit_CL.jsonl"
 
 
 class LocalCheckpoints:
@@ -139,7 +138,7 @@ class LocalSink:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / TABLE
+        self._path = folder / TABLE_FILE
         self._turn = FileLock(self._path.with_suffix(".lock"), is_singleton=False)
 
     def prepare(self) -> None:
@@ -171,7 +170,7 @@ class LocalTable:
     """The same file, read back."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / TABLE
+        self._path = folder / TABLE_FILE
 
     def held(self, site: str, window: Window) -> Held:
         """Which of a site's records that were created in a range are there, and how often."""
@@ -208,7 +207,7 @@ def _row(line: bytes, number: int) -> dict[str, Any]:
             return dict(row)
     except (ValueError, TypeError, KeyError):
         pass
-    message = f"line {number} of {TABLE} is no row: move it out of the file"
+    message = f"line {number} of {TABLE_FILE} is no row: move it out of the file"
     raise SiteError(message)
 
 

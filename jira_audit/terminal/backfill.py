@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from jira_audit import INTERRUPTED, app
+from jira_audit import INTERRUPTED, wiring
 from jira_audit.core.clock import Deadline
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.window import Window
@@ -65,7 +65,7 @@ def backfill(
       jira-audit backfill --from 2026-03-01T00:00:00Z
     """
     with place_at(folder, settings, site) as place:
-        now = app.CLOCK.now()
+        now = wiring.CLOCK.now()
         start = moment_given(begin, now, "--from")
         until = None if end is None else moment_given(end, now, "--to")
         if until is not None and until < start:
@@ -82,8 +82,8 @@ def backfill(
 
 
 def _run(place: Place, reading: Window) -> Outcome:
-    deadline = Deadline.never(app.CLOCK)
-    with app.site_run(place.settings, place.chosen, deadline, kind="backfills") as run:
+    deadline = Deadline.never(wiring.CLOCK)
+    with wiring.site_run(place.settings, place.chosen, deadline, kind="backfills") as run:
         try:
             with _shown(place, reading, run.tally):
                 return fill(run, reading)

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from jira_audit import app, settings
+from jira_audit import settings, wiring
 from jira_audit.core.errors import (
     BatchRefused,
     ConnectorError,
     CredentialsRefused,
     SiteError,
 )
-from jira_audit.edge import blobs
 from jira_audit.flow.sending import PROBE
 from jira_audit.settings import Azure, Settings, Site
 
@@ -39,7 +38,7 @@ def check(environment: Mapping[str, str]) -> Iterator[Answer]:
 
     Raises SettingsError before anything is requested; everything else foreseen is an answer.
     """
-    return _answers(settings.load(environment, app.CLOCK.now()))
+    return _answers(settings.load(environment, wiring.CLOCK.now()))
 
 
 def _answers(checked: Settings) -> Iterator[Answer]:
@@ -55,7 +54,7 @@ def _answers(checked: Settings) -> Iterator[Answer]:
         yield _jira(site)
     yield _answer("ingestion", lambda: _send_nothing(to), f"an empty batch was taken by {stream}")
     container = f"the container {to.storage.container} is there"
-    yield _answer("storage", lambda: blobs.probe(app.container(to)), container)
+    yield _answer("storage", lambda: wiring.probe_storage(to), container)
 
 
 def _jira(site: Site) -> Answer:
@@ -63,13 +62,13 @@ def _jira(site: Site) -> Answer:
     who = site.credentials.holder
     by = " through Atlassian's gateway" if site.gateway else ""
     try:
-        app.source(site).probe()
+        wiring.source(site).probe()
     except CredentialsRefused as refused:
         if site.gateway:
             return Answer("Jira", ok=False, sentence=str(refused))
         other = replace(site, gateway=True)
         try:
-            app.source(other).probe()
+            wiring.source(other).probe()
         except ConnectorError as error:
             sentence = f"{refused} Tried through the gateway as well: {error}"
             return Answer("Jira", ok=False, sentence=sentence)
@@ -104,7 +103,7 @@ def _compared(site: Site, good: str) -> Answer:
 
 def _cloud_id(site: Site) -> str:
     """The cloud id by which the gateway knows a site, as the site tells it."""
-    return app.way(site).open().base_url.rpartition("/")[2]
+    return wiring.way(site).open().base_url.rpartition("/")[2]
 
 
 def _answer(part: Part, attempt: Callable[[], None], good: str) -> Answer:
@@ -116,7 +115,7 @@ def _answer(part: Part, attempt: Callable[[], None], good: str) -> Answer:
 
 
 def _send_nothing(to: Azure) -> None:
-    sink = app.sink(to)
+    sink = wiring.sink(to)
     sink.prepare()
     try:
         sink.send(PROBE)

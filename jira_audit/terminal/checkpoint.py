@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from jira_audit import app
+from jira_audit import wiring
 from jira_audit.core import encoding
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.errors import SiteError
@@ -58,7 +58,11 @@ def show_checkpoint(
         else:
             known = decode(content, place.site)
             saved = encoding.loads(content).get("saved")
-            facts = [("site", known.site), *_facts(known, app.CLOCK.now()), ("saved", str(saved))]
+            facts = [
+                ("site", known.site),
+                *_facts(known, wiring.CLOCK.now()),
+                ("saved", str(saved)),
+            ]
             show_lines(place.out, None, [(name, printable(value)) for name, value in facts])
 
 
@@ -122,7 +126,7 @@ def reset(
       jira-audit checkpoint reset --from 2026-09-14T00:00:00Z
     """
     with place_at(folder, settings, site) as place:
-        now = app.CLOCK.now()
+        now = wiring.CLOCK.now()
         start = moment_given(begin, now, "--from")
         for sentence in _consequences(place, start, now):
             say(place.err, sentence)
@@ -130,7 +134,9 @@ def reset(
             say(place.err, "Nothing was changed.")
             raise typer.Exit(1)
         applied = place.pending.value if place.pending else None
-        again = reset_.reset(place.site, place.ports.checkpoints, start, app.CLOCK.now(), applied)
+        again = reset_.reset(
+            place.site, place.ports.checkpoints, start, wiring.CLOCK.now(), applied
+        )
         if again is None:
             say(
                 place.err,

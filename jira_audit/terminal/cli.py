@@ -18,10 +18,11 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from jira_audit import INTERRUPTED, __version__, app
+from jira_audit import INTERRUPTED, __version__, app, wiring
 from jira_audit import settings as settings_
 from jira_audit.core.outcome import Outcome, Tally
-from jira_audit.edge.local import TABLE
+from jira_audit.core.records import TABLE_FILE
+from jira_audit.terminal import demo as demo_
 from jira_audit.terminal.backfill import backfill
 from jira_audit.terminal.check import Answer
 from jira_audit.terminal.check import check as check_
@@ -36,7 +37,6 @@ from jira_audit.terminal.console import (
     shown_while_it_runs,
     utc,
 )
-from jira_audit.terminal import demo as demo_
 from jira_audit.terminal.letters import dead_letters, originals
 from jira_audit.terminal.report import report
 from jira_audit.terminal.status import status
@@ -148,8 +148,8 @@ def collect(
             "--to",
             metavar="DIR",
             file_okay=False,
-            help=f"Write rows to {TABLE} in this folder, with the checkpoint beside it, instead of "
-            "to Azure; only Jira's settings are needed then.",
+            help=f"Write rows to {TABLE_FILE} in this folder, with the checkpoint beside it, "
+            "instead of to Azure; only Jira's settings are needed then.",
         ),
     ] = None,
     settings: SettingsFile = None,
@@ -167,7 +167,7 @@ def collect(
     """
     out, err = consoles()
     with logged(err, logging.INFO), problems_listed(err):
-        checked = settings_.load(environment(settings), app.CLOCK.now(), to)
+        checked = settings_.load(environment(settings), wiring.CLOCK.now(), to)
         tallies = {site.host: Tally() for site in checked.sites}
         try:
             with shown_while_it_runs(err, out, lambda: _so_far(tallies)):
@@ -175,7 +175,7 @@ def collect(
         except KeyboardInterrupt:
             say(err, "Interrupted. What was delivered is in the checkpoint: run it again to go on.")
             raise typer.Exit(INTERRUPTED) from None
-    table = str(to / TABLE) if to else "Jira_Audit_CL"
+    table = str(to / TABLE_FILE) if to else "Jira_Audit_CL"
     for outcome in outcomes:
         say(out, _sentence(outcome, table))
     if any(outcome.result == "failed" for outcome in outcomes):

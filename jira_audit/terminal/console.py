@@ -25,8 +25,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from jira_audit import app
 from jira_audit import settings as settings_
+from jira_audit import wiring
 from jira_audit.core import moments
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
@@ -98,7 +98,7 @@ def set_up_at(folder: Path | None, file: Path | None) -> Iterator[SetUp]:
     """What the settings say; a failure is one sentence and exit code 1."""
     out, err = consoles()
     with logged(err, logging.INFO), failures_said(err):
-        yield SetUp(settings_.load(environment(file), app.CLOCK.now(), folder), out, err)
+        yield SetUp(settings_.load(environment(file), wiring.CLOCK.now(), folder), out, err)
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def place_at(folder: Path | None, file: Path | None, host: str | None) -> Iterat
     """The place of the one site there is, or of the one of this host; else as `set_up_at`."""
     with set_up_at(folder, file) as place:
         site = _chosen(place.settings, host)
-        ports = app.ports(place.settings.target, site)
+        ports = wiring.ports(place.settings.target, site)
         yield Place(place.settings, place.out, place.err, site.host, site, ports)
 
 
@@ -300,10 +300,10 @@ def shown_while_it_runs(
     if not (console.is_terminal and other.is_terminal):
         yield
         return
-    spinner, began = Spinner("dots"), app.CLOCK.monotonic()
+    spinner, began = Spinner("dots"), wiring.CLOCK.monotonic()
 
     def line() -> Spinner:
-        minutes, seconds = divmod(int(app.CLOCK.monotonic() - began), 60)
+        minutes, seconds = divmod(int(wiring.CLOCK.monotonic() - began), 60)
         spinner.update(text=Text(f"{words()}  {minutes}:{seconds:02}"))
         return spinner
 

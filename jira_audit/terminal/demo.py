@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jira_audit import app
+from jira_audit import app, wiring
 from jira_audit.core.clock import Clock
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.outcome import Outcome
 from jira_audit.core.policy import Policy
-from jira_audit.edge.local import TABLE
+from jira_audit.core.records import TABLE_FILE
 from jira_audit.settings import ApiToken, Secret, Settings, Site
 from jira_audit.simulator import site as imaginary
 from jira_audit.terminal import invocation
@@ -80,23 +80,23 @@ def play(folder: Path, console: Console) -> bool:
 
     True if both runs went well and every record of the site is a row, once.
     """
-    story = Story.until(app.CLOCK.now())
+    story = Story.until(wiring.CLOCK.now())
     site = imaginary.ImaginarySite(USERNAME, TOKEN)
     console.print(f"Imaginary Jira site [bold]{HOST}[/], {len(story.day)} audit records in a day")
     console.print()
     site.add(story.day)
-    first = _run(site, folder, replace(app.CLOCK, now=lambda: app.CLOCK.now() - TICK))
+    first = _run(site, folder, replace(wiring.CLOCK, now=lambda: wiring.CLOCK.now() - TICK))
     _show_run(console, "First run", first)
     site.add([*story.later, story.late])
     console.print(
         f"[dim]             five minutes later: {len(story.later)} new records, and a late one[/]"
     )
-    second = _run(site, folder, app.CLOCK)
+    second = _run(site, folder, wiring.CLOCK)
     _show_run(console, "Second run", second)
     if failed := next((run for run in (first, second) if run.result != "ok"), None):
         console.print(Text(f"{failed.result}: {failed.error}", "red"))
         return False
-    rows = [orjson.loads(line) for line in (folder / TABLE).read_bytes().splitlines()]
+    rows = [orjson.loads(line) for line in (folder / TABLE_FILE).read_bytes().splitlines()]
     console.print()
     _show_rows(console, rows)
     complete = sorted(row["id_d"] for row in rows) == sorted(each["id"] for each in site.records)
@@ -161,7 +161,7 @@ def _show_end(console: Console, folder: Path, rows: int, *, complete: bool) -> N
     else:
         console.print("[red]These are not the site's records: this is a bug, please report it[/]")
     for name, path in (
-        ("rows", folder / TABLE),
+        ("rows", folder / TABLE_FILE),
         ("checkpoint", folder / "checkpoints" / f"{HOST}.json"),
     ):
         console.print(Text(f"  {name:<12}{path}"), soft_wrap=True)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from jira_audit import INTERRUPTED, app
+from jira_audit import INTERRUPTED, wiring
 from jira_audit.core import encoding, moments
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import SiteError
@@ -144,9 +144,9 @@ def replay(
         raise typer.BadParameter("name letters, or say --all", param_hint="NAME")
     with place_at(folder, settings, site) as place:
         named = [_named(name, "dead-letters", place.site) for name in names or ()]
-        deadline = Deadline.after(app.CLOCK, place.settings.budget_seconds)
+        deadline = Deadline.after(wiring.CLOCK, place.settings.budget_seconds)
         try:
-            with app.site_run(place.settings, place.chosen, deadline) as run:
+            with wiring.site_run(place.settings, place.chosen, deadline) as run:
                 done = replay_(run, None if everything else named)
         except KeyboardInterrupt:
             say(place.err, "Interrupted. What was accepted is deleted: run it again to go on.")

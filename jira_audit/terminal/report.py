@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from jira_audit import app
+from jira_audit import wiring
 from jira_audit.core.activity import Activity, count
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.moments import DAY
+from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
-from jira_audit.edge.local import TABLE, LocalTable
 from jira_audit.terminal.console import (
     LocalFolder,
     SettingsFile,
@@ -29,6 +29,7 @@ from jira_audit.terminal.console import (
 )
 from jira_audit.terminal.report_page import Health, page
 from jira_audit.terminal.status import facts
+from jira_audit.terminal.statuses import local_statuses, statuses
 
 DEFAULT_RANGE = 30 * DAY
 
@@ -79,14 +80,14 @@ def report(
     out_, err = consoles()
     health: Sequence[Health]
     with failures_said(err):
-        now = app.CLOCK.now()
+        now = wiring.CLOCK.now()
         window = range_given(begin, end, now, now - DEFAULT_RANGE)
         if folder:
             reading = shown_while_it_runs(err, out_, lambda: "reading rows")
             with reading:
-                activity = count(LocalTable(folder).rows(), window)
-            health = [Health(each, facts(each, None, now)) for each in app.local_statuses(folder)]
-            source = f"{TABLE} in a local folder"
+                activity = count(wiring.local_table(folder).rows(), window)
+            health = [Health(each, facts(each, None, now)) for each in local_statuses(folder)]
+            source = f"{TABLE_FILE} in a local folder"
         else:
             activity, health = _from_workspace(str(workspace), window, now, settings)
             source = f"Jira_Audit_CL in the workspace {workspace}"
@@ -98,13 +99,13 @@ def _from_workspace(
     workspace: str, window: Window, now: int, settings: Path | None
 ) -> tuple[Activity, Sequence[Health]]:
     with set_up_at(None, settings) as place:
-        table = app.workspace(place.settings, workspace)
+        table = wiring.workspace(place.settings, workspace)
         sites = place.settings.sites
         asking = shown_while_it_runs(place.err, place.out, lambda: "asking the workspace")
         with asking:
             activity = table.activity([site.host for site in sites], window)
-        statuses = app.statuses(place.settings)
-        return activity, [Health(each, facts(each, expires, now)) for each, expires in statuses]
+        found = statuses(place.settings)
+        return activity, [Health(each, facts(each, expires, now)) for each, expires in found]
 
 
 def _write(out: Path, text: str) -> None:

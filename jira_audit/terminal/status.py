@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from jira_audit import app
+from jira_audit import app, wiring
 from jira_audit.core import encoding, moments
 from jira_audit.operations.status import Status, lag
 from jira_audit.terminal.console import (
@@ -23,6 +23,7 @@ from jira_audit.terminal.console import (
     span,
     utc,
 )
+from jira_audit.terminal.statuses import statuses
 
 SHORT = "site", "last run", "behind", "records", "letters", "late", "gaps", "token"
 """What fits side by side, where several sites are a table."""
@@ -47,8 +48,8 @@ def status(
     Exit code 1 if a site has failed or cannot be told of.
     """
     with set_up_at(folder, settings) as place:
-        now = app.CLOCK.now()
-        found = app.statuses(place.settings)
+        now = wiring.CLOCK.now()
+        found = statuses(place.settings)
         if as_json:
             for each, expires in found:
                 typer.echo(encoding.dumps(each.as_json(now, expires)))

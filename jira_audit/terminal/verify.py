@@ -11,14 +11,14 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from jira_audit import INTERRUPTED, __version__, app
+from jira_audit import INTERRUPTED, __version__, wiring
 from jira_audit.core import encoding, moments
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
 from jira_audit.core.completeness import Fate
 from jira_audit.core.ledger import Ledger
+from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
-from jira_audit.edge.local import TABLE
 from jira_audit.operations.verify import Lookup, Repaired, Table, Verified, read
 from jira_audit.operations.verify import repair as repair_
 from jira_audit.operations.verify import verify as verify_
@@ -128,9 +128,9 @@ def verify(
       jira-audit verify --from 2026-03-01T00:00:00Z --workspace …
     """
     with place_at(folder, settings, site) as place:
-        now = app.CLOCK.now()
+        now = wiring.CLOCK.now()
         window = range_given(begin, end, now, now)
-        table = app.table(place.settings, workspace)
+        table = wiring.table(place.settings, workspace)
         where = _where(folder, workspace)
         try:
             verified = _verify(place, window, table, 0 if folder else wait)
@@ -155,15 +155,15 @@ def verify(
 def _where(folder: Path | None, workspace: str | None) -> str | None:
     """What table was looked in."""
     if folder:
-        return str(folder / TABLE)
+        return str(folder / TABLE_FILE)
     return workspace and f"Jira_Audit_CL of workspace {workspace}"
 
 
 def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Verified:
     """Read Jira again and compare; where somebody looks, it says how far that is."""
     site = place.chosen
-    lookup = Lookup(app.ports(place.settings.target, site, kind="backfills"), table, wait * 60.0)
-    with app.site_run(place.settings, site, Deadline.never(app.CLOCK)) as run:
+    lookup = Lookup(wiring.ports(place.settings.target, site, kind="backfills"), table, wait * 60.0)
+    with wiring.site_run(place.settings, site, Deadline.never(wiring.CLOCK)) as run:
 
         def words() -> str:
             if run.tally.waiting_for:
@@ -179,9 +179,9 @@ def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Ver
 
 def _repair(place: Place, verified: Verified) -> Repaired:
     site = place.chosen
-    backfills = app.ports(place.settings.target, site, kind="backfills")
+    backfills = wiring.ports(place.settings.target, site, kind="backfills")
     with (
-        app.site_run(place.settings, site, Deadline.never(app.CLOCK)) as run,
+        wiring.site_run(place.settings, site, Deadline.never(wiring.CLOCK)) as run,
         shown_while_it_runs(place.err, place.out, lambda: f"{run.tally.rows:,} rows sent"),
     ):
         return repair_(run, backfills, verified)

@@ -63,21 +63,21 @@ def main() -> None:
         classic.collect(os.environ)
     else:
         import function_app
-        from jira_audit import app
+        from jira_audit import app, wiring
 
         assert function_app.poll
         sinks: list[ListSink] = []
         if kind == "list":
-            ours = app.sink
+            ours = wiring.sink
 
             def sink(azure: Any) -> ListSink:
                 if not sinks:
                     sinks.append(ListSink(ours(azure)))
                 return sinks[0]
 
-            app.sink = sink  # type: ignore[assignment]
+            wiring.sink = sink  # type: ignore[assignment]
         invoked = time.perf_counter()
-        app.tick(os.environ, app.Threads())
+        app.tick(os.environ, wiring.Threads())
         loading = sum(sink.loading_seconds for sink in sinks)
     ended = time.perf_counter()
     used = resource.getrusage(resource.RUSAGE_SELF)

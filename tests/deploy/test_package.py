@@ -228,6 +228,8 @@ def test_nothing_is_in_it_but_the_app_and_what_it_imports(content: zipfile.ZipFi
         *names
     }
     assert "jira_audit/forgotten.py" not in names
+    folders = {name.split("/")[1] for name in names if name.startswith("jira_audit/")}
+    assert not folders & {"terminal", "simulator", "__main__.py"}
     assert not [name for name in names if name.endswith(".pyc") or "__pycache__" in name]
     assert names == sorted(set(names))
     assert not [name for name in names if ".." in name.split("/") or name.startswith("/")]
@@ -312,6 +314,9 @@ def test_a_wheel_with_another_hash_is_not_used(tmp_path: Path) -> None:
         ("docs/guide.md", True),
         (".github/workflows/ci.yml", True),
         ("local.settings.json", True),
+        ("jira_audit/terminal/cli.py", True),
+        ("jira_audit/simulator/site.py", True),
+        ("jira_audit/__main__.py", True),
         ("function_app.py", False),
         ("jira_audit/core/plan.py", False),
         ("tests", False),  # a file of a folder's name: the pattern ends in a slash
@@ -412,3 +417,5 @@ def test_unpacked_beside_the_worker_library_it_is_indexed_and_runs_a_tick_on_its
     for name in ("requests", "azure.storage.blob", "cryptography", "azure.core"):
         assert Path(loaded[name]).is_relative_to(app / SITE_PACKAGES), name
     assert Path(loaded["jira_audit.app"]) == app / "jira_audit" / "app.py"
+    unused = ("jira_audit.operations", "jira_audit.core.completeness", "jira_audit.core.activity")
+    assert not [name for name in loaded if name.startswith(unused)]

@@ -17,7 +17,7 @@ from pathlib import Path
 import certifi
 import pytest
 
-from jira_audit import app
+from jira_audit import wiring
 from jira_audit.core.letters import Letter
 from jira_audit.edge.blobs import BlobLetters
 from jira_audit.simulator.site import Record, believable_records
@@ -116,7 +116,7 @@ def newcomer(installation: Installation, tmp_path: Path) -> Newcomer:
         believable_records(200, first_id=20_000, end_ms=now() - 2_000, span_ms=20 * HOUR_MS, seed=7)
     )
     installation.container.create_container()
-    letters = BlobLetters(installation.container, app.CLOCK)
+    letters = BlobLetters(installation.container, wiring.CLOCK)
     for letter in (
         Letter("refused", "the rows are refused (HTTP 400)", HOST, record(10_017), 400),
         Letter.original(HOST, record(10_018)),

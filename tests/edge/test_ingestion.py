@@ -17,11 +17,11 @@ import pytest
 from azure.core.credentials import TokenCredential
 from isal import isal_zlib
 
-from jira_audit.app import CLOCK
 from jira_audit.core import moments
 from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
+from jira_audit.wiring import CLOCK
 from tests.servers.identity import HEADER, Identity
 from tests.servers.ingestion import (
     ACCEPTED_THEN_DROPPED,
@@ -439,7 +439,7 @@ def test_no_error_and_no_log_line_shows_the_token_or_a_row(
 def test_the_azure_clients_are_imported_by_the_first_send_and_not_before() -> None:
     script = """
 import sys
-from jira_audit import app, settings
+from jira_audit import app, settings, wiring
 loaded = settings.load(
     {
         "JIRA_SITE_URL": "contoso",
@@ -451,7 +451,7 @@ loaded = settings.load(
     },
     0,
 )
-sink = app.ports(loaded.target, loaded.sites[0]).sink
+sink = wiring.ports(loaded.target, loaded.sites[0]).sink
 def heavy():
     return sorted({".".join(n.split(".")[:2]) for n in sys.modules if n.startswith(
         ("azure.monitor", "azure.identity", "msal"))})

@@ -22,7 +22,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 from responses import RequestsMock
 
-from jira_audit import app
+from jira_audit import wiring
 from jira_audit.core import moments
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import (
@@ -133,7 +133,7 @@ def test_every_request_is_bounded_and_its_certificate_verified(
 def test_names_and_tokens_beyond_ascii_are_sent_as_utf_8(http: RequestsMock, time: Time) -> None:
     http.get(URL, json=EMPTY)
     site = Site(HOST, BASE, ApiToken("prüfer@example.com", Secret("t€ken")))
-    read(app.source(site, time.clock), time)
+    read(wiring.source(site, time.clock), time)
     sent = http.calls[0].request.headers["Authorization"]
     assert base64.b64decode(sent.removeprefix("Basic ")) == "prüfer@example.com:t€ken".encode()
 

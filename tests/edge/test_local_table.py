@@ -13,8 +13,9 @@ from jira_audit.core.completeness import Held
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import HOUR
+from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
-from jira_audit.edge.local import TABLE, LocalSink, LocalTable
+from jira_audit.edge.local import LocalSink, LocalTable
 
 SITE = "contoso.atlassian.net"
 NOW = moments.parse("2026-11-20T12:00:00Z")
@@ -48,7 +49,7 @@ def test_where_nothing_was_written_nothing_is_held(tmp_path: Path) -> None:
 
 def test_what_a_crash_left_of_a_line_is_no_row(tmp_path: Path) -> None:
     table = put(tmp_path, row(1))
-    with (tmp_path / TABLE).open("ab") as file:
+    with (tmp_path / TABLE_FILE).open("ab") as file:
         file.write(b'{"id_d":2,"site_s":"')
 
     assert table.held(SITE, RANGE) == Held(Ledger(((1, 1),)))
@@ -59,7 +60,7 @@ def test_what_a_crash_left_of_a_line_is_no_row(tmp_path: Path) -> None:
 )
 def test_a_line_that_is_no_row_is_named_by_its_number(line: bytes, tmp_path: Path) -> None:
     table = put(tmp_path, row(1))
-    with (tmp_path / TABLE).open("ab") as file:
+    with (tmp_path / TABLE_FILE).open("ab") as file:
         file.write(line + b"\n")
 
     with pytest.raises(SiteError, match=r"^line 2 of .* is no row"):
@@ -67,7 +68,7 @@ def test_a_line_that_is_no_row_is_named_by_its_number(line: bytes, tmp_path: Pat
 
 
 def test_a_file_that_cannot_be_read_is_an_error_and_not_empty(tmp_path: Path) -> None:
-    (tmp_path / TABLE).mkdir()
+    (tmp_path / TABLE_FILE).mkdir()
 
     with pytest.raises(TransientError, match="rows could not be read"):
         LocalTable(tmp_path).held(SITE, RANGE)

@@ -28,8 +28,9 @@ from jira_audit.core.checkpoint import Checkpoint, Sweep
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Letter
+from jira_audit.core.records import TABLE_FILE
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLease, BlobLetters, client_options, probe
-from jira_audit.edge.local import TABLE, LocalCheckpoints, LocalLetters, LocalSink
+from jira_audit.edge.local import LocalCheckpoints, LocalLetters, LocalSink
 from jira_audit.flow.ports import Checkpoints, Letters
 from tests.fakes.world import Journal, MemoryStore, Time
 
@@ -714,7 +715,7 @@ def test_rows_are_appended_one_a_line(tmp_path: Path) -> None:
     sink.send('[{"id_d": 1, "summary_s": "ü\\n"}, {"id_d": 2}]'.encode())
     sink.send(b"[]")
     sink.send(b'[{"id_d": 3}]')
-    lines = (tmp_path / "new" / TABLE).read_text(encoding="utf-8").splitlines()
+    lines = (tmp_path / "new" / TABLE_FILE).read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [
         {"id_d": 1, "summary_s": "ü\n"},
         {"id_d": 2},
@@ -735,9 +736,9 @@ def test_rows_are_appended_one_a_line(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_crash_left_of_a_line_is_cut_off(tmp_path: Path, before: bytes, kept: bytes) -> None:
-    (tmp_path / TABLE).write_bytes(before)
+    (tmp_path / TABLE_FILE).write_bytes(before)
     LocalSink(tmp_path).send(b'[{"id_d": 9}]')
-    assert (tmp_path / TABLE).read_bytes() == kept + b'{"id_d":9}\n'
+    assert (tmp_path / TABLE_FILE).read_bytes() == kept + b'{"id_d":9}\n'
 
 
 def test_threads_do_not_write_into_each_others_lines(tmp_path: Path) -> None:
@@ -748,7 +749,7 @@ def test_threads_do_not_write_into_each_others_lines(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as executor:
         list(executor.map(send, range(20)))
-    lines = (tmp_path / TABLE).read_text(encoding="utf-8").splitlines()
+    lines = (tmp_path / TABLE_FILE).read_text(encoding="utf-8").splitlines()
     assert sorted(json.loads(line)["id_d"] for line in lines) == sorted([*range(20)] * 3)
 
 
@@ -760,9 +761,10 @@ def test_of_a_batch_that_the_disk_has_no_room_for_nothing_is_left(
 import json, resource, signal, sys
 from pathlib import Path
 from jira_audit.core.errors import TransientError
-from jira_audit.edge.local import TABLE, LocalSink
+from jira_audit.core.records import TABLE_FILE
+from jira_audit.edge.local import LocalSink
 folder, size = Path(sys.argv[1]), int(sys.argv[2])
-sink, table = LocalSink(folder), folder / TABLE
+sink, table = LocalSink(folder), folder / TABLE_FILE
 sink.send(b'[{"id_d": 1}]')
 _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (table.stat().st_size + size + 40, most))

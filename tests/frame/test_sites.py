@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from requests.auth import HTTPBasicAuth
 
-from jira_audit import app, settings
+from jira_audit import app, settings, wiring
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import SettingsError
@@ -22,9 +22,10 @@ from jira_audit.core.letters import Letter
 from jira_audit.core.moments import DAY, MINUTE
 from jira_audit.core.outcome import Outcome
 from jira_audit.core.plan import Plan
+from jira_audit.core.records import TABLE_FILE
 from jira_audit.edge.access import Access
 from jira_audit.edge.jira import JiraSource
-from jira_audit.edge.local import TABLE, LocalLetters
+from jira_audit.edge.local import LocalLetters
 from jira_audit.flow.collect import collect
 from jira_audit.flow.ports import Run
 from jira_audit.operations.replay import replay
@@ -242,14 +243,14 @@ class Refusing(ImaginarySite):
 def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Refusing, Refusing]]:
     """Two sites with the same ids, at two names of this machine, and the settings for both."""
     sites = Refusing("auditor", "one"), Refusing("auditor", "two")
-    now = app.CLOCK.now()
+    now = wiring.CLOCK.now()
     for number, site in enumerate(sites):
         site.add(
             record(10_000 + n, now - 5 * MINUTE - n, summary=f"of site {number}") for n in range(40)
         )
     with (
-        serve(sites[0], clock_ms=app.CLOCK.now) as one,
-        serve(sites[1], clock_ms=app.CLOCK.now) as two,
+        serve(sites[0], clock_ms=wiring.CLOCK.now) as one,
+        serve(sites[1], clock_ms=wiring.CLOCK.now) as two,
     ):
         entries = [
             {"url": one, "username": "auditor", "api_token_setting": "TOKEN_ONE"},
@@ -264,7 +265,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Refusing, Refusing]]:
         monkeypatch.setenv("TOKEN_ONE", "one")
         monkeypatch.setenv("TOKEN_TWO", "two")
         yield sites
-    for cached in (app.source, app.way):
+    for cached in (wiring.source, wiring.way):
         cached.cache_clear()
 
 
@@ -273,7 +274,7 @@ def run(folder: Path) -> dict[str, Outcome]:
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / TABLE).read_text().splitlines()]
+    return [json.loads(line) for line in (folder / TABLE_FILE).read_text().splitlines()]
 
 
 def test_two_sites_that_share_ids_never_mix(two: tuple[Refusing, Refusing], tmp_path: Path) -> None:
@@ -296,14 +297,14 @@ def test_letters_and_replays_of_two_sites_never_mix(
     two: tuple[Refusing, Refusing], tmp_path: Path
 ) -> None:
     run(tmp_path)
-    lost = record(777, app.CLOCK.now() - 2 * DAY)
-    letters = LocalLetters(tmp_path, app.CLOCK)
+    lost = record(777, wiring.CLOCK.now() - 2 * DAY)
+    letters = LocalLetters(tmp_path, wiring.CLOCK)
     for host in ("127.0.0.1", "localhost"):
         assert letters.keep(Letter("refused", "for the test", host, lost, 400))
-    checked = settings.load(os.environ, app.CLOCK.now(), tmp_path)
+    checked = settings.load(os.environ, wiring.CLOCK.now(), tmp_path)
     one, _ = checked.sites
 
-    with app.site_run(checked, one, Deadline.after(app.CLOCK, 60)) as its_run:
+    with wiring.site_run(checked, one, Deadline.after(wiring.CLOCK, 60)) as its_run:
         replayed = replay(its_run)
 
     assert len(replayed.sent) == 1
@@ -374,7 +375,7 @@ def test_each_site_warns_of_its_own_tokens_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     entries = json.loads(os.environ["JIRA_SITES"])
-    soon, late = (moments.day(app.CLOCK.now() + days * DAY) for days in (14, 15))
+    soon, late = (moments.day(wiring.CLOCK.now() + days * DAY) for days in (14, 15))
     entries[0]["token_expires"], entries[1]["token_expires"] = soon, late
     monkeypatch.setenv("JIRA_SITES", json.dumps(entries))
     caplog.set_level(logging.WARNING)
@@ -390,26 +391,26 @@ def test_more_sites_than_run_at_once_are_all_collected(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     site = ImaginarySite("auditor", "one")
-    site.add(record(10_000 + n, app.CLOCK.now() - 5 * MINUTE - n) for n in range(3))
-    with serve(site, clock_ms=app.CLOCK.now) as address:
+    site.add(record(10_000 + n, wiring.CLOCK.now() - 5 * MINUTE - n) for n in range(3))
+    with serve(site, clock_ms=wiring.CLOCK.now) as address:
         entries = [
             {
                 "url": address.replace("127.0.0.1", f"127.0.1.{n}"),
                 "username": "auditor",
                 "api_token_setting": "TOKEN_ONE",
             }
-            for n in range(1, 1 + app.SIDE_BY_SIDE * 2)
+            for n in range(1, 1 + wiring.SIDE_BY_SIDE * 2)
         ]
         # Loopback is one machine whatever the last numbers: a server at one of them stands for all.
         monkeypatch.setattr(
-            "jira_audit.app.source", lambda one, clock=app.CLOCK: _source(one, address, clock)
+            "jira_audit.wiring.source", lambda one, clock=wiring.CLOCK: _source(one, address, clock)
         )
         monkeypatch.setenv("JIRA_SITES", json.dumps(entries))
         monkeypatch.setenv("TOKEN_ONE", "one")
         outcomes = run(tmp_path)
 
     assert {outcome.result for outcome in outcomes.values()} == {"ok"}
-    assert len(rows(tmp_path)) == 3 * 2 * app.SIDE_BY_SIDE
+    assert len(rows(tmp_path)) == 3 * 2 * wiring.SIDE_BY_SIDE
 
 
 def _source(site: Site, address: str, clock: Clock) -> JiraSource:
@@ -452,4 +453,4 @@ def test_sites_that_nobody_would_collect_are_not_put_on_the_queue(
     monkeypatch.setenv(f"AzureWebJobs{dot}collect_site{dot}Disabled", value)
 
     with pytest.raises(SettingsError, match="nobody would collect what is queued"):
-        app.tick(os.environ, app.Threads())
+        app.tick(os.environ, wiring.Threads())

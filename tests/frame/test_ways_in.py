@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from jira_audit import app
+from jira_audit import wiring
 from jira_audit.core import moments
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import (
@@ -48,7 +48,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Atlassian]:
     made.site.add(record(10_000 + n, START - 60_000 - n) for n in range(25))
     monkeypatch.setattr(requests.Session, "get_adapter", lambda self, url: made)
     yield made
-    for cached in (app.source, app.way):
+    for cached in (wiring.source, wiring.way):
         cached.cache_clear()
 
 
@@ -62,7 +62,7 @@ def oauth(**more: Any) -> Site:
 
 
 def read(site: Site, cloud: Atlassian, page_size: int = 1000) -> list[int]:
-    source = app.source(site, cloud.time.clock)
+    source = wiring.source(site, cloud.time.clock)
     source.page_size = page_size
     return [known["id"] for page in pages_of(source, cloud) for known in page.records]
 
@@ -124,7 +124,7 @@ def test_a_token_that_ends_in_the_middle_of_a_reading_is_renewed_and_nothing_is_
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
     site = oauth(cloud_id=CLOUD_ID)
-    source = app.source(site, cloud.time.clock)
+    source = wiring.source(site, cloud.time.clock)
     source.page_size = 10
     pages = pages_of(source, cloud)
     found = [known["id"] for known in next(pages).records]
@@ -325,9 +325,9 @@ def test_no_secret_is_in_an_error_a_log_line_or_what_is_printed(
     with pytest.raises(ConnectorError) as raised:
         read(site, cloud)
 
-    source = app.source(site, cloud.time.clock)
+    source = wiring.source(site, cloud.time.clock)
     shown = "".join(traceback.format_exception(raised.value)) + caplog.text + repr(site)
-    shown += repr(source) + repr(vars(source)) + repr(app.way(site, cloud.time.clock))
+    shown += repr(source) + repr(vars(source)) + repr(wiring.way(site, cloud.time.clock))
     assert SECRET not in shown
     assert "nobody-may-see" not in shown
 
@@ -347,7 +347,7 @@ def test_a_time_without_its_offset_would_find_nothing_through_the_gateway(
 
 def test_the_check_finds_the_gateway_for_a_token_that_the_site_refuses(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
-    cloud.time.now = app.CLOCK.now()
+    cloud.time.now = wiring.CLOCK.now()
 
     answer = check._jira(classic())
 
@@ -366,7 +366,7 @@ def test_the_check_tells_of_both_ways_where_neither_works(cloud: Atlassian) -> N
 
 def test_the_check_says_who_is_let_in_and_which_way(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
-    cloud.time.now = app.CLOCK.now()
+    cloud.time.now = wiring.CLOCK.now()
 
     answer = check._jira(oauth())
 
@@ -397,7 +397,7 @@ def test_the_check_compares_a_cloud_id_that_is_set_with_what_the_site_tells(
     cloud: Atlassian, told: str | None, ok: bool, says: str
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
-    cloud.time.now = app.CLOCK.now()
+    cloud.time.now = wiring.CLOCK.now()
     told_by_the_site = Answer(503 if told is None else 200, {}, f'{{"cloudId": "{told}"}}'.encode())
     cloud.script[HOST] = [told_by_the_site]
 

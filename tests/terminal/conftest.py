@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from jira_audit import app
+from jira_audit import wiring
 from jira_audit.simulator.site import Answer, ImaginarySite, Record, believable_records, serve
 from jira_audit.terminal.cli import cli
 
@@ -53,7 +53,7 @@ def no_settings() -> Iterator[None]:
 def no_warm_clients() -> Iterator[None]:
     """Clients are cached by their settings; the identity's address is not one of them."""
     yield
-    for cached in (app.source, app.sink, app.container, app._credential):
+    for cached in (wiring.source, wiring.sink, wiring.container, wiring.credential):
         cached.cache_clear()
 
 

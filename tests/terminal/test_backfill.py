@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import ContainerClient
 
-from jira_audit import app
+from jira_audit import wiring
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.edge.local import LocalCheckpoints
@@ -125,7 +125,7 @@ def test_a_failure_is_said_with_how_to_go_on(run: Run, site: Site, tmp_path: Pat
 
 def test_one_that_is_under_way_is_left_alone(run: Run, site: Site, tmp_path: Path) -> None:
     collected(run, tmp_path)
-    lease = LocalCheckpoints(tmp_path, app.CLOCK, "backfills").take(Checkpoint.first(HOST, 0, 0))
+    lease = LocalCheckpoints(tmp_path, wiring.CLOCK, "backfills").take(Checkpoint.first(HOST, 0, 0))
     assert lease
 
     ended = run("backfill", "--from", ago(30), "--folder", tmp_path)

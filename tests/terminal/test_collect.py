@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from jira_audit import app
+from jira_audit import wiring
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import SiteError
 from jira_audit.core.outcome import Outcome, Result, Tally
-from jira_audit.edge.local import TABLE, LocalCheckpoints
+from jira_audit.core.records import TABLE_FILE
+from jira_audit.edge.local import LocalCheckpoints
 from jira_audit.simulator.site import Answer, ImaginarySite
 from jira_audit.terminal.cli import _sentence
 from tests.terminal.conftest import TOKEN, USERNAME, Run, Site, begin, end, records, set_up
@@ -76,7 +77,7 @@ def test_a_site_that_refuses_is_exit_code_1_with_what_to_do_and_no_traceback(
 def test_a_site_that_another_run_has_is_left_alone_with_exit_code_0(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
-    lease = LocalCheckpoints(tmp_path, app.CLOCK).take(Checkpoint.first("127.0.0.1", 0, 0))
+    lease = LocalCheckpoints(tmp_path, wiring.CLOCK).take(Checkpoint.first("127.0.0.1", 0, 0))
     assert lease
 
     ended = run("collect", "--to", tmp_path)
@@ -277,7 +278,7 @@ def test_ctrl_c_ends_several_sites_with_what_each_has_delivered_saved(
     assert interrupted.code == 130
     assert "Traceback" not in interrupted.err
     assert next_run.code == 0
-    rows = [json.loads(line) for line in (tmp_path / TABLE).read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / TABLE_FILE).read_text().splitlines()]
     for host in ("127.0.0.1", "localhost"):
         delivered = sorted(row["id_d"] for row in rows if row["site_s"] == host)
         assert delivered == sorted(record["id"] for record in halting.records)

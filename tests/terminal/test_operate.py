@@ -11,7 +11,7 @@ import pytest
 from azure.storage.blob import ContainerClient
 from typer.testing import CliRunner
 
-from jira_audit import app
+from jira_audit import wiring
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.letters import Letter
@@ -61,7 +61,7 @@ class Place:
 def folder(request: pytest.FixtureRequest) -> Place:
     path: Path = request.getfixturevalue("tmp_path")
     for letter in (REFUSED, UNREADABLE, ORIGINAL):
-        assert LocalLetters(path, app.CLOCK).keep(letter)
+        assert LocalLetters(path, wiring.CLOCK).keep(letter)
     (path / "dead-letters" / HOST / "undated" / "half-written.new").touch()
     table = path / "Jira_Audit_CL.jsonl"
 
@@ -90,7 +90,7 @@ def blobs(request: pytest.FixtureRequest) -> Place:
         "CHECKPOINT_CONTAINER": str(container.container_name),
     }
     for letter in (REFUSED, UNREADABLE, ORIGINAL):
-        assert BlobLetters(container, app.CLOCK).keep(letter)
+        assert BlobLetters(container, wiring.CLOCK).keep(letter)
 
     def get(name: str) -> bytes | None:
         blob = container.get_blob_client(name)
@@ -254,7 +254,7 @@ def test_either_names_or_all_must_be_said(local: Place, arguments: list[str]) ->
 def test_a_site_that_another_run_has_is_left_alone_with_exit_code_1(
     local: Place, tmp_path: Path
 ) -> None:
-    lease = LocalCheckpoints(tmp_path, app.CLOCK).take(Checkpoint.first(HOST, 0, 0))
+    lease = LocalCheckpoints(tmp_path, wiring.CLOCK).take(Checkpoint.first(HOST, 0, 0))
     assert lease
     before = local.get(PATH)
 

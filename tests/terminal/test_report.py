@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from jira_audit import settings
-from jira_audit.edge.local import TABLE
+from jira_audit.core.records import TABLE_FILE
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
 from tests.terminal.conftest import Run, Site, as_two_sites
@@ -143,10 +143,10 @@ def test_a_page_that_cannot_be_written_is_exit_code_1(
 
 
 def test_a_line_that_is_no_row_is_named(run: Run, collected: Path, tmp_path: Path) -> None:
-    with (collected / TABLE).open("ab") as table:
+    with (collected / TABLE_FILE).open("ab") as table:
         table.write(b"garbled\n")
 
     ended = run("report", "--folder", collected, "--out", tmp_path / "page.html")
 
     assert ended.code == 1
-    assert f"line 316 of {TABLE} is no row" in ended.err
+    assert f"line 316 of {TABLE_FILE} is no row" in ended.err

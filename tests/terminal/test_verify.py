@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import trustme
 
-from jira_audit import __version__, app, settings
+from jira_audit import __version__, settings, wiring
 from jira_audit.__main__ import main
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import decode
 from jira_audit.core.ledger import Ledger
-from jira_audit.edge.local import TABLE, LocalCheckpoints
+from jira_audit.core.records import TABLE_FILE
+from jira_audit.edge.local import LocalCheckpoints
 from jira_audit.terminal import verify as cli_verify
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
@@ -100,7 +101,7 @@ def test_after_a_run_nothing_is_missing(place: Place, site: Site) -> None:
 def test_what_is_missing_is_named_and_is_exit_code_1(place: Place) -> None:
     lose(place, 10_003, 10_004, 10_005, 10_100)
     if place.more:
-        path = Path(place.more[1]) / TABLE
+        path = Path(place.more[1]) / TABLE_FILE
         rows = [line for line in path.read_text().splitlines() if '"id_d":1000' not in line]
         path.write_text("\n".join(rows) + "\n")
 
@@ -115,7 +116,7 @@ def test_what_is_missing_is_named_and_is_exit_code_1(place: Place) -> None:
 def test_a_repair_sends_what_is_missing_and_then_nothing_is(place: Place) -> None:
     lose(place, 10_003, 10_100)
     if place.more:
-        (Path(place.more[1]) / TABLE).write_text("")
+        (Path(place.more[1]) / TABLE_FILE).write_text("")
     before = place.rows()
 
     ended = place("verify", *FROM, "--repair")
@@ -223,7 +224,7 @@ def test_the_report_is_written_for_an_auditor_to_file(place: Place, tmp_path: Pa
     assert "was looked for by its id" in told["method"]
     assert told["repaired"] is None
     if place.more:
-        assert told["table"] == str(Path(place.more[1]) / TABLE)
+        assert told["table"] == str(Path(place.more[1]) / TABLE_FILE)
         assert told["in_table"] == told["delivered"]
         assert told["doubled"] == {"count": 0, "ids": [], "rows_too_many": 0}
     else:
@@ -261,8 +262,8 @@ def test_a_failure_of_jira_is_exit_code_1_and_no_report(
 
 
 def test_a_site_that_another_run_has_is_not_repaired(local: Place, tmp_path: Path) -> None:
-    (tmp_path / TABLE).write_text("")
-    take = LocalCheckpoints(tmp_path, app.CLOCK).take
+    (tmp_path / TABLE_FILE).write_text("")
+    take = LocalCheckpoints(tmp_path, wiring.CLOCK).take
     lease = take(decode(local.get(PATH) or b"", HOST))
     assert lease
 
@@ -279,7 +280,7 @@ def test_of_several_sites_the_one_that_is_named_is_verified(
 ) -> None:
     as_two_sites()
     assert run("collect", "--to", tmp_path).code == 0
-    file = tmp_path / TABLE
+    file = tmp_path / TABLE_FILE
     rows = [line for line in file.read_text().splitlines() if '"site_s":"localhost"' in line]
     file.write_text("\n".join(rows) + "\n")
 
@@ -296,7 +297,7 @@ def test_of_several_sites_the_one_that_is_named_is_verified(
 def test_interrupted_it_says_how_to_go_on_and_nothing_is_half_done(
     part: str, local: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / TABLE).write_text("")
+    (tmp_path / TABLE_FILE).write_text("")
     before = local.get(PATH)
 
     def interrupt(*_: object) -> None:
