@@ -23,10 +23,12 @@ from tests.servers import worker as worker_process
 from tests.servers.identity import Identity
 from tests.servers.ingestion import Ingestion
 
-# In CI the examples are the same in every run; elsewhere new ones are looked for.
-hypothesis.settings.register_profile("ci", derandomize=True, database=None)
-if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
-    hypothesis.settings.load_profile("ci")
+# No test times itself: a busy machine is no failure. In CI the examples are the same in every run;
+# elsewhere new ones are looked for.
+hypothesis.settings.register_profile("developer", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+hypothesis.settings.load_profile("ci" if IN_CI else "developer")
 
 ROOT = Path(__file__).parents[1]
 PAGES = pytest.StashKey[list[Page]]()
