@@ -88,13 +88,12 @@ class Checkpoint:
 
     def dealt_with(self, identities: Iterable[Identity]) -> Checkpoint:
         """These records have been delivered or kept; *through* stays where it is."""
-        known = tuple(identities)
-        newest = max((identity.created for identity in known), default=None)
-        return replace(
-            self,
-            ledger=self.ledger.with_ids(identity.id for identity in known),
-            latest=max((at for at in (self.latest, newest) if at is not None), default=None),
-        )
+        ids, created = [], [] if self.latest is None else [self.latest]
+        for identity in identities:
+            ids.append(identity.id)
+            created.append(identity.created)
+        latest = max(created, default=None)
+        return replace(self, ledger=self.ledger.with_ids(ids), latest=latest)
 
     def without(self, ids: Ledger) -> Checkpoint:
         """These records have not been dealt with after all."""
@@ -243,17 +242,17 @@ def _count(value: Any) -> int:
 
 def _ledger(value: Any) -> Ledger:
     ranges = [(first, last) for first, last in _list(value)]
-    if not all(type(end) is int for ends in ranges for end in ends):
+    if {type(end) for ends in ranges for end in ends} - {int}:  # a bool is an int, too
         message = "not whole numbers"
         raise TypeError(message)
-    if any(last < first for first, last in ranges):
+    if [last for first, last in ranges if last < first]:
         message = "a range runs backwards"
         raise ValueError(message)
     return Ledger.of(ranges)
 
 
 def _marks(value: Any) -> tuple[tuple[int, int], ...]:
-    return tuple(sorted((moments.parse(at), _whole(number)) for at, number in _list(value)))
+    return tuple(sorted([(moments.parse(at), _whole(number)) for at, number in _list(value)]))
 
 
 def _sweep(value: Any) -> Sweep:

@@ -44,7 +44,7 @@ class Ledger:
 
     def with_ids(self, ids: Iterable[int]) -> Ledger:
         """This ledger and these ids, in any order, known already or not."""
-        return Ledger.of(chain(self.ranges, ((record_id, record_id) for record_id in ids)))
+        return Ledger.of([*self.ranges, *[(record_id, record_id) for record_id in ids]])
 
     def without(self, other: Ledger) -> Ledger:
         """What is in this one and not in the other."""

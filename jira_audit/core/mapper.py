@@ -53,7 +53,7 @@ class Mapper:
             raise SiteError(message)
         rows: list[Row] = []
         rejected = [Rejected(self._letter(*each), None) for each in page.unidentified]
-        generated = moments.text(self.now())
+        generated = moments.text(self.now()) if fresh else ""
         for identity, record in fresh:
             try:
                 rows.append(self.row(record, identity, generated))

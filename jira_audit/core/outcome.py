@@ -38,11 +38,10 @@ class Tally:
 
     def counts(self) -> Mapping[str, int]:
         """What the canonical line and the checkpoint's `last` say, by name."""
-        names = (each.name for each in fields(self) if each.name not in _PROGRESS)
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _COUNTS}
 
 
-_PROGRESS = frozenset({"position", "waiting_for"})
+_COUNTS = tuple(each.name for each in fields(Tally) if each.name not in {"position", "waiting_for"})
 
 
 @dataclass(frozen=True)

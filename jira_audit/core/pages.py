@@ -46,12 +46,12 @@ class Page:
     pages: float = 0.0
     is_short: bool = False
 
-    @property
+    @cached_property
     def identified(self) -> Mapping[int, tuple[Identity, Record]]:
         """The page's records by their ids; of one that is there twice, the first."""
         return self._sorted[0]
 
-    @property
+    @cached_property
     def unidentified(self) -> Sequence[tuple[Record, RecordRejected]]:
         """The records that have no id or no readable created time, and which of the two."""
         return self._sorted[1]

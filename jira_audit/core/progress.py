@@ -47,9 +47,9 @@ class Progress:
 
     def deal_with(self, identities: Iterable[Identity]) -> None:
         """These records were accepted, or kept as dead letters: the ledger has them."""
-        dealt_with = tuple(identities)
-        self._pending.difference_update(identity.id for identity in dealt_with)
-        self.apply(lambda checkpoint: checkpoint.dealt_with(dealt_with))
+        dealt_with = list(identities)
+        self._pending.difference_update([identity.id for identity in dealt_with])
+        self.checkpoint = self.checkpoint.dealt_with(dealt_with)
 
     def settle(self, number: int) -> None:
         """Every row of this batch was dealt with; apply what waited for it alone."""
@@ -74,4 +74,4 @@ class Progress:
         settled = min(self._unsettled, default=self._begun)
         while self._waiting and self._waiting[0][0] <= settled:
             _, change = self._waiting.popleft()
-            self.apply(change)
+            self.checkpoint = change(self.checkpoint)

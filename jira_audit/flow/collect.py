@@ -81,11 +81,11 @@ def begin(lease: Lease, plan: Plan, now: int) -> Checkpoint:
     try:
         stored = lease.load()
         checkpoint = plan.begin(stored, now)
-        start = moments.text(checkpoint.start)
         if checkpoint.reset != stored.reset:
-            log.warning("%s: reset to %s", checkpoint.site, start)
+            log.warning("%s: reset to %s", checkpoint.site, moments.text(checkpoint.start))
             lease.save(checkpoint)
         elif lease.created and plan.first_run:
+            start = moments.text(checkpoint.start)
             log.warning("%s: %s, from %s", checkpoint.site, plan.first_run, start)
     except ConnectorError:
         release_quietly(lease)

@@ -65,8 +65,9 @@ class Delivery:
         Raises SiteError where the site's ids began again.
         """
         unknown = [each for each in page.identified.values() if not self._is_known(each[0])]
-        late, tally = late_until(self.loaded), self._run.tally
-        tally.late_found += sum(1 for identity, _ in unknown if identity.created <= late)
+        until, tally = late_until(self.loaded), self._run.tally
+        late = [identity for identity, _ in unknown if identity.created <= until]
+        tally.late_found += len(late)
         tally.duplicates_skipped += len(page.records) - len(page.unidentified) - len(unknown)
         return unknown
 
@@ -108,16 +109,17 @@ class Delivery:
 
         Raises what has come of sends begun before: TransientError or SiteError.
         """
-        site = self._run.site
-        truncated = (row for row in rows if not row.whole)
-        self.keep(
-            Rejected(Letter.original(site, encoding.loads(row.received)), None) for row in truncated
-        )
-        self._progress.hand_over(row.identity.id for row in rows)
+        for row in rows:
+            if not row.whole:
+                original = Letter.original(self._run.site, encoding.loads(row.received))
+                self.keep([Rejected(original, None)])
+        self._progress.hand_over([row.identity.id for row in rows])
         for batch in self._batcher.add(rows):
             self._send(batch)
-        if any(sent.done() and sent.result().error for sent in self._in_flight.values()):
-            self.collect_finished()  # else when a slot is needed: every save takes its time
+        for sent in self._in_flight.values():
+            if sent.done() and sent.result().error:
+                self.collect_finished()  # else when a slot is needed: every save takes its time
+                break
         self._raise_failure()
 
     def flush(self) -> None:
@@ -221,7 +223,7 @@ class Delivery:
     def _record_receipt(self, number: int, receipt: Receipt) -> None:
         """Put what was accepted into the ledger, and what was refused among the dead letters."""
         tally = self._run.tally
-        self._progress.deal_with(row.identity for row in receipt.accepted)
+        self._progress.deal_with([row.identity for row in receipt.accepted])
         tally.rows += len(receipt.accepted)
         tally.batches += receipt.batches
         tally.bytes += receipt.bytes
@@ -229,7 +231,7 @@ class Delivery:
         if receipt.error and not isinstance(receipt.error, OutOfTime):
             return  # it may be the configuration: then nothing is given up
         try:
-            self.keep(self._refused(*each) for each in receipt.refused)
+            self.keep([self._refused(*each) for each in receipt.refused])
         except ConnectorError as error:
             self._error = self._error or error
         else:

@@ -73,11 +73,8 @@ class PageRequests:
         self._throttle = Throttle(run.deadline.clock)
         self._asked: dict[Place, Future[_Answered]] = {}
         self._is_threaded = False
-
-    @property
-    def places(self) -> Collection[Place]:
+        self.places: Collection[Place] = self._asked.keys()
         """What was asked for and not used yet."""
-        return self._asked.keys()
 
     def response(self, place: Place, prefetch: Callable[[], None]) -> Response:
         """The response at a place, asked for before or now; retried as the policy allows.

@@ -61,10 +61,10 @@ class WindowReading:
         if page.date is not None:
             self.through = min(self.through, page.date)
         if page.identified:
-            oldest = min(identity.created for identity, _ in page.identified.values())
-            self.oldest = min(self.oldest, oldest)
-            smallest = min(page.identified)
-            self.smallest = smallest if self.smallest is None else min(self.smallest, smallest)
+            created = [identity.created for identity, _ in page.identified.values()]
+            self.oldest = min(self.oldest, *created)
+            ids = page.identified
+            self.smallest = min(ids) if self.smallest is None else min(self.smallest, *ids)
 
 
 class Reader:
@@ -123,9 +123,10 @@ class Reader:
 
     def _next_window(self, left: Stretch) -> Window | None:
         """The next window: as it was asked for already, unless that is too long by now."""
-        begun = (place[0] for place in self._requests.places if place[0].start == left.start)
-        fits = (window for window in begun if window.length <= LONGER_AT_MOST * left.step)
-        return next(fits, left.window)
+        for window, _ in self._requests.places:
+            if window.start == left.start and window.length <= LONGER_AT_MOST * left.step:
+                return window
+        return left.window
 
     def _pages(self, it: WindowReading, range_: Stretch) -> Iterator[Page]:
         """The pages of a range's next window, to the empty one that ends it."""
@@ -165,8 +166,7 @@ class Reader:
 
     def _prefetch(self, it: WindowReading, pages: Reading, left: Stretch) -> None:
         """Ask for what seems to follow, in this window and those after it."""
-        nothing_seen = not pages.pages and self._density is None
-        if it.is_last and not pages.full and (nothing_seen or pages.pages):
+        if it.is_last and not pages.full and (pages.pages or self._density is None):
             return  # there is nothing to guess
         peek, following = self._requests.peek, self._next_window
         course = ahead(it.window, pages, left, self._density, following, peek)

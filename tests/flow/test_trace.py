@@ -1,0 +1,105 @@
+"""What one tick does, call by call: few calls, in the order in which they are written down."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jira_audit
+from jira_audit.core.moments import DAY, HOUR
+from tests.fakes.world import Eager, World, record
+from tests.flow.test_collect import world_with
+
+PACKAGE = str(Path(jira_audit.__file__).parent)
+SIMULATOR = str(Path(PACKAGE) / "simulator")
+
+
+@dataclass
+class Trace:
+    """The calls of the package's own functions, each with those that led to it."""
+
+    calls: list[list[str]] = field(default_factory=list)
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and _is_ours(frame) and not _is_of_a_fake(frame):
+            self.calls.append(_stack(frame))
+
+    def of(self, *names: str) -> list[list[str]]:
+        """The calls of functions of these names."""
+        return [stack for stack in self.calls if stack[0].rpartition(".")[2] in names]
+
+
+def _is_ours(frame: FrameType | None) -> bool:
+    file = frame.f_code.co_filename if frame else ""
+    return file.startswith(PACKAGE) and not file.startswith(SIMULATOR)
+
+
+def _is_of_a_fake(frame: FrameType | None) -> bool:
+    """Whether the in-memory store has called it, for checks of its own."""
+    while frame:
+        if frame.f_code.co_qualname.startswith("Memory"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _stack(frame: FrameType | None) -> list[str]:
+    names = []
+    while frame:
+        if _is_ours(frame):
+            module = Path(frame.f_code.co_filename).stem
+            names.append(f"{module}.{frame.f_code.co_qualname}")
+        frame = frame.f_back
+    return names
+
+
+def traced(act: Callable[[], object]) -> Trace:
+    trace = Trace()
+    sys.setprofile(trace)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return trace
+
+
+def world_with_one_new_record() -> World:
+    world = world_with(100)
+    world.executor = Eager  # a send is done on the thread that begins it, so that it is seen
+    world.run()
+    world.time.pass_by(3600)
+    world.run()  # so that nothing else is in the overlap
+    world.time.pass_by(300)
+    world.jira.site.add([record(20_000, world.time.now - 1_000)])
+    return world
+
+
+def test_a_tick_with_one_new_record_takes_few_calls() -> None:
+    world = world_with_one_new_record()
+
+    trace = traced(world.run)
+
+    assert world.rows()[-1] == 20_000
+    assert len(trace.calls) <= 250
+
+
+def test_nothing_is_sent_or_saved_by_a_reader_or_an_exit_on_the_good_path() -> None:
+    """A tick with a sweep, several windows and several batches."""
+    world = world_with(400, over=47 * HOUR, lookback=48 * HOUR, batch_bytes=4_000)
+    world.executor = Eager
+    first = traced(world.run)
+    world.time.pass_by(DAY / 1000 + 1)
+    world.jira.site.add([record(20_000, world.time.now - 1_000)])
+    second = traced(world.run)
+
+    for trace in (first, second):
+        acts = trace.of("send", "deliver", "_save", "collect_finished")
+        assert len(acts) > 3
+        for stack in acts:
+            assert any(name.startswith("collect.collect") for name in stack)
+            assert not [name for name in stack if name.startswith(("reader.", "fetching."))]
+            assert not [name for name in stack if name.endswith("__exit__")]
