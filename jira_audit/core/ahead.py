@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from jira_audit.core import moments
 from jira_audit.core.pages import Reading
@@ -52,44 +52,43 @@ class Glimpse:
         return cls(body.count(_CREATED), oldest)
 
 
-@dataclass
-class _Course:
-    """How the reading of one window is likely to go.
+@dataclass(frozen=True, slots=True)
+class _Forecast:
+    """How the reading of one window is likely to go, from where it is.
 
-    `density` is that of the window before, in records a millisecond, if it is known; after the
-    `final` window nothing else is asked for while its end is waited for.
+    `size` is how many new records a full page has; `density` that of the window before, in records
+    a millisecond, if it is known; after the `final` window nothing else is asked for while its end
+    is waited for. The others are as in `Reading`; `oldest` is the earliest moment seen.
     """
 
     window: Window
     size: int
     density: float | None
+    final: bool = False
     offset: int = 0
     received: int = 0
     pages: float = 0.0
     full: bool = True
     ended: bool = False
     oldest: int | None = None
-    final: bool = False
 
-    def places(self, glimpsed: Callable[[Place], Glimpse | None]) -> Iterator[Place]:
-        """Where its next pages are: those that are known to be needed, and then guesses."""
-        while not self.ended and not may_give_up(self.window, self.pages):
-            yield self.window, self.offset
-            page = glimpsed((self.window, self.offset))
-            if page is None:
-                break
-            self._pass(page)
-        guesses = self._guesses()
-        if self.final and guesses:  # the last page first: its end is asked for after it
-            yield self.window, guesses[-1]
-            last = glimpsed((self.window, guesses[-1]))
-            if last and 0 < last.records <= self.size:
-                yield self.window, guesses[-1] + last.records
-        yield from ((self.window, offset) for offset in guesses)
+    def after(self, page: Glimpse) -> _Forecast:
+        """The forecast once this page was read, too."""
+        if not page.records:
+            return replace(self, ended=True)
+        full, received = page.records > self.size, self.offset + page.records
+        return replace(
+            self,
+            offset=received - 1 if full else received,
+            received=received,
+            pages=math.ceil(self.pages) + min(1.0, page.records / (self.size + 1)),
+            full=full,
+            oldest=page.oldest,
+        )
 
-    def _guesses(self) -> Sequence[int]:
+    def guesses(self) -> Sequence[int]:
         """Where the pages after the next one seem to begin."""
-        if self.ended or not self.full or self.unknown:
+        if self.ended or not self.full or self.is_unknown:
             return ()
         # Of a window that nothing is known of, only pages that ought to be full: there is more to
         # ask for after it, unless it is the final one.
@@ -98,16 +97,8 @@ class _Course:
         last = min(self.expected - margin, self.offset + room * self.size)
         return range(self.offset + self.size, math.floor(last) + 1, self.size)
 
-    def _pass(self, page: Glimpse) -> None:
-        self.ended = not page.records
-        if not self.ended:
-            self.pages = math.ceil(self.pages) + min(1.0, page.records / (self.size + 1))
-            self.received, self.oldest = self.offset + page.records, page.oldest
-            self.full = page.records > self.size
-            self.offset = self.received - 1 if self.full else self.received
-
     @property
-    def unknown(self) -> bool:
+    def is_unknown(self) -> bool:
         """Whether nothing tells of this window yet."""
         return self.density is None and not self.received and not self.ended
 
@@ -135,6 +126,30 @@ class _Course:
         return self.pages if not self.full or self.ended else (self.expected - 1) / self.size
 
 
+def _places(
+    forecast: _Forecast, glimpsed: Callable[[Place], Glimpse | None]
+) -> Generator[Place, None, _Forecast]:
+    """Where a window's next pages are: those that are known to be needed, and then guesses.
+
+    Returns the forecast after the pages that were answered.
+    """
+    window = forecast.window
+    while not forecast.ended and not may_give_up(window, forecast.pages):
+        yield window, forecast.offset
+        page = glimpsed((window, forecast.offset))
+        if page is None:
+            break
+        forecast = forecast.after(page)
+    guesses = forecast.guesses()
+    if forecast.final and guesses:  # the last page first: its end is asked for after it
+        yield window, guesses[-1]
+        last = glimpsed((window, guesses[-1]))
+        if last and 0 < last.records <= forecast.size:
+            yield window, guesses[-1] + last.records
+    yield from ((window, offset) for offset in guesses)
+    return forecast
+
+
 def ahead(
     window: Window,
     reading: Reading,
@@ -153,29 +168,29 @@ def ahead(
     # A step was found to fit, but for the first one, which is meant to be short.
     is_first = stretch.step == FIRST_STEP and stretch.crowded is None
     assumed = 1.0 if is_first else AIM_PAGES
-    course = _Course(
+    forecast = _Forecast(
         window,
         size,
         density,
-        offset=reading.offset,
-        received=reading.received,
-        pages=reading.pages,
+        stretch.ends_with(window),
+        reading.offset,
+        reading.received,
+        reading.pages,
         full=reading.full or not reading.pages,
         ended=reading.ended,
         oldest=created_of(reading.last),
-        final=stretch.ends_with(window),
     )
     while True:
-        yield from course.places(glimpsed)
-        if course.unknown:
+        forecast = yield from _places(forecast, glimpsed)
+        if forecast.is_unknown:
             pages = assumed
         else:
-            pages = course.expected_pages
-            density = course.expected / course.window.length
-        if math.isinf(pages) or may_give_up(course.window, pages):
+            pages = forecast.expected_pages
+            density = forecast.expected / forecast.window.length
+        if math.isinf(pages) or may_give_up(forecast.window, pages):
             return
-        stretch = stretch.after(course.window, Ending.CLOSED, pages, course.window.start)
+        stretch = stretch.after(forecast.window, Ending.CLOSED, pages, forecast.window.start)
         upcoming = following(stretch)
         if upcoming is None:
             return
-        course = _Course(upcoming, size, density, final=stretch.ends_with(upcoming))
+        forecast = _Forecast(upcoming, size, density, stretch.ends_with(upcoming))
