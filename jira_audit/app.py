@@ -33,7 +33,14 @@ from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.queueing import due
 from jira_audit.core.window import Window
 from jira_audit.edge.access import Access, ClientCredentials, Credentials, Fixed, Gateway
-from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, BlobQueued, client_options
+from jira_audit.edge.blobs import (
+    RETRIES,
+    BlobCheckpoints,
+    BlobLetters,
+    BlobQueued,
+    Retries,
+    client_options,
+)
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource, Way
 from jira_audit.ports import Pools, Ports, Table
@@ -359,15 +366,13 @@ def sink(azure: Azure) -> IngestionSink:
 
 
 @cache
-def container(azure: Azure) -> ContainerClient:
+def container(azure: Azure, retries: Retries = RETRIES) -> ContainerClient:
     """The container of checkpoints and letters."""
-    at = azure.storage
+    at, options = azure.storage, client_options(retries)
     if isinstance(at.account, Secret):
-        return ContainerClient.from_connection_string(
-            at.account.reveal(), at.container, **client_options()
-        )
+        return ContainerClient.from_connection_string(at.account.reveal(), at.container, **options)
     credential = _credential(at.client_id, azure.managed_identity)
-    return ContainerClient(at.account, at.container, credential, **client_options())
+    return ContainerClient(at.account, at.container, credential, **options)
 
 
 def table(settings: Settings, id_: str | None) -> Table | None:
