@@ -28,6 +28,28 @@ if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
 StartWorker = Callable[[Path, Mapping[str, str]], worker_process.Worker]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long",
+        choices=("with", "without", "only"),
+        default="with",
+        help="run tests marked long as well, leave them out, or run nothing else",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """An option of its own, as a second `-m` would replace the first: both are to count."""
+    choice = config.getoption("--long")
+    if choice == "with":
+        return
+    chosen, others = list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        is_long = item.get_closest_marker("long") is not None
+        (chosen if is_long == (choice == "only") else others).append(item)
+    config.hook.pytest_deselected(items=others)
+    items[:] = chosen
+
+
 def needed(condition: object, why: str) -> None:
     """A part that is missing is a skip on a developer's machine and a failure in CI, which has
     to have them all.
