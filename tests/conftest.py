@@ -70,6 +70,28 @@ def temporary_folder(read_guard: ReadGuard, tmp_path_factory: pytest.TempPathFac
         read_guard.allow(tmp_path_factory.getbasetemp())
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long",
+        choices=("with", "without", "only"),
+        default="with",
+        help="run tests marked long as well, leave them out, or run nothing else",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """An option of its own, as a second `-m` would replace the first: both are to count."""
+    choice = config.getoption("--long")
+    if choice == "with":
+        return
+    chosen, others = list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        is_long = item.get_closest_marker("long") is not None
+        (chosen if is_long == (choice == "only") else others).append(item)
+    config.hook.pytest_deselected(items=others)
+    items[:] = chosen
+
+
 def needed(condition: object, why: str) -> None:
     """A part that is missing is a skip on a developer's machine and a failure in CI, which has
     to have them all.

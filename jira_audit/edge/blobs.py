@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -32,13 +33,33 @@ SAVE_SECONDS = 10.0
 """What must be left of the lease when a save begins; the service refuses one that is late."""
 
 
-def client_options() -> dict[str, Any]:
-    """How a container client is to wait: three tries within seconds.
+@dataclass(frozen=True)
+class Retries:
+    """How often and how long the storage library retries what failed.
 
-    The library's own default waits 15 s before the second.
+    `count` retries; before the n-th it waits `first` + `base` ** n seconds, give or take `jitter`
+    and never less than none.
     """
+
+    count: int
+    first: int
+    base: int
+    jitter: int
+
+
+RETRIES = Retries(count=2, first=1, base=2, jitter=3)
+"""Three tries within seconds. The library's own default waits 15 s before the second."""
+
+
+def client_options(retries: Retries = RETRIES) -> dict[str, Any]:
+    """How a container client is to wait, and for how long."""
     return {
-        "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
+        "retry_policy": ExponentialRetry(
+            initial_backoff=retries.first,
+            increment_base=retries.base,
+            random_jitter_range=retries.jitter,
+            retry_total=retries.count,
+        ),
         "connection_timeout": 3,
         "read_timeout": 5,
     }

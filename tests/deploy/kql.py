@@ -4,10 +4,12 @@ virtual environment.
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.servers.azurite import node
@@ -38,12 +40,27 @@ def analyse(
 
     `functions` are the saved ones by name: parameters, as in `(disabled: bool = false)`, and body.
     """
-    done = subprocess.run(
+    asked = {"tables": tables, "functions": functions or {}, "queries": queries}
+    analyser = _analyser()
+    assert analyser.stdin is not None
+    assert analyser.stdout is not None
+    analyser.stdin.write(json.dumps(asked) + "\n")
+    analyser.stdin.flush()
+    answer = analyser.stdout.readline()
+    if not answer:
+        _analyser.cache_clear()
+        raise RuntimeError(f"Kusto's analyser ended with {analyser.wait()}; it said why above")
+    return [Analysis(**each) for each in json.loads(answer)]
+
+
+@cache
+def _analyser() -> subprocess.Popen[str]:
+    """One for all tests of this process, as to load it takes two seconds."""
+    process = subprocess.Popen(
         [str(node()), str(Path(__file__).with_name("kql.js")), str(PACKAGE)],
-        input=json.dumps({"tables": tables, "functions": functions or {}, "queries": queries}),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
     )
-    return [Analysis(**answer) for answer in json.loads(done.stdout)]
+    atexit.register(process.communicate)  # the end of its input is its end, however ours comes
+    return process

@@ -187,15 +187,15 @@ def cloud(tmp_path: Path) -> Cloud:
     """An owner, a workspace without the table, an empty resource group; every run succeeds."""
     needed(shutil.which("bash"), "bash is not installed")
     (tmp_path / "tmp").mkdir()
+    az = Path(__file__).with_name("stand_in_az.py").read_text()
     for name, text in (
-        ("az", (Path(__file__).with_name("stand_in_az.py")).read_text()),
-        ("sleep", "import pathlib, sys\npathlib.Path(__file__ + 's').open('a').write(sys.argv[1])"),
+        ("az", f"#!{PYTHON} -IS\n{az}\n"),
+        ("sleep", '#!/bin/sh\nprintf %s "$1" >>"$0s"\n'),
+        # The Python that is first on the path, so that none of the machine's is asked.
+        ("python3", f'#!/bin/sh\nexec {PYTHON} -IS "$@"\n'),
     ):
-        (tmp_path / name).write_text(f"#!{PYTHON} -IS\n{text}\n")
+        (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
-    # The Python that is first on the path, so that none of the machine's is asked.
-    (tmp_path / "python3").write_text(f'#!/bin/sh\nexec {PYTHON} -IS "$@"\n')
-    (tmp_path / "python3").chmod(0o755)
     package = tmp_path / "package.zip"
     package.write_bytes(b"a package")
     cloud = Cloud(tmp_path)

@@ -29,7 +29,14 @@ from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Letter
 from jira_audit.core.records import TABLE_FILE
-from jira_audit.edge.blobs import BlobCheckpoints, BlobLease, BlobLetters, client_options, probe
+from jira_audit.edge.blobs import (
+    BlobCheckpoints,
+    BlobLease,
+    BlobLetters,
+    Retries,
+    client_options,
+    probe,
+)
 from jira_audit.edge.local import LocalCheckpoints, LocalLetters, LocalSink
 from jira_audit.flow.ports import Checkpoints, Letters
 from tests.fakes.world import Journal, MemoryStore, Time
@@ -646,6 +653,13 @@ def test_storage_that_is_away_is_tried_three_times_within_seconds(
     assert len(line.asked) == 3
     longest = line.options["connection_timeout"] + line.options["read_timeout"]
     assert 3 * longest + sum(line.slept) < 45
+
+
+def test_how_often_and_how_long_storage_is_retried_is_a_value() -> None:
+    policy = client_options(Retries(count=4, first=7, base=3, jitter=0))["retry_policy"]
+
+    assert policy.total_retries == 4
+    assert [policy.get_backoff_time({"count": tries}) for tries in (1, 2, 3)] == [10, 16, 34]
 
 
 def test_storage_that_never_answers_is_given_up(time: Time) -> None:

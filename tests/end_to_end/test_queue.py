@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import trustme
 from azure.storage.blob import ContainerClient
+from azure.storage.queue import QueueServiceClient
 
 from jira_audit.core import moments
 from jira_audit.simulator.site import Answer, ImaginarySite
@@ -67,12 +68,22 @@ class Provider:
         return ids == {known["id"] for known in self.sites[address].site.records}
 
 
-@pytest.fixture
-def account() -> Iterator[str]:
+@pytest.fixture(scope="session")
+def running_account() -> Iterator[str]:
+    """One account for all tests, as it takes three seconds to start."""
     needed(azurite_server.is_installed(), "Azurite is not installed: make setup")
     needed(worker_process.is_installed(), "the Functions worker library needs Python 3.13")
     with azurite_server.running_with_queues() as connection:
         yield connection
+
+
+@pytest.fixture
+def account(running_account: str) -> str:
+    """An account without queues; what a test does in containers is in one of its own."""
+    with QueueServiceClient.from_connection_string(running_account) as service:
+        for queue in service.list_queues():
+            service.delete_queue(queue)
+    return running_account
 
 
 @pytest.fixture
@@ -127,6 +138,7 @@ def host(provider: Provider, instances: int) -> Host:
     return Host(ROOT, provider.environment, provider.connection, instances=instances)
 
 
+@pytest.mark.long
 def test_three_hundred_sites_of_which_a_tenth_fail_and_an_instance_dies(
     provider: Provider,
 ) -> None:

@@ -14,6 +14,8 @@ from jira_audit.simulator.site import Answer
 from tests.fakes.world import START, Eager, Lazy, Shuffled, World, record
 from tests.flow.test_collect import ids
 
+pytestmark = pytest.mark.orders  # what is asked for ahead is their subject
+
 FOUR_FULL_PAGES = 37  # of ten records, each begun one record back
 
 

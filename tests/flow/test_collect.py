@@ -21,6 +21,8 @@ from jira_audit.core.records import Identity
 from jira_audit.simulator.site import Answer
 from tests.fakes.world import HOST, START, TOKEN, Eager, Lazy, World, record
 
+pytestmark = pytest.mark.orders  # what was asked for ahead decides what a fault or a deadline meets
+
 FIRST_CREATED = START - 4 * HOUR
 """No record of `world_with` is older."""
 

@@ -16,6 +16,8 @@ import pytest
 from jira_audit.core.moments import HOUR, MINUTE
 from tests.fakes.world import START, Lazy, World, record
 
+pytestmark = pytest.mark.orders  # a request is a place to die
+
 WHEN: tuple[Literal["before"], Literal["after"]] = ("before", "after")
 BATCH_BYTES = 2_600
 POISON, UNREADABLE, LATE = 10_031, 10_047, 10_059

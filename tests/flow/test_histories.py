@@ -6,7 +6,12 @@ import pytest
 
 from tests.flow.histories import live
 
+pytestmark = pytest.mark.orders  # they have everything in them
 
-@pytest.mark.parametrize("seed", range(16))  # `make soak` makes new ones for as long as you like
+# `make soak` makes new ones for as long as you like.
+SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(4, 16))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_after_any_history_and_a_quiet_end_nothing_is_lost(seed: int) -> None:
     live(seed, steps=40)

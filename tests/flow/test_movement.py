@@ -14,6 +14,8 @@ from jira_audit.simulator.site import Answer
 from tests.fakes.world import HOST, START, Lazy, World, record
 from tests.flow.test_collect import ids, world_with
 
+pytestmark = pytest.mark.orders  # what moves, moves between two answers
+
 
 def during_fetch(world: World, number: int, happens: Callable[[], object]) -> None:
     """Let something happen between two requests."""

@@ -1,6 +1,7 @@
 """The suite must fail for each of these mutations: a promise that no test would miss is no promise.
 
-A mutation is applied, and a test of the suite that ought to catch it is run; it must fail.
+A mutation is applied, and a test of the suite that ought to catch it is run; it must fail. That
+each of these tests passes without a mutation is a test of its own.
 """
 
 from __future__ import annotations
@@ -111,53 +112,59 @@ def sweep_before_from(patch: Patch) -> None:
     patch.setattr(plan, "sweep_range", mutated)
 
 
-CATCHES: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
-    (
-        save_before_send,
-        lambda: test_crash_points.die_everywhere(test_crash_points.lively_world, 4),
-    ),
-    (
-        stop_on_a_short_page,
-        lambda: test_movement.test_a_server_that_gives_fewer_than_asked_is_read_to_its_end(7),
-    ),
-    (
-        treat_403_as_empty,
-        lambda: test_collect.test_a_failure_of_jira_leaves_the_checkpoint_and_loses_nothing(1),
-    ),
-    (ignore_the_lease, test_collect.test_a_run_that_lost_its_lease_sends_nothing_more),
-    (
-        read_the_checkpoint_before_taking_it,
-        test_movement.test_a_run_that_begins_as_another_ends_goes_on_from_what_that_one_saved,
-    ),
-    (
-        refill_a_slot_before_its_save,
-        lambda: test_crash_points.die_everywhere(test_crash_points.lively_world, 1),
-    ),
-    (
-        advance_by_what_was_asked,
-        lambda: test_movement.test_a_server_that_gives_fewer_than_asked_is_read_to_its_end(7),
-    ),
-    (
-        forget_the_overlap,
-        test_collect.test_a_record_that_jira_shows_late_is_found_by_the_overlap_and_counted,
-    ),
-    (
-        let_through_go_back,
-        test_movement.test_the_overlap_is_read_again_in_small_steps_without_through_going_back,
-    ),
-    (
-        sweep_before_from,
-        test_collect.test_a_sweep_goes_no_further_back_than_where_the_checkpoint_began,
-    ),
-]
+Test = Callable[[], None]
 
 
-@pytest.mark.parametrize(("mutate", "test"), CATCHES, ids=lambda case: case.__name__)
-def test_the_mutation_is_caught(
-    mutate: Callable[[Patch], None], test: Callable[[], None], monkeypatch: Patch
-) -> None:
+def deaths_with_one_in_flight() -> None:
+    test_crash_points.die_everywhere(test_crash_points.lively_world, 1)
+
+
+def deaths_with_four_in_flight() -> None:
+    test_crash_points.die_everywhere(test_crash_points.lively_world, 4)
+
+
+def fewer_than_asked() -> None:
+    test_movement.test_a_server_that_gives_fewer_than_asked_is_read_to_its_end(7)
+
+
+def a_failure_of_jira() -> None:
+    test_collect.test_a_failure_of_jira_leaves_the_checkpoint_and_loses_nothing(1)
+
+
+CATCHES: dict[Callable[[Patch], None], Test] = {
+    save_before_send: deaths_with_four_in_flight,
+    stop_on_a_short_page: fewer_than_asked,
+    treat_403_as_empty: a_failure_of_jira,
+    ignore_the_lease: test_collect.test_a_run_that_lost_its_lease_sends_nothing_more,
+    read_the_checkpoint_before_taking_it: (
+        test_movement.test_a_run_that_begins_as_another_ends_goes_on_from_what_that_one_saved
+    ),
+    refill_a_slot_before_its_save: deaths_with_one_in_flight,
+    advance_by_what_was_asked: fewer_than_asked,
+    forget_the_overlap: (
+        test_collect.test_a_record_that_jira_shows_late_is_found_by_the_overlap_and_counted
+    ),
+    let_through_go_back: (
+        test_movement.test_the_overlap_is_read_again_in_small_steps_without_through_going_back
+    ),
+    sweep_before_from: (
+        test_collect.test_a_sweep_goes_no_further_back_than_where_the_checkpoint_began
+    ),
+}
+
+
+def name(case: Callable[..., None]) -> str:
+    return case.__name__
+
+
+@pytest.mark.parametrize("test", dict.fromkeys(CATCHES.values()), ids=name)
+def test_without_a_mutation_the_test_passes(test: Test) -> None:
     test()
+
+
+@pytest.mark.parametrize("mutate", CATCHES, ids=name)
+def test_the_mutation_is_caught(mutate: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutate(monkeypatch)
 
     with pytest.raises(AssertionError):
-        test()
+        CATCHES[mutate]()

@@ -29,6 +29,8 @@ from tests.flow.test_collect import (
     world_with,
 )
 
+pytestmark = pytest.mark.orders  # it reads Jira as a run does, and may be refused half-way
+
 BLOB = f"checkpoints/{HOST}.json"
 
 

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from jira_audit.settings import ApiToken, OAuthClient, Secret, Settings, Site
 from jira_audit.simulator.site import Answer, ImaginarySite, serve
 from jira_audit.terminal.check import check
 from tests.fakes.world import record
+from tests.servers.azurite import AT_ONCE
 
 NOW = moments.parse("2026-11-20T12:00:00Z")
 ONE = {
@@ -429,6 +431,8 @@ def test_the_check_asks_every_site_and_tells_of_entries_that_are_wrong(
     monkeypatch.setenv("DATA_COLLECTION_ENDPOINT", "https://127.0.0.1:1")
     monkeypatch.setenv("LOGS_DCR_RULE_ID", "dcr-0")
     monkeypatch.setenv("AzureWebJobsStorage", settings.DEVELOPMENT_STORAGE.replace("10000", "1"))
+
+    monkeypatch.setattr(wiring, "container", partial(wiring.container, retries=AT_ONCE))
 
     answers = [each for each in check(os.environ) if each.part in {"settings", "Jira"}]
 

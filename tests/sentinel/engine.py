@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 import duckdb_kql
+from duckdb_kql.stored_functions import ResolvedFunctions, StoredFunction, parse_functions
 from duckdb_kql.translate import TranslationResult
 
 from jira_audit.core import moments
@@ -74,31 +75,48 @@ class Workspace:
     def run(self, query: str) -> list[dict[str, Any]]:
         """The rows a query gives. Raises duckdb_kql.KqlError for what the engine cannot do."""
         there = frozenset(column for columns in self._tables.values() for column in columns)
-        schema = tuple((name, tuple(columns)) for name, columns in self._schema.items())
-        sql = _translated(query, there, schema)
+        called = [f for f in FUNCTIONS.values() if f.name in query or f.name == "JiraAudit"]
+        sql = _translated(
+            _known(query, there),
+            tuple(
+                f"function {f.name}{f.parameters} {{{_known(f.query, there)}\n}}" for f in called
+            ),
+            tuple((name, tuple(columns)) for name, columns in self._schema.items()),
+        )
         result = self._connection.execute(sql, dict(sql.parameters))
         names = [column[0] for column in result.description or ()]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
+def _known(text: str, there: frozenset[str]) -> str:
+    """What the engine has not, said in what it has: which columns are there is known here."""
+    text = _IF_EXISTS.sub(lambda m: m[2] if m[2] in there else m[3], without_comments(text))
+    return _PREFIX.sub(_BEGINS_WITH_ANY, text)
+
+
+# To translate a query takes longer than to run it.
+
+
 @cache
 def _translated(
-    query: str, there: frozenset[str], schema: tuple[tuple[str, tuple[str, ...]], ...]
+    query: str, functions: tuple[str, ...], schema: tuple[tuple[str, tuple[str, ...]], ...]
 ) -> TranslationResult:
-    """The query in DuckDB's SQL, its functions expanded; that takes longer than to run it."""
-
-    def known(text: str) -> str:
-        """What the engine has not, said in what it has: which columns there are is known here."""
-        text = _IF_EXISTS.sub(lambda m: m[2] if m[2] in there else m[3], without_comments(text))
-        return _PREFIX.sub(_BEGINS_WITH_ANY, text)
-
-    called = [f for f in FUNCTIONS.values() if f.name in query or f.name == "JiraAudit"]
+    """The query in DuckDB's SQL, its functions expanded."""
+    parsed: ResolvedFunctions = {None: {f.name: f for f in map(_parsed, functions)}}
     return duckdb_kql.to_sql(
-        known(query),
+        query,
         {name: list(columns) for name, columns in schema},
         query_now=datetime.fromtimestamp(NOW / 1000, UTC),
-        functions=[f"function {f.name}{f.parameters} {{{known(f.query)}\n}}" for f in called],
+        functions=parsed,
     )
+
+
+@cache
+def _parsed(function: str) -> StoredFunction:
+    parsed = parse_functions([function])
+    assert parsed is not None
+    ((_, found),) = parsed[None].items()
+    return found
 
 
 def _value(value: Any, kind: str) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from tests.sentinel.content import HUNTS, RULES, Source
 from tests.sentinel.stories import Story, habits, health, hunts, rights
 from tests.sentinel.told import workspace
-from tests.sentinel.worlds import WORLDS
+from tests.sentinel.worlds import ALL_WORLDS, WORLDS
 
 STORIES = rights.STORIES | habits.STORIES | health.STORIES
 GOES_BY_SITE = {"JiraConnectorSilent"}
@@ -34,6 +34,7 @@ def test_a_rule_sees_its_story_and_not_the_near_misses(rule: Source, story: Stor
     assert all(has(row, dict(story.expect)) for row in found)
 
 
+@pytest.mark.long  # as in `ALL_WORLDS`
 @pytest.mark.parametrize("world", [name for name in WORLDS if name != "classic"])
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_sees_the_same_whichever_tables_there_are(rule: Source, world: str) -> None:
@@ -53,22 +54,22 @@ def test_every_rule_has_a_story_that_fires_and_two_near_misses() -> None:
         assert sum(not story.fires for story in told) >= 2, name
 
 
+@pytest.mark.parametrize("world", ALL_WORLDS)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_a_rule_says_nothing_where_nothing_was_done(rule: Source) -> None:
-    for world in WORLDS:
-        assert workspace(world).run(rule.query) == []
+def test_a_rule_says_nothing_where_nothing_was_done(rule: Source, world: str) -> None:
+    assert workspace(world).run(rule.query) == []
 
 
+@pytest.mark.parametrize("world", ALL_WORLDS)
 @pytest.mark.parametrize(
     ("hunt", "story"),
     [pytest.param(h, s, id=f"{h.name}: {s.title}") for h in HUNTS for s in hunts.STORIES[h.name]],
 )
-def test_a_hunt_shows_what_it_looks_for(hunt: Source, story: Story) -> None:
-    for world in WORLDS:
-        found = workspace(world, story.records).run(hunt.query)
+def test_a_hunt_shows_what_it_looks_for(hunt: Source, story: Story, world: str) -> None:
+    found = workspace(world, story.records).run(hunt.query)
 
-        assert len(found) == (story.rows if story.fires else 0), world
-        assert all(has(row, dict(story.expect)) for row in found), world
+    assert len(found) == (story.rows if story.fires else 0)
+    assert all(has(row, dict(story.expect)) for row in found)
 
 
 def test_every_hunt_has_a_story_that_shows_and_one_that_does_not() -> None:

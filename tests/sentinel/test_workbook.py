@@ -12,7 +12,7 @@ from tests.sentinel.stories import SITE, line, lines
 from tests.sentinel.stories.habits import days_of_work, deleted
 from tests.sentinel.stories.rights import made_administrator, scheme
 from tests.sentinel.told import workspace
-from tests.sentinel.worlds import TELEMETRY, WORLDS
+from tests.sentinel.worlds import ALL_WORLDS, TELEMETRY, WORLDS
 
 BEYOND_THE_ENGINE = {"countries": "geo_info_from_ip_address asks a database of the service"}
 QUERIES = {name: query for name, query in WORKBOOK_QUERIES.items() if name not in BEYOND_THE_ENGINE}
@@ -37,7 +37,7 @@ def test_every_query_gives_rows_where_something_was_done(name: str) -> None:
     assert workspace("classic", **told()).run(QUERIES[name])
 
 
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("world", ALL_WORLDS)
 @pytest.mark.parametrize("name", QUERIES)
 def test_every_query_runs_where_nothing_was_done(name: str, world: str) -> None:
     assert workspace(world).run(QUERIES[name]) == []

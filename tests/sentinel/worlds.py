@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
+
 from jira_audit.core.records import COLUMNS
 from tests.deploy.kql import Columns
 from tests.deploy.test_kql import V2_COLUMNS, in_kusto
@@ -46,3 +48,10 @@ WORLDS: Mapping[str, dict[str, Columns]] = {
     "both": {"Jira_Audit_CL": CLASSIC, "Jira_Audit_v2_CL": V2_COLUMNS},
     "both, early": {"Jira_Audit_CL": OLD_CLASSIC, "Jira_Audit_v2_CL": EARLY_V2},
 }
+
+ALL_WORLDS = [
+    pytest.param(name, marks=[] if name == "classic" else pytest.mark.long) for name in WORLDS
+]
+"""For tests of what reads `JiraAudit`, whose rows are the same in every world (`test_parser.py`):
+in the one without the newer table at once, in all when there is time.
+"""

@@ -1,11 +1,21 @@
-"""That tests cannot leave the machine, and that CI does not skip what it lacks."""
+"""That tests cannot leave the machine, that CI does not skip what it lacks, and that the commands
+that run tests run all of them between them.
+"""
 
 import http.client
+import shlex
+import shutil
 import socket
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import NetworkRefused, needed
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_test_that_reaches_for_another_machine_fails() -> None:
@@ -30,3 +40,51 @@ def test_a_missing_part_is_a_failure_in_ci(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(pytest.fail.Exception, match="no Azurite"):
         needed(False, "no Azurite")
+
+
+def collecting(*targets: str, given: Iterable[str] = ()) -> list[list[str]]:
+    """The ids of the tests that each make target would run."""
+    make = shutil.which("make")
+    needed(make, "make is not installed")
+    processes = []
+    for target in targets:
+        dry = [str(make), "--dry-run", "--old-file=setup", target, "TESTS=", "JOBS=0"]
+        said = subprocess.run(
+            [*dry, f"ARGS={shlex.join(given)}"],
+            cwd=ROOT,
+            env={"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        [line] = [line for line in said.stdout.splitlines() if " -m pytest " in line]
+        _, *arguments = shlex.split(line)
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, *arguments, "--collect-only", "--quiet"],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    collected = [process.communicate()[0] for process in processes]
+    return [[line for line in said.splitlines() if "::" in line] for said in collected]
+
+
+@pytest.mark.long
+def test_make_test_and_what_it_leaves_out_are_all_tests() -> None:
+    usual, rest, all_ = collecting("test", "test-rest", "test-all")
+
+    assert usual
+    assert rest
+    assert sorted(usual + rest) == sorted(all_)
+
+
+def test_marks_that_are_asked_for_count_beside_the_commands_own() -> None:
+    given = ["-m", "orders", "tests/flow"]
+    usual, rest, all_ = collecting("test", "test-rest", "test-all", given=given)
+
+    assert usual
+    assert rest
+    assert sorted(usual + rest) == sorted(all_)
+    assert not [each for each in all_ if "test_replay" in each]

@@ -145,9 +145,13 @@ class QueryService:
             for row in self.rows
             if timespan is None or _is_within(row["TimeGenerated"], timespan)
         ]
-        if values:
-            places = ", ".join("?" * len(self.columns))
-            connection.executemany(f'INSERT INTO "{TABLE}" VALUES ({places})', values)
+        places = f"({', '.join('?' * len(self.columns))})"
+        for begin in range(0, len(values), 100):  # a statement for each row would take much longer
+            part = values[begin : begin + 100]
+            connection.execute(
+                f'INSERT INTO "{TABLE}" VALUES {", ".join([places] * len(part))}',
+                [value for row in part for value in row],
+            )
         return duckdb_kql.kql(connection, query)
 
 

@@ -52,8 +52,9 @@ def no_settings() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_warm_clients() -> Iterator[None]:
     """Clients are cached by their settings; the identity's address is not one of them."""
+    warm = (wiring.source, wiring.sink, wiring.container, wiring.credential)
     yield
-    for cached in (wiring.source, wiring.sink, wiring.container, wiring.credential):
+    for cached in warm:
         cached.cache_clear()
 
 

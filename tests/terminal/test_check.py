@@ -1,11 +1,12 @@
 """The check, against real parts: four plain answers, and what each says when its part is broken."""
 
 import os
+from functools import partial
 
 import pytest
-from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import ContainerClient
 
+from tests.servers.azurite import AT_ONCE
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Fault, Ingestion
 from tests.terminal.conftest import TOKEN, USERNAME, Ended, Run, Site
@@ -109,8 +110,7 @@ def test_a_wrong_storage_key_is_named(run: Run) -> None:
 
 
 def test_storage_that_cannot_be_reached_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The library waits between its tries; nothing here changes meanwhile.
-    monkeypatch.setattr(RequestsTransport, "sleep", lambda *_: None)
+    monkeypatch.setattr(wiring, "container", partial(wiring.container, retries=AT_ONCE))
     at = "http://127.0.0.1:1/devstoreaccount1"  # port 1: nothing listens there
     os.environ["AzureWebJobsStorage"] = (
         f"AccountName=devstoreaccount1;AccountKey={WRONG_KEY};BlobEndpoint={at};"
