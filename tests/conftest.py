@@ -1,5 +1,5 @@
-"""Fixtures for all tests: the servers, what to do without one, no network but loopback, and the
-pages of records. No fakes and no data.
+"""Fixtures for all tests: the servers, what to do without one, no network but loopback, no file
+outside the checkout, and the pages of records. No fakes and no data.
 """
 
 import os
@@ -17,6 +17,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from tests import pages
 from tests.pages import Page, PagesUnusable
+from tests.reads import ReadGuard
 from tests.servers import azurite as azurite_server
 from tests.servers import worker as worker_process
 from tests.servers.identity import Identity
@@ -27,6 +28,7 @@ hypothesis.settings.register_profile("ci", derandomize=True, database=None)
 if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
     hypothesis.settings.load_profile("ci")
 
+ROOT = Path(__file__).parents[1]
 PAGES = pytest.StashKey[list[Page]]()
 
 StartWorker = Callable[[Path, Mapping[str, str]], worker_process.Worker]
@@ -37,6 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[PAGES] = pages.pages(os.environ)
     except PagesUnusable as error:
         raise pytest.UsageError(str(error)) from error
+    folder = os.environ.get(pages.VARIABLE)
+    guard = ReadGuard(ROOT, [Path(folder)] if folder else [])
+    guard.install()
+    config.pluginmanager.register(guard, "read-guard")
+    # Whoever runs the tests may have credentials in a .netrc, which requests would look up.
+    os.environ["NETRC"] = os.devnull
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -44,6 +52,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "audit_page" in metafunc.fixturenames:
         every = metafunc.config.stash[PAGES]
         metafunc.parametrize("audit_page", every, ids=[page.name for page in every])
+
+
+@pytest.fixture(scope="session")
+def read_guard(pytestconfig: pytest.Config) -> ReadGuard:
+    guard = pytestconfig.pluginmanager.get_plugin("read-guard")
+    assert isinstance(guard, ReadGuard)
+    return guard
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(read_guard: ReadGuard, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests may read in their `tmp_path`; pytest looks for earlier sessions' before it makes it."""
+    with read_guard.paused():
+        read_guard.allow(tmp_path_factory.getbasetemp())
 
 
 def needed(condition: object, why: str) -> None:
