@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import hypothesis
+import hypothesis.configuration
 import pytest
 import trustme
 from azure.storage.blob import BlobServiceClient, ContainerClient
@@ -23,13 +23,15 @@ from tests.servers import worker as worker_process
 from tests.servers.identity import Identity
 from tests.servers.ingestion import Ingestion
 
+ROOT = Path(__file__).parents[1]
+PAGES = pytest.StashKey[list[Page]]()
+
+# What hypothesis keeps is in the checkout, wherever the tests are started from.
+hypothesis.configuration.set_hypothesis_home_dir(ROOT / ".hypothesis")
 # In CI the examples are the same in every run; elsewhere new ones are looked for.
 hypothesis.settings.register_profile("ci", derandomize=True, database=None)
 if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
     hypothesis.settings.load_profile("ci")
-
-ROOT = Path(__file__).parents[1]
-PAGES = pytest.StashKey[list[Page]]()
 
 StartWorker = Callable[[Path, Mapping[str, str]], worker_process.Worker]
 
