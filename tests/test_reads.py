@@ -48,10 +48,10 @@ import pytest
 ABOVE = Path(__file__).parents[1]
 
 def test_reads_beside_the_checkout():
-    (ABOVE / "shared/page.json").read_text()
+    (ABOVE / "beside/page.json").read_text()
 
 def test_reads_relatively():
-    open("../shared/page.json")
+    open("../beside/page.json")
 
 def test_takes_a_refusal_for_an_absent_file():
     with contextlib.suppress(OSError):
@@ -59,18 +59,18 @@ def test_takes_a_refusal_for_an_absent_file():
 
 def test_swallows_everything():
     with contextlib.suppress(BaseException):
-        open(ABOVE / "shared/page.json")
+        open(ABOVE / "beside/page.json")
 
 def test_skips_itself_for_want_of_the_file():
     try:
-        open(ABOVE / "shared/page.json")
+        open(ABOVE / "beside/page.json")
     except BaseException:
         pytest.skip("not here")
 
 def test_reads_in_a_thread():
     def read():
         with contextlib.suppress(BaseException):
-            open(ABOVE / "shared/page.json")
+            open(ABOVE / "beside/page.json")
     thread = threading.Thread(target=read)
     thread.start()
     thread.join()
@@ -84,7 +84,7 @@ def test_follows_a_link_out_of_the_checkout():
 @pytest.fixture
 def reads_before():
     with contextlib.suppress(BaseException):
-        open(ABOVE / "shared/page.json")
+        open(ABOVE / "beside/page.json")
 
 def test_has_a_fixture_that_reads(reads_before):
     pass
@@ -93,7 +93,7 @@ def test_has_a_fixture_that_reads(reads_before):
 def reads_after():
     yield
     with contextlib.suppress(BaseException):
-        open(ABOVE / "shared/page.json")
+        open(ABOVE / "beside/page.json")
 
 def test_has_a_fixture_that_reads_at_its_end(reads_after):
     pass
@@ -125,7 +125,7 @@ def test_good_reads_what_was_linked_into_the_checkout():
     assert (Path(__file__).parent / "build" / "x").read_text() == "x"
 
 def test_good_asks_whether_a_file_is_there():
-    assert (ABOVE / "shared/page.json").exists()
+    assert (ABOVE / "beside/page.json").exists()
 """
 
 
@@ -133,11 +133,11 @@ def test_good_asks_whether_a_file_is_there():
 def checkout(tmp_path: Path) -> Path:
     """A small one, in a folder that holds other things too."""
     made = tmp_path / "above" / "checkout"
-    for folder in (made, tmp_path / "above" / "shared", tmp_path / "elsewhere"):
+    for folder in (made, tmp_path / "above" / "beside", tmp_path / "elsewhere"):
         folder.mkdir(parents=True)
-    (tmp_path / "above" / "shared" / "page.json").write_text('{"records": []}')
+    (tmp_path / "above" / "beside" / "page.json").write_text('{"records": []}')
     (tmp_path / "elsewhere" / "x").write_text("x")
-    (made / "link").symlink_to(tmp_path / "above" / "shared")
+    (made / "link").symlink_to(tmp_path / "above" / "beside")
     (made / "build").symlink_to(tmp_path / "elsewhere")
     (made / "file").write_text("")
     return made
@@ -182,9 +182,9 @@ def test_a_test_that_reads_outside_fails_whatever_it_does_about_it(checkout: Pat
 
 def test_a_module_that_reads_outside_when_it_is_collected_fails(checkout: Path) -> None:
     (checkout / "conftest.py").write_text(CONFTEST)
-    swallowed = "with contextlib.suppress(BaseException):\n    open('../shared/page.json')\n"
+    swallowed = "with contextlib.suppress(BaseException):\n    open('../beside/page.json')\n"
     (checkout / "test_swallows.py").write_text(f"import contextlib\n{swallowed}")
-    (checkout / "test_reads.py").write_text("open('../shared/page.json')")
+    (checkout / "test_reads.py").write_text("open('../beside/page.json')")
     (checkout / "test_good.py").write_text("def test_good():\n    open('conftest.py').close()\n")
 
     outcomes = run(
@@ -198,7 +198,7 @@ def test_a_module_that_reads_outside_when_it_is_collected_fails(checkout: Path) 
 def test_tests_that_are_started_from_above_may_read_no_more(checkout: Path) -> None:
     (checkout / "conftest.py").write_text(CONFTEST)
     (checkout / "test_it.py").write_text(
-        "def test_reads():\n    open('shared/page.json')\n"
+        "def test_reads():\n    open('beside/page.json')\n"
         "def test_good():\n    open('checkout/conftest.py').close()\n    import colorsys\n"
     )
 
@@ -215,11 +215,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReadGuard, Path]:
     """A guard of a checkout, and what is beside it; installed once, as it stays for good."""
     above = tmp_path_factory.mktemp("above")
     (above / "checkout").mkdir()
-    (above / "shared").mkdir()
-    (above / "shared" / "file").write_text("x")
+    (above / "beside").mkdir()
+    (above / "beside" / "file").write_text("x")
     guard = ReadGuard(above / "checkout")
     guard.install()
-    return guard, above / "shared"
+    return guard, above / "beside"
 
 
 READS: dict[str, Callable[[Path], Any]] = {
@@ -318,8 +318,8 @@ def test_a_checkout_may_be_read_and_what_is_beside_or_above_may_not(checkout: Pa
     assert guard.may_read(checkout / "a" / "b")
     assert guard.may_read(checkout / ".." / "checkout" / "a")
     assert not guard.may_read(checkout.parent)
-    assert not guard.may_read(checkout.parent / "shared" / "page.json")
-    assert not guard.may_read(checkout / ".." / "shared")
+    assert not guard.may_read(checkout.parent / "beside" / "page.json")
+    assert not guard.may_read(checkout / ".." / "beside")
     assert not guard.may_read(f"{checkout}-other/a")
     assert not guard.may_read("/of/somebody/else")
     assert not guard.may_read("/")
@@ -352,9 +352,9 @@ def test_what_was_installed_may_be_linked_into_the_checkout(name: str, tmp_path:
 
 
 def test_a_folder_that_was_given_may_be_read(checkout: Path) -> None:
-    guard = ReadGuard(checkout, [checkout.parent / "shared"])
+    guard = ReadGuard(checkout, [checkout.parent / "beside"])
 
-    assert guard.may_read(checkout.parent / "shared" / "page.json")
+    assert guard.may_read(checkout.parent / "beside" / "page.json")
     assert not guard.may_read(checkout.parent / "other")
 
 
@@ -366,7 +366,7 @@ def test_of_a_folder_with_the_checkout_in_it_the_part_with_the_checkout_is_left_
 
     assert guard.may_read(tmp_path / "environment" / "lib" / "a.py")
     assert guard.may_read(checkout / "a")
-    assert not guard.may_read(tmp_path / "environment" / "src" / "shared")
+    assert not guard.may_read(tmp_path / "environment" / "src" / "beside")
 
 
 def test_a_checkout_in_a_system_folder_leaves_the_system_readable() -> None:
@@ -374,7 +374,7 @@ def test_a_checkout_in_a_system_folder_leaves_the_system_readable() -> None:
 
     assert guard.may_read("/usr/share/zoneinfo/UTC")
     assert guard.may_read("/usr/src/app/a")
-    assert not guard.may_read("/usr/src/shared/a")
+    assert not guard.may_read("/usr/src/beside/a")
 
 
 def test_a_folder_that_is_searched_for_modules_may_be_searched_and_not_be_read(
@@ -386,7 +386,7 @@ def test_a_folder_that_is_searched_for_modules_may_be_searched_and_not_be_read(
     guard = ReadGuard(checkout)
 
     assert guard.may_read(checkout.parent)
-    assert not guard.may_read(checkout.parent / "shared")
+    assert not guard.may_read(checkout.parent / "beside")
     assert guard.may_read(checkout.parent.parent / "elsewhere" / "module.py")
 
 

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 from azure.storage.blob import ContainerClient
 
+from jira_audit import wiring
 from tests.servers.azurite import AT_ONCE
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Fault, Ingestion
