@@ -23,7 +23,7 @@ from typing import Any
 import trustme
 
 from jira_audit.simulator.site import ImaginarySite, believable_records
-from tests.servers import patient
+from tests.servers import async_http_server
 from tests.servers.many_sites import ServedSite
 
 USERNAME, TOKEN = "auditor@example.com", "a-token"
@@ -42,7 +42,7 @@ class Ingestion:
     rows: int = 0
     ids: set[int] = field(default_factory=set)
 
-    async def respond(self, request: patient.Request) -> patient.Reply:
+    async def respond(self, request: async_http_server.Request) -> async_http_server.Reply:
         arrived, body = time.monotonic(), request.body
         if request.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
@@ -53,7 +53,7 @@ class Ingestion:
             self.sizes.append(len(body))
             self.rows += len(ids)
             self.ids.update(ids)
-        return patient.Reply(204)
+        return async_http_server.Reply(204)
 
 
 def site(records: int, hours: float) -> ImaginarySite:
@@ -102,8 +102,8 @@ def main() -> None:
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
     jira, ingestion = ServedSite(ImaginarySite(USERNAME, TOKEN)), Ingestion()
     with (
-        patient.serving(jira.respond, ["127.0.0.1"]) as jira_port,
-        patient.serving(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
+        async_http_server.serving(jira.respond, ["127.0.0.1"]) as jira_port,
+        async_http_server.serving(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
     ):
         endpoints = {
             "jira": f"http://127.0.0.1:{jira_port}",

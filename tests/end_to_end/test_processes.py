@@ -27,7 +27,15 @@ from azure.storage.blob import BlobLeaseClient
 from jira_audit.simulator.site import believable_records
 from tests.conftest import needed
 from tests.end_to_end.conftest import Installation, now
-from tests.end_to_end.watched import ENDS_WITHIN, Ended, Kind, Moment, Send, Watched, watching
+from tests.end_to_end.connector_process import (
+    ENDS_WITHIN,
+    Ended,
+    Kind,
+    Moment,
+    Send,
+    Watched,
+    watching,
+)
 from tests.servers import azurite as azurite_server
 
 pytestmark = pytest.mark.servers

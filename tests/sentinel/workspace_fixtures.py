@@ -15,7 +15,7 @@ from tests.deploy import checks
 from tests.deploy.test_kql import flows
 from tests.sentinel.engine import Workspace
 from tests.sentinel.stories import SITE, Record
-from tests.sentinel.worlds import CLASSIC, TELEMETRY, WORLDS
+from tests.sentinel.workspace_schemas import CLASSIC, TELEMETRY, WORLDS
 
 TO_V2 = next(
     flow["transformKql"]
