@@ -22,7 +22,7 @@ from jira_audit.core.letters import Letter
 from jira_audit.edge.blobs import BlobLetters
 from jira_audit.simulator.site import Record, believable_records
 from tests.conftest import needed
-from tests.deploy.test_package import git, package
+from tests.deploy.package_command import git, package
 from tests.docs import checkout as checkouts
 from tests.docs import listed, session, shell
 from tests.end_to_end.conftest import Installation, installation, now

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jira_audit.core.records import COLUMNS
+from tests.deploy.data_flows import V2_COLUMNS, in_kusto
 from tests.deploy.kql import Columns
-from tests.deploy.test_kql import V2_COLUMNS, in_kusto
 
 CLASSIC = in_kusto(dict(COLUMNS))
 
