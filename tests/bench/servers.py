@@ -102,8 +102,8 @@ def main() -> None:
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
     jira, ingestion = ServedSite(ImaginarySite(USERNAME, TOKEN)), Ingestion()
     with (
-        async_http_server.serving(jira.respond, ["127.0.0.1"]) as jira_port,
-        async_http_server.serving(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
+        async_http_server.run_server(jira.respond, ["127.0.0.1"]) as jira_port,
+        async_http_server.run_server(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
     ):
         endpoints = {
             "jira": f"http://127.0.0.1:{jira_port}",

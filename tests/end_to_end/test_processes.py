@@ -30,8 +30,8 @@ from tests.end_to_end.conftest import Installation, now
 from tests.end_to_end.connector_process import (
     ENDS_WITHIN,
     Ended,
+    FreezeAt,
     Kind,
-    Moment,
     Send,
     Watched,
     watching,
@@ -132,7 +132,7 @@ def run_and_kill(watched: Watched, kind: Kind, number: int, delay: float) -> End
         time.sleep(delay)
         collector.process.kill()
 
-    watched.listener = Moment(kind, number, kill, collector.name)
+    watched.listener = FreezeAt(kind, number, kill, collector.name)
     collector.go()
     return collector.finish()
 
@@ -266,7 +266,7 @@ def test_a_process_that_finds_its_lease_gone_begins_no_send(watched: Watched) ->
         frozen.process.send_signal(signal.SIGSTOP)
         stopped.set()
 
-    watched.listener = Moment("asked", 3, stop)  # no batch is full by then
+    watched.listener = FreezeAt("asked", 3, stop)  # no batch is full by then
     frozen.go()
     assert stopped.wait(ENDS_WITHIN)
     frozen_at = time.monotonic()
@@ -321,7 +321,7 @@ def test_storage_that_is_away_or_dies_fails_the_run_in_time_with_nothing_unaccou
     fill(watched, 12_000, seed=10)
     connection, storage = own_storage
     trouble = Trouble(storage.kill)
-    watched.listener = Moment("sent", 1, trouble)
+    watched.listener = FreezeAt("sent", 1, trouble)
     with deaf(listening=False) as refusing, deaf(listening=True) as silent:
         collectors = [
             watched.start(AzureWebJobsStorage=each) for each in (connection, refusing, silent)
@@ -351,7 +351,7 @@ def test_storage_that_dies_before_a_renewal_fails_the_run_in_time_and_nothing_is
     connection, storage = own_storage
     frozen = partial(storage.send_signal, signal.SIGSTOP)
     trouble = Trouble(frozen, wait=RENEWED_AFTER)
-    watched.listener = Moment("asked", 3, trouble)  # no batch is full by then
+    watched.listener = FreezeAt("asked", 3, trouble)  # no batch is full by then
     collector = watched.start(AzureWebJobsStorage=connection)
     collector.go()
 
@@ -440,7 +440,7 @@ def test_a_checkpoint_taken_away_in_the_middle_fails_the_run_with_no_more_sent_t
     watched: Watched, trouble: Callable[[Watched], object], says: str
 ) -> None:
     fill(watched, 12_000, seed=12)
-    watched.listener = Moment("sent", 1, partial(trouble, watched))
+    watched.listener = FreezeAt("sent", 1, partial(trouble, watched))
 
     ended = watched.run()
 

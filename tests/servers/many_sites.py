@@ -65,5 +65,5 @@ def serving(sites: Mapping[str, ServedSite]) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind((next(iter(sites)), 0))
         port = probe.getsockname()[1]
-    with async_http_server.serving(respond, list(sites), port):
+    with async_http_server.run_server(respond, list(sites), port):
         yield port
