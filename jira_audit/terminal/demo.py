@@ -26,7 +26,9 @@ from jira_audit.core.outcome import Outcome
 from jira_audit.core.policy import Policy
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.settings import ApiToken, Secret, Settings, Site
-from jira_audit.simulator import site as imaginary
+from jira_audit.simulator.records import Record, believable_records
+from jira_audit.simulator.server import serve
+from jira_audit.simulator.site import ImaginarySite
 from jira_audit.terminal import invocation
 
 HOST = "fernmoor.atlassian.example"
@@ -51,25 +53,25 @@ class Story:
     The late one was created before the first run, and is there only for the second.
     """
 
-    day: list[imaginary.Record]
-    late: imaginary.Record
-    later: list[imaginary.Record]
+    day: list[Record]
+    late: Record
+    later: list[Record]
 
     @classmethod
     def until(cls, now: int) -> Story:
         """A story whose second run is at the moment `now`, one tick after the first."""
         first_run = now - TICK
-        day = imaginary.believable_records(
+        day = believable_records(
             300, first_id=FIRST_ID, end_ms=first_run, span_ms=DAY - HOUR, seed=DAY_SEED
         )
-        (late,) = imaginary.believable_records(
+        (late,) = believable_records(
             1,
             first_id=FIRST_ID + 300,
             end_ms=first_run - MINUTE,
             span_ms=5 * MINUTE,
             seed=LATE_SEED,
         )
-        later = imaginary.believable_records(
+        later = believable_records(
             14, first_id=FIRST_ID + 301, end_ms=now, span_ms=TICK - MINUTE, seed=LATER_SEED
         )
         return cls(day, late, later)
@@ -81,7 +83,7 @@ def play(folder: Path, console: Console) -> bool:
     True if both runs went well and every record of the site is a row, once.
     """
     story = Story.until(wiring.CLOCK.now())
-    site = imaginary.ImaginarySite(USERNAME, TOKEN)
+    site = ImaginarySite(USERNAME, TOKEN)
     console.print(f"Imaginary Jira site [bold]{HOST}[/], {len(story.day)} audit records in a day")
     console.print()
     site.add(story.day)
@@ -104,8 +106,8 @@ def play(folder: Path, console: Console) -> bool:
     return complete
 
 
-def _run(site: imaginary.ImaginarySite, folder: Path, clock: Clock) -> Outcome:
-    with imaginary.serve(site, clock_ms=clock.now) as address:
+def _run(site: ImaginarySite, folder: Path, clock: Clock) -> Outcome:
+    with serve(site, clock_ms=clock.now) as address:
         connected = Site(HOST, address, ApiToken(USERNAME, Secret(TOKEN)))
         settings = Settings((connected,), (), folder, Policy(), reset_site=None, budget_seconds=60)
         (outcome,) = app.run_settings(settings, clock=clock)

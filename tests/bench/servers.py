@@ -22,7 +22,8 @@ from typing import Any
 
 import trustme
 
-from jira_audit.simulator.site import ImaginarySite, believable_records
+from jira_audit.simulator.records import believable_records
+from jira_audit.simulator.site import ImaginarySite
 from tests.servers import async_http_server
 from tests.servers.many_sites import ServedSite
 

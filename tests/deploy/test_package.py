@@ -22,7 +22,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from jira_audit.simulator.site import believable_records
+from jira_audit.simulator.records import believable_records
 from tests.conftest import StartWorker, needed
 from tests.deploy.package_command import PACKAGE, git, package
 from tests.end_to_end.conftest import Installation, installation, now

@@ -20,7 +20,7 @@ import pytest
 from jira_audit import wiring
 from jira_audit.core.letters import Letter
 from jira_audit.edge.blobs import BlobLetters
-from jira_audit.simulator.site import Record, believable_records
+from jira_audit.simulator.records import Record, believable_records
 from tests.conftest import needed
 from tests.deploy.package_command import git, package
 from tests.docs import checkout as checkouts

@@ -25,7 +25,7 @@ from jira_audit.core.window import Window
 from jira_audit.edge import workspace as workspace_
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.workspace import Workspace, held_query
-from jira_audit.simulator.site import believable_records
+from jira_audit.simulator.records import believable_records
 from tests.conftest import needed
 from tests.deploy import kql
 from tests.fakes.world import Time

@@ -15,7 +15,8 @@ import pytest
 import trustme
 from azure.storage.blob import ContainerClient
 
-from jira_audit.simulator.site import ImaginarySite, serve
+from jira_audit.simulator.server import serve
+from jira_audit.simulator.site import ImaginarySite
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
 from tests.servers.many_sites import ServedSite, address_of, serving

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jira_audit.simulator.site import believable_records
+from jira_audit.simulator.records import believable_records
 from tests.conftest import StartWorker
 from tests.end_to_end.conftest import ROOT, Installation, now
 from tests.fakes import world

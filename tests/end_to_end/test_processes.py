@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobLeaseClient
 
-from jira_audit.simulator.site import believable_records
+from jira_audit.simulator.records import believable_records
 from tests.conftest import needed
 from tests.end_to_end.conftest import Installation, now
 from tests.end_to_end.connector_process import (

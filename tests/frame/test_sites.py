@@ -30,7 +30,8 @@ from jira_audit.flow.collect import collect
 from jira_audit.flow.ports import Run
 from jira_audit.operations.replay import replay
 from jira_audit.settings import ApiToken, OAuthClient, Secret, Settings, Site
-from jira_audit.simulator.site import Answer, ImaginarySite, serve
+from jira_audit.simulator.server import serve
+from jira_audit.simulator.site import Answer, ImaginarySite
 from jira_audit.terminal.check import check
 from tests.fakes.world import record
 

@@ -16,7 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from jira_audit import wiring
-from jira_audit.simulator.site import Answer, ImaginarySite, Record, believable_records, serve
+from jira_audit.simulator.records import Record, believable_records
+from jira_audit.simulator.server import serve
+from jira_audit.simulator.site import Answer, ImaginarySite
 from jira_audit.terminal.cli import cli
 
 ROOT = Path(__file__).parents[2]
