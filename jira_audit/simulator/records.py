@@ -57,7 +57,7 @@ _EVENTS = ("Issue Created", "Issue Assigned", "Issue Resolved", "Issue Commented
 _DIRECTORY = {"parentId": "10000", "parentName": "Fernmoor Directory"}
 
 
-def believable_records(
+def sample_records(
     count: int, *, first_id: int, end_ms: int, span_ms: int, seed: int
 ) -> list[Record]:
     """Make up audit records that look like a busy site's, oldest first, the same for the same seed.
@@ -74,17 +74,17 @@ def believable_records(
     * `seed`: what chance begins with.
     """
     rng = random.Random(seed)  # noqa: S311 - chance for scenery, never for a secret
-    teller = _Teller(rng)
+    scenarios = _ScenarioGenerator(rng)
     drafts: list[Record] = []
     moments: list[int] = []
     authorless = 0
     while len(drafts) < count:
         by_itself = authorless < _AUTHORLESS_SHARE * len(drafts)
-        story = rng.choice(_BY_ITSELF if by_itself else _BY_PEOPLE)(teller)
-        authorless += len(story) if by_itself else 0
-        author = rng.choice(teller.people)
-        drafts += (draft if by_itself else _signed(draft, author, rng) for draft in story)
-        moments += _story_moments(rng, end_ms - rng.randint(0, span_ms), end_ms, len(story))
+        scenario = rng.choice(_BY_ITSELF if by_itself else _BY_PEOPLE)(scenarios)
+        authorless += len(scenario) if by_itself else 0
+        author = rng.choice(scenarios.people)
+        drafts += (draft if by_itself else _signed(draft, author, rng) for draft in scenario)
+        moments += _scenario_moments(rng, end_ms - rng.randint(0, span_ms), end_ms, len(scenario))
     del moments[count:]
     # Sorted apart from the drafts: ids rise with time, and a burst keeps its one millisecond.
     moments.sort()
@@ -94,8 +94,8 @@ def believable_records(
     ]
 
 
-def _story_moments(rng: random.Random, moment: int, end_ms: int, count: int) -> list[int]:
-    """When the records of one story were created: in bursts, a few milliseconds apart."""
+def _scenario_moments(rng: random.Random, moment: int, end_ms: int, count: int) -> list[int]:
+    """When the records of one scenario were created: in bursts, a few milliseconds apart."""
     moments: list[int] = []
     while len(moments) < count:
         moments += [min(moment, end_ms)] * min(rng.randint(1, _LONGEST_BURST), count - len(moments))
@@ -175,8 +175,8 @@ def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-class _Teller:
-    """The stories of a small company: each is what one click leaves behind in the audit log."""
+class _ScenarioGenerator:
+    """The scenarios of a small company: each is what one click leaves behind in the audit log."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -328,7 +328,7 @@ class _Teller:
         ]
 
     def renew_license(self) -> list[Record]:
-        license_ = _item("LICENSE", "Jira (imaginary edition)", self._number())
+        license_ = _item("LICENSE", "Jira (simulated edition)", self._number())
         return [_draft("system", "License updated", license_, _changed(users=("100", "250")))]
 
     def grant_globally(self) -> list[Record]:
@@ -336,7 +336,7 @@ class _Teller:
         changed = _changed(permission=("", "Bulk Change"), group=("", self.rng.choice(_GROUPS)))
         return [_draft("permissions", "Global permission added", item, changed)]
 
-    # What the stories are made of.
+    # What the scenarios are made of.
 
     def _number(self) -> str:
         return str(next(self._numbers))
@@ -388,23 +388,23 @@ class _Teller:
         return _draft("permissions", "Permission scheme updated", scheme, changed)
 
 
-_Story = Callable[[_Teller], list[Record]]
-_BY_PEOPLE: tuple[_Story, ...] = (
-    _Teller.hire,
-    _Teller.leave,
-    _Teller.rename,
-    _Teller.open_project,
-    _Teller.grant,
-    _Teller.edit_workflow,
-    _Teller.edit_project,
-    _Teller.edit_notifications,
-    _Teller.edit_issue_types,
-    _Teller.edit_auditing,
-    _Teller.edit_groups,
-    _Teller.edit_field,
+_Scenario = Callable[[_ScenarioGenerator], list[Record]]
+_BY_PEOPLE: tuple[_Scenario, ...] = (
+    _ScenarioGenerator.hire,
+    _ScenarioGenerator.leave,
+    _ScenarioGenerator.rename,
+    _ScenarioGenerator.open_project,
+    _ScenarioGenerator.grant,
+    _ScenarioGenerator.edit_workflow,
+    _ScenarioGenerator.edit_project,
+    _ScenarioGenerator.edit_notifications,
+    _ScenarioGenerator.edit_issue_types,
+    _ScenarioGenerator.edit_auditing,
+    _ScenarioGenerator.edit_groups,
+    _ScenarioGenerator.edit_field,
 )
-_BY_ITSELF: tuple[_Story, ...] = (
-    _Teller.install_app,
-    _Teller.renew_license,
-    _Teller.grant_globally,
+_BY_ITSELF: tuple[_Scenario, ...] = (
+    _ScenarioGenerator.install_app,
+    _ScenarioGenerator.renew_license,
+    _ScenarioGenerator.grant_globally,
 )

@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from jira_audit.simulator.site import ImaginarySite
+from jira_audit.simulator.site import FakeJira
 
 
 @contextlib.contextmanager
-def serve(site: ImaginarySite, *, clock_ms: Callable[[], int]) -> Iterator[str]:
+def serve(site: FakeJira, *, clock_ms: Callable[[], int]) -> Iterator[str]:
     """Let the site be asked over HTTP for as long as the block lasts; yields its base URL.
 
     It listens on a free port of 127.0.0.1 and speaks HTTP/1.1 with connections kept alive. After
@@ -41,7 +41,7 @@ class _Server(ThreadingHTTPServer):
     # Said again although it is the base class's own: an idle connection must not keep a process.
     daemon_threads = True
 
-    def __init__(self, site: ImaginarySite, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, site: FakeJira, clock_ms: Callable[[], int]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.site = site
         self.clock_ms = clock_ms

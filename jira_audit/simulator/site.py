@@ -34,7 +34,7 @@ _INTEGER = re.compile(r"\d{1,10}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What the site says to one request: an HTTP status, header fields and the body's bytes."""
 
     status: int
@@ -42,11 +42,11 @@ class Answer:
     body: bytes
 
 
-class ImaginarySite:
-    """A Jira Cloud site that exists nowhere, holding the audit records it was given.
+class FakeJira:
+    """A simulated Jira Cloud site that holds the audit records it was given.
 
-    It answers `GET /rest/api/3/auditing/record` in the way Jira does, together with the two
-    questions a set-up check asks: `GET /rest/api/3/mypermissions?permissions=ADMINISTER` and
+    It answers `GET /rest/api/3/auditing/record` in the way Jira does, and what a check of an
+    installation asks: `GET /rest/api/3/mypermissions?permissions=ADMINISTER` and
     `GET /_edge/tenant_info`. It may be used from several threads at once.
 
     Sources: https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/ ·
@@ -105,8 +105,8 @@ class ImaginarySite:
 
     def answer(
         self, path: str, query: Mapping[str, str], headers: Mapping[str, str], now_ms: int
-    ) -> Answer:
-        """Answer one GET request the way the site would. Never raises.
+    ) -> Response:
+        """Response one GET request the way the site would. Never raises.
 
         What it does on purpose: newest first; `from` and `to` are both inclusive
         (https://github.com/elastic/integrations/pull/13665); `limit` is silently held to the page
@@ -127,7 +127,7 @@ class ImaginarySite:
             status, said = refusal.status, {"errorMessages": [str(refusal)], "errors": {}}
         # The json module, as orjson would refuse the lone surrogates that Jira is able to send.
         body = json.dumps(said, separators=(",", ":")).encode()
-        return Answer(
+        return Response(
             status,
             {
                 "Content-Type": "application/json;charset=UTF-8",
@@ -235,7 +235,7 @@ def _permissions(query: Mapping[str, str]) -> object:
                 "key": "ADMINISTER",
                 "name": "Administer Jira",
                 "type": "GLOBAL",
-                "description": "Ability to administer this imaginary site.",
+                "description": "Ability to administer this simulated site.",
                 "havePermission": True,
             }
         }

@@ -22,8 +22,8 @@ from typing import Any
 
 import trustme
 
-from jira_audit.simulator.records import believable_records
-from jira_audit.simulator.site import ImaginarySite
+from jira_audit.simulator.records import sample_records
+from jira_audit.simulator.site import FakeJira
 from tests.servers import async_http_server
 from tests.servers.many_sites import ServedSite
 
@@ -57,12 +57,12 @@ class Ingestion:
         return async_http_server.Reply(204)
 
 
-def site(records: int, hours: float) -> ImaginarySite:
+def site(records: int, hours: float) -> FakeJira:
     """A site whose records lie within `hours`, up to ten minutes ago."""
-    made = ImaginarySite(USERNAME, TOKEN)
+    made = FakeJira(USERNAME, TOKEN)
     now = time.time_ns() // 1_000_000
     made.add(
-        believable_records(
+        sample_records(
             records,
             first_id=10_000,
             end_ms=now - 600_000,
@@ -73,11 +73,11 @@ def site(records: int, hours: float) -> ImaginarySite:
     return made
 
 
-def new_records(count: int, of: ImaginarySite) -> list[dict[str, Any]]:
+def new_records(count: int, of: FakeJira) -> list[dict[str, Any]]:
     """Records that the site writes just now."""
     now = time.time_ns() // 1_000_000
     first = max((record["id"] for record in of.records), default=9_999) + 1
-    return believable_records(count, first_id=first, end_ms=now, span_ms=1_000, seed=8)
+    return sample_records(count, first_id=first, end_ms=now, span_ms=1_000, seed=8)
 
 
 def observed(jira: ServedSite, ingestion: Ingestion) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def main() -> None:
     authority.cert_pem.write_to_path(given.ca)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
-    jira, ingestion = ServedSite(ImaginarySite(USERNAME, TOKEN)), Ingestion()
+    jira, ingestion = ServedSite(FakeJira(USERNAME, TOKEN)), Ingestion()
     with (
         async_http_server.run_server(jira.respond, ["127.0.0.1"]) as jira_port,
         async_http_server.run_server(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,

@@ -22,7 +22,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from jira_audit.simulator.records import believable_records
+from jira_audit.simulator.records import sample_records
 from tests.conftest import StartWorker, needed
 from tests.deploy.package_command import PACKAGE, git, package
 from tests.end_to_end.conftest import Installation, installation, now
@@ -357,9 +357,7 @@ def test_unpacked_beside_the_worker_library_it_is_indexed_and_runs_a_tick_on_its
         (library / name).symlink_to(next(iter(spec.submodule_search_locations)))
     (library / "sitecustomize.py").write_text(WATCH)
     modules = tmp_path / "modules.json"
-    installation.site.add(
-        believable_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1)
-    )
+    installation.site.add(sample_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1))
     monkeypatch.setattr(sys, "executable", str(bare))  # with which the worker is started
 
     worker = start_worker(

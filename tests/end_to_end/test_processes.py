@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobLeaseClient
 
-from jira_audit.simulator.records import believable_records
+from jira_audit.simulator.records import sample_records
 from tests.conftest import needed
 from tests.end_to_end.conftest import Installation, now
 from tests.end_to_end.connector_process import (
@@ -75,9 +75,7 @@ def own_storage() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 def fill(watched: Watched, count: int, seed: int) -> None:
     """Records over nearly all of a first run's look-back."""
     watched.installation.site.add(
-        believable_records(
-            count, first_id=FIRST_ID, end_ms=now() - HOUR, span_ms=22 * HOUR, seed=seed
-        )
+        sample_records(count, first_id=FIRST_ID, end_ms=now() - HOUR, span_ms=22 * HOUR, seed=seed)
     )
 
 
@@ -404,7 +402,7 @@ def test_a_checkpoint_that_cannot_be_used_stops_the_site_and_stays_for_who_mends
 
 def test_a_checkpoint_that_somebody_else_has_leased_is_left_alone(watched: Watched) -> None:
     assert watched.run().result == "ok"
-    new = believable_records(100, first_id=FIRST_ID, end_ms=now(), span_ms=60_000, seed=1)
+    new = sample_records(100, first_id=FIRST_ID, end_ms=now(), span_ms=60_000, seed=1)
     watched.installation.site.add(new)
     asked, place = watched.asked, watched.checkpoint()
     lease = watched.blob.acquire_lease(-1)

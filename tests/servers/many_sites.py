@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-from jira_audit.simulator.site import Answer, ImaginarySite
+from jira_audit.simulator.site import FakeJira, Response
 from tests.servers import async_http_server
 
 
@@ -25,9 +25,9 @@ class ServedSite:
     first answer left at the moment `first_at` of the monotonic clock.
     """
 
-    site: ImaginarySite
+    site: FakeJira
     seconds: float = 0.0
-    instead: Callable[[], Answer] | None = None
+    instead: Callable[[], Response] | None = None
     asked: int = field(default=0, compare=False)
     under_way: int = field(default=0, compare=False)
     most: int = field(default=0, compare=False)
@@ -44,7 +44,7 @@ class ServedSite:
         self.first_at = self.first_at or time.monotonic()
         return async_http_server.Reply(answer.status, answer.headers, answer.body)
 
-    def _answer(self, request: async_http_server.Request) -> Answer:
+    def _answer(self, request: async_http_server.Request) -> Response:
         url = urlsplit(request.target)
         now = time.time_ns() // 1_000_000
         return self.site.answer(url.path, dict(parse_qsl(url.query)), request.headers, now)

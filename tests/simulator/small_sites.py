@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jira_audit.simulator.records import Record, believable_records
+from jira_audit.simulator.records import Record, sample_records
 from jira_audit.simulator.site import (
     RECORDS_PATH,
-    Answer,
-    ImaginarySite,
+    FakeJira,
+    Response,
 )
 
 USERNAME, TOKEN = "auditor@example.com", "a-token"
@@ -34,34 +34,34 @@ def record(identity: int, ms: int, **more: Any) -> Record:
     return {"id": identity, "created": moment(ms), **more}
 
 
-def site_with(*records: Record, page_cap: int = 1000) -> ImaginarySite:
-    site = ImaginarySite(USERNAME, TOKEN, page_cap)
+def site_with(*records: Record, page_cap: int = 1000) -> FakeJira:
+    site = FakeJira(USERNAME, TOKEN, page_cap)
     site.add(records)
     return site
 
 
 def ask(
-    site: ImaginarySite,
+    site: FakeJira,
     path: str = RECORDS_PATH,
     query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Answer:
+) -> Response:
     return site.answer(path, query or {}, basic() if headers is None else headers, NOW_MS)
 
 
-def page(site: ImaginarySite, **query: str) -> Any:
+def page(site: FakeJira, **query: str) -> Any:
     answer = ask(site, query={name.strip("_"): value for name, value in query.items()})
     assert answer.status == 200, answer.body
     return json.loads(answer.body)
 
 
-def ids(site: ImaginarySite, **query: str) -> list[int]:
+def ids(site: FakeJira, **query: str) -> list[int]:
     return [found["id"] for found in page(site, **query)["records"]]
 
 
-def refused_with(answer: Answer) -> tuple[int, list[str]]:
+def refused_with(answer: Response) -> tuple[int, list[str]]:
     return answer.status, json.loads(answer.body)["errorMessages"]
 
 
 def some_records(count: int = 2000, seed: int = 1) -> list[Record]:
-    return believable_records(count, first_id=10_000, end_ms=NOW_MS, span_ms=30 * DAY_MS, seed=seed)
+    return sample_records(count, first_id=10_000, end_ms=NOW_MS, span_ms=30 * DAY_MS, seed=seed)

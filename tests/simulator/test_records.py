@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 
-from jira_audit.simulator.records import Record, believable_records
+from jira_audit.simulator.records import Record, sample_records
 from tests.simulator.small_sites import (
     DAY_MS,
     NOW_MS,
@@ -46,7 +46,7 @@ def test_records_stay_within_their_span_and_fill_it() -> None:
 
 
 def test_a_span_of_nothing_puts_all_records_into_its_one_millisecond() -> None:
-    made = believable_records(50, first_id=1, end_ms=NOW_MS, span_ms=0, seed=1)
+    made = sample_records(50, first_id=1, end_ms=NOW_MS, span_ms=0, seed=1)
     assert {found["created"] for found in made} == {"2024-03-05T14:20:45.678+0000"}
 
 

@@ -15,7 +15,7 @@ import pytest
 from jira_audit.simulator.server import serve
 from jira_audit.simulator.site import (
     RECORDS_PATH,
-    ImaginarySite,
+    FakeJira,
 )
 from tests.simulator.small_sites import (
     NOW_MS,
@@ -94,7 +94,7 @@ def test_after_the_block_not_even_an_open_connection_is_answered() -> None:
 
 
 def test_the_server_is_quiet_even_when_a_client_hangs_up(capfd: pytest.CaptureFixture[str]) -> None:
-    site = ImaginarySite(USERNAME, TOKEN)
+    site = FakeJira(USERNAME, TOKEN)
     site.add(some_records(1000))
     with serve(site, clock_ms=lambda: NOW_MS) as base_url:
         get(base_url, "/nowhere")

@@ -13,7 +13,7 @@ from jira_audit.simulator.site import (
     PERMISSIONS_PATH,
     RECORDS_PATH,
     TENANT_PATH,
-    ImaginarySite,
+    FakeJira,
 )
 from tests.simulator.small_sites import (
     TOKEN,
@@ -285,7 +285,7 @@ def test_no_other_question_about_permissions_is_answered(query: dict[str, str]) 
 
 
 def test_the_cloud_id_is_told_to_anyone() -> None:
-    site = ImaginarySite(USERNAME, TOKEN, cloud_id="some-cloud")
+    site = FakeJira(USERNAME, TOKEN, cloud_id="some-cloud")
     answer = ask(site, TENANT_PATH, headers={})
     assert (answer.status, json.loads(answer.body)) == (200, {"cloudId": "some-cloud"})
     assert ask(site, TENANT_PATH, {"x": "1"}).status == 400
@@ -300,7 +300,7 @@ def test_every_answer_is_json_and_carries_the_sites_own_clock() -> None:
 
 
 def test_a_hundred_thousand_records_do_not_slow_a_request_down() -> None:
-    site = ImaginarySite(USERNAME, TOKEN)
+    site = FakeJira(USERNAME, TOKEN)
     site.add(some_records(100_000))
     begun = time.perf_counter()
     for _ in range(100):
