@@ -127,7 +127,7 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """See it work: an imaginary Jira site, two runs, and a look at the rows.
+    """See it work: a simulated Jira site, two runs, and a look at the rows.
 
     Needs no account, no settings and no network: the site is served on this
     machine, and a folder stands for the table.

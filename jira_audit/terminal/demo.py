@@ -1,4 +1,4 @@
-"""The demo: an imaginary Jira site, two real runs into a local folder, and a look at the rows.
+"""The demo: a simulated Jira site, two real runs into a local folder, and a look at the rows.
 
 Only the site and the clock's five minutes between the runs are made up: requests go over HTTP on
 loopback, and what collects them is what runs in Azure. No account or setting plays a part.
@@ -26,13 +26,15 @@ from jira_audit.core.outcome import Outcome
 from jira_audit.core.policy import Policy
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.settings import ApiToken, Secret, Settings, Site
-from jira_audit.simulator import site as imaginary
+from jira_audit.simulator.records import Record, sample_records
+from jira_audit.simulator.server import serve
+from jira_audit.simulator.site import FakeJira
 from jira_audit.terminal import invocation
 
 HOST = "fernmoor.atlassian.example"
 """No one can own it: https://www.rfc-editor.org/rfc/rfc2606#section-2"""
 
-USERNAME, TOKEN = "auditor@fernmoor.example", "imaginary"
+USERNAME, TOKEN = "auditor@fernmoor.example", "simulated"
 
 TICK = 5 * MINUTE
 """Between the two runs, as the timer would leave."""
@@ -51,38 +53,38 @@ class Story:
     The late one was created before the first run, and is there only for the second.
     """
 
-    day: list[imaginary.Record]
-    late: imaginary.Record
-    later: list[imaginary.Record]
+    day: list[Record]
+    late: Record
+    later: list[Record]
 
     @classmethod
     def until(cls, now: int) -> Story:
         """A story whose second run is at the moment `now`, one tick after the first."""
         first_run = now - TICK
-        day = imaginary.believable_records(
+        day = sample_records(
             300, first_id=FIRST_ID, end_ms=first_run, span_ms=DAY - HOUR, seed=DAY_SEED
         )
-        (late,) = imaginary.believable_records(
+        (late,) = sample_records(
             1,
             first_id=FIRST_ID + 300,
             end_ms=first_run - MINUTE,
             span_ms=5 * MINUTE,
             seed=LATE_SEED,
         )
-        later = imaginary.believable_records(
+        later = sample_records(
             14, first_id=FIRST_ID + 301, end_ms=now, span_ms=TICK - MINUTE, seed=LATER_SEED
         )
         return cls(day, late, later)
 
 
 def play(folder: Path, console: Console) -> bool:
-    """Collect an imaginary site twice into an empty folder, and show what came of it.
+    """Collect a simulated site twice into an empty folder, and show what came of it.
 
     True if both runs went well and every record of the site is a row, once.
     """
     story = Story.until(wiring.CLOCK.now())
-    site = imaginary.ImaginarySite(USERNAME, TOKEN)
-    console.print(f"Imaginary Jira site [bold]{HOST}[/], {len(story.day)} audit records in a day")
+    site = FakeJira(USERNAME, TOKEN)
+    console.print(f"Simulated Jira site [bold]{HOST}[/], {len(story.day)} audit records in a day")
     console.print()
     site.add(story.day)
     first = _run(site, folder, replace(wiring.CLOCK, now=lambda: wiring.CLOCK.now() - TICK))
@@ -104,8 +106,8 @@ def play(folder: Path, console: Console) -> bool:
     return complete
 
 
-def _run(site: imaginary.ImaginarySite, folder: Path, clock: Clock) -> Outcome:
-    with imaginary.serve(site, clock_ms=clock.now) as address:
+def _run(site: FakeJira, folder: Path, clock: Clock) -> Outcome:
+    with serve(site, clock_ms=clock.now) as address:
         connected = Site(HOST, address, ApiToken(USERNAME, Secret(TOKEN)))
         settings = Settings((connected,), (), folder, Policy(), reset_site=None, budget_seconds=60)
         (outcome,) = app.run_settings(settings, clock=clock)

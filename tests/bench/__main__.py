@@ -143,7 +143,7 @@ class Bench:
         }
         self.servers.tell()
         done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.measured", kind],
+            [sys.executable, "-m", "tests.bench.measure_one_run", kind],
             env=environment,
             capture_output=True,
             text=True,

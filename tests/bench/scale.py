@@ -16,7 +16,7 @@ import uuid
 import trustme
 from azure.storage.blob import ContainerClient
 
-from jira_audit.simulator.site import ImaginarySite
+from jira_audit.simulator.site import FakeJira
 from tests.end_to_end.conftest import ROOT, now
 from tests.fakes.world import record
 from tests.servers import azurite
@@ -47,7 +47,7 @@ def measured(
 def main() -> None:
     sites = {}
     for number in range(300):
-        site = ImaginarySite("auditor", "a-token")
+        site = FakeJira("auditor", "a-token")
         site.add([record(10_000, now() - 600_000)])
         sites[address_of(number)] = ServedSite(site)
     authority = trustme.CA()

@@ -22,8 +22,9 @@ from typing import Any
 
 import trustme
 
-from jira_audit.simulator.site import ImaginarySite, believable_records
-from tests.servers import patient
+from jira_audit.simulator.records import sample_records
+from jira_audit.simulator.site import FakeJira
+from tests.servers import async_http_server
 from tests.servers.many_sites import ServedSite
 
 USERNAME, TOKEN = "auditor@example.com", "a-token"
@@ -42,7 +43,7 @@ class Ingestion:
     rows: int = 0
     ids: set[int] = field(default_factory=set)
 
-    async def respond(self, request: patient.Request) -> patient.Reply:
+    async def respond(self, request: async_http_server.Request) -> async_http_server.Reply:
         arrived, body = time.monotonic(), request.body
         if request.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
@@ -53,15 +54,15 @@ class Ingestion:
             self.sizes.append(len(body))
             self.rows += len(ids)
             self.ids.update(ids)
-        return patient.Reply(204)
+        return async_http_server.Reply(204)
 
 
-def site(records: int, hours: float) -> ImaginarySite:
+def site(records: int, hours: float) -> FakeJira:
     """A site whose records lie within `hours`, up to ten minutes ago."""
-    made = ImaginarySite(USERNAME, TOKEN)
+    made = FakeJira(USERNAME, TOKEN)
     now = time.time_ns() // 1_000_000
     made.add(
-        believable_records(
+        sample_records(
             records,
             first_id=10_000,
             end_ms=now - 600_000,
@@ -72,11 +73,11 @@ def site(records: int, hours: float) -> ImaginarySite:
     return made
 
 
-def new_records(count: int, of: ImaginarySite) -> list[dict[str, Any]]:
+def new_records(count: int, of: FakeJira) -> list[dict[str, Any]]:
     """Records that the site writes just now."""
     now = time.time_ns() // 1_000_000
     first = max((record["id"] for record in of.records), default=9_999) + 1
-    return believable_records(count, first_id=first, end_ms=now, span_ms=1_000, seed=8)
+    return sample_records(count, first_id=first, end_ms=now, span_ms=1_000, seed=8)
 
 
 def observed(jira: ServedSite, ingestion: Ingestion) -> dict[str, Any]:
@@ -100,10 +101,10 @@ def main() -> None:
     authority.cert_pem.write_to_path(given.ca)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
-    jira, ingestion = ServedSite(ImaginarySite(USERNAME, TOKEN)), Ingestion()
+    jira, ingestion = ServedSite(FakeJira(USERNAME, TOKEN)), Ingestion()
     with (
-        patient.serving(jira.respond, ["127.0.0.1"]) as jira_port,
-        patient.serving(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
+        async_http_server.run_server(jira.respond, ["127.0.0.1"]) as jira_port,
+        async_http_server.run_server(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
     ):
         endpoints = {
             "jira": f"http://127.0.0.1:{jira_port}",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jira_audit.core.batches import BATCH_LIMIT, Batch, Batcher
 from jira_audit.core.records import ROW_LIMIT, Identity, Row
-from tests.core.anyjson import strict
+from tests.core.json_strategies import strict
 
 
 def row(number: int, value: Any) -> Row:

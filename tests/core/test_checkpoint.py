@@ -18,7 +18,7 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.plan import reach, sweep_range, tick_range
 from jira_audit.core.records import Identity
 from jira_audit.core.window import Ending, Stretch
-from tests.core.anyjson import texts, values
+from tests.core.json_strategies import texts, values
 
 SITE = "contoso.atlassian.net"
 NOON = 1_611_144_000_000  # 2021-01-20T12:00:00.000Z

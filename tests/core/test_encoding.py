@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from jira_audit.core import encoding
-from tests.core.anyjson import values
+from tests.core.json_strategies import values
 
 
 def same(one: Any, other: Any) -> bool:

@@ -128,6 +128,17 @@ def test_what_is_inside_reads_no_clock_chance_or_environment(module: str) -> Non
     assert "datetime.now" not in ast.unparse(MODULES[module])
 
 
+def test_support_modules_of_the_tests_import_no_test_module() -> None:
+    tests = PACKAGE.parent / "tests"
+    support = [path for path in tests.rglob("*.py") if not path.name.startswith("test_")]
+    assert [
+        f"{path.relative_to(tests)} imports {name}"
+        for path in support
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name.startswith("tests.") and ".test_" in name
+    ] == []
+
+
 EFFECTS = """
 import importlib, os, sys
 watched = []

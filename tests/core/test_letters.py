@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from jira_audit.core.encoding import loads
 from jira_audit.core.errors import SiteError
 from jira_audit.core.letters import Letter, id_in, is_name
-from tests.core.anyjson import objects, records, values
+from tests.core.json_strategies import objects, records, values
 
 SITE = "contoso.atlassian.net"
 KEPT = 1_611_146_401_903

@@ -22,7 +22,7 @@ from jira_audit.core.records import (
     identify,
     to_row,
 )
-from tests.core.anyjson import objects, records, strict, values
+from tests.core.json_strategies import objects, records, strict, values
 from tests.pages import Page
 from tests.servers import ingestion
 

@@ -11,9 +11,7 @@ from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.records import COLUMNS
 from tests.conftest import needed
 from tests.deploy import arm, checks, kql
-
-KUSTO = {"boolean": "bool"}
-"""Kusto's name of a type where a stream declaration has another."""
+from tests.deploy.data_flows import V2_COLUMNS, flows, in_kusto
 
 # https://learn.microsoft.com/azure/azure-monitor/data-collection/data-collection-transformations-kql
 ALLOWED_IN_TRANSFORMATIONS = {
@@ -21,29 +19,6 @@ ALLOWED_IN_TRANSFORMATIONS = {
     *("pack", "parse_json", "iif", "case", "isempty", "isnotempty", "strcat", "tobool"),
     *("todatetime", "toint", "tolong", "toreal", "tostring"),
 }
-V2_COLUMNS = {
-    "AssociatedItems": "dynamic",
-    "ChangedValues": "dynamic",
-    "EventCategoryType": "string",
-    "EventCreationTime": "datetime",
-    "EventId": "int",
-    "EventMessage": "string",
-    "EventProduct": "string",
-    "EventSource": "string",
-    "EventVendor": "string",
-    "ObjectItemId": "string",
-    "ObjectItemName": "string",
-    "ObjectItemParentId": "string",
-    "ObjectItemParentName": "string",
-    "ObjectItemTypeName": "string",
-    "SrcIpAddr": "string",
-    "TimeGenerated": "datetime",
-    "UserName": "string",
-    "UserSid": "string",
-    "objectItem": "dynamic",
-}
-"""As Microsoft's codeless connector makes the table:
-https://github.com/Azure/Azure-Sentinel/tree/master/Solutions/AtlassianJiraAudit"""
 
 # https://learn.microsoft.com/azure/azure-monitor/app/data-model-complete
 INSIGHTS = {
@@ -84,27 +59,6 @@ def the(resources: list[arm.Resource], kind: str) -> Any:
     """The properties of the only one of a type."""
     (found,) = checks.of_type(resources, kind)
     return found.body["properties"]
-
-
-def flows(template: checks.Template) -> list[tuple[dict[str, Any], dict[str, str], dict[str, str]]]:
-    """Every data flow with the columns of its stream and of the table it writes."""
-    resources = deployed(template, tables="both")
-    rule = the(resources, "Microsoft.Insights/dataCollectionRules")
-    tables = {}
-    for each in checks.of_type(resources, "Microsoft.OperationalInsights/workspaces/tables"):
-        schema = each.body["properties"]["schema"]
-        tables[f"Custom-{schema['name']}"] = checks.columns_of(schema)
-    streams = {
-        name: checks.columns_of(stream) for name, stream in rule["streamDeclarations"].items()
-    }
-    return [
-        (flow, streams[flow["streams"][0]], tables[flow["outputStream"]])
-        for flow in rule["dataFlows"]
-    ]
-
-
-def in_kusto(columns: dict[str, str]) -> dict[str, str]:
-    return {name: KUSTO.get(kind, kind) for name, kind in columns.items()}
 
 
 def test_every_transformation_makes_exactly_the_columns_of_its_table(

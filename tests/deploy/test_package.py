@@ -14,9 +14,7 @@ import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from email.parser import Parser
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,14 +22,14 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from jira_audit.simulator.site import believable_records
+from jira_audit.simulator.records import sample_records
 from tests.conftest import StartWorker, needed
+from tests.deploy.package_command import PACKAGE, git, package
 from tests.end_to_end.conftest import Installation, installation, now
 
 __all__ = ["installation"]  # a fixture, at home in tests/end_to_end
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "deploy" / "package"
 LOCK = ROOT / "deploy" / "package-requirements.txt"
 SITE_PACKAGES = ".python_packages/lib/site-packages"
 
@@ -39,29 +37,6 @@ AZURE = {"python_version": "3.13", "python_full_version": "3.13.0", "sys_platfor
 """What decides conditions of requirements on the machine that Azure runs."""
 
 LEFT_BEHIND = (".git", ".venv*", "node_modules", "build", "dist", "*.egg-info", "__pycache__")
-
-
-def _load() -> ModuleType:
-    loader = SourceFileLoader("package", str(PACKAGE))
-    spec = importlib.util.spec_from_loader("package", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    loader.exec_module(module)
-    sys.dont_write_bytecode = kept
-    return module
-
-
-package = _load()
-
-
-def git(folder: Path, *arguments: str) -> None:
-    """With nothing of the machine's own configuration."""
-    identity = [
-        *("-c", "user.name=a", "-c", "user.email=a@example.com"),
-        *("-c", "commit.gpgsign=false", "-c", "core.excludesFile="),
-    ]
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -382,9 +357,7 @@ def test_unpacked_beside_the_worker_library_it_is_indexed_and_runs_a_tick_on_its
         (library / name).symlink_to(next(iter(spec.submodule_search_locations)))
     (library / "sitecustomize.py").write_text(WATCH)
     modules = tmp_path / "modules.json"
-    installation.site.add(
-        believable_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1)
-    )
+    installation.site.add(sample_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1))
     monkeypatch.setattr(sys, "executable", str(bare))  # with which the worker is started
 
     worker = start_worker(

@@ -14,7 +14,7 @@ import sysconfig
 import tomllib
 from pathlib import Path
 
-from tests.deploy.test_package import package
+from tests.deploy.package_command import package
 
 ROOT = Path(__file__).parents[2]
 IGNORED = package.patterns((ROOT / ".gitignore").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from jira_audit.terminal.cli import cli
-from tests.deploy.test_package import package
+from tests.deploy.package_command import package
 from tests.docs import listed, shell
 from tests.docs.checkout import IGNORED
 from tests.docs.commands import commands, meant

@@ -20,9 +20,9 @@ import pytest
 from jira_audit import wiring
 from jira_audit.core.letters import Letter
 from jira_audit.edge.blobs import BlobLetters
-from jira_audit.simulator.site import Record, believable_records
+from jira_audit.simulator.records import Record, sample_records
 from tests.conftest import needed
-from tests.deploy.test_package import git, package
+from tests.deploy.package_command import git, package
 from tests.docs import checkout as checkouts
 from tests.docs import listed, session, shell
 from tests.end_to_end.conftest import Installation, installation, now
@@ -113,7 +113,7 @@ def newcomer(installation: Installation, tmp_path: Path) -> Newcomer:
     for program in ("bash", "git", "make"):
         needed(shutil.which(program), f"{program} is not installed")
     installation.site.add(
-        believable_records(200, first_id=20_000, end_ms=now() - 2_000, span_ms=20 * HOUR_MS, seed=7)
+        sample_records(200, first_id=20_000, end_ms=now() - 2_000, span_ms=20 * HOUR_MS, seed=7)
     )
     installation.container.create_container()
     letters = BlobLetters(installation.container, wiring.CLOCK)

@@ -42,7 +42,9 @@ from jira_audit.flow.fetching import UNDER_WAY
 from jira_audit.flow.ports import Pools
 from jira_audit.flow.reader import Reader
 from jira_audit.settings import ApiToken, Secret, Site
-from jira_audit.simulator import site as imaginary
+from jira_audit.simulator.records import sample_records
+from jira_audit.simulator.server import serve
+from jira_audit.simulator.site import FakeJira
 from tests.fakes.reading import pages_in, run_of
 from tests.fakes.world import Time
 
@@ -646,12 +648,10 @@ def test_not_even_the_real_http_library_logs_the_credentials(
 # Paging over a whole site
 
 
-def imaginary_site(count: int, page_cap: int) -> imaginary.ImaginarySite:
-    site = imaginary.ImaginarySite(USERNAME, TOKEN, page_cap)
+def simulated_site(count: int, page_cap: int) -> FakeJira:
+    site = FakeJira(USERNAME, TOKEN, page_cap)
     site.add(
-        imaginary.believable_records(
-            count, first_id=10_000, end_ms=WINDOW.end, span_ms=WINDOW.length - 1, seed=3
-        )
+        sample_records(count, first_id=10_000, end_ms=WINDOW.end, span_ms=WINDOW.length - 1, seed=3)
     )
     return site
 
@@ -663,8 +663,8 @@ def imaginary_site(count: int, page_cap: int) -> imaginary.ImaginarySite:
 def test_a_window_is_read_to_its_end_each_record_once_and_newest_first(
     time: Time, count: int, asked: int, page_cap: int
 ) -> None:
-    site = imaginary_site(count, page_cap)
-    with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
+    site = simulated_site(count, page_cap)
+    with serve(site, clock_ms=lambda: NOW) as base_url:
         pages = read(source_at(base_url, time, asked), time)
     assert ids(pages) == [record["id"] for record in site.records]
     assert [page.ended for page in pages] == [False] * (len(pages) - 1) + [True]
@@ -673,19 +673,19 @@ def test_a_window_is_read_to_its_end_each_record_once_and_newest_first(
 
 
 def test_both_ends_of_a_window_belong_to_it_and_nothing_else_does(time: Time) -> None:
-    site = imaginary.ImaginarySite(USERNAME, TOKEN)
+    site = FakeJira(USERNAME, TOKEN)
     for number, at in enumerate(
         (WINDOW.start - 1, WINDOW.start, WINDOW.end, WINDOW.end + 1), start=1
     ):
         site.add([{"id": number, "created": moments.text(at)}])
-    with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
+    with serve(site, clock_ms=lambda: NOW) as base_url:
         assert ids(read(source_at(base_url, time), time)) == [3, 2]
 
 
 def test_records_that_arrive_between_two_pages_do_not_pass_for_a_still_list(time: Time) -> None:
-    site = imaginary_site(25, 10)
+    site = simulated_site(25, 10)
     with (
-        imaginary.serve(site, clock_ms=lambda: NOW) as base_url,
+        serve(site, clock_ms=lambda: NOW) as base_url,
         reading(source_at(base_url, time, 10), time) as pages,
     ):
         found = [next(pages)]
@@ -696,16 +696,16 @@ def test_records_that_arrive_between_two_pages_do_not_pass_for_a_still_list(time
 
 
 def test_a_wrong_token_is_an_error_at_a_site_full_of_records(time: Time) -> None:
-    site = imaginary_site(25, 10)
-    with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
+    site = simulated_site(25, 10)
+    with serve(site, clock_ms=lambda: NOW) as base_url:
         wrong = Access(base_url, HTTPBasicAuth(USERNAME, "other"))
         with pytest.raises(SiteError, match="wrong, revoked or expired"):
             read(JiraSource(HOST, wrong, time.clock), time)
 
 
 def test_a_source_may_be_used_by_one_run_after_the_other(time: Time) -> None:
-    site = imaginary_site(5, 10)
-    with imaginary.serve(site, clock_ms=lambda: NOW) as base_url:
+    site = simulated_site(5, 10)
+    with serve(site, clock_ms=lambda: NOW) as base_url:
         source = source_at(base_url, time)
         assert ids(read(source, time)) == ids(read(source, time)) != []
 
@@ -718,8 +718,8 @@ def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends
 ) -> None:
     under_way, most, lock = 0, 0, threading.Lock()
 
-    class Counting(imaginary.ImaginarySite):
-        def answer(self, *request: Any) -> imaginary.Answer:
+    class Counting(FakeJira):
+        def answer(self, *request: Any) -> Any:
             nonlocal under_way, most
             with lock:
                 under_way += 1
@@ -737,7 +737,7 @@ def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends
         for n in range(65)
     )
     before = set(threading.enumerate())
-    with imaginary.serve(site, clock_ms=lambda: NOW) as address:
+    with serve(site, clock_ms=lambda: NOW) as address:
         pages = read(source_at(address, time, page_size=10), time)
         assert not [each for each in threading.enumerate() if each.name.startswith("fetch")]
 
@@ -749,12 +749,12 @@ def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends
 
 
 def test_a_reading_that_is_left_in_the_middle_leaves_no_request_under_way(time: Time) -> None:
-    site = imaginary.ImaginarySite(USERNAME, TOKEN)
+    site = FakeJira(USERNAME, TOKEN)
     site.add(
         {"id": 10_000 + n, "created": moments.text(WINDOW.start + 50_000 * n).replace("Z", "+0000")}
         for n in range(65)
     )
-    with imaginary.serve(site, clock_ms=lambda: NOW) as address:
+    with serve(site, clock_ms=lambda: NOW) as address:
         with reading(source_at(address, time, page_size=10), time) as pages:
             next(pages)
             next(pages)

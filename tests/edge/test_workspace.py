@@ -25,7 +25,7 @@ from jira_audit.core.window import Window
 from jira_audit.edge import workspace as workspace_
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.workspace import Workspace, held_query
-from jira_audit.simulator.site import believable_records
+from jira_audit.simulator.records import sample_records
 from tests.conftest import needed
 from tests.deploy import kql
 from tests.fakes.world import Time
@@ -318,7 +318,7 @@ def lively_rows() -> list[dict[str, Any]]:
     """Rows as the connector makes them, some late, some of a site with odd records."""
     rows = []
     for number, known in enumerate(
-        believable_records(400, first_id=10_000, end_ms=NOW, span_ms=3 * DAY, seed=5)
+        sample_records(400, first_id=10_000, end_ms=NOW, span_ms=3 * DAY, seed=5)
     ):
         identity = identify(known)
         written = min(identity.created + (number * 791_900) % (30 * HOUR), NOW + 20 * HOUR)

@@ -15,7 +15,8 @@ import pytest
 import trustme
 from azure.storage.blob import ContainerClient
 
-from jira_audit.simulator.site import ImaginarySite, serve
+from jira_audit.simulator.server import serve
+from jira_audit.simulator.site import FakeJira
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
 from tests.servers.many_sites import ServedSite, address_of, serving
@@ -31,7 +32,7 @@ def now() -> int:
 class Installation:
     """What an administrator has after deploying; `environment` is the whole one of a worker."""
 
-    site: ImaginarySite
+    site: FakeJira
     ingestion: Ingestion
     container: ContainerClient
     environment: dict[str, str]
@@ -71,7 +72,7 @@ def installation(
     ingestion: Ingestion,
 ) -> Iterator[Installation]:
     """One site without records, and everything it needs."""
-    site = ImaginarySite("auditor@example.com", "a-token")
+    site = FakeJira("auditor@example.com", "a-token")
     name = f"e2e-{uuid.uuid4().hex}"
     with (
         serve(site, clock_ms=now) as url,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jira_audit.simulator.site import believable_records
+from jira_audit.simulator.records import sample_records
 from tests.conftest import StartWorker
 from tests.end_to_end.conftest import ROOT, Installation, now
 from tests.fakes import world
@@ -105,7 +105,7 @@ def test_a_page_of_records_lands_once_and_later_ticks_add_only_what_is_new(
     assert len(installation.rows()) == len(audit_page.records)
 
     next_id = max(ids, default=9_999) + 1
-    new = believable_records(25, first_id=next_id, end_ms=now(), span_ms=60_000, seed=25)
+    new = sample_records(25, first_id=next_id, end_ms=now(), span_ms=60_000, seed=25)
     installation.site.add(new)
     assert worker.invoke("poll").ok
     assert len(installation.rows()) == len(audit_page.records) + len(new)
@@ -115,9 +115,7 @@ def test_a_page_of_records_lands_once_and_later_ticks_add_only_what_is_new(
 def test_the_canonical_line_belongs_to_its_invocation(
     start_worker: StartWorker, installation: Installation
 ) -> None:
-    installation.site.add(
-        believable_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1)
-    )
+    installation.site.add(sample_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1))
     worker = start_worker(ROOT, installation.environment)
 
     tick = worker.invoke("poll")
@@ -132,9 +130,7 @@ def test_the_canonical_line_belongs_to_its_invocation(
 def test_what_is_logged_while_sending_belongs_to_the_invocation_too(
     start_worker: StartWorker, installation: Installation
 ) -> None:
-    installation.site.add(
-        believable_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1)
-    )
+    installation.site.add(sample_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1))
     installation.ingestion.script(Fault(503))
     worker = start_worker(ROOT, installation.environment)
 
@@ -151,9 +147,7 @@ def test_the_lines_of_several_sites_belong_to_their_invocation(
     start_worker: StartWorker, installation: Installation
 ) -> None:
     """The canonical lines, a dead letter's ERROR and a retry's WARNING of three sites."""
-    installation.site.add(
-        believable_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1)
-    )
+    installation.site.add(sample_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1))
     installation.ingestion.script(Fault(503))
     installation.ingestion.poison.add(10_004)
     with installation.several_sites(3) as environment:

@@ -24,10 +24,18 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobLeaseClient
 
-from jira_audit.simulator.site import believable_records
+from jira_audit.simulator.records import sample_records
 from tests.conftest import needed
 from tests.end_to_end.conftest import Installation, now
-from tests.end_to_end.watched import ENDS_WITHIN, Ended, Kind, Moment, Send, Watched, watching
+from tests.end_to_end.connector_process import (
+    ENDS_WITHIN,
+    Ended,
+    FreezeAt,
+    Kind,
+    Send,
+    Watched,
+    watching,
+)
 from tests.servers import azurite as azurite_server
 
 pytestmark = pytest.mark.servers
@@ -67,9 +75,7 @@ def own_storage() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 def fill(watched: Watched, count: int, seed: int) -> None:
     """Records over nearly all of a first run's look-back."""
     watched.installation.site.add(
-        believable_records(
-            count, first_id=FIRST_ID, end_ms=now() - HOUR, span_ms=22 * HOUR, seed=seed
-        )
+        sample_records(count, first_id=FIRST_ID, end_ms=now() - HOUR, span_ms=22 * HOUR, seed=seed)
     )
 
 
@@ -124,7 +130,7 @@ def run_and_kill(watched: Watched, kind: Kind, number: int, delay: float) -> End
         time.sleep(delay)
         collector.process.kill()
 
-    watched.listener = Moment(kind, number, kill, collector.name)
+    watched.listener = FreezeAt(kind, number, kill, collector.name)
     collector.go()
     return collector.finish()
 
@@ -260,7 +266,7 @@ def test_a_process_that_finds_its_lease_gone_begins_no_send(watched: Watched) ->
         frozen.process.send_signal(signal.SIGSTOP)
         stopped.set()
 
-    watched.listener = Moment("asked", 3, stop)  # no batch is full by then
+    watched.listener = FreezeAt("asked", 3, stop)  # no batch is full by then
     frozen.go()
     assert stopped.wait(ENDS_WITHIN)
     frozen_at = time.monotonic()
@@ -320,7 +326,7 @@ def test_storage_that_is_away_or_dies_fails_the_run_in_time_with_nothing_unaccou
     fill(watched, 12_000, seed=10)
     connection, storage = own_storage
     trouble = Trouble(storage.kill)
-    watched.listener = Moment("sent", 1, trouble)
+    watched.listener = FreezeAt("sent", 1, trouble)
     with deaf(listening=False) as refusing, deaf(listening=True) as silent:
         collectors = [
             watched.start(AzureWebJobsStorage=each) for each in (connection, refusing, silent)
@@ -351,7 +357,7 @@ def test_storage_that_dies_before_a_renewal_fails_the_run_in_time_and_nothing_is
     connection, storage = own_storage
     frozen = partial(storage.send_signal, signal.SIGSTOP)
     trouble = Trouble(frozen, wait=RENEWED_AFTER)
-    watched.listener = Moment("asked", 3, trouble)  # no batch is full by then
+    watched.listener = FreezeAt("asked", 3, trouble)  # no batch is full by then
     collector = watched.start(AzureWebJobsStorage=connection)
     collector.go()
 
@@ -404,7 +410,7 @@ def test_a_checkpoint_that_cannot_be_used_stops_the_site_and_stays_for_who_mends
 
 def test_a_checkpoint_that_somebody_else_has_leased_is_left_alone(watched: Watched) -> None:
     assert watched.run().result == "ok"
-    new = believable_records(100, first_id=FIRST_ID, end_ms=now(), span_ms=60_000, seed=1)
+    new = sample_records(100, first_id=FIRST_ID, end_ms=now(), span_ms=60_000, seed=1)
     watched.installation.site.add(new)
     asked, place = watched.asked, watched.checkpoint()
     lease = watched.blob.acquire_lease(-1)
@@ -440,7 +446,7 @@ def test_a_checkpoint_taken_away_in_the_middle_fails_the_run_with_no_more_sent_t
     watched: Watched, trouble: Callable[[Watched], object], says: str
 ) -> None:
     fill(watched, 12_000, seed=12)
-    watched.listener = Moment("sent", 1, partial(trouble, watched))
+    watched.listener = FreezeAt("sent", 1, partial(trouble, watched))
 
     ended = watched.run()
 

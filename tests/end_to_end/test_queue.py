@@ -21,7 +21,7 @@ from azure.storage.blob import ContainerClient
 from azure.storage.queue import QueueServiceClient
 
 from jira_audit.core import moments
-from jira_audit.simulator.site import Answer, ImaginarySite
+from jira_audit.simulator.site import FakeJira, Response
 from tests.conftest import needed
 from tests.end_to_end.conftest import ROOT, now
 from tests.fakes.world import record
@@ -38,12 +38,12 @@ QUEUE = "jira-audit-sites"
 RECORDS = 4
 
 FAILURES = {
-    "401": Answer(401, {}, b'{"message": "Unauthorized"}'),
-    "403": Answer(403, {}, b"<html>"),
-    "404": Answer(404, {}, b""),
-    "429": Answer(429, {"Retry-After": "600"}, b""),
-    "HTML": Answer(200, {"Content-Type": "text/html"}, b"<html>log in</html>"),
-    "redirect": Answer(302, {"Location": "https://evil.example/"}, b""),
+    "401": Response(401, {}, b'{"message": "Unauthorized"}'),
+    "403": Response(403, {}, b"<html>"),
+    "404": Response(404, {}, b""),
+    "429": Response(429, {"Retry-After": "600"}, b""),
+    "HTML": Response(200, {"Content-Type": "text/html"}, b"<html>log in</html>"),
+    "redirect": Response(302, {"Location": "https://evil.example/"}, b""),
 }
 
 
@@ -93,7 +93,7 @@ def provider(
     """Three hundred sites that share ids, each at an address of its own, and their settings."""
     sites = {}
     for number in range(300):
-        site = ImaginarySite("auditor", "a-token")
+        site = FakeJira("auditor", "a-token")
         site.add(record(10_000 + n, now() - 600_000 - n) for n in range(RECORDS))
         sites[address_of(number)] = ServedSite(site, 0.01)
     name = f"queue-{uuid.uuid4().hex}"

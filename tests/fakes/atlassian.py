@@ -16,7 +16,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from jira_audit.core.clock import Clock
-from jira_audit.simulator.site import Answer, ImaginarySite
+from jira_audit.simulator.site import FakeJira, Response
 from tests.fakes.world import Time, response_to
 
 CLOUD_ID = "11111111-2222-4333-8444-555555555555"
@@ -50,11 +50,11 @@ class Atlassian(BaseAdapter):
     clients: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     expires_in: object = TOKEN_SECONDS
-    script: dict[str, list[Answer]] = field(default_factory=dict)
+    script: dict[str, list[Response]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()
-        self.site = ImaginarySite("nobody", "nothing", cloud_id=CLOUD_ID)
+        self.site = FakeJira("nobody", "nothing", cloud_id=CLOUD_ID)
         self._bearers: dict[str, float] = {}
         self.revoked: set[str] = set()
 
@@ -83,7 +83,7 @@ class Atlassian(BaseAdapter):
             raise AssertionError(f"nobody is at {url.netloc}")
         return response_to(request, found)
 
-    def _at_the_site(self, path: str, query: dict[str, str], authorization: str) -> Answer:
+    def _at_the_site(self, path: str, query: dict[str, str], authorization: str) -> Response:
         if path == "/_edge/tenant_info":
             assert not authorization
             return _json(200, {"cloudId": CLOUD_ID})
@@ -92,7 +92,7 @@ class Atlassian(BaseAdapter):
             return _json(401, {"message": "Client must be authenticated"})
         return self._page(path, query)
 
-    def _at_the_gateway(self, path: str, query: dict[str, str], authorization: str) -> Answer:
+    def _at_the_gateway(self, path: str, query: dict[str, str], authorization: str) -> Response:
         if not path.startswith(f"/ex/jira/{CLOUD_ID}/"):
             return _json(404, {"code": 404, "message": "no such site"})
         kind, _, text = authorization.partition(" ")
@@ -117,11 +117,11 @@ class Atlassian(BaseAdapter):
                 return token
         return None
 
-    def _page(self, path: str, query: dict[str, str]) -> Answer:
+    def _page(self, path: str, query: dict[str, str]) -> Response:
         let_in = {"Authorization": "Basic " + base64.b64encode(b"nobody:nothing").decode()}
         return self.site.answer(path, query, let_in, self.time.now)
 
-    def _token(self, path: str, body: dict[str, str]) -> Answer:
+    def _token(self, path: str, body: dict[str, str]) -> Response:
         assert path == "/oauth/token"
         assert body["grant_type"] == "client_credentials"
         if self.clients.get(body["client_id"]) != body["client_secret"]:
@@ -145,7 +145,7 @@ class Atlassian(BaseAdapter):
         return self.time.clock
 
 
-def _json(status: int, body: dict[str, Any], **headers: str) -> Answer:
-    return Answer(
+def _json(status: int, body: dict[str, Any], **headers: str) -> Response:
+    return Response(
         status, {"Content-Type": "application/json", **headers}, json.dumps(body).encode()
     )

@@ -18,7 +18,7 @@ from requests.adapters import BaseAdapter
 
 from jira_audit.core.errors import BatchRefused
 from jira_audit.edge.ingestion import IngestionSink
-from jira_audit.simulator.site import Answer
+from jira_audit.simulator.site import Response
 from tests.fakes.world import Faults, World, response_to
 
 ENDPOINT = "https://rule.westeurope-1.ingest.monitor.azure.com"
@@ -43,23 +43,23 @@ class IngestionService(BaseAdapter):
         body = request.body if isinstance(request.body, bytes) else request.body.read()
         with self._world.journal.effect("send"):
             self._world.time.pass_by(0.1)
-            answer: Answer = self.faults.run(lambda: self._accept(gzip.decompress(body)))
+            answer: Response = self.faults.run(lambda: self._accept(gzip.decompress(body)))
         return response_to(request, answer)
 
     def close(self) -> None:
         """Nothing is open."""
 
-    def _accept(self, body: bytes) -> Answer:
+    def _accept(self, body: bytes) -> Response:
         try:
             self._world.sink.accept(body)
         except BatchRefused as refusal:
             return error_answer(refusal.status, str(refusal))
-        return Answer(204, {}, b"")
+        return Response(204, {}, b"")
 
 
-def error_answer(status: int, code: str, headers: Mapping[str, str] | None = None) -> Answer:
+def error_answer(status: int, code: str, headers: Mapping[str, str] | None = None) -> Response:
     body = json.dumps({"error": {"code": code, "message": "quotes Thing 10001"}}).encode()
-    return Answer(status, {"Content-Type": "application/json", **(headers or {})}, body)
+    return Response(status, {"Content-Type": "application/json", **(headers or {})}, body)
 
 
 def install(world: World) -> IngestionService:

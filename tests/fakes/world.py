@@ -45,7 +45,7 @@ from jira_audit.flow.ports import Pools, Ports, Run, Sink
 from jira_audit.operations.backfill import backfill, bounds
 from jira_audit.operations.replay import Replayed, replay
 from jira_audit.operations.verify import Lookup, Repaired, Verified, read, repair, verify
-from jira_audit.simulator.site import Answer, ImaginarySite
+from jira_audit.simulator.site import FakeJira, Response
 
 HOST = "contoso.atlassian.net"
 USERNAME, TOKEN = "auditor@example.com", "jira-token-that-nobody-may-see"
@@ -128,8 +128,8 @@ class Faults:
         return fault(call) if fault else call()
 
 
-class FakeJira(BaseAdapter):
-    """The imaginary site behind the real `JiraSource`, as a transport of `requests`.
+class JiraTransport(BaseAdapter):
+    """The simulated site behind the real `JiraSource`, as a transport of `requests`.
 
     `tamper` changes a record on its way out, for records that Jira should not have written.
     `seconds` is how long each answer takes.
@@ -137,7 +137,7 @@ class FakeJira(BaseAdapter):
 
     def __init__(self, journal: Journal, time: Time, page_cap: int = 1000) -> None:
         super().__init__()
-        self.site = ImaginarySite(USERNAME, TOKEN, page_cap)
+        self.site = FakeJira(USERNAME, TOKEN, page_cap)
         self._page_cap = page_cap
         self.faults, self.tamper = Faults(), dict[int, Callable[[dict], Any]]()
         self.seconds = 0.05
@@ -149,7 +149,7 @@ class FakeJira(BaseAdapter):
         assert f"{url.scheme}://{url.netloc}" == f"https://{HOST}"
         query = dict(parse_qsl(url.query, strict_parsing=True))
 
-        def answer() -> Answer:
+        def answer() -> Response:
             return self._tampered(
                 self.site.answer(url.path, query, request.headers, self._time.now)
             )
@@ -157,7 +157,7 @@ class FakeJira(BaseAdapter):
         with self._journal.effect("fetch"):
             self.requests.append(query)
             self._time.pass_by(self.seconds)
-            found: Answer = self.faults.run(answer)
+            found: Response = self.faults.run(answer)
         return response_to(request, found)
 
     def close(self) -> None:
@@ -166,10 +166,10 @@ class FakeJira(BaseAdapter):
     def forget(self, ids: set[int]) -> None:
         """Remove records, as retention does."""
         kept = [known for known in self.site.records if known["id"] not in ids]
-        self.site = ImaginarySite(USERNAME, TOKEN, self._page_cap)
+        self.site = FakeJira(USERNAME, TOKEN, self._page_cap)
         self.site.add(kept)
 
-    def _tampered(self, answer: Answer) -> Answer:
+    def _tampered(self, answer: Response) -> Response:
         if not self.tamper:
             return answer
         page = json.loads(answer.body)
@@ -177,7 +177,7 @@ class FakeJira(BaseAdapter):
         return replace(answer, body=json.dumps(page).encode())
 
 
-def response_to(request: Any, answer: Answer) -> requests.Response:
+def response_to(request: Any, answer: Response) -> requests.Response:
     response = requests.Response()
     response.status_code, response.request, response.url = answer.status, request, request.url
     response.headers.update(answer.headers)
@@ -468,7 +468,7 @@ class World:
 
     def __init__(self, *, page_size: int = 20, page_cap: int = 1000, **policy: Any) -> None:
         self.time, self.journal = Time(), Journal()
-        self.jira = FakeJira(self.journal, self.time, page_cap)
+        self.jira = JiraTransport(self.journal, self.time, page_cap)
         self.sink = FakeSink(self.journal, self.time)
         self.sink_in_use: Sink = self.sink
         self.table = FakeTable(self.sink, self.time)

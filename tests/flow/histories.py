@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from jira_audit.core.errors import TransientError
 from jira_audit.core.moments import HOUR, MINUTE
-from jira_audit.simulator.site import Answer
+from jira_audit.simulator.site import Response
 from tests.fakes.world import TOKEN, Crash, Eager, Fetcher, Lazy, Shuffled, World, record
 
 BATCH_BYTES = 3_000
@@ -190,12 +190,12 @@ class History:
         self.write_late()
         return call()
 
-    def _status(self, _: Callable[[], Any]) -> Answer:
+    def _status(self, _: Callable[[], Any]) -> Response:
         status = self.chance.choice([429, 429, 500, 503, 401, 403])
-        return Answer(status, {"Retry-After": "3"} if status == 429 else {}, b"")
+        return Response(status, {"Retry-After": "3"} if status == 429 else {}, b"")
 
-    def _nonsense(self, _: Callable[[], Any]) -> Answer:
-        return Answer(200, {}, self.chance.choice([b"", b"<html>", b"{}", b'{"records": 1}']))
+    def _nonsense(self, _: Callable[[], Any]) -> Response:
+        return Response(200, {}, self.chance.choice([b"", b"<html>", b"{}", b'{"records": 1}']))
 
     def _unsent(self, _: Callable[[], Any]) -> None:
         raise TransientError("503")

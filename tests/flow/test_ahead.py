@@ -10,7 +10,7 @@ import pytest
 from jira_audit.core import moments
 from jira_audit.core.errors import OutOfTime, SiteError
 from jira_audit.core.moments import HOUR, MINUTE
-from jira_audit.simulator.site import Answer
+from jira_audit.simulator.site import Response
 from tests.fakes.world import START, Eager, Lazy, Shuffled, World, record
 from tests.flow.test_collect import ids
 
@@ -28,8 +28,8 @@ def world_ahead(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
     return world
 
 
-def at_offset(world: World, wrong: Callable[[int], bool], *answers: Answer) -> None:
-    """Answer so, in turn, where the offset that is asked for is wrong; then truly."""
+def at_offset(world: World, wrong: Callable[[int], bool], *answers: Response) -> None:
+    """Response so, in turn, where the offset that is asked for is wrong; then truly."""
     left = list(answers)
 
     def fault(call: Callable[[], Any]) -> Any:
@@ -72,7 +72,7 @@ def test_no_page_is_asked_for_ahead_of_one_that_is_not_full() -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
 def test_what_comes_of_a_page_beyond_the_end_is_nothing(status: int) -> None:
     world = world_ahead(count=25)
-    at_offset(world, lambda offset: offset > 25, *[Answer(status, {}, b"")] * 20)
+    at_offset(world, lambda offset: offset > 25, *[Response(status, {}, b"")] * 20)
 
     outcome = world.run()
 
@@ -84,7 +84,7 @@ def test_what_comes_of_a_page_beyond_the_end_is_nothing(status: int) -> None:
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_page_that_is_refused_and_needed_stops_the_site_before_it(status: int) -> None:
     world = world_ahead()
-    at_offset(world, lambda offset: offset == 18, *[Answer(status, {}, b"")] * 9)
+    at_offset(world, lambda offset: offset == 18, *[Response(status, {}, b"")] * 9)
 
     outcome = world.run()
 
@@ -97,8 +97,8 @@ def test_a_page_that_is_refused_and_needed_stops_the_site_before_it(status: int)
     assert not world.doubled()
 
 
-@pytest.mark.parametrize("answer", [Answer(500, {}, b""), Answer(200, {}, b"<html>")])
-def test_a_hiccup_of_a_page_that_is_needed_is_a_try_and_nothing_is_missed(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [Response(500, {}, b""), Response(200, {}, b"<html>")])
+def test_a_hiccup_of_a_page_that_is_needed_is_a_try_and_nothing_is_missed(answer: Response) -> None:
     world = world_ahead()
     at_offset(world, lambda offset: offset == 18, answer)
 
@@ -111,7 +111,7 @@ def test_a_hiccup_of_a_page_that_is_needed_is_a_try_and_nothing_is_missed(answer
 
 def test_a_page_that_goes_on_failing_is_tried_as_often_as_any() -> None:
     world = world_ahead()
-    at_offset(world, lambda offset: offset == 18, *[Answer(500, {}, b"")] * 99)
+    at_offset(world, lambda offset: offset == 18, *[Response(500, {}, b"")] * 99)
 
     world.run()
 
@@ -121,7 +121,7 @@ def test_a_page_that_goes_on_failing_is_tried_as_often_as_any() -> None:
 
 def test_a_429_is_waited_for_before_anything_more_is_asked() -> None:
     world = world_ahead(count=70)
-    at_offset(world, lambda offset: offset == 18, Answer(429, {"Retry-After": "17"}, b""))
+    at_offset(world, lambda offset: offset == 18, Response(429, {"Retry-After": "17"}, b""))
     when: list[tuple[int, int]] = []
     send = world.jira.send
 
@@ -144,8 +144,8 @@ def test_a_429_is_waited_for_before_anything_more_is_asked() -> None:
 def test_several_requests_refused_at_once_cost_one_pause_the_longest(fetcher: Any) -> None:
     world = world_ahead(count=70)
     world.fetcher = fetcher
-    refusals = [Answer(429, {"Retry-After": str(after)}, b"") for after in (7, 17, 5, 9)]
-    given: list[Answer] = []
+    refusals = [Response(429, {"Retry-After": str(after)}, b"") for after in (7, 17, 5, 9)]
+    given: list[Response] = []
 
     def fault(call: Callable[[], Any]) -> Any:
         answer = call()
@@ -167,7 +167,7 @@ def test_several_requests_refused_at_once_cost_one_pause_the_longest(fetcher: An
 
 def test_a_deadline_in_the_middle_leaves_what_was_delivered_and_the_next_run_goes_on() -> None:
     world = world_ahead(count=70)
-    at_offset(world, lambda offset: offset == 27, Answer(429, {"Retry-After": "900"}, b""))
+    at_offset(world, lambda offset: offset == 27, Response(429, {"Retry-After": "900"}, b""))
 
     outcome = world.run()
 
@@ -256,9 +256,9 @@ def test_reading_ahead_costs_few_requests_more_than_reading_one_after_the_other(
     assert max(asked) < needed * 1.45
 
 
-@pytest.mark.parametrize("answer", [Answer(401, {}, b""), Answer(404, {}, b"")])
+@pytest.mark.parametrize("answer", [Response(401, {}, b""), Response(404, {}, b"")])
 def test_what_is_wrong_with_a_window_ahead_stops_the_site_when_its_turn_has_come(
-    answer: Answer,
+    answer: Response,
 ) -> None:
     world = world_of_windows()
     second = START - 5 * HOUR
@@ -285,7 +285,7 @@ def test_a_429_for_a_window_ahead_is_waited_for_before_anything_more_is_asked(
 ) -> None:
     world = world_of_windows()
     first = moments.text(START - 6 * HOUR)
-    left, when = [Answer(429, headers, b"")], list[int]()
+    left, when = [Response(429, headers, b"")], list[int]()
 
     def fault(call: Callable[[], Any]) -> Any:
         if left and world.jira.requests[-1]["from"] != first:

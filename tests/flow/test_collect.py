@@ -18,7 +18,7 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.core.policy import Reset
 from jira_audit.core.progress import Progress
 from jira_audit.core.records import Identity
-from jira_audit.simulator.site import Answer
+from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, START, TOKEN, Eager, Lazy, World, record
 
 pytestmark = pytest.mark.orders  # what was asked for ahead decides what a fault or a deadline meets
@@ -40,8 +40,8 @@ def ids(world: World) -> set[int]:
     return {known["id"] for known in world.jira.site.records}
 
 
-def answering(status: int, body: bytes = b"", **headers: str) -> Callable[[object], Answer]:
-    return lambda _: Answer(status, {k.replace("_", "-"): v for k, v in headers.items()}, body)
+def answering(status: int, body: bytes = b"", **headers: str) -> Callable[[object], Response]:
+    return lambda _: Response(status, {k.replace("_", "-"): v for k, v in headers.items()}, body)
 
 
 def raising(error: BaseException) -> Callable[[object], None]:
@@ -240,7 +240,7 @@ def test_through_is_never_past_the_clock_that_jira_gives() -> None:
     assert 10_010 in world.rows()
 
 
-def with_date(answer: Answer, moment: int) -> Answer:
+def with_date(answer: Response, moment: int) -> Response:
     import email.utils
 
     return replace(
@@ -829,7 +829,7 @@ def test_a_late_record_above_is_noticed_though_pages_are_shorter_than_asked() ->
     world = World(page_size=20, page_cap=10, lookback=12 * DAY)
     world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
 
-    def inserted(call: Callable[[], Answer]) -> Answer:
+    def inserted(call: Callable[[], Response]) -> Response:
         world.jira.site.add([first])
         return call()
 

@@ -19,7 +19,7 @@ import requests
 from jira_audit.core import moments
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.moments import HOUR
-from jira_audit.simulator.site import Answer
+from jira_audit.simulator.site import Response
 from tests.fakes.transport import error_answer, install
 from tests.fakes.world import START, Faults, World, record
 
@@ -40,9 +40,9 @@ class Case:
     words: str
 
 
-def answer(status: int, body: bytes = b"{}", **headers: str) -> Callable[[Any], Answer]:
+def answer(status: int, body: bytes = b"{}", **headers: str) -> Callable[[Any], Response]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda _: Answer(status, named, body)
+    return lambda _: Response(status, named, body)
 
 
 def raises(error: Exception) -> Callable[[Any], Any]:
@@ -56,7 +56,7 @@ def in_a_minute() -> str:
     return email.utils.formatdate(START / 1000 + 60, usegmt=True)
 
 
-def ingestion(status: int, code: str, **headers: str) -> Callable[[Any], Answer]:
+def ingestion(status: int, code: str, **headers: str) -> Callable[[Any], Response]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda _: error_answer(status, code, named)
 

@@ -10,7 +10,7 @@ import pytest
 from jira_audit.core import moments
 from jira_audit.core.errors import TransientError
 from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
-from jira_audit.simulator.site import Answer
+from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, START, Lazy, World, record
 from tests.flow.test_collect import ids, world_with
 
@@ -82,9 +82,9 @@ def test_records_removed_while_reading_take_no_others_with_them(number: int) -> 
 
 def test_a_page_that_comes_twice_is_noticed_and_the_window_read_again() -> None:
     world = world_with(60, page_size=20, over=HOUR)
-    pages: list[Answer] = []
+    pages: list[Response] = []
 
-    def remember(call: Callable[[], Answer]) -> Answer:
+    def remember(call: Callable[[], Response]) -> Response:
         pages.append(call())
         return pages[-1]
 
@@ -104,7 +104,7 @@ def test_a_server_that_ignores_offsets_fails_loudly_and_loses_nothing() -> None:
     world = world_with(60, page_size=20, over=20 * SECOND)
     original = world.jira.site.answer
 
-    def deaf(path: str, query: Any, headers: Any, now_ms: int) -> Answer:
+    def deaf(path: str, query: Any, headers: Any, now_ms: int) -> Response:
         return original(path, {**query, "offset": "0"}, headers, now_ms)
 
     world.jira.site.answer = deaf  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.policy import Reset
 from jira_audit.operations.verify import Verified
-from jira_audit.simulator.site import Answer
+from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, START, World, record
 from tests.flow.test_backfill import LONG_AGO, world_with_a_past
 from tests.flow.test_collect import (
@@ -304,7 +304,7 @@ def test_a_list_that_moves_while_it_is_read_hides_nothing(fetch: int) -> None:
 def test_a_list_whose_seams_never_hold_is_read_until_nothing_new_comes() -> None:
     world = settled()
 
-    def without_the_seam(call: Callable[[], Answer]) -> Answer:
+    def without_the_seam(call: Callable[[], Response]) -> Response:
         answer = call()
         page = json.loads(answer.body)
         if page["offset"]:

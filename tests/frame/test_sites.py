@@ -31,7 +31,8 @@ from jira_audit.flow.collect import collect
 from jira_audit.flow.ports import Run
 from jira_audit.operations.replay import replay
 from jira_audit.settings import ApiToken, OAuthClient, Secret, Settings, Site
-from jira_audit.simulator.site import Answer, ImaginarySite, serve
+from jira_audit.simulator.server import serve
+from jira_audit.simulator.site import FakeJira, Response
 from jira_audit.terminal.check import check
 from tests.fakes.world import record
 from tests.servers.azurite import AT_ONCE
@@ -227,17 +228,17 @@ def test_an_oauth_client_and_a_token_are_not_both_to_be_set() -> None:
 # Running
 
 
-class Refusing(ImaginarySite):
+class Refusing(FakeJira):
     """A site that may be told to answer everything with one status, or to wait for another."""
 
     status: int | None = None
     waits_for: threading.Event | None = None
 
-    def answer(self, *request: Any) -> Answer:
+    def answer(self, *request: Any) -> Response:
         if self.waits_for:
             assert self.waits_for.wait(20), "the other site was held up"
         if self.status:
-            return Answer(self.status, {}, b"<html>")
+            return Response(self.status, {}, b"<html>")
         return super().answer(*request)
 
 
@@ -392,7 +393,7 @@ def test_each_site_warns_of_its_own_tokens_end(
 def test_more_sites_than_run_at_once_are_all_collected(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    site = ImaginarySite("auditor", "one")
+    site = FakeJira("auditor", "one")
     site.add(record(10_000 + n, wiring.CLOCK.now() - 5 * MINUTE - n) for n in range(3))
     with serve(site, clock_ms=wiring.CLOCK.now) as address:
         entries = [

@@ -27,7 +27,7 @@ from jira_audit.edge.jira import JiraSource
 from jira_audit.flow.ports import Pools
 from jira_audit.flow.reader import Reader
 from jira_audit.settings import ApiToken, OAuthClient, Secret, Site
-from jira_audit.simulator.site import Answer
+from jira_audit.simulator.site import Response
 from jira_audit.terminal import check
 from tests.fakes.atlassian import AUDIT, CLOUD_ID, Atlassian, Token
 from tests.fakes.reading import pages_in, run_of
@@ -171,7 +171,7 @@ def test_a_token_is_kept_for_as_long_as_it_holds_and_a_while_where_that_is_not_s
 
 def test_an_answer_that_is_too_long_is_none(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
-    cloud.script["auth.atlassian.com"] = [Answer(200, {}, b" " * 70_000)] * 5
+    cloud.script["auth.atlassian.com"] = [Response(200, {}, b" " * 70_000)] * 5
 
     with pytest.raises(TransientError, match="too long"):
         read(oauth(cloud_id=CLOUD_ID), cloud)
@@ -227,7 +227,7 @@ def test_a_wrong_client_secret_stops_the_site_without_asking_jira(cloud: Atlassi
 
 def test_a_fresh_token_that_is_refused_too_is_not_renewed_again(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
-    cloud.script["api.atlassian.com"] = [Answer(401, {}, b"{}")] * 2
+    cloud.script["api.atlassian.com"] = [Response(401, {}, b"{}")] * 2
 
     with pytest.raises(CredentialsRefused):
         read(oauth(cloud_id=CLOUD_ID), cloud)
@@ -239,14 +239,14 @@ def test_a_fresh_token_that_is_refused_too_is_not_renewed_again(cloud: Atlassian
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(429, {"Retry-After": "3"}, b""),
-        Answer(503, {}, b"<html>"),
-        Answer(200, {}, b"<html>"),
-        Answer(200, {}, b"[]"),
+        Response(429, {"Retry-After": "3"}, b""),
+        Response(503, {}, b"<html>"),
+        Response(200, {}, b"<html>"),
+        Response(200, {}, b"[]"),
     ],
 )
 def test_a_hiccup_of_atlassians_is_tried_again(
-    where: str, answer: Answer, cloud: Atlassian
+    where: str, answer: Response, cloud: Atlassian
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script[where] = [answer]
@@ -258,7 +258,7 @@ def test_a_hiccup_of_atlassians_is_tried_again(
 @pytest.mark.parametrize("where", [HOST, "auth.atlassian.com"])
 def test_a_service_that_stays_away_is_left_to_the_next_tick(where: str, cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
-    cloud.script[where] = [Answer(503, {}, b"")] * 5
+    cloud.script[where] = [Response(503, {}, b"")] * 5
 
     with pytest.raises(TransientError, match="HTTP 503"):
         read(oauth(), cloud)
@@ -267,7 +267,7 @@ def test_a_service_that_stays_away_is_left_to_the_next_tick(where: str, cloud: A
 @pytest.mark.parametrize("body", [b"{}", b'{"cloudId": "../../evil"}', b'{"cloudId": 7}'])
 def test_a_cloud_id_that_is_none_is_not_put_into_an_address(body: bytes, cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
-    cloud.script[HOST] = [Answer(200, {}, body)]
+    cloud.script[HOST] = [Response(200, {}, body)]
 
     with pytest.raises(SiteError, match="does not tell its cloud id"):
         read(classic(gateway=True), cloud)
@@ -278,7 +278,7 @@ def test_a_cloud_id_that_is_none_is_not_put_into_an_address(body: bytes, cloud: 
 @pytest.mark.parametrize("body", [b"{}", b'{"access_token": "a\\nb"}', b'{"access_token": 7}'])
 def test_a_token_that_is_none_is_not_put_into_a_header(body: bytes, cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
-    cloud.script["auth.atlassian.com"] = [Answer(200, {}, body)] * 5
+    cloud.script["auth.atlassian.com"] = [Response(200, {}, body)] * 5
 
     with pytest.raises(TransientError, match="has no token"):
         read(oauth(cloud_id=CLOUD_ID), cloud)
@@ -290,7 +290,7 @@ def test_a_token_that_is_none_is_not_put_into_a_header(body: bytes, cloud: Atlas
 @pytest.mark.parametrize("where", [HOST, "api.atlassian.com", "auth.atlassian.com"])
 def test_no_redirect_carries_credentials_anywhere(where: str, cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
-    cloud.script[where] = [Answer(302, {"Location": "https://evil.example/"}, b"")]
+    cloud.script[where] = [Response(302, {"Location": "https://evil.example/"}, b"")]
 
     with pytest.raises(SiteError):
         read(oauth(), cloud)
@@ -319,7 +319,7 @@ def test_no_secret_is_in_an_error_a_log_line_or_what_is_printed(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     cloud.clients = {CLIENT: SECRET}
-    cloud.script[where] = [Answer(status, {}, b'{"message": "no"}')] * 6
+    cloud.script[where] = [Response(status, {}, b'{"message": "no"}')] * 6
     site = oauth()
 
     with pytest.raises(ConnectorError) as raised:
@@ -379,7 +379,7 @@ def test_the_check_says_who_is_let_in_and_which_way(cloud: Atlassian) -> None:
 def test_the_check_does_not_try_the_gateway_for_what_is_no_matter_of_credentials(
     cloud: Atlassian,
 ) -> None:
-    cloud.script[HOST] = [Answer(403, {}, b"")]
+    cloud.script[HOST] = [Response(403, {}, b"")]
 
     assert not check._jira(classic()).ok
     assert cloud.hosts() == [HOST]
@@ -398,7 +398,9 @@ def test_the_check_compares_a_cloud_id_that_is_set_with_what_the_site_tells(
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.time.now = wiring.CLOCK.now()
-    told_by_the_site = Answer(503 if told is None else 200, {}, f'{{"cloudId": "{told}"}}'.encode())
+    told_by_the_site = Response(
+        503 if told is None else 200, {}, f'{{"cloudId": "{told}"}}'.encode()
+    )
     cloud.script[HOST] = [told_by_the_site]
 
     answer = check._jira(oauth(cloud_id=CLOUD_ID))

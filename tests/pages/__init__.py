@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.core.anyjson import strict
+from tests.core.json_strategies import strict
 from tests.pages import written
 
 Record = dict[str, Any]

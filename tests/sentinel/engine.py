@@ -19,7 +19,7 @@ from duckdb_kql.translate import TranslationResult
 from jira_audit.core import moments
 from tests.deploy.kql import Columns
 from tests.sentinel.content import FUNCTIONS, without_comments
-from tests.sentinel.worlds import TELEMETRY, WORLDS
+from tests.sentinel.workspace_schemas import TELEMETRY, WORLDS
 
 NOW = moments.parse("2026-11-25T12:00:00Z")
 """When every query is run."""

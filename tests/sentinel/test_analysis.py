@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import needed
 from tests.deploy import kql
 from tests.sentinel.content import FUNCTIONS, HUNTS, RULES, WORKBOOK_QUERIES, Source, saved
-from tests.sentinel.worlds import TELEMETRY, WORLDS
+from tests.sentinel.workspace_schemas import TELEMETRY, WORLDS
 
 ALL = {
     **{rule.name: rule.query for rule in RULES},

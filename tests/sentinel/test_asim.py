@@ -13,8 +13,8 @@ from tests.deploy.kql import analyse
 from tests.sentinel.content import FUNCTIONS, saved
 from tests.sentinel.stories import ANNA, BEN, ELSEWHERE, OFFICE, SITE, Record, act, joins
 from tests.sentinel.stories.rights import channel, scheme
-from tests.sentinel.told import workspace
-from tests.sentinel.worlds import WORLDS
+from tests.sentinel.workspace_fixtures import workspace
+from tests.sentinel.workspace_schemas import WORLDS
 
 MANDATORY = {
     "TimeGenerated": "datetime",

@@ -8,8 +8,8 @@ import pytest
 
 from tests.sentinel.content import HUNTS, RULES, Source
 from tests.sentinel.stories import Story, habits, health, hunts, rights
-from tests.sentinel.told import workspace
-from tests.sentinel.worlds import ALL_WORLDS, WORLDS
+from tests.sentinel.workspace_fixtures import workspace
+from tests.sentinel.workspace_schemas import ALL_WORLDS, WORLDS
 
 STORIES = rights.STORIES | habits.STORIES | health.STORIES
 GOES_BY_SITE = {"JiraConnectorSilent"}

@@ -14,8 +14,8 @@ from tests.pages import Page
 from tests.sentinel.content import FUNCTIONS
 from tests.sentinel.engine import NOW, Workspace
 from tests.sentinel.stories import ANNA, BEN, OFFICE, SITE, act, joins
-from tests.sentinel.told import in_v2, rows, workspace
-from tests.sentinel.worlds import CLASSIC, EARLY_V2, OLD_CLASSIC, WORLDS
+from tests.sentinel.workspace_fixtures import in_v2, rows, workspace
+from tests.sentinel.workspace_schemas import CLASSIC, EARLY_V2, OLD_CLASSIC, WORLDS
 
 COLUMNS = {
     "TimeGenerated": "datetime",

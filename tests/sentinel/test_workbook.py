@@ -11,8 +11,8 @@ from tests.sentinel.content import WORKBOOK, WORKBOOK_QUERIES, chosen, saved
 from tests.sentinel.stories import SITE, line, lines
 from tests.sentinel.stories.habits import days_of_work, deleted
 from tests.sentinel.stories.rights import made_administrator, scheme
-from tests.sentinel.told import workspace
-from tests.sentinel.worlds import ALL_WORLDS, TELEMETRY, WORLDS
+from tests.sentinel.workspace_fixtures import workspace
+from tests.sentinel.workspace_schemas import ALL_WORLDS, TELEMETRY, WORLDS
 
 BEYOND_THE_ENGINE = {"countries": "geo_info_from_ip_address asks a database of the service"}
 QUERIES = {name: query for name, query in WORKBOOK_QUERIES.items() if name not in BEYOND_THE_ENGINE}

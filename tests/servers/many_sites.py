@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-from jira_audit.simulator.site import Answer, ImaginarySite
-from tests.servers import patient
+from jira_audit.simulator.site import FakeJira, Response
+from tests.servers import async_http_server
 
 
 @dataclass
@@ -25,15 +25,15 @@ class ServedSite:
     first answer left at the moment `first_at` of the monotonic clock.
     """
 
-    site: ImaginarySite
+    site: FakeJira
     seconds: float = 0.0
-    instead: Callable[[], Answer] | None = None
+    instead: Callable[[], Response] | None = None
     asked: int = field(default=0, compare=False)
     under_way: int = field(default=0, compare=False)
     most: int = field(default=0, compare=False)
     first_at: float | None = field(default=None, compare=False)
 
-    async def respond(self, request: patient.Request) -> patient.Reply:
+    async def respond(self, request: async_http_server.Request) -> async_http_server.Reply:
         self.asked += 1
         self.under_way += 1
         self.most = max(self.most, self.under_way)
@@ -42,9 +42,9 @@ class ServedSite:
         await asyncio.sleep(until - time.monotonic())  # to find the answer takes its part of it
         self.under_way -= 1
         self.first_at = self.first_at or time.monotonic()
-        return patient.Reply(answer.status, answer.headers, answer.body)
+        return async_http_server.Reply(answer.status, answer.headers, answer.body)
 
-    def _answer(self, request: patient.Request) -> Answer:
+    def _answer(self, request: async_http_server.Request) -> Response:
         url = urlsplit(request.target)
         now = time.time_ns() // 1_000_000
         return self.site.answer(url.path, dict(parse_qsl(url.query)), request.headers, now)
@@ -59,11 +59,11 @@ def address_of(number: int) -> str:
 def serving(sites: Mapping[str, ServedSite]) -> Iterator[int]:
     """Serve sites by their addresses, all at one port, which is yielded."""
 
-    async def respond(request: patient.Request) -> patient.Reply:
+    async def respond(request: async_http_server.Request) -> async_http_server.Reply:
         return await sites[request.address].respond(request)
 
     with socket.socket() as probe:
         probe.bind((next(iter(sites)), 0))
         port = probe.getsockname()[1]
-    with patient.serving(respond, list(sites), port):
+    with async_http_server.run_server(respond, list(sites), port):
         yield port

@@ -16,7 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from jira_audit import wiring
-from jira_audit.simulator.site import Answer, ImaginarySite, Record, believable_records, serve
+from jira_audit.simulator.records import Record, sample_records
+from jira_audit.simulator.server import serve
+from jira_audit.simulator.site import FakeJira, Response
 from jira_audit.terminal.cli import cli
 
 ROOT = Path(__file__).parents[2]
@@ -106,8 +108,8 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Site(ImaginarySite):
-    """An imaginary site that can be told to refuse, and counts what it was asked."""
+class Site(FakeJira):
+    """A simulated site that can be told to refuse, and counts what it was asked."""
 
     def __init__(self, records: list[Record]) -> None:
         super().__init__(USERNAME, TOKEN)
@@ -115,16 +117,16 @@ class Site(ImaginarySite):
         self.refusal: int | None = None
         self.asked = 0
 
-    def answer(self, *request: object) -> Answer:
+    def answer(self, *request: object) -> Response:
         self.asked += 1
         if self.refusal:
-            return Answer(self.refusal, {"Content-Type": "text/html"}, b"<html>no</html>")
+            return Response(self.refusal, {"Content-Type": "text/html"}, b"<html>no</html>")
         return super().answer(*request)  # type: ignore[arg-type]
 
 
 def records(count: int) -> list[Record]:
     """Records of the last hours."""
-    return believable_records(
+    return sample_records(
         count, first_id=10_000, end_ms=now_ms() - 2_000, span_ms=20 * HOUR_MS, seed=7
     )
 
@@ -132,13 +134,13 @@ def records(count: int) -> list[Record]:
 @pytest.fixture
 def site(no_settings: None) -> Iterator[Site]:
     """A site with 200 records, and the settings for it in the environment."""
-    imaginary = Site(records(200))
-    with set_up(imaginary):
-        yield imaginary
+    site = Site(records(200))
+    with set_up(site):
+        yield site
 
 
 @contextmanager
-def set_up(site: ImaginarySite) -> Iterator[None]:
+def set_up(site: FakeJira) -> Iterator[None]:
     """Serve a site, and set Jira's settings for it."""
     with serve(site, clock_ms=now_ms) as address:
         os.environ |= {

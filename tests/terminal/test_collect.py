@@ -16,7 +16,7 @@ from jira_audit.core.errors import SiteError
 from jira_audit.core.outcome import Outcome, Result, Tally
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.edge.local import LocalCheckpoints
-from jira_audit.simulator.site import Answer, ImaginarySite
+from jira_audit.simulator.site import FakeJira, Response
 from jira_audit.terminal.cli import _sentence
 from tests.terminal.conftest import TOKEN, USERNAME, Run, Site, begin, end, records, set_up
 from tests.terminal.test_demo import ESCAPE, on_a_terminal
@@ -147,7 +147,7 @@ def test_a_settings_file_that_is_none_is_a_problem_of_its_own(
     assert said in ended.err
 
 
-class Halting(ImaginarySite):
+class Halting(FakeJira):
     """Answers for its `first` records, the oldest, and lets requests for later windows wait."""
 
     def __init__(self, count: int, first: int) -> None:
@@ -158,7 +158,7 @@ class Halting(ImaginarySite):
 
     def answer(
         self, path: str, query: Mapping[str, str], headers: Mapping[str, str], now_ms: int
-    ) -> Answer:
+    ) -> Response:
         if query.get("from", "") > self.answers_up_to:
             self.halted.set()
             self.go_on.wait(60)

@@ -199,7 +199,7 @@ def watching(
         watched.end()
 
 
-class Moment:
+class FreezeAt:
     """A listener: the `number`-th time that `kind` happens, the servers stand still, and it acts.
 
     Until that is done nothing else is taken or answered, so that how far a process had come by

@@ -35,7 +35,7 @@ Respond = Callable[[Request], Awaitable[Reply]]
 
 
 @contextlib.contextmanager
-def serving(
+def run_server(
     respond: Respond, addresses: Sequence[str], port: int = 0, tls: ssl.SSLContext | None = None
 ) -> Iterator[int]:
     """Serve at these addresses, all at one port, which is yielded."""
@@ -45,7 +45,7 @@ def serving(
 
     async def serve() -> None:
         server = await asyncio.start_server(
-            _handler(respond), list(addresses), port, backlog=100, ssl=tls
+            _connection_handler(respond), list(addresses), port, backlog=100, ssl=tls
         )
         ports.extend(each.getsockname()[1] for each in server.sockets)
         begun.set()
@@ -64,18 +64,18 @@ def serving(
     finally:
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
-        loop.run_until_complete(_end_all(loop))
+        loop.run_until_complete(_cancel_tasks(loop))
         loop.close()
 
 
-async def _end_all(loop: asyncio.AbstractEventLoop) -> None:
+async def _cancel_tasks(loop: asyncio.AbstractEventLoop) -> None:
     others = asyncio.all_tasks(loop) - {asyncio.current_task()}
     for each in others:
         each.cancel()
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def _handler(
+def _connection_handler(
     respond: Respond,
 ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -89,7 +89,7 @@ def _handler(
                     headers = {name.lower(): value for name, value in named}
                     body = await reader.readexactly(int(headers.get("content-length", 0)))
                     writer.write(
-                        _written(await respond(Request(address, method, target, headers, body)))
+                        _encode(await respond(Request(address, method, target, headers, body)))
                     )
                     await writer.drain()
         finally:
@@ -98,7 +98,7 @@ def _handler(
     return handle
 
 
-def _written(reply: Reply) -> bytes:
+def _encode(reply: Reply) -> bytes:
     headers = dict(reply.headers)
     if reply.status != 204:  # RFC 9110, 8.6: a 204 has no Content-Length
         headers["Content-Length"] = str(len(reply.body))

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from jira_audit.core.records import COLUMNS
+from tests.deploy.data_flows import V2_COLUMNS, in_kusto
 from tests.deploy.kql import Columns
-from tests.deploy.test_kql import V2_COLUMNS, in_kusto
 
 CLASSIC = in_kusto(dict(COLUMNS))
 

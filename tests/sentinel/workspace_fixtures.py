@@ -12,10 +12,10 @@ from jira_audit.core import moments
 from jira_audit.core.moments import MINUTE
 from jira_audit.core.records import identify, to_row
 from tests.deploy import checks
-from tests.deploy.test_kql import flows
+from tests.deploy.data_flows import flows
 from tests.sentinel.engine import Workspace
 from tests.sentinel.stories import SITE, Record
-from tests.sentinel.worlds import CLASSIC, TELEMETRY, WORLDS
+from tests.sentinel.workspace_schemas import CLASSIC, TELEMETRY, WORLDS
 
 TO_V2 = next(
     flow["transformKql"]

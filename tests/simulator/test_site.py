@@ -1,0 +1,310 @@
+"""The simulated site keeps Jira's manners. Nothing of the connector is tested here."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+
+from jira_audit.simulator.records import Record
+from jira_audit.simulator.site import (
+    PERMISSIONS_PATH,
+    RECORDS_PATH,
+    TENANT_PATH,
+    FakeJira,
+)
+from tests.simulator.small_sites import (
+    TOKEN,
+    USERNAME,
+    ask,
+    basic,
+    ids,
+    moment,
+    page,
+    record,
+    refused_with,
+    site_with,
+    some_records,
+)
+
+# Records
+
+
+def test_records_come_newest_first_and_the_higher_id_first_within_one_millisecond() -> None:
+    site = site_with(record(3, 5), record(1, 9), record(2, 5), record(4, 0))
+    assert ids(site) == [1, 3, 2, 4]
+    assert [found["id"] for found in site.records] == [1, 3, 2, 4]
+
+
+def test_created_is_compared_as_a_moment_whatever_its_offset() -> None:
+    site = site_with(
+        {"id": 1, "created": "2024-03-01T12:00:00.000+0000"},
+        {"id": 2, "created": "2024-03-01T13:30:00.000+0200"},
+    )
+    assert ids(site) == [1, 2]
+
+
+def test_a_record_is_answered_with_exactly_the_fields_it_was_given() -> None:
+    given = record(7, 0, summary="Größe \ud83d", big=2**70, eventSource="", nested={"a": [None]})
+    assert page(site_with(given))["records"] == [given]
+
+
+def test_from_and_to_are_inclusive_to_the_millisecond() -> None:
+    site = site_with(*(record(n, n) for n in range(10)))
+    assert ids(site, from_=moment(3), to=moment(5)) == [5, 4, 3]
+    assert ids(site, from_=moment(8)) == [9, 8]
+    assert ids(site, to=moment(1)) == [1, 0]
+    assert ids(site, from_=moment(4), to=moment(4)) == [4]
+
+
+def test_all_records_of_one_millisecond_are_in_a_window_that_ends_or_begins_there() -> None:
+    site = site_with(*(record(n, 5) for n in range(30)), record(30, 6), record(99, 4))
+    assert ids(site, to=moment(5)) == [*range(29, -1, -1), 99]
+    assert ids(site, from_=moment(5)) == [30, *range(29, -1, -1)]
+
+
+@pytest.mark.parametrize(
+    "noon",
+    [
+        "2024-03-01T12:00:00.000Z",
+        "2024-03-01T12:00:00Z",
+        "2024-03-01T12:00:00.000+0000",
+        "2024-03-01T14:00:00.000+02:00",
+        "2024-03-01T07:00:00.000-0500",
+    ],
+)
+def test_a_time_with_an_explicit_offset_is_understood(noon: str) -> None:
+    site = site_with(record(1, -1), record(2, 0), record(3, 1))
+    assert ids(site, from_=noon, to=noon) == [2]
+
+
+def test_a_time_without_an_offset_finds_nothing_while_total_is_unchanged() -> None:
+    site = site_with(record(1, 0), record(2, 1))
+    nothing = {"offset": 0, "limit": 1000, "total": 2, "records": []}
+    assert page(site, from_="2020-01-01T00:00:00.000") == nothing
+    assert page(site, to="2030-01-01T00:00:00.000") == nothing
+    assert page(site, from_=moment(0), to="2030-01-01T00:00:00") == nothing
+
+
+def test_a_plus_that_arrived_as_a_space_is_an_invalid_date() -> None:
+    answer = ask(site_with(), query={"from": "2024-03-01T12:00:00.000 0000"})
+    assert refused_with(answer) == (400, ['Invalid date "2024-03-01T12:00:00.000 0000"'])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "2024-03-01",
+        "1709294400000",
+        "2024-13-01T12:00:00.000Z",
+        "2024-13-01T12:00:00.000",
+        "0000-01-01T00:00:00.000Z",
+        "2024-03-01T12:00:00.000+9900",
+        "2024-03-01T12:00:00.000000Z",
+        "2024-03-01T12:00:00.000Z\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["from", "to"])
+def test_what_is_no_time_is_an_invalid_date(name: str, text: str) -> None:
+    assert refused_with(ask(site_with(), query={name: text})) == (400, [f'Invalid date "{text}"'])
+
+
+def test_the_first_and_the_last_moment_that_can_be_written_are_understood() -> None:
+    site = site_with(record(1, 0))
+    first, last = "0001-01-01T00:00:00.000+2359", "9999-12-31T23:59:59.999-2359"
+    assert ids(site, from_=first, to=last) == [1]
+
+
+def test_from_after_to_finds_nothing() -> None:
+    site = site_with(*(record(n, n) for n in range(5)))
+    assert page(site, from_=moment(3), to=moment(1))["records"] == []
+
+
+def test_total_is_the_count_of_the_whole_site_not_of_the_window() -> None:
+    site = site_with(*(record(n, n) for n in range(5)))
+    assert page(site, from_=moment(4), offset="1", limit="2")["total"] == 5
+
+
+def test_offset_and_limit_cut_the_window_from_its_newer_end() -> None:
+    site = site_with(*(record(n, n) for n in range(10)))
+    window = {"from_": moment(2), "to": moment(8)}
+    assert ids(site, **window, limit="3") == [8, 7, 6]
+    assert ids(site, **window, offset="3", limit="3") == [5, 4, 3]
+    assert ids(site, **window, offset="6", limit="3") == [2]
+    assert ids(site, **window, offset="7", limit="3") == []
+    assert ids(site, **window, offset="2147483647") == []
+
+
+def test_a_limit_above_the_cap_is_silently_held_to_it_but_echoed_as_asked() -> None:
+    site = site_with(*(record(n, n) for n in range(7)), page_cap=3)
+    asked = page(site, offset="2", limit="5000")
+    assert (asked["offset"], asked["limit"], len(asked["records"])) == (2, 5000, 3)
+
+
+def test_a_page_holds_a_thousand_records_unless_told_otherwise() -> None:
+    unasked = page(site_with(*(record(n, n) for n in range(1001))))
+    assert (unasked["offset"], unasked["limit"], len(unasked["records"])) == (0, 1000, 1000)
+
+
+def test_a_reader_that_advances_by_what_it_got_sees_every_record_once() -> None:
+    site = site_with(*(record(n, n // 4) for n in range(100)), page_cap=7)
+    seen: list[int] = []
+    while found := ids(site, offset=str(len(seen)), limit="1000"):
+        seen += found
+    assert seen == list(range(99, -1, -1))
+
+
+def test_offsets_of_an_open_window_shift_when_records_arrive() -> None:
+    site = site_with(record(1, 1), record(2, 2))
+    assert ids(site, offset="1") == [1]
+    site.add([record(3, 3)])
+    assert ids(site, offset="1") == [2, 1]
+
+
+@pytest.mark.parametrize("text", ["-1", "", "1.0", "ten", "+1", " 1", "٣", "2147483648"])
+@pytest.mark.parametrize("name", ["offset", "limit"])
+def test_an_offset_or_limit_that_is_no_count_is_refused(name: str, text: str) -> None:
+    assert ask(site_with(), query={name: text}).status == 400
+
+
+def test_a_limit_of_zero_is_refused_as_its_empty_page_would_pass_for_the_end() -> None:
+    assert ask(site_with(), query={"limit": "0"}).status == 400
+
+
+@pytest.mark.parametrize("name", ["filter", "sort", "From", "startAt"])
+def test_a_parameter_whose_effect_is_not_known_is_refused(name: str) -> None:
+    assert ask(site_with(), query={name: "x"}).status == 400
+
+
+# Adding
+
+
+def test_a_record_added_again_under_its_id_takes_the_earlier_ones_place() -> None:
+    site = site_with(record(1, 0), record(2, 1))
+    fuller = record(1, 0, associatedItems=[{"name": "late"}])
+    site.add([fuller])
+    assert page(site)["records"] == [record(2, 1), fuller]
+    assert page(site)["total"] == 2
+
+
+def test_a_late_record_appears_among_the_older_ones() -> None:
+    site = site_with(record(1, 1), record(3, 3))
+    site.add([record(2, 2)])
+    assert ids(site) == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"created": moment(0)},
+        {"id": 2},
+        {"id": "2", "created": moment(0)},
+        {"id": True, "created": moment(0)},
+        {"id": 2, "created": None},
+        {"id": 2, "created": "soon"},
+        {"id": 2, "created": "2024-03-01T12:00:00.000"},
+    ],
+)
+def test_a_record_that_cannot_be_placed_is_refused_together_with_its_companions(
+    broken: Record,
+) -> None:
+    site = site_with(record(1, 0))
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        site.add([record(5, 5), broken])
+    assert ids(site) == [1]
+
+
+def test_records_may_be_added_and_read_from_several_threads() -> None:
+    site = site_with()
+    pages: list[list[int]] = []
+
+    def add(first: int) -> None:
+        for identity in range(first, first + 50):
+            site.add([record(identity, identity)])
+            pages.append(ids(site))
+
+    threads = [threading.Thread(target=add, args=(n * 50,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ids(site) == list(range(199, -1, -1))
+    assert len(pages) == 200
+    assert all(seen == sorted(seen, reverse=True) for seen in pages)
+
+
+# Who is asking, and what else is answered
+
+
+@pytest.mark.parametrize("path", [RECORDS_PATH, PERMISSIONS_PATH])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        basic(token="another"),
+        basic(username="somebody@example.com"),
+        {"Authorization": f"Bearer {TOKEN}"},
+        {"Authorization": "Basic %%%"},
+        {"Authorization": ""},
+    ],
+    ids=["none", "wrong token", "wrong name", "bearer", "not base64", "empty"],
+)
+def test_missing_or_wrong_credentials_are_unauthorized(path: str, headers: dict[str, str]) -> None:
+    answer = ask(site_with(record(1, 0)), path, {"permissions": "ADMINISTER"}, headers)
+    assert answer.status == 401
+    assert "records" not in json.loads(answer.body)
+
+
+def test_the_name_of_the_authorization_header_may_be_in_any_case() -> None:
+    lower = {name.lower(): value for name, value in basic().items()}
+    assert ask(site_with(), headers=lower).status == 200
+
+
+@pytest.mark.parametrize("path", ["", "/", RECORDS_PATH + "/", "/rest/api/2/auditing/record"])
+def test_a_path_that_is_not_known_is_not_found(path: str) -> None:
+    assert ask(site_with(), path).status == 404
+
+
+def test_the_administer_permission_is_told_as_jira_tells_it() -> None:
+    answer = ask(site_with(), PERMISSIONS_PATH, {"permissions": "ADMINISTER"})
+    told = json.loads(answer.body)["permissions"]["ADMINISTER"]
+    assert answer.status == 200
+    assert told["havePermission"] is True
+    assert (told["key"], told["type"]) == ("ADMINISTER", "GLOBAL")
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"permissions": "BROWSE_PROJECTS"}, {"permissions": "ADMINISTER", "issueId": "1"}]
+)
+def test_no_other_question_about_permissions_is_answered(query: dict[str, str]) -> None:
+    assert ask(site_with(), PERMISSIONS_PATH, query).status == 400
+
+
+def test_the_cloud_id_is_told_to_anyone() -> None:
+    site = FakeJira(USERNAME, TOKEN, cloud_id="some-cloud")
+    answer = ask(site, TENANT_PATH, headers={})
+    assert (answer.status, json.loads(answer.body)) == (200, {"cloudId": "some-cloud"})
+    assert ask(site, TENANT_PATH, {"x": "1"}).status == 400
+
+
+def test_every_answer_is_json_and_carries_the_sites_own_clock() -> None:
+    for path in (RECORDS_PATH, PERMISSIONS_PATH, TENANT_PATH, "/nowhere"):
+        answer = ask(site_with(), path)
+        json.loads(answer.body)
+        assert answer.headers["Content-Type"].startswith("application/json")
+        assert answer.headers["Date"] == "Tue, 05 Mar 2024 14:20:45 GMT"
+
+
+def test_a_hundred_thousand_records_do_not_slow_a_request_down() -> None:
+    site = FakeJira(USERNAME, TOKEN)
+    site.add(some_records(100_000))
+    begun = time.perf_counter()
+    for _ in range(100):
+        assert ids(site, offset="99999") == [10_000]
+        assert ids(site, from_="2024-03-05T14:20:45.679Z") == []
+    # Some 10 ms are usual; a pass over all records for each request would take seconds.
+    assert time.perf_counter() - begun < 0.7
