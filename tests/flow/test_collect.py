@@ -427,7 +427,7 @@ def test_where_even_an_empty_array_is_refused_nothing_is_given_up() -> None:
     outcome = world.run()
 
     assert outcome.result == "failed"
-    assert "nothing was given up" in str(outcome.error)
+    assert "no row is lost" in str(outcome.error)
     assert not world.store.letters()
     assert world.store.checkpoint().through < FIRST_CREATED
     assert world.sink.calls == 2
@@ -814,7 +814,7 @@ def test_ids_that_begin_again_are_noticed_though_newer_ones_of_theirs_were_deliv
     outcome = world.run()
 
     assert outcome.result == "failed"
-    assert "ids began again" in str(outcome.error)
+    assert "ids have restarted" in str(outcome.error)
     assert world.store.checkpoint().through < START + 10 * SECOND
 
 

@@ -197,7 +197,7 @@ def test_a_refusal_that_does_not_come_again_is_healed_by_halving(status: int, wh
 def test_a_stream_that_refuses_everything_is_a_configuration_and_nothing_is_kept_aside() -> None:
     made = world()
     service = install(made)
-    case = Case("400", ingestion(400, "InvalidStream"), False, "nothing was given up")
+    case = Case("400", ingestion(400, "InvalidStream"), False, "no row is lost")
     strike(service.faults, case, "always", 0)
 
     check(made, case, "always", partial(service.faults.__init__))  # type: ignore[misc]
