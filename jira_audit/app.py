@@ -92,7 +92,6 @@ def run_settings(
 
 
 def _outcome_of(entry: Broken, clock: Clock) -> Outcome:
-    """The outcome of a site whose settings are wrong."""
     outcome = Outcome(entry.site, "failed", Tally(), None, clock.now(), 0, entry.error)
     _log(outcome)
     return outcome

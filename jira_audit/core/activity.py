@@ -38,8 +38,8 @@ HOURS_UP_TO = 4 * DAY
 class Activity:
     """The rows of a range, counted over time by category, by each aspect, and by delay.
 
-    `over_time` has the key (start of the hour or day, category). `delays` has the index in
-    `DELAYS`, or its length for longer delays. `sites` has the site's host.
+    Keys: in `over_time`, (start of the hour or day, category); in `delays`, the index in `DELAYS`,
+    or its length for longer delays; in `sites`, the host.
     """
 
     window: Window
@@ -57,7 +57,6 @@ class Activity:
 
     @property
     def rows(self) -> int:
-        """The number of rows."""
         return self.sites.total()
 
     @property

@@ -56,10 +56,9 @@ class Glimpse:
 class _Forecast:
     """The predicted rest of one window's reading.
 
-    `size` is the number of new records in a full page. `density` is that of the previous window, in
-    records per millisecond, if known. After the `final` window there is nothing else to request
-    while its end is awaited. `oldest` is the earliest created time seen. The other fields are as in
-    `Reading`.
+    `size`: new records in a full page. `density`: that of the previous window, in records per
+    millisecond, if known. `final`: nothing follows this window. `oldest`: the earliest created time
+    seen. The other fields are as in `Reading`.
     """
 
     window: Window
@@ -91,8 +90,8 @@ class _Forecast:
         """The predicted offsets of the pages after the next one."""
         if self.ended or not self.full or self.is_unknown:
             return ()
-        # Before the first page, predict only pages that should be full: the windows that follow use
-        # the requests better. After the final window nothing follows.
+        # Before the first page, predict only full pages: later windows use the requests better,
+        # unless this window is the final one.
         margin = 1 if self.received or self.final else self.size + 1
         room = MAX_PAGES - math.ceil(self.pages) - 1 if self.window.length > 1 else MAX_PAGES
         last = min(self.expected - margin, self.offset + room * self.size)
@@ -159,11 +158,11 @@ def ahead(
     following: Callable[[Stretch], Window | None],
     glimpsed: Callable[[Place], Glimpse | None],
 ) -> Iterator[Place]:
-    """The pages to request next, in this window and the windows after it, soonest first.
+    """The pages to request next, in this window and those after it, soonest first.
 
-    `density` is that of the previous window, in records per millisecond, if there was one.
-    `following` returns the next window of the remaining range. `glimpsed` returns the estimate of a
-    response that has arrived. The iterator may be infinite and may repeat a place.
+    `density`: that of the previous window, in records per millisecond, if any. `following`: the
+    next window of a range. `glimpsed`: the estimate of a response that has arrived. The iterator
+    may be infinite and may repeat a place.
     """
     size = reading.page_size - 1
     # A step has been fitted to the density, except the first one, which is short on purpose.

@@ -44,7 +44,6 @@ class Batcher:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row is waiting for a batch."""
         return not self._rows
 
     def add(self, rows: Iterable[Row]) -> Iterator[Batch]:

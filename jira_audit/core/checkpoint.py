@@ -45,11 +45,10 @@ class Sweep:
 class Checkpoint:
     """How far a site has been collected. Moments are milliseconds.
 
-    `start` is *from* (a reserved word in Python). `marks` are pairs (start of a window, smallest id
-    in it), one per day; they show which ids a re-read can still reach. `reread` is set only if a
-    deadline ended a run within the overlap: the overlap was re-read up to there. `last` (the last
-    run's outcome) and `late_found` (late records since *from*) only inform people: no decision
-    depends on them.
+    `start` is *from* (a reserved word in Python). `marks`, one per day, are pairs (start of a
+    window, smallest id in it); they show which ids a re-read can still reach. `reread` is how far a
+    run had re-read the overlap when a deadline ended it. `last` (the last outcome) and `late_found`
+    (late records since *from*) inform people; no decision depends on them.
     """
 
     site: str
@@ -96,7 +95,6 @@ class Checkpoint:
         return replace(self, ledger=self.ledger.with_ids(ids), latest=latest)
 
     def without(self, ids: Ledger) -> Checkpoint:
-        """The ledger no longer contains these ids."""
         return replace(self, ledger=self.ledger.without(ids))
 
     def read_through(self, moment: int) -> Checkpoint:
@@ -159,7 +157,7 @@ class Checkpoint:
         return replace(self, ledger=self.ledger.from_id(smallest), marks=kept, pruned=kept[0][0])
 
     def encode(self, saved: int) -> bytes:
-        """The content of the blob. `saved` is the moment of saving."""
+        """The blob's content; `saved` is the current time."""
         blob: dict[str, Any] = {**self.unknown, "v": VERSION}
         for each in FIELDS:
             value, write = getattr(self, each.attribute), each.form.write
@@ -173,10 +171,9 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a kind of value is written to JSON and read back.
+    """How a kind of value is written to JSON (None: unchanged) and read back.
 
-    `write` is None if the value is its own JSON. `read` raises ValueError, TypeError or KeyError
-    for a value of another form.
+    `read` raises ValueError, TypeError or KeyError for a value of another form.
     """
 
     write: Callable[[Any], Any] | None
@@ -185,10 +182,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the blob, and the attribute of `Checkpoint` that holds it.
+    """One field of the blob, and its attribute in `Checkpoint`.
 
-    A `nullable` field may be null; a field that is not `required` may be absent. A field that only
-    `informs` people never stops a site: if it cannot be read, its default is used.
+    A `nullable` field may be null; one not `required` may be absent. One that only `informs` people
+    never stops a site: if it is unreadable, its default is used.
     """
 
     name: str

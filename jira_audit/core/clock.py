@@ -67,9 +67,8 @@ TRYING_AGAIN = "%s (retrying in %.1f s)"
 class RetryPolicy:
     """How often a failed call is retried, and how long each wait is.
 
-    There are `retries` after the first attempt. The waits are `first` seconds, then twice the
-    previous one up to `longest`, each times a random 0.7 to 1.3; or longer if the service asks for
-    it. The numbers are Atlassian's advice:
+    `retries` after the first attempt, with waits that double from `first` up to `longest` seconds,
+    times a random 0.7 to 1.3, or as long as the service asks. The numbers are Atlassian's advice:
     https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
     """
 
@@ -96,10 +95,9 @@ def retry(
 ) -> T:
     """Call, and retry on `TransientError` as the policy allows.
 
-    `on_wait` receives each error and the wait in seconds before the next attempt. Raises the last
-    error when the retries are used up, and `OutOfTime` when the wait would pass the deadline; the
-    next tick continues. Does not retry `OutOfTime` and `LeaseLost`. A call made through here is
-    retried nowhere else.
+    `on_wait` receives each error and the seconds until the next attempt. Raises the last error
+    after the last retry, and `OutOfTime` if the wait would pass the deadline. Never retries
+    `OutOfTime` or `LeaseLost`. A call made through here is retried nowhere else.
     """
     clock = deadline.clock
     for tries in range(1, policy.retries + 2):

@@ -20,7 +20,6 @@ class Ledger:
     ranges: tuple[tuple[int, int], ...] = ()
 
     def __contains__(self, record_id: int) -> bool:
-        """Whether this id was dealt with."""
         at = bisect_right(self.ranges, (record_id, math.inf))
         return at > 0 and record_id <= self.ranges[at - 1][1]
 
@@ -34,7 +33,6 @@ class Ledger:
         return sum(last - first + 1 for first, last in self.ranges)
 
     def __iter__(self) -> Iterator[int]:
-        """Every id, in ascending order."""
         return chain.from_iterable(range(first, last + 1) for first, last in self.ranges)
 
     @property

@@ -54,7 +54,6 @@ class Letter:
 
     @property
     def folder(self) -> Folder:
-        """`dead-letters` or `originals`."""
         return "dead-letters" if self.is_dead else "originals"
 
     @property
@@ -67,7 +66,7 @@ class Letter:
         return f"{self.folder}/{self.site}/{day}/{name}.json"
 
     def encode(self, kept: int) -> bytes:
-        """The content of the blob. `kept` is the moment it is stored."""
+        """The blob's content; `kept` is the current time."""
         head = {
             "v": VERSION,
             "kind": self.kind,

@@ -18,10 +18,10 @@ another run has the site. `failed`: the error says who must act, or that the nex
 class Tally:
     """Counters of one run of one site, updated during the run.
 
-    `rows` is the number of rows that the ingestion service accepted, in `batches` with `bytes` in
-    all (uncompressed). `letters` is the number of new dead letters. `late_found` is the number of
-    records that earlier ticks missed. `position` (the moment being read) and `waiting_for` (the
-    number of rows that the table does not show yet) are for progress displays only.
+    `rows`: accepted by the ingestion service, in `batches` of together `bytes` (uncompressed).
+    `letters`: new dead letters. `late_found`: records that earlier ticks missed. `position` (the
+    moment being read) and `waiting_for` (rows that the table does not show yet) are for progress
+    displays only.
     """
 
     windows: int = 0

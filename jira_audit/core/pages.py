@@ -34,11 +34,10 @@ class Response:
 class Page:
     """One response as a part of its window, without the record repeated at the seam.
 
-    `ended` is true for the last page of the window, which is empty. `moved` is true from the first
-    page whose seam did not hold: the list moved, records may be missing, and the window must be
-    read again. `pages` is the amount received so far, in pages: 2.5 after a third page that is half
-    as long as the others. `is_short` means neither full nor as long as the others, so that the
-    empty page should follow.
+    `ended`: this is the last page of the window, which is empty. `moved`: a seam has not held, so
+    the list moved, records may be missing, and the window must be read again. `pages`: the amount
+    so far, 2.5 after a third page half as long as the others. `is_short`: neither full nor as long
+    as the others, so that the empty page should follow.
     """
 
     records: list[Record]
@@ -78,9 +77,9 @@ class Page:
 class Reading:
     """One reading of one window.
 
-    `offset` is the offset of the next request. `received` is the number of records received, `last`
-    the last of them, and `pages` their amount in pages (as in `Page`). `full` means that the last
-    response was as long as requested, `ended` that the window was read to its end.
+    `offset`: of the next request. `received`: the records so far, in `pages` (as in `Page`), with
+    `last` as the last. `full`: the last response was as long as requested. `ended`: the window was
+    read to its end.
     """
 
     page_size: int = PAGE_SIZE

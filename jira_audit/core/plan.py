@@ -128,7 +128,6 @@ class BackfillTask:
     range: Stretch
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
-        """*through* of the backfill's checkpoint passes the window."""
         return checkpoint.read_through(through)
 
     def cut(self, checkpoint: Checkpoint, position: int) -> Checkpoint:  # noqa: ARG002
@@ -136,7 +135,6 @@ class BackfillTask:
         return checkpoint
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Nothing to add."""
         return checkpoint
 
 
@@ -205,7 +203,6 @@ class Backfill:
         return checkpoint.beginning_at(self.window.start)
 
     def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
-        """The rest of the range."""
         yield BackfillTask(tick_range(checkpoint, min(now, self.window.end), overlap=0))
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:  # noqa: ARG002

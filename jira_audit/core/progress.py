@@ -31,7 +31,7 @@ class Progress:
         self._waiting: deque[tuple[int, Change]] = deque()
 
     def has(self, record_id: int) -> bool:
-        """Whether the record was dealt with, or its row was handed over for a batch."""
+        """Whether the record was dealt with or handed over."""
         return record_id in self._pending or record_id in self.checkpoint.ledger
 
     def hand_over(self, ids: Iterable[int]) -> None:
@@ -57,7 +57,6 @@ class Progress:
         self._apply_ready()
 
     def apply(self, change: Change) -> None:
-        """Change the checkpoint now."""
         self.checkpoint = change(self.checkpoint)
 
     def apply_later(self, change: Change, *, rows_wait: bool) -> None:

@@ -89,10 +89,9 @@ class Identity(NamedTuple):  # the fastest frozen type to create
 class Row(NamedTuple):
     """One row of the table as JSON, and its record as JSON (a fifth of the memory of the object).
 
-    `text` has both, one after the other; the row is the first `size` bytes. Concatenation makes a
-    copy of exact size: orjson 3.13 leaves a result of 700 bytes in its buffer of 4 KiB. `whole` is
-    false if the row has less than the record (a column truncated, or characters that are not valid
-    Unicode replaced): the record must then be kept as an original.
+    `text` has both; the row is the first `size` bytes. Joining them makes a copy of exact size:
+    orjson 3.13 leaves 700 bytes in a buffer of 4 KiB. `whole` is false if a column was truncated or
+    invalid Unicode replaced: the record must then be kept as an original.
     """
 
     identity: Identity
@@ -141,10 +140,9 @@ def identify(record: Record) -> Identity:
 def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> Row:
     """Map a record to its row.
 
-    `site` is the site's lower-case host. `generated` is the text for `TimeGenerated`, as
-    `moments.text` writes it; as text, because many rows share it. A field that is absent or null in
-    Jira is absent from the row. Fields unknown to this version go to `extra_s` as JSON. Raises
-    RecordRejected if the record is nested too deeply to be written.
+    `site` is the lower-case host; `generated` is `TimeGenerated` as text (`moments.text`), which
+    many rows share. A field absent or null in Jira is absent from the row. Unknown fields go to
+    `extra_s` as JSON. Raises RecordRejected if the record is nested too deeply.
     """
     columns: dict[str, object] = {
         "TimeGenerated": generated,

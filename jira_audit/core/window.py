@@ -74,7 +74,6 @@ class Stretch:
 
     @classmethod
     def of(cls, window: Window) -> Stretch:
-        """A range with this one window."""
         return cls(window.start, window.end, window.length)
 
     @property

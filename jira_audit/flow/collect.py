@@ -95,9 +95,8 @@ def begin(lease: Lease, plan: Plan, now: int) -> Checkpoint:
 def check_lease_is_fresh(run: Run, now: int) -> None:
     """Raise SiteError if the lease has been held for long without a save.
 
-    Every run saves well within that time, so the lease belongs to no run: without the error, the
-    site would be skipped silently for ever. An unreadable checkpoint is left to the run that holds
-    the lease to report.
+    No run holds it that long; without the error, the site would be skipped silently for ever. The
+    run that holds the lease reports an unreadable checkpoint.
     """
     saved = saved_at(run.ports.checkpoints.stored(run.site))
     if saved is not None and now - saved > HELD_TOO_LONG:
@@ -120,7 +119,6 @@ class Recorder:
         self.error: Exception | None = None
 
     def __enter__(self) -> Self:
-        """Begin the run."""
         return self
 
     def __exit__(

@@ -34,11 +34,10 @@ class Delivery:
     """Delivers one site's rows under its lease.
 
     `finish` sends the remaining rows, waits for every send, and saves. Leaving the `with` releases
-    the lease; if an exception was raised, the sends in flight are completed first. If accepted rows
-    could not be saved, the lease is left to expire instead. Everything except the sends runs on the
-    caller's thread.
+    the lease, after an exception only once the sends in flight are completed. If accepted rows
+    could not be saved, the lease is left to expire. Only the sends run on other threads.
 
-    `loaded` is the checkpoint as loaded when the run began, `saved` as last stored.
+    `loaded`: the checkpoint as stored when the run began. `saved`: as stored now.
     """
 
     def __init__(self, run: Run, lease: Lease, checkpoint: Checkpoint) -> None:
@@ -56,7 +55,6 @@ class Delivery:
         return _position(self.loaded) != _position(self.saved)
 
     def knows(self, record_id: int) -> bool:
-        """Whether the record was dealt with or waits to be sent."""
         return self._progress.has(record_id)
 
     def unknown(self, page: Page) -> Sequence[tuple[Identity, Record]]:
@@ -148,7 +146,6 @@ class Delivery:
         self._end(error, complete=complete)
 
     def __enter__(self) -> Self:
-        """Do nothing until rows are added."""
         return self
 
     def __exit__(

@@ -56,7 +56,6 @@ class Throttle:
 
     @property
     def is_on(self) -> bool:
-        """Whether no request may be sent."""
         return self.seconds_left > CLOCK_TICK
 
 
@@ -128,12 +127,10 @@ class PageRequests:
         return asked.result()[1] if asked and asked.done() and not asked.exception() else None
 
     def drop(self, places: Iterable[Place]) -> None:
-        """Drop places that are not needed."""
         for place in list(places):
             self._asked.pop(place).cancel()
 
     def _under_way(self) -> list[Future[_Answered]]:
-        """The requests in progress."""
         return [asked for asked in self._asked.values() if not asked.done()]
 
     def _paused(self, error: TransientError) -> TransientError:
@@ -145,7 +142,6 @@ class PageRequests:
         return TransientError(str(error), retry_after=wait, pause=True)
 
     def _ask(self, place: Place) -> Future[_Answered]:
-        """Request the page that is needed now."""
         if self._throttle.is_on:
             message = "Jira asks for fewer requests"
             raise TransientError(message, pause=True)

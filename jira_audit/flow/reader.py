@@ -29,11 +29,11 @@ abandoned."""
 class WindowReading:
     """The reading of one window. Iterate it for its pages, newest first.
 
-    The caller counts new records in `fresh`; if there were none, a list that moved hid nothing.
-    `through` is the window's end, or Jira's clock if that is earlier. `oldest` is the earliest
-    created time, and `smallest` the smallest id. After the last page, `ending` says how the window
-    ended (None: the deadline came first), `step` is the length of the next window in milliseconds,
-    and `left` is the rest of the range.
+    The caller counts new records in `fresh`; without any, a list that moved hid nothing. `through`:
+    the window's end, or Jira's clock if that is earlier. `oldest`: the earliest created time.
+    `smallest`: the smallest id. After the last page, `ending` says how the window ended (None: the
+    deadline came first), `step` is the next window's length in milliseconds, and `left` the rest of
+    the range.
     """
 
     window: Window
@@ -53,7 +53,6 @@ class WindowReading:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the window was read to its end."""
         return self.ending is Ending.CLOSED
 
     def note(self, page: Page) -> None:
@@ -84,7 +83,6 @@ class Reader:
         self.error: OutOfTime | None = None
 
     def __enter__(self) -> Self:
-        """Request nothing until a page is needed."""
         return self
 
     def __exit__(self, *_: object) -> None:
