@@ -1,6 +1,6 @@
-"""Every test of the flow runs in three ways, by what comes of pages that are asked for ahead.
+"""Every test of the flow runs with three orders of the prefetched requests.
 
-They are done when they are needed, and else not at all; at once, all of them; or in any order.
+They run only when they are needed; all at once; or in any order.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.world import Eager, Fetcher, Lazy, Shuffled, World
 
-# The order in which answers come is no matter of the Python: the older ones try the hardest.
+# Python versions do not differ in the order of responses; older ones run only the hardest order.
 DEPLOYED = sys.version_info >= (3, 13)
 WAYS: dict[str, type[Fetcher]] = {"any-order": Shuffled}
 if DEPLOYED:

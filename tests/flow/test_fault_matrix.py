@@ -1,4 +1,4 @@
-"""Every fault of both services × where it strikes → the outcome, the words, checkpoint and rows.
+"""Every fault of both services × where it occurs → the outcome, the text, checkpoint and rows.
 
 One table; a new fault is one line. Jira's faults pass through the real `JiraSource`, those of the
 ingestion service through the real sink and the real client library.
@@ -30,7 +30,7 @@ HTML = b"<html><body>Thing 10001: please log in</body></html>"
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, whether one of it heals within the run, and what is said when it does not."""
+    """A fault, whether a retry in the run overcomes it once, and the error text if it persists."""
 
     name: str
     fault: Callable[[Callable[[], Any]], Any]
@@ -124,7 +124,7 @@ def ids(made: World) -> set[int]:
 
 
 def check(made: World, case: Case, where: Where, mend: Callable[[], None]) -> None:
-    """What must hold after the fault, and after the run that follows once it is mended."""
+    """What must hold after the fault, and after the next run without the fault."""
     outcome = made.run()
     if case.heals and where != "always":
         assert outcome.result == "ok", outcome.error

@@ -1,6 +1,6 @@
-"""The suite must fail for each of these mutations: a promise that no test would miss is no promise.
+"""The suite must fail for each of these mutations, so that every promise is guarded by a test.
 
-A mutation is applied, and a test of the suite that ought to catch it is run; it must fail.
+Each test applies a mutation and runs a test of the suite that must then fail.
 """
 
 from __future__ import annotations
