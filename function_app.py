@@ -1,14 +1,13 @@
-"""The Function App: a timer, and a queue for more sites than one run may have. A wrapper;
-everything is in `jira_audit.app`.
+"""The Function App: a timer, and a queue for installations with many sites.
 
-Importing this reads no setting and opens no connection, so that a wrong setting is a failed
-invocation with a clear message, not a host that does not start.
+A wrapper around `jira_audit.app`. Importing it reads no setting and opens no connection, so that a
+wrong setting fails an invocation with a clear message instead of stopping the host.
 """
 
 import contextlib
 import contextvars
 import os
-from typing import List  # noqa: UP035  the worker takes no list[str] in an Out
+from typing import List  # noqa: UP035  the worker does not accept list[str] in Out
 
 import azure.functions as func
 
@@ -29,14 +28,14 @@ def poll(
     sites: func.Out[List[str]],  # noqa: UP006
     context: func.Context,
 ) -> None:
-    """One tick. The checkpoint, not the schedule, says what is read: a late one reads no less."""
+    """Run one tick. The checkpoint, not the schedule, decides what is read, even if it is late."""
     if queued := tick(os.environ, _threads_of(context)):
         sites.set(queued)
 
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")
 def collect_site(message: func.QueueMessage, context: func.Context) -> None:
-    """One site's share of a tick; the message is its host."""
+    """Collect one queued site; the message is its host."""
     collect_queued(os.environ, message.get_body().decode(), _threads_of(context))
 
 
@@ -44,16 +43,16 @@ def collect_site(message: func.QueueMessage, context: func.Context) -> None:
     arg_name="message", queue_name=f"{QUEUE}-poison", connection="AzureWebJobsStorage"
 )
 def report_given_up(message: func.QueueMessage) -> None:
-    """A site of which every try failed."""
+    """Log that every attempt to collect a site failed."""
     given_up(message.get_body().decode())
 
 
 def _threads_of(context: func.Context) -> Threads:
-    """Threads that take over the invocation, so that the host keeps what is logged on them.
+    """Threads that carry the invocation's id, so that the host keeps what they log.
 
-    On Python 3.13 the worker finds a line's invocation in a context variable, which a new thread
-    does not inherit; on 3.11 and 3.12, in a thread-local that it hands to the function. A context
-    that has neither costs log lines, and never a run.
+    On Python 3.13, the worker takes the invocation of a log line from a context variable, which a
+    new thread does not inherit. On 3.11 and 3.12, it takes it from a thread-local that it passes to
+    the function. A context with neither loses log lines, but never fails a run.
     https://github.com/Azure/azure-functions-python-worker/blob/0320cd799cfa243ea037f4c931439f79d4d7fe29/workers/proxy_worker/dispatcher.py
     """
     variables = contextvars.copy_context()

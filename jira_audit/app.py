@@ -1,6 +1,6 @@
-"""The entry points: the timer, the queue, and what the terminal runs.
+"""The entry points for the timer, the queue and the terminal.
 
-`run_settings` is what all of them call; each site's run is made of parts by `wiring.py`.
+All of them call `run_settings`; `wiring.py` builds the run of each site.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from jira_audit.wiring import CLOCK, PLAIN_THREADS, SIDE_BY_SIDE, Threads, queue
 log = logging.getLogger("jira_audit")
 
 QUEUE_DISABLED = ("AzureWebJobs.collect_site.Disabled", "AzureWebJobs_collect_site_Disabled")
-"""Set where there are few sites, so that nobody looks at an empty queue all day. A Linux app finds
-a period in a setting's name as an underscore:
+"""Set if there are few sites, so that the host does not poll an empty queue. A Linux app reads a
+period in the name of a setting as an underscore:
 https://learn.microsoft.com/azure/azure-functions/disable-function,
 https://github.com/Azure/azure-webjobs-sdk/issues/2066"""
 
 TOKEN_WARNING_DAYS = 14
-"""From this many days before its end, every run warns of a token's expiry."""
+"""Every run warns from this many days before a token expires."""
 
 
 def run(
@@ -42,10 +42,10 @@ def run(
     folder: Path | None = None,
     clock: Clock = CLOCK,
 ) -> tuple[Outcome, ...]:
-    """Read the settings, and collect every site once.
+    """Read the settings, and collect every site once; returns the outcomes.
 
-    With `folder`, rows, checkpoint and letters go there instead of to Azure. Raises SettingsError
-    before anything is requested; for the rest see `run_settings`.
+    With `folder`, rows, checkpoints and letters go there instead of to Azure. Raises SettingsError
+    before any request is sent; an administrator corrects the settings. See also `run_settings`.
     """
     return run_settings(settings_.load(environment, clock.now(), folder), clock=clock)
 
@@ -57,15 +57,15 @@ def run_settings(
     tallies: Mapping[str, Tally] = MappingProxyType({}),
     threads: Threads = PLAIN_THREADS,
 ) -> tuple[Outcome, ...]:
-    """Collect every site once, side by side, and log one canonical line for each.
+    """Collect every site once, concurrently, and log one canonical line for each.
 
-    A site counts on its own of the `tallies` by host, for whoever wants to show it. What goes wrong
-    with a site is in its outcome; a bug is raised after all sites were tried.
+    `tallies` has, by host, the tallies of sites whose progress the caller displays. A failure of a
+    site is in its outcome; a bug is raised after every site has run.
     """
-    logging.getLogger("azure").setLevel(logging.WARNING)  # a line per request costs money
-    # What it warns of, an error of ours says in one sentence.
+    logging.getLogger("azure").setLevel(logging.WARNING)  # a log line per request costs money
+    # The connector's own error says in one sentence what this library warns about.
     logging.getLogger("azure.identity").setLevel(logging.ERROR)
-    # Sites side by side send more at once than the client keeps connections for.
+    # Concurrent sites open more connections than the client's pool keeps.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     deadline = Deadline.after(clock, settings.budget_seconds)
     outcomes = [_outcome_of(entry, clock) for entry in settings.broken]
@@ -78,7 +78,7 @@ def run_settings(
         _log(outcome)
         return outcome
 
-    if len(settings.sites) <= 1:  # on this thread, which may be interrupted
+    if len(settings.sites) <= 1:  # on this thread, so that Ctrl-C interrupts it
         return (*outcomes, *map(collected, settings.sites))
     with threads.pool(SIDE_BY_SIDE, "site") as sites:
         runs = [sites.submit(collected, site) for site in settings.sites]
@@ -92,16 +92,16 @@ def run_settings(
 
 
 def _outcome_of(entry: Broken, clock: Clock) -> Outcome:
-    """The outcome of a site that could not even be tried."""
     outcome = Outcome(entry.site, "failed", Tally(), None, clock.now(), 0, entry.error)
     _log(outcome)
     return outcome
 
 
 def tick(environment: Mapping[str, str], threads: Threads) -> list[str]:
-    """Run once for the timer; or, of more sites than one run may have, name those to be queued.
+    """Run one tick. Returns the sites to queue, if there are too many for one invocation.
 
-    Raises after all sites were tried if one failed, for Azure to see.
+    Otherwise collects every site. If one failed, raises after every site has run, so that Azure
+    marks the invocation as failed.
     """
     settings = settings_.load(environment, CLOCK.now())
     if len(settings.sites) + len(settings.broken) > settings.queue_above:
@@ -115,16 +115,16 @@ def _require_queue(environment: Mapping[str, str]) -> None:
     for name in QUEUE_DISABLED:
         if environment.get(name, "").strip().lower() in {"1", "true"}:
             message = (
-                f"{name} is set, but JIRA_SITES has more sites than QUEUE_SITES_ABOVE, and nobody "
-                "would collect what is queued: deploy the template with these sites, or remove it"
+                f"{name} is set, but JIRA_SITES has more sites than QUEUE_SITES_ABOVE, so queued "
+                "sites would not be collected: deploy the template with these sites, or remove it"
             )
             raise SettingsError([message])
 
 
 def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
-    """Name the sites to put on the queue: those that are neither running nor waiting there.
+    """The sites to queue: those that are neither running nor already queued.
 
-    An entry that is wrong is queued as well, so that its failure is one of its own.
+    An entry of JIRA_SITES that is wrong is queued as well, so that its failure affects no other.
     """
     checkpoints, remembered = queue_places(settings, clock)
     sites = [site.host for site in settings.sites] + [entry.site for entry in settings.broken]
@@ -132,27 +132,27 @@ def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
     names = due(sites, checkpoints.held(), queued, now)
     kept = {site: at for site, at in queued.items() if site in set(sites)}
     remembered.save(kept | dict.fromkeys(names, now))
-    log.info("%d of %d sites are put on the queue", len(names), len(sites))
+    log.info("queueing %d of %d sites", len(names), len(sites))
     return names
 
 
 def collect_queued(environment: Mapping[str, str], name: str, threads: Threads) -> None:
-    """Collect the site that a message names. Raises if it failed, for the host to try it again."""
+    """Collect the site that a message names. Raises if it failed, so that the host retries it."""
     settings = settings_.load(environment, CLOCK.now())
     sites = tuple(site for site in settings.sites if site.host == name)
     broken = tuple(entry for entry in settings.broken if entry.site == name)
     if not sites and not broken:
-        log.warning("%s is on the queue, and no longer in JIRA_SITES: it is left alone", name)
+        log.warning("%s is queued but no longer in JIRA_SITES: it is not collected", name)
         return
     only = replace(settings, sites=sites, broken=broken)
     _raise_failed(run_settings(only, threads=threads))
 
 
 def given_up(name: str) -> None:
-    """Tell of a site that was given up by the queue, for now."""
+    """Log that every attempt to collect a queued site failed."""
     log.error(
-        "%s: given up by the queue, as every try failed; what to do is in the error before. It is "
-        "tried again with one of the next ticks, and nothing is lost",
+        "%s: every attempt of the queue failed; the errors before this one say what to do. "
+        "A later tick queues the site again, and nothing is lost",
         name,
     )
 
@@ -168,8 +168,8 @@ def _warn_of_expiry(site: Site, now: int) -> None:
     days = (site.token_expires - date.fromisoformat(moments.day(now))).days
     if days <= TOKEN_WARNING_DAYS:
         log.warning(
-            "%s: the token or secret expires on %s, in %d days: make a new one, and set %s and the "
-            "new date (JIRA_TOKEN_EXPIRES, or token_expires in JIRA_SITES)",
+            "%s: the token or secret expires on %s, in %d days: create a new one, then set %s and "
+            "the new date (JIRA_TOKEN_EXPIRES, or token_expires in JIRA_SITES)",
             site.host,
             site.token_expires,
             days,
@@ -178,7 +178,7 @@ def _warn_of_expiry(site: Site, now: int) -> None:
 
 
 def _log(outcome: Outcome) -> None:
-    """The canonical line; before it, what to do, or why it went no further."""
+    """Log the error, which says what to do, then the canonical line."""
     if outcome.error:
         log.log(
             logging.ERROR if outcome.result == "failed" else logging.WARNING, "%s", outcome.error

@@ -1,8 +1,8 @@
-"""Wiring: settings into the parts of a run. The only clock, and the only place that knows every
+"""Wiring: builds the parts of a run from the settings. Has the only clock, and alone imports every
 edge.
 
-The clients are cached here, by their settings, so that a warm app pools its connections; there is
-no other state in the package.
+Clients are cached here by their settings, so that a warm app reuses its connections. The package
+has no other state.
 """
 
 from __future__ import annotations
@@ -56,31 +56,31 @@ CLOCK = Clock(
 )
 
 GOVERNMENT = ".atlassian-us-gov-mod"
-"""Sites end in it and `.net`; their gateway and token service, in it and `.com`."""
+"""Government sites end in this and `.net`; their gateway and token service, in this and `.com`."""
 
 Kind = Literal["checkpoints", "backfills"]
-"""Whose place is kept: the ticks', or a backfill's, with a lease of its own."""
+"""Which checkpoint: that of the ticks or that of backfills, each with its own lease."""
 
 SIDE_BY_SIDE = 10
-"""Sites dealt with at once in one process; more wait for their turn."""
+"""Concurrent sites in one process, at most."""
 
 STORAGE_TOKEN_RETRIES = RetryPolicy(retries=3, first=0.5, longest=4.0)
-"""Storage's client retries its own calls, and not the token that each of them needs."""
+"""The storage client retries its own calls, but not the token requests that they need."""
 
 
 @dataclass(frozen=True)
 class Threads:
-    """How threads of our own begin: `start` is called first on each of them."""
+    """Creates thread pools; each new thread calls `start` first."""
 
     start: Callable[[], None] = lambda: None
 
     def pool(self, count: int, name: str) -> ThreadPoolExecutor:
-        """At most so many threads, which are begun as they are needed."""
+        """A pool of at most `count` threads, started on demand, with `name` as their prefix."""
         return ThreadPoolExecutor(count, name, self.start)
 
 
 PLAIN_THREADS = Threads()
-"""Where nobody asks which invocation a thread is of."""
+"""For runs whose threads need no invocation of the Functions host."""
 
 
 @contextmanager
@@ -91,9 +91,9 @@ def site_run(
     threads: Threads = Threads(),
     kind: Kind = "checkpoints",
 ) -> Iterator[Run]:
-    """All that one site's run needs, with its threads, which end with it.
+    """Build one run of a site; its threads end with the context.
 
-    `kind` says whose place is kept: the ticks', or a backfill's.
+    `kind` selects the checkpoint: that of the ticks or that of backfills.
     """
     policy = settings.policy_for(site)
     at = ports(settings.target, site, deadline.clock, kind)
@@ -105,7 +105,7 @@ def site_run(
 def pools(policy: Policy, threads: Threads) -> Iterator[Pools]:
     """The threads of one site's run.
 
-    An answer of Jira's that an interrupted run would have to wait for is left to itself.
+    An interrupted run does not wait for requests to Jira in progress.
     """
     fetches = threads.pool(UNDER_WAY, "fetch")
     with threads.pool(policy.in_flight, "send") as sends:
@@ -122,12 +122,12 @@ def ports(
     clock: Clock = CLOCK,
     kind: Kind = "checkpoints",
 ) -> Ports:
-    """What one site's run touches outside: Jira, and Azure or a local folder.
+    """Everything outside that one site's run uses: Jira, and Azure or a local folder.
 
-    `kind` says whose place is kept: the ticks', or a backfill's, with a lease of its own.
+    `kind` selects the checkpoint: that of the ticks or that of backfills, each with its own lease.
     """
     if isinstance(target, Path):
-        from jira_audit.edge import local  # noqa: PLC0415  it needs what only the terminal has
+        from jira_audit.edge import local  # noqa: PLC0415  needs packages of the terminal only
 
         return Ports(
             source(site, clock),
@@ -146,20 +146,20 @@ def ports(
 
 @lru_cache(SIDE_BY_SIDE)
 def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
-    """A site's audit log, with its pool of connections."""
+    """The source for a site, with its connection pool."""
     return JiraSource(site.host, way(site, clock), clock)
 
 
 @cache
 def way(site: Site, clock: Clock = CLOCK) -> Way:
-    """The way into a site: its own address, or Atlassian's gateway."""
+    """The route to a site: its own address, or Atlassian's gateway."""
     known = site.credentials
     if isinstance(known, OAuthClient):
         credentials: Credentials = ClientCredentials(
             _atlassian(site, "auth") + "/oauth/token", known.client_id, known.secret.reveal(), clock
         )
     else:
-        # requests would write text as Latin-1; Atlassian, like RFC 7617, reads UTF-8.
+        # requests encodes text as Latin-1; Atlassian, like RFC 7617, uses UTF-8.
         basic = HTTPBasicAuth(known.username.encode(), known.token.reveal().encode())
         if not site.gateway:
             return Access(site.base_url, basic)
@@ -168,7 +168,7 @@ def way(site: Site, clock: Clock = CLOCK) -> Way:
 
 
 def _atlassian(site: Site, service: Literal["api", "auth"]) -> str:
-    """Where the gateway or the token service of a site is; one on this machine is its own."""
+    """The base URL of a site's gateway or token service; a loopback site serves both itself."""
     if is_loopback(site.host):
         return site.base_url
     cloud = GOVERNMENT if site.host.endswith(f"{GOVERNMENT}.net") else ".atlassian"
@@ -177,7 +177,7 @@ def _atlassian(site: Site, service: Literal["api", "auth"]) -> str:
 
 @cache
 def sink(azure: Azure) -> IngestionSink:
-    """The data collection rule's stream. Nothing is imported or asked before the first send."""
+    """The sink for the data collection rule's stream. Imports and requests begin with a send."""
     to = azure.ingestion
     return IngestionSink(
         endpoint=to.endpoint,
@@ -202,9 +202,9 @@ def container(azure: Azure, retries: Retries = RETRIES) -> ContainerClient:
 
 
 def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, BlobQueued]:
-    """Where checkpoints are, and what was put on the queue when.
+    """The store of checkpoints, and the record of which sites were queued when.
 
-    Raises TypeError where rows go to a local folder.
+    Raises TypeError if the target is a local folder.
     """
     azure = settings.target
     if isinstance(azure, Path):
@@ -214,12 +214,12 @@ def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, Blo
 
 
 def probe_storage(azure: Azure) -> None:
-    """See whether checkpoints can be written. Raises TransientError or SiteError."""
+    """Check that checkpoints can be written. Raises TransientError or SiteError if not."""
     probe(container(azure))
 
 
 def local_places(folder: Path) -> tuple[LocalCheckpoints, LocalCheckpoints, LocalLetters]:
-    """A local folder's checkpoints, those of its backfills, and its letters."""
+    """The stores in a local folder: the ticks' checkpoints, the backfills', and the letters."""
     from jira_audit.edge import local  # noqa: PLC0415  as in `ports`
 
     return (
@@ -230,16 +230,16 @@ def local_places(folder: Path) -> tuple[LocalCheckpoints, LocalCheckpoints, Loca
 
 
 def local_table(folder: Path) -> LocalTable:
-    """The rows in a local folder."""
+    """The table in a local folder."""
     from jira_audit.edge.local import LocalTable  # noqa: PLC0415  as in `ports`
 
     return LocalTable(folder)
 
 
 def table(settings: Settings, id_: str | None) -> Table | None:
-    """The table that rows went to, to read it back: a local folder's, or that of a workspace.
+    """The table to read rows back from: in a local folder, or in the workspace with this id.
 
-    None where it is in Azure and no workspace is named.
+    Returns None if rows go to Azure and no workspace is given.
     """
     if isinstance(settings.target, Path):
         return local_table(settings.target)
@@ -247,8 +247,8 @@ def table(settings: Settings, id_: str | None) -> Table | None:
 
 
 def workspace(settings: Settings, id_: str) -> Workspace:
-    """The Log Analytics workspace of this id. Raises TypeError where rows go to a local folder."""
-    from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  no run reads back
+    """The Log Analytics workspace with this id. Raises TypeError if the target is a folder."""
+    from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  the timer never needs it
 
     target = settings.target
     if isinstance(target, Path):
@@ -266,7 +266,7 @@ def workspace(settings: Settings, id_: str) -> Workspace:
 
 @cache
 def credential(client_id: str | None, managed: bool) -> TokenCredential:  # noqa: FBT001
-    """The app's managed identity; elsewhere, whatever the developer is logged in with."""
+    """The app's managed identity; outside Azure, the developer's own login."""
     if managed:
         return managed_identity(client_id, CLOCK)
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415

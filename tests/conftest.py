@@ -1,5 +1,5 @@
-"""Fixtures for all tests: the servers, what to do without one, no network but loopback, no file
-outside the checkout, and the pages of records. No fakes and no data.
+"""Fixtures for all tests: the servers, the pages of records, and the limits: no network except
+loopback, and no file outside the checkout. No fakes and no data.
 """
 
 import os
@@ -48,12 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
     guard = ReadGuard(ROOT, [Path(folder)] if folder else [])
     guard.install()
     config.pluginmanager.register(guard, "read-guard")
-    # Whoever runs the tests may have credentials in a .netrc, which requests would look up.
+    # The developer may have credentials in a .netrc, which requests would use.
     os.environ["NETRC"] = os.devnull
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that takes an `audit_page` runs on every page there is."""
+    """Run a test that takes an `audit_page` on every page."""
     if "audit_page" in metafunc.fixturenames:
         every = metafunc.config.stash[PAGES]
         metafunc.parametrize("audit_page", every, ids=[page.name for page in every])
@@ -68,7 +68,7 @@ def read_guard(pytestconfig: pytest.Config) -> ReadGuard:
 
 @pytest.fixture(scope="session", autouse=True)
 def temporary_folder(read_guard: ReadGuard, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests may read in their `tmp_path`; pytest looks for earlier sessions' before it makes it."""
+    """Tests may read in their `tmp_path`; pytest lists those of earlier sessions to create it."""
     with read_guard.paused():
         read_guard.allow(tmp_path_factory.getbasetemp())
 
@@ -96,9 +96,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def needed(condition: object, why: str) -> None:
-    """A part that is missing is a skip on a developer's machine and a failure in CI, which has
-    to have them all.
-    """
+    """Skip on a developer's machine and fail in CI, which must have every part."""
     if condition:
         return
     if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
@@ -107,12 +105,12 @@ def needed(condition: object, why: str) -> None:
 
 
 class NetworkRefused(AssertionError):
-    """No OSError: what retries on those must not take this for a network that is down."""
+    """Not an OSError, which code under test would retry as a network failure."""
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sockets connect to loopback only, and no other name is looked up."""
+    """Sockets connect to loopback only, and no other name is resolved."""
     look_up = socket.getaddrinfo
 
     def guarded(
@@ -142,7 +140,7 @@ def _only_loopback(host: str | bytes | None) -> None:
 
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[str]:
-    """The connection string of a blob service that lives as long as the test session."""
+    """The connection string of a blob service that runs for the test session."""
     needed(azurite_server.is_installed(), "Azurite is not installed: make setup")
     with azurite_server.running() as connection:
         yield connection
@@ -150,7 +148,7 @@ def azurite() -> Iterator[str]:
 
 @pytest.fixture
 def blob_container(azurite: str) -> Iterator[ContainerClient]:
-    """A container that no other test has, created."""
+    """A new container for this test alone."""
     name = f"test-{uuid.uuid4().hex}"
     with BlobServiceClient.from_connection_string(azurite) as service:
         yield service.create_container(name)
@@ -158,7 +156,7 @@ def blob_container(azurite: str) -> Iterator[ContainerClient]:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Path]:
-    """Signs the servers' certificates; the file is what clients are to trust."""
+    """Signs the servers' certificates; clients trust the file."""
     signer = trustme.CA()
     path = tmp_path_factory.mktemp("authority") / "ca.pem"
     signer.cert_pem.write_to_path(path)
@@ -167,7 +165,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Pat
 
 @pytest.fixture
 def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
-    """The managed identity's endpoint, announced in the environment as App Service does."""
+    """The managed identity's endpoint, set in the environment as App Service does."""
     with Identity().serving() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
@@ -178,7 +176,7 @@ def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
 def ingestion(
     authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Ingestion]:
-    """The Logs Ingestion API over TLS, its certificate trusted by everything built on requests."""
+    """The Logs Ingestion API over TLS, with a certificate that requests trusts."""
     signer, certificate = authority
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
@@ -188,7 +186,7 @@ def ingestion(
 
 @pytest.fixture
 def start_worker() -> Iterator[StartWorker]:
-    """Starts function apps in the Functions worker library; ends them with the test."""
+    """Starts function apps in the Functions worker library; stops them after the test."""
     needed(worker_process.is_installed(), "the Functions worker library needs Python 3.13")
     with ExitStack() as running:
 

@@ -1,1 +1,1 @@
-"""The pure core: rules and values. No client library, clock or environment; no input or output."""
+"""The pure core: rules and values. No client library, clock, environment, input or output."""

@@ -1,6 +1,6 @@
-"""Activity: what happened in a range of time, counted from rows, for people to look at. Pure.
+"""Activity: rows of a time range, counted for reports. Pure.
 
-The workspace counts the same itself, by queries (`edge/workspace.py`).
+The workspace computes the same counts with queries (`edge/workspace.py`).
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.window import Window
 
 Aspect = Literal["category", "actor", "object", "event"]
-"""What rows are counted by: who did it, and to what; the event is the record's summary."""
+"""What rows are counted by. The event is the record's summary."""
 
 COLUMNS: Mapping[Aspect, Sequence[str]] = {
     "category": ("Category",),
     "object": ("objectItem_typeName_s", "objectItem_name_s"),
     "event": ("summary_s",),
 }
-"""By which of the table's columns; for the actor see `actor_of`."""
+"""The table columns of each aspect; for the actor see `actor_of`."""
 
 BETWEEN = " · "
-"""Between the texts of two columns."""
+"""Separates the texts of two columns."""
 
 DELAYS: Sequence[int] = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, DAY)
-"""Bounds of how long after its record a row was written, in milliseconds."""
+"""Upper bounds, in milliseconds, of the delay between a record and its row."""
 
 HOURS_UP_TO = 4 * DAY
-"""Longer ranges are counted by the day."""
+"""Ranges longer than this, in milliseconds, are counted by day."""
 
 
 @dataclass
 class Activity:
-    """Rows of a range, counted: over time by category, by each aspect, and by their delay.
+    """The rows of a range, counted over time by category, by each aspect, and by delay.
 
-    `over_time` is by (the hour or day, the category), `delays` by the place in `DELAYS` (its length
-    for what took longer), `sites` by the site's host.
+    Keys: in `over_time`, (start of the hour or day, category); in `delays`, the index in `DELAYS`,
+    or its length for longer delays; in `sites`, the host.
     """
 
     window: Window
@@ -57,17 +57,16 @@ class Activity:
 
     @property
     def rows(self) -> int:
-        """How many there are in all."""
         return self.sites.total()
 
     @property
     def unit(self) -> int:
-        """What `over_time` counts by, in milliseconds."""
+        """The interval of `over_time`, in milliseconds."""
         return HOUR if self.window.length <= HOURS_UP_TO else DAY
 
 
 def count(rows: Iterable[Mapping[str, Any]], window: Window) -> Activity:
-    """Count the rows whose records were created in a range."""
+    """Count the rows whose records were created in the window."""
     found = Activity(window)
     for row in rows:
         created = moments.parse(row["created_t"])
@@ -84,13 +83,13 @@ def count(rows: Iterable[Mapping[str, Any]], window: Window) -> Activity:
 
 
 def actor_of(row: Mapping[str, Any]) -> str:
-    """Who did it, as briefly as the row knows: a name of old, or an account id; empty for Jira."""
+    """The actor of a row: a user key or an account id; empty if Jira itself acted."""
     key, account = _text(row, "authorKey_s"), _text(row, "authorAccountId_s")
     return account if account and (not key or key.startswith("ug:")) else key
 
 
 def joined(texts: Iterable[str]) -> str:
-    """The texts of one row's columns as one, without those that are empty."""
+    """The non-empty texts of one row's columns, joined."""
     return BETWEEN.join(text for text in texts if text)
 
 

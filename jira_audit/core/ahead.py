@@ -1,7 +1,7 @@
-"""What may be asked for ahead of its turn: guesses, by how densely the records lie.
+"""Prefetch order: which pages to request early, predicted from the density of the records.
 
-A wrong guess costs a request and nothing else: an answer is used only for the window and the offset
-that it was asked for, when those have their turn. Pure: nothing is asked for here.
+A wrong prediction costs one request and nothing else: a response is used only for the window and
+offset that it was requested for. Pure: no request is made here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jira_audit.core.window import (
 )
 
 Place = tuple[Window, int]
-"""What a request asks for: a window, and the offset in it."""
+"""The target of a request: a window, and the offset in it."""
 
 _CREATED = b'"created":'
 _TIME = re.compile(rb'\s*"([^"]{20,35})"')
@@ -33,9 +33,9 @@ _TIME = re.compile(rb'\s*"([^"]{20,35})"')
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What an answer that has not had its turn seems to hold: so many `records`, back to `oldest`.
+    """An estimate of an unparsed response: the number of `records` and the `oldest` created time.
 
-    A guess: each record names the time it was created once, and that is all that is looked at.
+    It relies on one thing only: each record has one `created` field.
     """
 
     records: int
@@ -43,7 +43,7 @@ class Glimpse:
 
     @classmethod
     def of(cls, body: bytes) -> Glimpse:
-        """Look at an answer's body without reading it, which would take its memory many times."""
+        """Estimate from a body without parsing it, which would take many times its memory."""
         found = _TIME.match(body, body.rfind(_CREATED) + len(_CREATED))
         try:
             oldest = moments.parse(found[1].decode()) if found else None
@@ -54,11 +54,11 @@ class Glimpse:
 
 @dataclass(frozen=True, slots=True)
 class _Forecast:
-    """How the reading of one window is likely to go, from where it is.
+    """The predicted rest of one window's reading.
 
-    `size` is how many new records a full page has; `density` that of the window before, in records
-    a millisecond, if it is known; after the `final` window nothing else is asked for while its end
-    is waited for. The others are as in `Reading`; `oldest` is the earliest moment seen.
+    `size`: new records in a full page. `density`: that of the previous window, in records per
+    millisecond, if known. `final`: nothing follows this window. `oldest`: the earliest created time
+    seen. The other fields are as in `Reading`.
     """
 
     window: Window
@@ -73,7 +73,7 @@ class _Forecast:
     oldest: int | None = None
 
     def after(self, page: Glimpse) -> _Forecast:
-        """The forecast once this page was read, too."""
+        """The forecast after this page."""
         if not page.records:
             return replace(self, ended=True)
         full, received = page.records > self.size, self.offset + page.records
@@ -87,11 +87,11 @@ class _Forecast:
         )
 
     def guesses(self) -> Sequence[int]:
-        """Where the pages after the next one seem to begin."""
+        """The predicted offsets of the pages after the next one."""
         if self.ended or not self.full or self.is_unknown:
             return ()
-        # Of a window that nothing is known of, only pages that ought to be full: there is more to
-        # ask for after it, unless it is the final one.
+        # Before the first page, predict only full pages: later windows use the requests better,
+        # unless this window is the final one.
         margin = 1 if self.received or self.final else self.size + 1
         room = MAX_PAGES - math.ceil(self.pages) - 1 if self.window.length > 1 else MAX_PAGES
         last = min(self.expected - margin, self.offset + room * self.size)
@@ -99,39 +99,39 @@ class _Forecast:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether nothing tells of this window yet."""
+        """Whether there is no basis for a prediction yet."""
         return self.density is None and not self.received and not self.ended
 
     @property
     def expected(self) -> float:
-        """How many records the window will turn out to hold; infinite where nothing tells."""
+        """The predicted number of records in the window; infinite without a basis."""
         if not self.full or self.ended:
             return self.received
         if not self.received:
             return math.inf if self.density is None else self.density * self.window.length
         if self.oldest is None or self.window.length == 1:
             return math.inf
-        # Newest first: so much of the window is behind us.
+        # Pages come newest first, so this much of the window has been read.
         start, end = self.window.start, self.window.end
         behind = end - max(start, min(self.oldest, end)) + 1
         density = self.received / behind
-        if self.density and 0.5 < density / self.density < 2:  # one page alone is a small sample
+        if self.density and 0.5 < density / self.density < 2:  # one page is a small sample: blend
             pages = 3 * self.size
             density = (self.received + pages) / (behind + pages / self.density)
         return self.received + density * (self.window.length - behind)
 
     @property
     def expected_pages(self) -> float:
-        """How many pages that is."""
+        """The predicted number of pages in the window."""
         return self.pages if not self.full or self.ended else (self.expected - 1) / self.size
 
 
 def _places(
     forecast: _Forecast, glimpsed: Callable[[Place], Glimpse | None]
 ) -> Generator[Place, None, _Forecast]:
-    """Where a window's next pages are: those that are known to be needed, and then guesses.
+    """The next pages of a window: first those certainly needed, then the predicted ones.
 
-    Returns the forecast after the pages that were answered.
+    Returns the forecast after the pages that have arrived.
     """
     window = forecast.window
     while not forecast.ended and not may_give_up(window, forecast.pages):
@@ -141,7 +141,7 @@ def _places(
             break
         forecast = forecast.after(page)
     guesses = forecast.guesses()
-    if forecast.final and guesses:  # the last page first: its end is asked for after it
+    if forecast.final and guesses:  # the last page first: the empty page after it depends on it
         yield window, guesses[-1]
         last = glimpsed((window, guesses[-1]))
         if last and 0 < last.records <= forecast.size:
@@ -158,14 +158,14 @@ def ahead(
     following: Callable[[Stretch], Window | None],
     glimpsed: Callable[[Place], Glimpse | None],
 ) -> Iterator[Place]:
-    """What comes next in the reading of a stretch's next window, and after it: the soonest first.
+    """The pages to request next, in this window and those after it, soonest first.
 
-    `density` is that of the window before, in records a millisecond, if there was one; `following`
-    tells the next window of what is left of the stretch, and `glimpsed` what was answered already.
-    May be without an end, and say a place twice.
+    `density`: that of the previous window, in records per millisecond, if any. `following`: the
+    next window of a range. `glimpsed`: the estimate of a response that has arrived. The iterator
+    may be infinite and may repeat a place.
     """
     size = reading.page_size - 1
-    # A step was found to fit, but for the first one, which is meant to be short.
+    # A step has been fitted to the density, except the first one, which is short on purpose.
     is_first = stretch.step == FIRST_STEP and stretch.crowded is None
     assumed = 1.0 if is_first else AIM_PAGES
     forecast = _Forecast(

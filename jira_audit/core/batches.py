@@ -1,6 +1,6 @@
-"""Batches: rows gathered up to exactly what one ingestion call may carry.
+"""Batches: rows packed up to the exact size limit of one ingestion call. Pure.
 
-The size counted is the size sent: every row's own JSON, the commas and the brackets. Pure.
+The size counted is the size sent: the JSON of each row, the commas and the brackets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from jira_audit.core.records import Row
 
 BATCH_LIMIT = 1_048_576
-"""Bytes of JSON in one call; the service counts both compressed and uncompressed.
+"""Bytes of JSON in one call. The service applies the limit to compressed and uncompressed data.
 https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#logs-ingestion-api"""
 
 BRACKETS = 2
@@ -25,18 +25,18 @@ class Batch:
 
     @property
     def body(self) -> bytes:
-        """The JSON array that is sent, not yet compressed."""
+        """The JSON array to send, uncompressed."""
         return b"[%b]" % b",".join([row.line for row in self.rows])
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The same rows in the same order as two batches; needs two rows or more."""
+        """The same rows, in the same order, as two batches. Needs at least two rows."""
         middle = len(self.rows) // 2
         return Batch(self.rows[:middle]), Batch(self.rows[middle:])
 
 
 @dataclass
 class Batcher:
-    """Fills batches in the order rows come; one batcher serves a whole run, so they are full."""
+    """Fills batches in the order of the rows. One batcher serves a whole run, so they are full."""
 
     limit: int = BATCH_LIMIT
     _rows: list[Row] = field(default_factory=list)
@@ -44,11 +44,10 @@ class Batcher:
 
     @property
     def is_empty(self) -> bool:
-        """Whether every row taken in has been given out."""
         return not self._rows
 
     def add(self, rows: Iterable[Row]) -> Iterator[Batch]:
-        """Take rows in; give out each batch that is full. Runs as it is iterated."""
+        """Add rows and yield each full batch. Lazy: rows are added as it is iterated."""
         for row in rows:
             grown = self._size + row.size + bool(self._rows)
             if grown > self.limit and self._rows:
@@ -58,7 +57,7 @@ class Batcher:
             self._size = grown
 
     def rest(self) -> Iterator[Batch]:
-        """Give out what is left, full or not."""
+        """Yield the remaining rows as a batch, full or not."""
         if self._rows:
             rows, self._rows, self._size = tuple(self._rows), [], BRACKETS
             yield Batch(rows)

@@ -1,7 +1,7 @@
-"""The checkpoint: what is remembered of one site between runs, as a frozen value and as JSON.
+"""The checkpoint: what a site keeps between runs, as a frozen value and as JSON.
 
-Missing is not broken: a blob that cannot be read is an error that says how to mend it, never a
-first run. Unknown fields survive. Pure: where it is stored is the edge's matter.
+An unreadable blob is an error that says how to repair it, never a first run. Unknown fields are
+preserved. Pure: the edge stores it.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from jira_audit.core.records import Identity
 from jira_audit.core.window import FIRST_STEP
 
 VERSION = 1
-"""Changes only when an older version of the connector could do harm with the new form."""
+"""Increases only when an older version of the connector could do harm with the new format."""
 
 SIZE_LIMIT = 1_048_576
-"""Bytes of checkpoint above which the ledger is pruned."""
+"""Bytes of a checkpoint above which the ledger is pruned."""
 
 CLOCK_TOLERANCE = 5 * MINUTE
-"""How far ahead of our clock *through* may be before we disbelieve it: two machines' difference."""
+"""How far *through* may be ahead of this machine's clock, in milliseconds: clock skew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep under way, `began` at that moment.
+    """A sweep in progress. Moments are milliseconds.
 
-    Everything up to `through` was read again, up to `end` is to be.
+    It `began` at that moment, has re-read everything up to `through`, and is to reach `end`.
     """
 
     through: int
@@ -43,13 +43,12 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A site's place. Moments are milliseconds.
+    """How far a site has been collected. Moments are milliseconds.
 
-    `start` is the contract's *from* (a reserved word in Python). `marks` are (start of a window,
-    smallest id seen in it), one a day, to know which ids a re-read can still reach. `reread` is set
-    only where a deadline cut a run within the overlap: it was read again up to there. `last` and
-    `late_found` (records that ticks had missed, since *from*) are for people: nothing is decided by
-    them.
+    `start` is *from* (a reserved word in Python). `marks`, one per day, are pairs (start of a
+    window, smallest id in it); they show which ids a re-read can still reach. `reread` is how far a
+    run had re-read the overlap when a deadline ended it. `last` (the last outcome) and `late_found`
+    (late records since *from*) inform people; no decision depends on them.
     """
 
     site: str
@@ -70,24 +69,24 @@ class Checkpoint:
 
     @classmethod
     def first(cls, site: str, start: int, now: int) -> Checkpoint:
-        """A complete checkpoint for a site that has none, beginning at the moment `start`."""
+        """The checkpoint of a site that has none, with reading to begin at `start`."""
         return cls(site, start, start, swept=now)
 
     def begun_again(self, start: int, now: int, reset: str | None) -> Checkpoint:
-        """As a reset leaves it: everything from `start` on is to be read and delivered anew."""
+        """The checkpoint after a reset: everything from `start` on is read and delivered again."""
         return replace(Checkpoint.first(self.site, start, now), reset=reset, unknown=self.unknown)
 
     def beginning_at(self, start: int) -> Checkpoint:
-        """For a range of time from `start` on: as it is if it has that much behind it or ahead.
+        """For a backfill from `start`: unchanged if the range already covers `start`.
 
-        Else it is read anew from there, and what the ledger has is not delivered again.
+        Otherwise reading restarts there. The ledger is kept, so nothing is delivered twice.
         """
         if self.start <= start <= self.through:
             return self
         return replace(self, start=start, through=start)
 
     def dealt_with(self, identities: Iterable[Identity]) -> Checkpoint:
-        """These records have been delivered or kept; *through* stays where it is."""
+        """These records were delivered or dead-lettered. *through* is unchanged."""
         ids, created = [], [] if self.latest is None else [self.latest]
         for identity in identities:
             ids.append(identity.id)
@@ -96,19 +95,18 @@ class Checkpoint:
         return replace(self, ledger=self.ledger.with_ids(ids), latest=latest)
 
     def without(self, ids: Ledger) -> Checkpoint:
-        """These records have not been dealt with after all."""
         return replace(self, ledger=self.ledger.without(ids))
 
     def read_through(self, moment: int) -> Checkpoint:
-        """Everything up to `moment` has been dealt with; *through* only grows."""
+        """Everything up to `moment` has been dealt with. *through* never decreases."""
         return replace(self, through=max(self.through, moment))
 
     def reread_through(self, moment: int) -> Checkpoint:
-        """The deadline came when the overlap had been read again up to `moment`, or past it."""
+        """The deadline ended a run that had re-read the overlap up to `moment`, or all of it."""
         return replace(self, reread=moment if moment < self.through else None)
 
     def reread_done(self) -> Checkpoint:
-        """The overlap was read again to its end."""
+        """The whole overlap was re-read."""
         return replace(self, reread=None)
 
     def stepping(self, step: int) -> Checkpoint:
@@ -116,21 +114,21 @@ class Checkpoint:
         return replace(self, step=step)
 
     def swept_through(self, moment: int, end: int, began: int) -> Checkpoint:
-        """The sweep up to `end` has come to `moment`."""
+        """The sweep that is to reach `end` has reached `moment`."""
         return replace(self, sweep=Sweep(moment, end, began))
 
     def sweep_done(self, began: int) -> Checkpoint:
-        """The sweep has come to its end. What appeared since it `began` is for the next one."""
+        """The sweep is complete. Records that appeared after it `began` are for the next one."""
         return replace(self, sweep=None, swept=began)
 
     def ended(self, last: Mapping[str, Any], late_found: int) -> Checkpoint:
-        """A run has ended as `last` says, having found so many late records."""
+        """A run ended: `last` describes it, and it found `late_found` late records."""
         return replace(self, last=last, late_found=self.late_found + late_found)
 
     def marked(self, start: int, end: int, smallest: int) -> Checkpoint:
-        """A window from `start` to `end` holds ids down to `smallest`; one mark a day is enough.
+        """A window from `start` to `end` holds ids down to `smallest`. One mark per day is kept.
 
-        Marks within the window learn of it too: what it holds may lie after them.
+        Marks within the window are lowered too: its records may lie after them.
         """
         days = {at // DAY: (at, known) for at, known in self.marks}
         for day, (at, known) in days.items():
@@ -141,13 +139,13 @@ class Checkpoint:
         return replace(self, marks=tuple(sorted(days.values())))
 
     def earliest(self, moment: int) -> int:
-        """Where a re-read from `moment` on begins: not before *from*, nor within the pruned."""
+        """Where a re-read from `moment` begins: neither before *from* nor in the pruned range."""
         return max(moment, self.start, self.pruned if self.pruned is not None else self.start)
 
     def fitted(self, reach: int, limit: int = SIZE_LIMIT) -> Checkpoint:
-        """This checkpoint in at most `limit` bytes, where that is possible without harm.
+        """This checkpoint pruned to at most `limit` bytes, as far as that is safe.
 
-        Only ids smaller than any that a re-read from the moment `reach` on can meet are forgotten.
+        Removes only ids below every id that a re-read from the moment `reach` on can meet.
         """
         if len(self.encode(0)) <= limit:
             return self
@@ -159,7 +157,7 @@ class Checkpoint:
         return replace(self, ledger=self.ledger.from_id(smallest), marks=kept, pruned=kept[0][0])
 
     def encode(self, saved: int) -> bytes:
-        """The blob's content; `saved` is the moment of saving."""
+        """The blob's content; `saved` is the current time."""
         blob: dict[str, Any] = {**self.unknown, "v": VERSION}
         for each in FIELDS:
             value, write = getattr(self, each.attribute), each.form.write
@@ -168,14 +166,14 @@ class Checkpoint:
         return encoding.dumps(blob)
 
 
-# The blob's form.
+# The format of the blob.
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a kind of value is written as JSON and read again; None: it is the same.
+    """How a kind of value is written to JSON (None: unchanged) and read back.
 
-    `read` raises ValueError, TypeError or KeyError for what is not of this form.
+    `read` raises ValueError, TypeError or KeyError for a value of another form.
     """
 
     write: Callable[[Any], Any] | None
@@ -184,10 +182,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the blob, and the attribute of `Checkpoint` that holds it.
+    """One field of the blob, and its attribute in `Checkpoint`.
 
-    A `nullable` field may be null, one that is not `required` may be absent. One that only
-    `informs` people fails no site: where it cannot be read, it says nothing.
+    A `nullable` field may be null; one not `required` may be absent. One that only `informs` people
+    never stops a site: if it is unreadable, its default is used.
     """
 
     name: str
@@ -199,7 +197,7 @@ class Field:
 
 
 def _whole(value: Any) -> int:
-    if type(value) is not int:  # a bool is an int, too
+    if type(value) is not int:  # excludes bool, a subclass of int
         message = "not a whole number"
         raise TypeError(message)
     return value
@@ -242,7 +240,7 @@ def _count(value: Any) -> int:
 
 def _ledger(value: Any) -> Ledger:
     ranges = [(first, last) for first, last in _list(value)]
-    if {type(end) for ends in ranges for end in ends} - {int}:  # a bool is an int, too
+    if {type(end) for ends in ranges for end in ends} - {int}:  # excludes bool as well
         message = "not whole numbers"
         raise TypeError(message)
     if [last for first, last in ranges if last < first]:
@@ -286,17 +284,17 @@ FIELDS = (
     Field("last", "last", Form(None, _object), nullable=True, required=False, informs=True),
     Field("late_found", "late_found", Form(None, _count), required=False, informs=True),
 )
-"""Every field of the blob but `v` and `saved`, in the order in which they are written. What is not
-here is kept as it is (`Checkpoint.unknown`)."""
+"""Every field of the blob except `v` and `saved`, in the order in which they are written. Other
+fields are preserved (`Checkpoint.unknown`)."""
 
 _NAMES = frozenset({"v", "saved", *(each.name for each in FIELDS)})
 
 
 def decode(content: bytes, site: str) -> Checkpoint:
-    """Read a checkpoint blob.
+    """Read the checkpoint blob of a site (its lower-case host).
 
-    Raises SiteError, with what to do, for one that cannot be read, belongs to another site or was
-    written by a newer version.
+    Raises SiteError if the blob cannot be read, belongs to another site or was written by a newer
+    version. The message says what to do.
     """
     try:
         blob = encoding.loads(content)
@@ -315,7 +313,7 @@ def decode(content: bytes, site: str) -> Checkpoint:
 
 
 def saved_at(content: bytes | None) -> int | None:
-    """The moment at which a checkpoint blob was saved; None for one that does not tell."""
+    """When a checkpoint blob was saved; None if it cannot be read."""
     try:
         return moments.parse(encoding.loads(content or b"")["saved"])
     except (ValueError, TypeError, KeyError):

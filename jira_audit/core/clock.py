@@ -1,6 +1,6 @@
-"""Time, sleep and chance as arguments, the deadline, and the one retry loop.
+"""Clock, sleep and randomness as arguments, the deadline, and the only retry loop.
 
-Nothing here reads a clock: `app.py` makes the real `Clock`, tests make their own.
+Nothing here reads a clock: `wiring.py` makes the real `Clock`, tests make their own.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Clock:
-    """What the connector knows of time and chance.
+    """The connector's only source of time and randomness.
 
-    `now` is the wall clock as a moment (milliseconds); `monotonic` counts seconds and never goes
-    back; `sleep` takes seconds; `random` is uniform in [0, 1).
+    `now` is the wall clock in milliseconds. `monotonic` is in seconds and never decreases. `sleep`
+    takes seconds. `random` is uniform in [0, 1).
     """
 
     now: Callable[[], int]
@@ -30,7 +30,7 @@ class Clock:
 
 
 GRACE_SECONDS = 20.0
-"""How long after the deadline what was begun before it may still take."""
+"""How long work begun before the deadline may continue after it."""
 
 
 @dataclass
@@ -47,28 +47,28 @@ class Deadline:
 
     @classmethod
     def never(cls, clock: Clock) -> Deadline:
-        """No deadline: whoever began it may interrupt it."""
+        """No deadline: the user can interrupt the command."""
         return cls(clock, math.inf)
 
     def bring_forward(self) -> None:
-        """Let what is under way end as if the deadline, and the grace after it, had passed."""
+        """End the work in progress as if the deadline and its grace period had passed."""
         self.at = self.clock.monotonic() - GRACE_SECONDS
 
     def left(self) -> float:
-        """Seconds left; negative once it has passed."""
+        """The seconds left; negative after the deadline."""
         return self.at - self.clock.monotonic()
 
 
-TRYING_AGAIN = "%s (trying again in %.1f s)"
-"""What is logged of a wait, with what `on_wait` hears."""
+TRYING_AGAIN = "%s (retrying in %.1f s)"
+"""The log line of a wait; takes the arguments of `on_wait`."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often and how long a failed call is tried again.
+    """How often a failed call is retried, and how long each wait is.
 
-    `retries` after the first try, waiting `first` seconds, doubled up to `longest`, times a random
-    0.7 to 1.3, or as long as the service asks. The numbers are Atlassian's own advice:
+    `retries` after the first attempt, with waits that double from `first` up to `longest` seconds,
+    times a random 0.7 to 1.3, or as long as the service asks. The numbers are Atlassian's advice:
     https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
     """
 
@@ -77,7 +77,10 @@ class RetryPolicy:
     longest: float = 30.0
 
     def wait(self, tries: int, retry_after: float | None, chance: float) -> float:
-        """Seconds to wait after the `tries`-th failed try (from 1); never less than asked for."""
+        """Seconds to wait after failed attempt number `tries` (from 1), at least `retry_after`.
+
+        `retry_after` is in seconds; `chance` is a random number in [0, 1).
+        """
         doubled: float = self.first * 2.0 ** (tries - 1)
         backoff = min(doubled, self.longest) * (0.7 + 0.6 * chance)
         return max(backoff, retry_after or 0.0)
@@ -90,11 +93,11 @@ def retry(
     deadline: Deadline,
     on_wait: Callable[[TransientError, float], None],
 ) -> T:
-    """Call, and call again while it raises `TransientError`, as the policy allows.
+    """Call, and retry on `TransientError` as the policy allows.
 
-    `on_wait` hears of each error and the seconds that will be waited before the next try. Raises
-    the last error when the policy is used up, `OutOfTime` when the wait would pass the deadline.
-    This is the only owner of retries for the calls that are made through it.
+    `on_wait` receives each error and the seconds until the next attempt. Raises the last error
+    after the last retry, and `OutOfTime` if the wait would pass the deadline. Never retries
+    `OutOfTime` or `LeaseLost`. A call made through here is retried nowhere else.
     """
     clock = deadline.clock
     for tries in range(1, policy.retries + 2):
@@ -107,7 +110,7 @@ def retry(
             if tries > policy.retries:
                 raise
             if wait > deadline.left():
-                message = f"{error} (no time left in this run to try again; the next tick goes on)"
+                message = f"{error} (no time left in this run to retry; the next tick continues)"
                 raise OutOfTime(message) from error
             on_wait(error, wait)
             clock.sleep(wait)

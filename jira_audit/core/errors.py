@@ -1,17 +1,17 @@
-"""Every error of the connector, grouped by who has to act.
+"""Every error of the connector, grouped by who must act.
 
     ConnectorError
-    ├── SettingsError        an administrator edits a setting
+    ├── SettingsError        an administrator corrects a setting
     ├── SiteError            this site stops until someone acts
-    │   └── CredentialsRefused  there may be other credentials, or another way in
-    ├── TransientError       the next tick tries again
-    │   ├── OutOfTime        the run's deadline leaves no time to wait for another try
-    │   └── LeaseLost        another run has the site, or storage cannot be asked: send no more
-    ├── BatchRefused         the ingestion service will not take this batch: halve it
-    └── RecordRejected       one record is kept aside, the others go on
+    │   └── CredentialsRefused  other credentials, or another address, may work
+    ├── TransientError       the next tick retries
+    │   ├── OutOfTime        the run's deadline leaves no time for a retry
+    │   └── LeaseLost        another run has the site, or storage is unavailable: send no more
+    ├── BatchRefused         the ingestion service refuses this batch: halve it
+    └── RecordRejected       one record becomes a dead letter, the others continue
 
-Messages are sentences for the person who acts. They never hold a secret or a record's content.
-Anything else that is raised is a bug and is left to propagate.
+Messages are sentences for the person who acts. They never contain a secret or a record's content.
+Any other exception is a bug and propagates.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from collections.abc import Sequence
 
 
 class ConnectorError(Exception):
-    """Something the connector foresaw; its text says what to do."""
+    """A foreseen failure. Its text says what to do."""
 
 
 class SettingsError(ConnectorError):
-    """Settings are missing or wrong; an administrator edits them.
+    """Settings are missing or wrong; an administrator corrects them.
 
-    `problems` holds one sentence for each, beginning with the setting's name.
+    `problems` has one sentence for each, which begins with the name of the setting.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -35,18 +35,18 @@ class SettingsError(ConnectorError):
 
 
 class SiteError(ConnectorError):
-    """This site stops, with its checkpoint where it was, until someone acts."""
+    """This site stops until someone acts. Its checkpoint stays where it is."""
 
 
 class CredentialsRefused(SiteError):
-    """Jira does not know the credentials (HTTP 401), at this address at least."""
+    """Jira refuses the credentials (HTTP 401), at least at this address."""
 
 
 class TransientError(ConnectorError):
-    """It did not work this time; the next try or the next tick may.
+    """A temporary failure: a retry or the next tick may succeed.
 
-    `retry_after` is the time in seconds that the service asked to be left alone, if it said.
-    `pause` is true when it asked so of every caller (HTTP 429).
+    `retry_after` is the wait in seconds that the service asked for, if any. `pause` is true if it
+    asked every caller to wait (HTTP 429).
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class TransientError(ConnectorError):
 
 
 class OutOfTime(TransientError):
-    """Another try would not fit before the run's deadline; the next tick goes on."""
+    """The run's deadline leaves no time to continue; the next tick does."""
 
 
 class LeaseLost(TransientError):
-    """The lease is gone or could not be renewed: this run sends nothing more."""
+    """The lease was lost or could not be renewed: this run sends nothing more."""
 
 
 class BatchRefused(ConnectorError):
-    """The ingestion service refused these rows (HTTP 400 or 413); others may be accepted.
+    """The ingestion service refused this batch (HTTP 400 or 413); parts of it may be accepted.
 
     `status` is the HTTP status; 413 means that the body was too large.
     """
@@ -77,4 +77,4 @@ class BatchRefused(ConnectorError):
 
 
 class RecordRejected(ConnectorError):
-    """This one record cannot become a row; it is kept as a dead letter."""
+    """This record cannot become a row; it is kept as a dead letter."""

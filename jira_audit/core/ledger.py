@@ -1,7 +1,7 @@
-"""The ledger: which record ids have been dealt with (delivered, or kept as dead letters).
+"""The ledger: the ids of the records that were dealt with (delivered or dead-lettered).
 
-A set of integers as sorted, disjoint, non-adjacent ranges. Jira's ids are nearly contiguous, so
-a year of records is a few ranges. Nothing here knows why an id is in it.
+A set of integers as sorted, disjoint, non-adjacent ranges. Jira's ids are nearly contiguous, so a
+year of records is a few ranges.
 """
 
 from __future__ import annotations
@@ -20,34 +20,32 @@ class Ledger:
     ranges: tuple[tuple[int, int], ...] = ()
 
     def __contains__(self, record_id: int) -> bool:
-        """Whether this id has been dealt with."""
         at = bisect_right(self.ranges, (record_id, math.inf))
         return at > 0 and record_id <= self.ranges[at - 1][1]
 
     def __len__(self) -> int:
-        """How many ids have been dealt with."""
+        """The number of ids. Raises OverflowError above `sys.maxsize`; `count` does not."""
         return self.count
 
     @property
     def count(self) -> int:
-        """How many ids there are, however many: `len` knows a limit."""
+        """The number of ids, without the limit that `len` has."""
         return sum(last - first + 1 for first, last in self.ranges)
 
     def __iter__(self) -> Iterator[int]:
-        """Every id, rising."""
         return chain.from_iterable(range(first, last + 1) for first, last in self.ranges)
 
     @property
     def gaps(self) -> Ledger:
-        """The ids between those dealt with: Jira has not shown them, and may yet."""
+        """The ids between those dealt with. Jira has not returned them, and may do so late."""
         return Ledger(tuple((a[1] + 1, b[0] - 1) for a, b in pairwise(self.ranges)))
 
     def with_ids(self, ids: Iterable[int]) -> Ledger:
-        """This ledger and these ids, in any order, known already or not."""
+        """This ledger with these ids added. They may come in any order and repeat."""
         return Ledger.of([*self.ranges, *[(record_id, record_id) for record_id in ids]])
 
     def without(self, other: Ledger) -> Ledger:
-        """What is in this one and not in the other."""
+        """The ids of this ledger that are not in the other."""
         left: list[tuple[int, int]] = []
         taken, at = other.ranges, 0
         for first, last in self.ranges:
@@ -63,14 +61,14 @@ class Ledger:
         return Ledger(tuple(left))
 
     def from_id(self, smallest: int) -> Ledger:
-        """What is left when every id below `smallest` is forgotten."""
+        """This ledger without the ids below `smallest`."""
         return Ledger(
             tuple((max(first, smallest), last) for first, last in self.ranges if last >= smallest)
         )
 
     @classmethod
     def of(cls, ranges: Iterable[tuple[int, int]]) -> Ledger:
-        """The ledger of these ranges, which may touch, overlap and come in any order."""
+        """The ledger of these (first, last) ranges, which may touch, overlap and be unsorted."""
         merged: list[tuple[int, int]] = []
         for first, last in sorted(ranges):
             if merged and first <= merged[-1][1] + 1:

@@ -1,7 +1,7 @@
-"""Dead letters and originals: what is kept of a record that was not delivered, or not whole.
+"""Dead letters and originals: records that could not be delivered, or only truncated.
 
-Both are blobs whose name follows from the record, so that keeping one twice keeps it once. Pure:
-where they are kept is the edge's matter.
+Each is a blob whose name is derived from the record, so that storing it twice leaves one blob.
+Pure: the edge stores them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from jira_audit.core.records import Record, created_of, id_of
 VERSION = 1
 
 Kind = Literal["unreadable", "refused", "truncated"]
-"""`unreadable`: no row could be made; `refused`: the service refused the row alone; `truncated`: an
-original, whose row was delivered but says less than the record did."""
+"""`unreadable`: no row could be made. `refused`: the ingestion service refused the row on its own.
+`truncated`: an original, whose row was delivered but has less than the record."""
 
 Folder = Literal["dead-letters", "originals"]
 
@@ -31,9 +31,9 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A record kept aside, exactly as it was received.
+    """A record stored exactly as it was received.
 
-    `status` is the HTTP status of a refusal.
+    `site` is the lower-case host. `status` is the HTTP status of a refusal.
     """
 
     kind: Kind
@@ -44,17 +44,16 @@ class Letter:
 
     @classmethod
     def original(cls, site: str, record: Record) -> Letter:
-        """The whole of a record whose row had to be cut."""
-        return cls("truncated", "the row was cut, or characters in it replaced", site, record)
+        """The whole of a record whose row had to be truncated."""
+        return cls("truncated", "the row was truncated, or text in it replaced", site, record)
 
     @property
     def is_dead(self) -> bool:
-        """Dead letters wait to be sent again; originals are an archive that nothing sends."""
+        """Whether it is a dead letter, which can be replayed. An original is never sent."""
         return self.kind != "truncated"
 
     @property
     def folder(self) -> Folder:
-        """`dead-letters` or `originals`."""
         return "dead-letters" if self.is_dead else "originals"
 
     @property
@@ -67,7 +66,7 @@ class Letter:
         return f"{self.folder}/{self.site}/{day}/{name}.json"
 
     def encode(self, kept: int) -> bytes:
-        """The blob's content; `kept` is the moment of keeping."""
+        """The blob's content; `kept` is the current time."""
         head = {
             "v": VERSION,
             "kind": self.kind,
@@ -81,14 +80,14 @@ class Letter:
     def _record_json(self) -> bytes:
         try:
             return encoding.dumps(self.record)
-        except ValueError as error:  # only Python 3.11, from about 1,000 levels on
+        except ValueError as error:  # on Python 3.11 only, from about 1,000 levels
             message = f"a record of {self.site} is nested too deeply to keep; run Python 3.13"
             raise SiteError(message) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A letter as it is stored: under which name, and since which moment."""
+    """A stored letter: its blob name, and the moment it was stored."""
 
     name: str
     letter: Letter
@@ -96,10 +95,10 @@ class Kept:
 
     @property
     def was_identified(self) -> bool:
-        """Whether the record had an id and a created time already when it was kept.
+        """Whether the record's id and created time could be read when it was stored.
 
-        Only then was its id put into the ledger. Another version of the connector, that reads more,
-        would name the letter otherwise.
+        Only then is its id in the ledger. A later version of the connector that can read more would
+        derive another name.
         """
         record = self.letter.record
         known = created_of(record) is not None and id_of(record) is not None
@@ -107,27 +106,27 @@ class Kept:
 
 
 def is_name(name: str) -> bool:
-    """Whether letters are named like this; nothing else is ever read or deleted as one."""
+    """Whether this is a valid letter name. Nothing else is ever read or deleted as a letter."""
     return _NAME.fullmatch(name) is not None
 
 
 def id_in(name: str) -> int | None:
-    """The record's id that a letter's name ends with; None for a record without one."""
+    """The record id at the end of a letter's name; None for a record without an id."""
     end = name.rsplit("/", 1)[-1].removesuffix(".json")
-    return int(end) if len(end) <= len("-9223372036854775808") else None  # else it is a hash
+    return int(end) if len(end) <= len("-9223372036854775808") else None  # longer: a hash
 
 
 def full_name(given: str, folder: Folder, site: str) -> str:
-    """The whole name of a letter of this site that an operator named.
+    """The full name of a letter of this site that an operator entered.
 
-    `given` is the whole name, or only its end: `2026-11-20/10017`. Raises ValueError, with a
-    sentence, for whatever names no letter in that folder of that site.
+    `given` is the full name, or only its end: `2026-11-20/10017`. Raises ValueError, with a
+    sentence for the operator, if it is not the name of a letter in this folder of this site.
     """
     place = f"{folder}/{site}/"
     name = given if given.startswith(("dead-letters/", "originals/")) else place + given
     name = name if name.endswith(".json") else name + ".json"
     if not is_name(name):
-        message = f"{given!r} is no letter's name, such as 2026-11-20/10017"
+        message = f"{given!r} is not the name of a letter, such as 2026-11-20/10017"
         raise ValueError(message)
     if not name.startswith(place):
         message = f"{given!r} is not one of the {folder} of {site}"
@@ -136,10 +135,10 @@ def full_name(given: str, folder: Folder, site: str) -> str:
 
 
 def decode(content: bytes, name: str) -> Kept:
-    """Read a letter that is stored under `name`.
+    """Read the letter stored under `name`.
 
-    Raises SiteError, which says which, for one that cannot be read, lies where it does not belong
-    or was written by a newer version.
+    Raises SiteError, which names the letter, if it cannot be read, belongs to another folder or
+    site, or was written by a newer version.
     """
     try:
         blob = encoding.loads(content)

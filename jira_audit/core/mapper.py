@@ -1,4 +1,4 @@
-"""A site's records into rows, and those that no row can be made of into dead letters. Pure."""
+"""Maps a site's records to rows, and those that cannot become rows to dead letters. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from jira_audit.core.pages import Page
 from jira_audit.core.records import Identity, Record, Row, to_row
 
 UNREADABLE_LIMIT = 20
-"""More unreadable records than this in one run, and none readable: the format has changed."""
+"""If a run finds more unreadable records than this, and none readable, the format has changed."""
 
 
 class Rejected(NamedTuple):
-    """A record of which no row can be made, and what is known of it."""
+    """A record that cannot become a row: its dead letter, and its identity if that is readable."""
 
     letter: Letter
     identity: Identity | None
@@ -27,7 +27,8 @@ class Rejected(NamedTuple):
 class Mapper:
     """Maps the records of one site in one run.
 
-    With `event_time`, `TimeGenerated` is the record's own time; else the moment that `now` tells.
+    With `event_time`, `TimeGenerated` is the record's created time; otherwise it is `now()`
+    (milliseconds).
     """
 
     site: str
@@ -39,16 +40,16 @@ class Mapper:
     def take(
         self, page: Page, fresh: Sequence[tuple[Identity, Record]]
     ) -> tuple[Sequence[Row], Sequence[Rejected]]:
-        """Make rows of a page's `fresh` records, and dead letters of those that cannot be read.
+        """Map a page's `fresh` records to rows, and those that cannot be read to dead letters.
 
-        Raises SiteError where it must be Jira's format, and not these records.
+        Raises SiteError if Jira's format must have changed: an update of the connector is needed.
         """
         self.readable += len(page.identified)
         self.unreadable += len(page.unidentified)
         if self.unreadable > UNREADABLE_LIMIT and not self.readable:
             message = (
                 f"{self.site}: none of {self.unreadable} records could be read: Jira's format has "
-                "changed; update the connector. The checkpoint waits"
+                "changed; update the connector. The checkpoint stays where it is"
             )
             raise SiteError(message)
         rows: list[Row] = []
@@ -62,9 +63,9 @@ class Mapper:
         return rows, rejected
 
     def row(self, record: Record, identity: Identity, generated: str | None = None) -> Row:
-        """Make the row of one record. Raises RecordRejected where none can be.
+        """Map one record to its row. Raises RecordRejected if that is impossible.
 
-        `generated` is the text of this moment, where the caller has it already.
+        `generated` is the current time as text, if the caller has it already.
         """
         if self.event_time:
             at = moments.text(identity.created)

@@ -1,7 +1,7 @@
-"""Moments: whole milliseconds since 1970-01-01 UTC, and their two spellings.
+"""Moments: whole milliseconds since 1970-01-01 UTC, and their text forms.
 
-Jira's audit records, its `from` and `to`, and our windows are all exact to the millisecond, so a
-plain integer is the whole truth and window arithmetic has no rounding. Nothing here reads a clock.
+Jira's audit records, its parameters `from` and `to`, and our windows are exact to the millisecond,
+so an integer is exact and window arithmetic never rounds. Nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  text without an offset, to which Z is added
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  `text` appends the Z itself
 
 
 def parse(text: str) -> int:
-    """Read an ISO 8601 time that names its offset (`…903+0000`, `…903Z`).
+    """Read an ISO 8601 time with a UTC offset (`…903+0000`, `…903Z`); returns milliseconds.
 
     Raises ValueError for anything else: a time without an offset is not a moment.
     """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
-        message = "a time needs its offset from UTC, such as Z"
+        message = "a time needs a UTC offset, such as Z"
         raise ValueError(message)
     try:
         if at.tzinfo is not UTC:
             at = at.astimezone(UTC)
         since = at - _EPOCH
-        # Three times as fast as to divide by a millisecond.
+        # Three times as fast as dividing by a timedelta of one millisecond.
         return since.days * DAY + since.seconds * SECOND + since.microseconds // 1_000
     except OverflowError as error:
         message = "a time outside the years 1 to 9999"
@@ -38,11 +38,11 @@ def parse(text: str) -> int:
 
 
 def text(moment: int) -> str:
-    """Write a moment as `2021-01-20T12:40:01.903Z`: in rows, blobs and requests alike."""
+    """Write a moment as `2021-01-20T12:40:01.903Z`, the form in rows, blobs and requests."""
     at = _NAIVE_EPOCH + timedelta(milliseconds=moment)
     return at.isoformat(timespec="milliseconds") + "Z"
 
 
 def day(moment: int) -> str:
-    """The UTC day a moment falls on, `2021-01-20`: the folder a letter or original is kept in."""
+    """The UTC day of a moment, `2021-01-20`; letters are stored in folders by day."""
     return text(moment)[:10]

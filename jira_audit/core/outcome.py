@@ -10,18 +10,18 @@ from jira_audit.core import moments
 from jira_audit.core.errors import ConnectorError, OutOfTime
 
 Result = Literal["ok", "partial", "skipped", "failed"]
-"""`ok`: read up to now; `partial`: the deadline came first, the next tick goes on; `skipped`:
-another run has the site; `failed`: the error says who must act, or that the next tick will do."""
+"""`ok`: read up to now. `partial`: the deadline came first; the next tick continues. `skipped`:
+another run has the site. `failed`: the error says who must act, or that the next tick retries."""
 
 
 @dataclass
 class Tally:
-    """What one run did for one site, counted as it goes.
+    """Counters of one run of one site, updated during the run.
 
-    `rows` were accepted by the ingestion service, in `batches` of together `bytes` (uncompressed);
-    `letters` are dead letters newly kept; `late_found` are records that ticks before had missed.
-    `position` is the moment that is read now, and `waiting_for` the rows that a table does not show
-    yet: for people who wait, and in no line.
+    `rows`: accepted by the ingestion service, in `batches` of together `bytes` (uncompressed).
+    `letters`: new dead letters. `late_found`: records that earlier ticks missed. `position` (the
+    moment being read) and `waiting_for` (rows that the table does not show yet) are for progress
+    displays only.
     """
 
     windows: int = 0
@@ -37,7 +37,7 @@ class Tally:
     waiting_for: int = field(default=0, compare=False)
 
     def counts(self) -> Mapping[str, int]:
-        """What the canonical line and the checkpoint's `last` say, by name."""
+        """The counters in the canonical line and in the checkpoint's `last`, by name."""
         return {name: getattr(self, name) for name in _COUNTS}
 
 
@@ -46,7 +46,7 @@ _COUNTS = tuple(each.name for each in fields(Tally) if each.name not in {"positi
 
 @dataclass(frozen=True)
 class Outcome:
-    """One site, one run. Moments and durations in milliseconds; `error` says what went wrong."""
+    """The outcome of one run of one site. Moments and durations are in milliseconds."""
 
     site: str
     result: Result
@@ -57,7 +57,7 @@ class Outcome:
     error: Exception | None = None
 
     def line(self) -> str:
-        """The canonical line: `key=value` pairs that KQL takes apart with one `parse-kv`."""
+        """The canonical line: `key=value` pairs that KQL reads with one `parse-kv`."""
         pairs: dict[str, object] = {
             "site": self.site,
             "outcome": self.result,
@@ -75,10 +75,10 @@ class Outcome:
 def ending(
     site: str, error: Exception | None, *, complete: bool, moved: bool
 ) -> tuple[Result, Exception | None]:
-    """What the end of a run is called that had its site, and why it went no further.
+    """The result of a run that held the lease, and the error to report.
 
-    `complete` says that all was read, `moved` that something came forward: without that, a run that
-    its deadline cut has failed, for the next one would be cut as well.
+    `complete` means that everything was read, `moved` that the run made progress. Without progress,
+    a run that reached its deadline has failed: the next run would fare no better.
     """
     if error is None and complete:
         return "ok", None
@@ -87,16 +87,17 @@ def ending(
     if moved:
         return "partial", error
     return "failed", error or OutOfTime(
-        f"{site}: the run's time was up before anything had moved: raise RUN_BUDGET_SECONDS"
+        f"{site}: the run made no progress before its deadline: raise RUN_BUDGET_SECONDS"
     )
 
 
 def remembered(
     result: Result, error: Exception | None, tally: Tally, now: int
 ) -> Mapping[str, object]:
-    """What the checkpoint keeps as `last`, for people; `now` is the moment of the end.
+    """The checkpoint's `last`, which informs people. `now` is the moment the run ended.
 
-    An error says its own sentence; a bug only its kind, since its text may hold anything.
+    A foreseen error is stored with its text, a bug with its type only: its text may contain secrets
+    or a record's content.
     """
     said = str(error) if isinstance(error, ConnectorError) else error and type(error).__name__
     return {"outcome": result, "at": moments.text(now), **tally.counts(), "error": said}

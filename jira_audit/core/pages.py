@@ -1,9 +1,10 @@
-"""Pages: how the responses for one window fit together, though the list may move under us.
+"""Pages: how the responses for one window fit together while the list may change. Pure.
 
-Jira's audit log has no cursor; it is read by offset, newest first. `Reading` holds the rules that
-make offsets safe: advance by what came, never by what was asked; step one record back after a full
-page and see that the seam holds; only an empty page at or past the records received is the end.
-Pure: it fetches nothing. https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
+Jira's audit log has no cursor; it is read by offset, newest first. `Reading` has the rules that
+make offsets safe. Advance by the records received, never by the number requested. After a full
+page, step one record back and check that the first record is the last one received (the seam). Only
+an empty page at or past the records received is the end.
+https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from jira_audit.core.errors import RecordRejected, TransientError
 from jira_audit.core.records import Identity, Record, identify
 
 PAGE_SIZE = 1_000
-"""Records asked for; Jira silently holds larger requests to this."""
+"""Records per request. Jira silently caps larger requests at this number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came of one request: the records from `offset` on, and the moment Jira's clock gave."""
+    """One response: the records from `offset` on, and `date`, the moment by Jira's clock."""
 
     offset: int
     records: list[Record]
@@ -31,12 +32,12 @@ class Response:
 
 @dataclass(frozen=True)
 class Page:
-    """One response as a part of its window, the record at the seam not repeated.
+    """One response as a part of its window, without the record repeated at the seam.
 
-    `ended` with the last page of the window (which is empty). `moved` from the page on whose seam
-    did not hold: the list moved, records may be missing, the window is to be read again. `pages`
-    is how much there was up to here, in pages: 2.5 with the third if it is half as long as others.
-    `is_short` says that it is not full, and shorter than the others: what follows is the end.
+    `ended`: this is the last page of the window, which is empty. `moved`: a seam has not held, so
+    the list moved, records may be missing, and the window must be read again. `pages`: the amount
+    so far, 2.5 after a third page half as long as the others. `is_short`: neither full nor as long
+    as the others, so that the empty page should follow.
     """
 
     records: list[Record]
@@ -48,12 +49,12 @@ class Page:
 
     @cached_property
     def identified(self) -> Mapping[int, tuple[Identity, Record]]:
-        """The page's records by their ids; of one that is there twice, the first."""
+        """The page's records by id; the first of any duplicates."""
         return self._sorted[0]
 
     @cached_property
     def unidentified(self) -> Sequence[tuple[Record, RecordRejected]]:
-        """The records that have no id or no readable created time, and which of the two."""
+        """The records without an id or a readable created time, each with the reason."""
         return self._sorted[1]
 
     @cached_property
@@ -76,9 +77,9 @@ class Page:
 class Reading:
     """One reading of one window.
 
-    `offset` is where the next response is to begin; `received` records came before it, up to
-    `last`, in so many `pages` (as in `Page`). `full` says that the last response was as long as
-    asked, `ended` that the window was read to its end.
+    `offset`: of the next request. `received`: the records so far, in `pages` (as in `Page`), with
+    `last` as the last. `full`: the last response was as long as requested. `ended`: the window was
+    read to its end.
     """
 
     page_size: int = PAGE_SIZE
@@ -94,9 +95,9 @@ class Reading:
     _longest: int = 0
 
     def take(self, response: Response) -> Page:
-        """Fit the response asked for at `offset` to those before it.
+        """Fit the response to the request at `offset` to the responses before it.
 
-        Raises TransientError when Jira gives the same records again and again.
+        Raises TransientError if Jira keeps returning the same records.
         """
         records = response.records
         self.full = len(records) >= self.page_size
@@ -120,9 +121,9 @@ class Reading:
         return Page(new, response.date, False, self._moved, self.pages, is_short)  # noqa: FBT003
 
     def _notice_repeats(self, records: list[Record]) -> None:
-        """A record that comes again has been moved down by one that came above it.
+        """A repeated record was moved down by a new one above it, so the list moved.
 
-        A list that shows a whole page again, twice over, is one whose server ignores `offset`.
+        If two pages in a row only repeat records, the server ignores `offset`.
         """
         ids = {record_id for record in records if isinstance(record_id := _id(record), int)}
         repeats = bool(ids) and ids <= self._seen
@@ -130,8 +131,8 @@ class Reading:
         self._seen |= ids
         if repeats and self._repeated:
             message = (
-                "Jira gives the same records at different offsets; if it goes on, "
-                "report it to Atlassian: the audit log cannot be read completely like this"
+                "Jira returns the same records at different offsets, so the audit log cannot be "
+                "read completely; if this continues, report it to Atlassian"
             )
             raise TransientError(message)
         self._repeated = repeats
@@ -142,7 +143,7 @@ def _id(record: Record) -> object:
 
 
 def _same(one: Record, other: Record) -> bool:
-    """By id: the same id read twice may have different content. Without ids, by content."""
+    """Compare by id, since content may differ between two reads; without ids, by content."""
     if _id(one) is None:
         return bool(one == other)
     return bool(_id(one) == _id(other))

@@ -1,7 +1,7 @@
-"""The plan of a run: which ranges of time it reads, and what each of them makes of the checkpoint.
+"""The plan of a run: the time ranges it reads, and how each changes the checkpoint. Pure.
 
-The timer's runs read the tick and, once a day, the sweep (`Schedule`); a backfill reads one range
-(`Backfill`). Each is a small value with the same few functions. Pure.
+A run of the timer reads the tick and, once a day, the sweep (`Schedule`). A backfill reads one
+range (`Backfill`).
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ SWEEP_EVERY = DAY
 
 
 class Task(Protocol):
-    """One range that a run reads, and the changes to the checkpoint that come of it."""
+    """One range that a run reads, and the resulting changes to the checkpoint."""
 
     @property
     def range(self) -> Stretch:
-        """What is read, oldest first."""
+        """The range to read, oldest first."""
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
-        """A window was read to its end, and every record in it up to `through` dealt with."""
+        """A window was read to its end, and its records up to `through` were dealt with."""
 
     def cut(self, checkpoint: Checkpoint, position: int) -> Checkpoint:
-        """The deadline came when every window up to the moment `position` was closed."""
+        """The deadline came after every window up to the moment `position` was closed."""
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
         """The whole range was read."""
@@ -39,10 +39,10 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The change to the checkpoint once a closed window's records were dealt with.
+    """The change to the checkpoint after a closed window's records were dealt with.
 
-    `through` is the window's end, or Jira's own clock if that is earlier; `smallest` its smallest
-    id, None where it has no record.
+    `through` is the window's end, or Jira's clock if that is earlier. `smallest` is the smallest id
+    in the window, None if it has no records.
     """
 
     task: Task
@@ -51,16 +51,16 @@ class Closed:
     smallest: int | None
 
     def __call__(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Remember what ids the window holds, and that it is closed."""
+        """Add the window's mark, and record that the window is closed."""
         if self.smallest is not None:
             checkpoint = checkpoint.marked(self.window.start, self.window.end, self.smallest)
         return self.task.closed(checkpoint, self.through)
 
 
 class Plan(Protocol):
-    """What one kind of run reads, from which checkpoint.
+    """What one kind of run reads, and from which checkpoint.
 
-    `first_run` is what the log says when there was no checkpoint; empty where nothing is.
+    `first_run` is the log text if there was no checkpoint; empty for no log line.
     """
 
     @property
@@ -68,21 +68,21 @@ class Plan(Protocol):
         """See above."""
 
     def first(self, site: str, now: int) -> Checkpoint:
-        """The checkpoint of a site that has none."""
+        """The checkpoint for a site that has none."""
 
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
-        """The checkpoint to go on from. Raises SiteError where there is none."""
+        """The checkpoint to continue from. Raises SiteError if the stored one cannot be used."""
 
     def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
-        """What is read, in this order."""
+        """The tasks, in order."""
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
-        """Every task was done."""
+        """Every task is done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What every run of the timer reads: what is new, and the overlap before it."""
+    """The range that every run of the timer reads: the overlap, and everything after it."""
 
     range: Stretch
 
@@ -91,33 +91,33 @@ class Tick:
         return checkpoint.read_through(through)
 
     def cut(self, checkpoint: Checkpoint, position: int) -> Checkpoint:
-        """Within the overlap, the next run goes on from there: a slow and busy site would read
-        the same overlap for ever.
+        """Remember a position within the overlap for the next run, so that a slow and busy site
+        does not re-read the same overlap for ever.
         """
         return checkpoint.reread_through(position) if position >= self.range.start else checkpoint
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The overlap was read again to its end."""
+        """The whole overlap was re-read."""
         return checkpoint.reread_done()
 
 
 @dataclass(frozen=True, slots=True)
 class SweepTask:
-    """The daily longer re-read, which `began` at that moment, up to what the tick has read."""
+    """The daily longer re-read, up to where the tick's range starts; it `began` at that moment."""
 
     range: Stretch
     began: int
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
-        """The sweep has come so far; a later run goes on there."""
+        """Remember the sweep's position; a later run continues from it."""
         return checkpoint.swept_through(through, self.range.end, self.began)
 
     def cut(self, checkpoint: Checkpoint, position: int) -> Checkpoint:  # noqa: ARG002
-        """Each window of it was remembered as it was closed."""
+        """Nothing to add: `closed` has remembered the position."""
         return checkpoint
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The next one is due in a day."""
+        """The sweep is complete; the next one is due in a day."""
         return checkpoint.sweep_done(self.began)
 
 
@@ -128,15 +128,13 @@ class BackfillTask:
     range: Stretch
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
-        """*through* of the backfill's own checkpoint passes the window."""
         return checkpoint.read_through(through)
 
     def cut(self, checkpoint: Checkpoint, position: int) -> Checkpoint:  # noqa: ARG002
-        """The same command goes on after the last closed window."""
+        """Nothing to add: the same command continues after the last closed window."""
         return checkpoint
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Nothing else is to be remembered."""
         return checkpoint
 
 
@@ -148,7 +146,7 @@ class Schedule:
 
     @property
     def first_run(self) -> str:
-        """A checkpoint that somebody deleted looks the same, so it is said."""
+        """Logged, because a deleted checkpoint looks the same."""
         return "no checkpoint, so this is a first run"
 
     def first(self, site: str, now: int) -> Checkpoint:
@@ -156,9 +154,9 @@ class Schedule:
         return Checkpoint.first(site, now - self.policy.lookback, now)
 
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
-        """As stored, or as a reset leaves it that was not applied yet.
+        """The stored checkpoint, or the result of a reset that was not applied yet.
 
-        Raises SiteError for a checkpoint in the future: somebody's clock is wrong.
+        Raises SiteError if *through* is in the future: an administrator checks the clock or resets.
         """
         reset = self.policy.reset
         if reset and reset.value != checkpoint.reset:
@@ -166,7 +164,7 @@ class Schedule:
         if checkpoint.through > now + CLOCK_TOLERANCE:
             message = (
                 f"{checkpoint.site}: the checkpoint is in the future "
-                f"({moments.text(checkpoint.through)}): see that this machine's clock is right, "
+                f"({moments.text(checkpoint.through)}): check that this machine's clock is right, "
                 "or set CHECKPOINT_RESET to the moment from which to read again"
             )
             raise SiteError(message)
@@ -181,7 +179,7 @@ class Schedule:
             yield SweepTask(sweep, began)
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
-        """In bounds; only now that every window read is closed and has its mark."""
+        """Prune to the size limit; only now does every window read have its mark."""
         return checkpoint.fitted(reach(checkpoint, now, self.policy.overlap, self.policy.sweep))
 
 
@@ -193,30 +191,29 @@ class Backfill:
 
     @property
     def first_run(self) -> str:
-        """Who begins a backfill knows that it begins."""
+        """Not logged: the operator has started the backfill."""
         return ""
 
     def first(self, site: str, now: int) -> Checkpoint:
-        """Reading begins where the range does."""
+        """Reading begins at the start of the range."""
         return Checkpoint.first(site, self.window.start, now)
 
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:  # noqa: ARG002
-        """Where an interrupted backfill of this range was; else where the range begins."""
+        """Continue an interrupted backfill of this range, or begin at the start of the range."""
         return checkpoint.beginning_at(self.window.start)
 
     def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
-        """What is left of the range."""
         yield BackfillTask(tick_range(checkpoint, min(now, self.window.end), overlap=0))
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:  # noqa: ARG002
-        """Nothing is forgotten: no later run reads less of it."""
+        """Nothing is pruned: a later backfill may read the whole range again."""
         return checkpoint
 
 
 def tick_range(checkpoint: Checkpoint, now: int, overlap: int) -> Stretch:
-    """What a tick reads: from *through* less the overlap (milliseconds) up to now.
+    """The range of a tick: from *through* less the overlap (milliseconds) to now.
 
-    Where a deadline cut the run before within the overlap, from where it had come to.
+    If a deadline ended the previous run within the overlap, it starts where that run stopped.
     """
     start = checkpoint.earliest(checkpoint.through - overlap)
     if checkpoint.reread is not None:
@@ -225,33 +222,33 @@ def tick_range(checkpoint: Checkpoint, now: int, overlap: int) -> Stretch:
 
 
 def sweep_range(checkpoint: Checkpoint, now: int, length: int, own: Stretch) -> Stretch | None:
-    """What is read again once a day: `length` milliseconds back, up to what the tick itself reads.
+    """The range of a sweep: from `length` milliseconds ago to the start of the tick's range `own`.
 
-    A sweep that a deadline cut goes on where it was; one that is late reaches as far back as it
-    would have in time, so that what appears within `length` less a day is found however late the
-    sweep. None when no sweep is due.
+    An unfinished sweep continues where it stopped. An overdue sweep reaches as far back as it would
+    have on time. So a record that appears at most `length` less a day late is always found. Returns
+    None if no sweep is due.
     """
     under_way = checkpoint.sweep
     if under_way:
         start = checkpoint.earliest(under_way.through + 1)
         return Stretch(start, under_way.end, checkpoint.step)
-    # A clock that was ahead must not put the sweep off until it is right again.
+    # If the clock was ahead and was then corrected, the sweep must not wait for that future time.
     if checkpoint.swept is not None and 0 <= now - checkpoint.swept < SWEEP_EVERY:
         return None
     return Stretch(_sweep_start(checkpoint, now, length), own.start, checkpoint.step)
 
 
 def late_until(checkpoint: Checkpoint) -> int:
-    """A record created up to this moment that a run finds new was missed by the runs before it.
+    """A new record created up to this moment is late: earlier runs have missed it.
 
-    It is *through*, unless this is where everything begins.
+    It is *through*, or just before *from* if nothing has been read yet.
     """
     begins = checkpoint.through == checkpoint.start
     return checkpoint.start - 1 if begins else checkpoint.through
 
 
 def found_from(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
-    """From this moment on, a record that Jira shows late will still be read, whenever that is."""
+    """The moment from which on late records will still be read, however late Jira shows them."""
     tick = checkpoint.through - overlap
     if checkpoint.sweep:
         place, swept = checkpoint.sweep.through + 1, checkpoint.sweep.began
@@ -261,7 +258,7 @@ def found_from(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> i
 
 
 def reach(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
-    """The earliest moment any later re-read can begin at: ids seen only before may be forgotten."""
+    """The earliest moment at which any later re-read can begin; ids seen only before it can go."""
     tick, sweep = checkpoint.through - overlap, _sweep_start(checkpoint, now, length)
     place = checkpoint.sweep.through if checkpoint.sweep else now
     return checkpoint.earliest(min(tick, sweep, place))

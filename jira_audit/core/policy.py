@@ -1,4 +1,4 @@
-"""The policy of a site's runs: how far back they read, and how they send. Values."""
+"""The policy of a site's runs: how far back they read, and how they send."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from jira_audit.core.moments import HOUR, MINUTE
 
 @dataclass(frozen=True)
 class Reset:
-    """`CHECKPOINT_RESET` as it concerns one site: begin again at the moment `start`.
+    """`CHECKPOINT_RESET` for one site: read again from the moment `start` (milliseconds).
 
-    `value` is the whole setting; it is applied once for each distinct value.
+    `value` is the whole setting; each distinct value is applied once.
     """
 
     value: str
@@ -21,11 +21,11 @@ class Reset:
 
 @dataclass(frozen=True)
 class Policy:
-    """How far back a run reads, in milliseconds, and how it stamps and sends.
+    """How far back a run reads, how it fills `TimeGenerated`, and how it sends.
 
-    `event_time` puts the record's own time into `TimeGenerated` instead of the time of sending;
-    `in_flight` batches of at most `batch_bytes` may be under way at once, each for at most
-    `send_seconds`.
+    `lookback`, `overlap` and `sweep` are milliseconds. With `event_time`, `TimeGenerated` is the
+    record's created time instead of the mapping time. At most `in_flight` batches of at most
+    `batch_bytes` are sent at once; a send takes at most `send_seconds`.
     """
 
     lookback: int = 24 * HOUR

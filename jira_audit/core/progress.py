@@ -1,7 +1,7 @@
-"""Progress: which batches are in flight, and which changes to the checkpoint wait for them.
+"""Progress: the batches in flight, and the changes to the checkpoint that wait for them. Pure.
 
-Pure bookkeeping: nothing is sent or saved here. The shape is that of Jeffail/checkpoint, where a
-position resolves only when everything before it has: https://github.com/Jeffail/checkpoint
+Nothing is sent or saved here. The design follows Jeffail/checkpoint, where a position resolves only
+after everything before it: https://github.com/Jeffail/checkpoint
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.records import Identity
 
 Change = Callable[[Checkpoint], Checkpoint]
-"""What is to be remembered of a site from now on, made of what was."""
+"""A function from the current checkpoint to the next one."""
 
 
 class Progress:
-    """One run's checkpoint as it may be saved now.
+    """One run's `checkpoint`, in the state that may be saved now.
 
-    A batch is *begun* when it is sent and *settled* when each of its rows was dealt with. A change
-    that speaks of rows is applied only when every batch that has them is settled.
+    A batch is *begun* when it is sent, and *settled* when each of its rows was dealt with. A change
+    that depends on rows is applied only after every batch with these rows is settled.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -31,46 +31,45 @@ class Progress:
         self._waiting: deque[tuple[int, Change]] = deque()
 
     def has(self, record_id: int) -> bool:
-        """Whether a record was dealt with, or its row was handed over for a batch."""
+        """Whether the record was dealt with or handed over."""
         return record_id in self._pending or record_id in self.checkpoint.ledger
 
     def hand_over(self, ids: Iterable[int]) -> None:
-        """These records' rows are on their way."""
+        """The rows of these records wait for a batch."""
         self._pending.update(ids)
 
     def begin(self) -> int:
-        """Number the next batch, which is sent now."""
+        """Begin the next batch; returns its number."""
         number = self._begun
         self._begun += 1
         self._unsettled.add(number)
         return number
 
     def deal_with(self, identities: Iterable[Identity]) -> None:
-        """These records were accepted, or kept as dead letters: the ledger has them."""
+        """These records were accepted or dead-lettered: add their ids to the ledger."""
         dealt_with = list(identities)
         self._pending.difference_update([identity.id for identity in dealt_with])
         self.checkpoint = self.checkpoint.dealt_with(dealt_with)
 
     def settle(self, number: int) -> None:
-        """Every row of this batch was dealt with; apply what waited for it alone."""
+        """Every row of this batch was dealt with; apply the changes that waited for it only."""
         self._unsettled.discard(number)
         self._apply_ready()
 
     def apply(self, change: Change) -> None:
-        """Change the checkpoint now."""
         self.checkpoint = change(self.checkpoint)
 
     def apply_later(self, change: Change, *, rows_wait: bool) -> None:
-        """Change the checkpoint once every row handed over until now was dealt with.
+        """Change the checkpoint after every row handed over so far was dealt with.
 
-        `rows_wait` says that some of them are not in a batch yet: the next one has them. Changes
-        are applied in the order in which they came.
+        `rows_wait` means that some of these rows are not in a batch yet; the next batch has them.
+        Changes are applied in the order of the calls.
         """
         self._waiting.append((self._begun + 1 if rows_wait else self._begun, change))
         self._apply_ready()
 
     def _apply_ready(self) -> None:
-        """Every batch below the first unsettled one is settled."""
+        """Apply each change whose batches all come before the first unsettled one."""
         settled = min(self._unsettled, default=self._begun)
         while self._waiting and self._waiting[0][0] <= settled:
             _, change = self._waiting.popleft()

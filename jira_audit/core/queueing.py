@@ -1,4 +1,4 @@
-"""Which sites a tick puts on the queue, when there are too many for one invocation. Pure rules."""
+"""Which sites a tick queues if there are too many for one invocation. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from jira_audit.core.moments import MINUTE
 
 PENDING = 15 * MINUTE
-"""A message is counted on for so long: the host tries it three times, a minute apart (host.json).
-After that it lies among the poisoned, or was lost, and the site is put on the queue again."""
+"""How long a queued message is assumed to be alive, in milliseconds: three attempts, a minute apart
+(host.json). Older messages are poisoned or lost, so the site is queued again."""
 
 CLOCKS_APART = MINUTE
-"""By how much storage's clock may differ from ours."""
+"""How far storage's clock may differ from this machine's, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What storage tells of a checkpoint: when it was `saved`, and whether a run has the lease."""
+    """A checkpoint's blob properties: when it was `saved`, and whether it is leased."""
 
     saved: int
     leased: bool
@@ -26,10 +26,10 @@ class Held:
 def due(
     sites: Iterable[str], held: Mapping[str, Held], queued: Mapping[str, int], now: int
 ) -> list[str]:
-    """Name the sites to put on the queue: those that are neither running nor waiting in it.
+    """The sites to queue: those that are neither running nor already queued.
 
-    `queued` has the moment at which each was put there last. A site waits while nothing was saved
-    since, unless its message is older than any message gets.
+    `queued` has the moment at which each site was last queued. A site counts as queued until its
+    checkpoint is saved, or until its message is older than `PENDING`.
     """
     return [site for site in sites if not _is_taken(held.get(site), queued.get(site), now)]
 

@@ -1,7 +1,7 @@
-"""Records into rows: the columns of `Jira_Audit_CL`, and how each is made.
+"""Mapping records to rows: the columns of `Jira_Audit_CL`. Pure.
 
-`COLUMNS` is the one definition of the table; the stream, the template and the documentation are
-held to it by tests. Mapping is total: any JSON becomes a `Row` or raises `RecordRejected`. Pure.
+`COLUMNS` is the only definition of the table; tests compare the stream, the template and the
+documentation with it. Mapping is total: any JSON becomes a `Row` or raises `RecordRejected`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from jira_audit.core import encoding, moments
 from jira_audit.core.errors import RecordRejected
 
 Record = Any
-"""What Jira returned as one audit record. Untrusted: it may be any JSON."""
+"""One audit record as Jira returned it. Untrusted: it may be any JSON."""
 
 TABLE = "Jira_Audit_CL"
-"""What the table is called, and its rows in a local folder."""
+"""The name of the table, also in a local folder."""
 
 TABLE_FILE = f"{TABLE}.jsonl"
 
@@ -46,15 +46,15 @@ COLUMNS: Mapping[str, str] = {
     "extra_s": "string",
     "truncated_b": "boolean",
 }
-"""Column and type. Those of the classic connector keep its names, odd ones too (`Category`):
+"""Name and type of each column. The names follow the classic connector, also `Category`:
 https://github.com/Azure/Azure-Sentinel/tree/master/Solutions/AtlassianJiraAudit"""
 
 STRING_LIMIT = 65_536
-"""UTF-8 bytes a string column holds; the service cuts longer ones silently, in mid-JSON.
+"""UTF-8 bytes in a string column. The service truncates longer text silently, even within JSON.
 https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#log-analytics-workspaces"""
 
 ROW_LIMIT = 1_048_576 - 2
-"""Bytes of one row's JSON, so that alone between brackets it is a batch the service takes."""
+"""Bytes of one row's JSON: with its brackets, a batch of one row is within the service's limit."""
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
@@ -79,21 +79,19 @@ _OBJECT_FIELDS = {
 }
 
 
-class Identity(NamedTuple):  # of all frozen things, the quickest to make
-    """What the connector needs of a record to keep account of it."""
+class Identity(NamedTuple):  # the fastest frozen type to create
+    """A record's id and its created time in milliseconds."""
 
     id: int
     created: int
 
 
 class Row(NamedTuple):
-    """One line of the table, as JSON, and the record it came from, as JSON too (it takes a fifth
-    of the memory).
+    """One row of the table as JSON, and its record as JSON (a fifth of the memory of the object).
 
-    `text` is the two, one after the other: a copy in no more memory than it needs, for orjson 3.13
-    leaves its results in the buffer they were written to, 4 KiB for 700 bytes. The line is the
-    first `size` bytes. `whole` is false when it says less than the record did (a column cut,
-    characters that are no Unicode replaced): then the record is to be kept as an original.
+    `text` has both; the row is the first `size` bytes. Joining them makes a copy of exact size:
+    orjson 3.13 leaves 700 bytes in a buffer of 4 KiB. `whole` is false if a column was truncated or
+    invalid Unicode replaced: the record must then be kept as an original.
     """
 
     identity: Identity
@@ -103,25 +101,25 @@ class Row(NamedTuple):
 
     @property
     def line(self) -> bytes:
-        """What the table gets."""
+        """The row's JSON, as it is sent."""
         return self.text[: self.size]
 
     @property
     def received(self) -> bytes:
-        """The record as it came."""
+        """The JSON of the record as received."""
         return self.text[self.size :]
 
 
 def id_of(record: Record) -> int | None:
-    """The record's id, or None if it has no integer (of 64 bits, as Jira documents it)."""
+    """The record's id, or None if it is not a 64-bit integer, the type that Jira documents."""
     record_id = record.get("id") if isinstance(record, dict) else None
-    if type(record_id) is int and _INT64_MIN <= record_id <= _INT64_MAX:  # a bool is an int, too
+    if type(record_id) is int and _INT64_MIN <= record_id <= _INT64_MAX:  # excludes bool
         return record_id
     return None
 
 
 def created_of(record: Record) -> int | None:
-    """The moment the record was created, or None if it names none that can be read."""
+    """The record's created time in milliseconds, or None if it is missing or unreadable."""
     created = record.get("created") if isinstance(record, dict) else None
     try:
         return moments.parse(created) if isinstance(created, str) else None
@@ -130,7 +128,7 @@ def created_of(record: Record) -> int | None:
 
 
 def identify(record: Record) -> Identity:
-    """Tell which record this is. Raises RecordRejected without an id or a created time."""
+    """The identity of a record. Raises RecordRejected without an id or a created time."""
     record_id, created = id_of(record), created_of(record)
     if record_id is None or created is None:
         missing = "integer id" if record_id is None else "readable created time"
@@ -140,12 +138,11 @@ def identify(record: Record) -> Identity:
 
 
 def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> Row:
-    """Make the row of a record.
+    """Map a record to its row.
 
-    `site` is the site's lower-case host, `generated` the moment for `TimeGenerated`, as
-    `moments.text` writes it: many rows have the same. What is absent
-    or null in Jira is absent from the row; fields this version does not know go, as JSON, into
-    `extra_s`. Raises RecordRejected when the record is nested too deeply to be written.
+    `site` is the lower-case host; `generated` is `TimeGenerated` as text (`moments.text`), which
+    many rows share. A field absent or null in Jira is absent from the row. Unknown fields go to
+    `extra_s` as JSON. Raises RecordRejected if the record is nested too deeply.
     """
     columns: dict[str, object] = {
         "TimeGenerated": generated,
@@ -158,10 +155,10 @@ def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> 
         for column, value in structures.items():
             columns[column] = orjson.dumps(value).decode()
         line, received = orjson.dumps(columns), orjson.dumps(record)
-    except TypeError:  # orjson refuses it: lone surrogates, long integers, deep nesting
+    except TypeError:  # orjson refuses lone surrogates, long integers and deep nesting
         line = received = b""
-    if 0 < len(line) <= STRING_LIMIT:  # then no column can be too long
-        return Row(identity, line + received, len(line), True)  # noqa: FBT003  by name it is slower
+    if 0 < len(line) <= STRING_LIMIT:  # so no column can be too long
+        return Row(identity, line + received, len(line), True)  # noqa: FBT003  keywords are slower
     try:
         line, whole = _fit(columns, structures)
         return Row(identity, line + encoding.dumps(record), len(line), whole)
@@ -171,19 +168,19 @@ def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> 
 
 
 def _created_text(record: dict[str, Any], identity: Identity) -> str:
-    """The moment it was created as text; mostly what Jira wrote, which takes less time to see."""
+    """The created time as text. Jira's usual form needs no formatting, which saves time."""
     text: str = record["created"]
     usual = text[23:] == "+0000" and text[10] == "T" and text[19] == "." and text[5] != "W"
     return f"{text[:23]}Z" if usual else moments.text(identity.created)
 
 
 def _sort_out(record: dict[str, Any], columns: dict[str, object]) -> dict[str, Any]:
-    """Fill in the text columns; return what becomes JSON text, by column."""
+    """Fill the text columns; return the values that become JSON text, by column."""
     structures: dict[str, Any] = {}
     extra = _take_known(record, _FIELDS, columns, structures)
     del extra["id"], extra["created"]
     for column in _JSON_COLUMNS:
-        if column in columns:  # text, where there ought to be a list: as its JSON, too
+        if column in columns:  # text instead of a list is written as JSON as well
             structures[column] = columns.pop(column)
     item = extra.pop("objectItem", None)
     if isinstance(item, dict):
@@ -202,7 +199,7 @@ def _take_known(
     columns: dict[str, object],
     structures: dict[str, Any],
 ) -> dict[str, Any]:
-    """Take the fields that have a column of their own; return the others."""
+    """Fill the fields that have a column of their own; return the others."""
     others: dict[str, Any] = {}
     for field, value in source.items():
         column = fields.get(field)
@@ -210,18 +207,18 @@ def _take_known(
             others[field] = value
         elif isinstance(value, str):
             columns[column] = value
-        elif value is not None:  # a list; or not the documented type: kept as its JSON
+        elif value is not None:  # a list, or not of the documented type: written as JSON
             structures[column] = value
     return others
 
 
-# The careful way, for the rare record that the fast way above cannot take.
+# The slow path, for the rare records that the fast path above cannot write.
 
 
 def _fit(columns: dict[str, object], structures: dict[str, Any]) -> tuple[bytes, bool]:
-    """The row's JSON within both limits, and whether it still says all that the record did.
+    """The row's JSON within both limits, and whether it still has everything the record has.
 
-    A column that is too long is cut; then, while the row is larger than a batch, its longest one.
+    Truncates each column that is too long; then, while the row is too large, its longest column.
     """
     texts: dict[str, str] = {}
     cutters: dict[str, Callable[[int], str]] = {}
@@ -250,7 +247,7 @@ def _fit(columns: dict[str, object], structures: dict[str, Any]) -> tuple[bytes,
 
 
 def _raw_json(value: Any) -> str:
-    """JSON text of anything; lone surrogates stay in it as they are."""
+    """The JSON text of a value; lone surrogates are kept."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -262,7 +259,7 @@ def _json(value: Any) -> str:
 
 
 def _valid_unicode(text: str) -> str:
-    """Lone surrogates replaced by U+FFFD."""
+    """The text with each lone surrogate replaced by U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -271,15 +268,15 @@ def _size(text: str) -> int:
 
 
 def _cut(text: str, limit: int) -> str:
-    """The longest beginning of a text that is at most `limit` bytes of UTF-8."""
+    """The longest prefix of a text that is at most `limit` bytes of UTF-8."""
     return _valid_unicode(text).encode()[:limit].decode(errors="ignore")
 
 
 def _cut_json(value: Any, limit: int) -> str:
-    """JSON text of at most `limit` bytes that is still JSON.
+    """The JSON text of a value, truncated to `limit` bytes and still valid JSON.
 
-    The long strings within are cut first, so that every item keeps its place; where that is not
-    enough, the last items go.
+    Long strings are truncated first, so that every item is kept. If that is not enough, items are
+    dropped from the end.
     """
     shorter = value
     for longest in (16_384, 4_096, 1_024, 256, 64):
@@ -296,7 +293,7 @@ def _cut_json(value: Any, limit: int) -> str:
 
 
 def _fitting(parts: Iterable[str], limit: int) -> str:
-    """The parts that fit, one after the other, into `limit` bytes with commas between."""
+    """The parts that fit, in order and separated by commas, into `limit` bytes."""
     kept: list[str] = []
     left = limit + 1
     for part in parts:
@@ -307,7 +304,7 @@ def _fitting(parts: Iterable[str], limit: int) -> str:
 
 
 def _shorten(value: Any, longest: int) -> Any:
-    """The same structure with every string cut to `longest` bytes."""
+    """The same structure with every string truncated to `longest` bytes."""
     if isinstance(value, str):
         return _cut(value, longest)
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""Windows: how a stretch of time is cut into pieces that are read and finished as a unit.
+"""Windows: how a time range is divided into parts that are each read and finished as a unit.
 
-Pure rules. What is read in a window, and when its rows are dealt with, is decided elsewhere.
+Pure rules for the length of windows.
 """
 
 from __future__ import annotations
@@ -11,41 +11,41 @@ from enum import Enum
 from jira_audit.core.moments import HOUR
 
 FIRST_STEP = HOUR
-"""The first window's length, in milliseconds; the checkpoint remembers what became of it."""
+"""The length of the first window, in milliseconds; the checkpoint keeps the current step."""
 
 MAX_PAGES = 8
-"""A window whose 8th page is not its last is given up and cut."""
+"""If the 8th page of a window is not its last, the window is abandoned and shortened."""
 
 AIM_PAGES = 6.5
-"""So many pages a window is meant to hold: each costs an empty page more, and a part of one."""
+"""Target pages per window. Each window costs one extra (empty) page, plus a partly filled one."""
 
 SHRINKS_FROM, GROWS_FROM = 0.9, 1.2
-"""A step that would become so many times as long or less, or as long or more, changes. Between the
-two it stays, for windows of that length have been asked for."""
+"""Hysteresis: a step is changed only if it would shrink to 0.9 times or less, or grow to 1.2 times
+or more, so that prefetched windows stay usable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A closed time range: both moments belong to it, as in Jira's `from` and `to`."""
+    """A closed time range in milliseconds: it includes both ends, like Jira's `from` and `to`."""
 
     start: int
     end: int
 
     @property
     def length(self) -> int:
-        """In milliseconds; at least 1."""
+        """The length in milliseconds; at least 1."""
         return self.end - self.start + 1
 
     @property
     def half(self) -> int:
-        """The step to take instead of this window, which took too much time."""
+        """The step to use instead if reading this window took too long."""
         return max(1, self.length // 2)
 
     def shorter(self, oldest: int) -> int:
-        """The step to take instead of this window, which held too much: half of it at most.
+        """The step to use instead if this window held too many pages: half of it at most.
 
-        Records come newest first, so the pages that were read reach back to the moment `oldest`,
-        and how dense they lie tells what fits: a window of fifty pages is cut once, not thrice.
+        Records come newest first, so the pages read reach back to the moment `oldest`. Their
+        density shows which step fits: a window of fifty pages is shortened once, not three times.
         """
         read = self.end - max(self.start, min(oldest, self.end)) + 1
         return max(1, min(self.half, round(read * AIM_PAGES / MAX_PAGES)))
@@ -54,17 +54,17 @@ class Window:
 class Ending(Enum):
     """How the reading of a window ended."""
 
-    CLOSED = "read to its end: go on after it"
-    MOVED = "the list moved while it was read: read it again"
-    TOO_LONG = "too many pages: begin again at the same moment, with less of it"
+    CLOSED = "read to its end: continue after it"
+    MOVED = "the list moved: read the window again"
+    TOO_LONG = "too many pages: read a shorter window from the same start"
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What a run still has to read, oldest first: the moments `start` to `end`, both inclusive.
+    """The range still to read, oldest first: from `start` to `end`, both inclusive.
 
-    `step` is the length of the next window in milliseconds. After a window that was given up,
-    `crowded` is the moment that its newest pages reach back to, and what step fits there.
+    `step` is the length of the next window in milliseconds. After an abandoned window, `crowded` is
+    a pair: the moment that its newest pages reach back to, and the step that fits there.
     """
 
     start: int
@@ -74,25 +74,24 @@ class Stretch:
 
     @classmethod
     def of(cls, window: Window) -> Stretch:
-        """A stretch of this one window."""
         return cls(window.start, window.end, window.length)
 
     @property
     def window(self) -> Window | None:
-        """The next window, or None when everything has been read. Little is not left over."""
+        """The next window; None if everything was read. It includes a remainder below step/8."""
         if self.start > self.end:
             return None
         end = self.start + self.step - 1
         return Window(self.start, self.end if self.end - end < self.step // 8 else end)
 
     def ends_with(self, window: Window) -> bool:
-        """Whether nothing is left to read after this window."""
+        """Whether this window is the last of the range."""
         return window.end >= self.end
 
     def after(self, window: Window, ending: Ending, pages: float, oldest: int) -> Stretch:
-        """What is left when a window at the start ended so, after `pages` pages (as in `Page`).
+        """The rest of the range after its first window ended after `pages` pages (as in `Page`).
 
-        `oldest` is the earliest moment that those reach back to.
+        `oldest` is the earliest created time in these pages.
         """
         if ending is Ending.MOVED:
             return self
@@ -103,14 +102,14 @@ class Stretch:
         stepping = left.stepping(window.length, pages)
         if window.length >= self.step:
             return stepping
-        # One that is shorter than the step says nothing about it, but that there is a crowd.
+        # A window shorter than the step cannot lengthen it; a dense one can shorten it.
         return stepping if pages > 1 and stepping.step < self.step else left
 
     def stepping(self, length: int, pages: float) -> Stretch:
-        """With the step that fits, after a window of such a length with so many pages.
+        """This range with the step that fits after a window of this length and number of pages.
 
-        Few pages make it longer, so that quiet months cost few requests, and busy ones few that
-        only tell of an end. But what is known to be crowded is come upon by halves.
+        Few pages lengthen the step: quiet months then cost few requests, and busy ones few empty
+        pages. A range known to be dense is approached by halving the distance to it.
         """
         grows = min(2.0, AIM_PAGES / max(pages, 1.0))
         if self.crowded is None:
@@ -123,8 +122,8 @@ class Stretch:
 
 
 def may_give_up(window: Window, pages: float) -> bool:
-    """Whether a window is to be given up after `pages` pages (as in `Page`) without an end.
+    """Whether to abandon a window that has not ended after `pages` pages (as in `Page`).
 
-    A window of one millisecond cannot be cut, so it is read to its end, whatever that takes.
+    A window of one millisecond cannot be shortened, so it is always read to its end.
     """
     return pages >= MAX_PAGES and window.length > 1

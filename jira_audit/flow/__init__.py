@@ -1,1 +1,1 @@
-"""What a run does, in order. No client library, no clock of its own."""
+"""The steps of a run, in order. No client library, and no clock of its own."""

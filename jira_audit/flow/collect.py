@@ -1,8 +1,7 @@
-"""The connector, on one screen: one site, one run, from the lease to the outcome.
+"""The main flow: one run of one site, from the lease to the outcome.
 
-Here is the order in which things happen. How rows are sent and accounted for is in `delivery.py`,
-how pages are asked for in `reader.py`, every rule in `core/`. Nothing here knows Jira, Azure or a
-file.
+This module has the order of the steps. `delivery.py` sends the rows and saves the checkpoint,
+`reader.py` requests the pages, and `core/` has the rules. Nothing here knows Jira, Azure or files.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from jira_audit.flow.reader import Reader
 log = logging.getLogger(__name__)
 
 HELD_TOO_LONG = DAY
-"""Since the last save: longer than any run, and than the ticks one misses over a night."""
+"""Milliseconds since the last save: longer than any run, and than an outage over a night."""
 
 
 def collect(run: Run, plan: Plan) -> Outcome:
-    """Bring one site's new audit records into the table, and say how it went.
+    """Collect one site's new audit records into the table; returns the outcome.
 
-    A foreseen failure is in the outcome; whatever else is raised is a bug.
+    A foreseen failure is in the outcome. Any exception that is raised is a bug.
     """
     now = run.deadline.clock.now()
     with Recorder(run) as recorder:
@@ -40,7 +39,7 @@ def collect(run: Run, plan: Plan) -> Outcome:
         if lease is None:  # another run has the site
             check_lease_is_fresh(run, now)
             return recorder.outcome("skipped")
-        checkpoint = begin(lease, plan, now)  # read under the lease: first run, reset, clock
+        checkpoint = begin(lease, plan, now)  # under the lease: first run, reset, clock
         mapper = Mapper(run.site, run.policy.event_time, run.deadline.clock.now)
         recorder.delivery = Delivery(run, lease, checkpoint)
         with Reader(run) as reader, recorder.delivery as delivery:
@@ -53,18 +52,18 @@ def collect(run: Run, plan: Plan) -> Outcome:
                         delivery.keep(rejected)  # as dead letters
                         delivery.add(rows)  # sends each batch that is full
                         if window.is_last and page.is_short:
-                            delivery.flush()  # what is still to come is the end
+                            delivery.flush()  # only the empty page is still to come
                         if reader.must_wait:
                             delivery.collect_finished()  # saves what was accepted
                     delivery.apply(partial(Checkpoint.stepping, step=window.step))
-                    if window.is_closed:  # else it moved, or is too long: it is read again
+                    if window.is_closed:  # otherwise it moved or is too long: it is read again
                         closed = Closed(task, window.window, window.through, window.smallest)
                         delivery.after_pending(closed)
                 if reader.deadline_came:
                     delivery.after_pending(partial(task.cut, position=reader.position))
                     break
                 delivery.after_pending(task.done)
-                delivery.flush()  # a task's rows never wait for the next task
+                delivery.flush()  # so that a task's rows never wait for the next task
             else:
                 delivery.after_pending(partial(plan.done, now=now))
                 recorder.complete = True
@@ -74,9 +73,9 @@ def collect(run: Run, plan: Plan) -> Outcome:
 
 
 def begin(lease: Lease, plan: Plan, now: int) -> Checkpoint:
-    """The checkpoint to go on from, with a pending reset applied and saved.
+    """Load the checkpoint to continue from; apply and save a pending reset.
 
-    Raises SiteError where there is none; then the lease is given back.
+    Raises SiteError if the checkpoint cannot be used, after releasing the lease.
     """
     try:
         stored = lease.load()
@@ -94,23 +93,23 @@ def begin(lease: Lease, plan: Plan, now: int) -> Checkpoint:
 
 
 def check_lease_is_fresh(run: Run, now: int) -> None:
-    """A run that has the site saves before long; a lease that outlives that is nobody's.
+    """Raise SiteError if the lease has been held for long without a save.
 
-    Raises SiteError then: skipping for ever would be silence. A checkpoint that cannot be read is
-    for the run that holds it to tell of.
+    No run holds it that long; without the error, the site would be skipped silently for ever. The
+    run that holds the lease reports an unreadable checkpoint.
     """
     saved = saved_at(run.ports.checkpoints.stored(run.site))
     if saved is not None and now - saved > HELD_TOO_LONG:
         message = (
             f"{run.site}: the checkpoint has been leased, and not saved, since "
-            f"{moments.text(saved)}: see what holds it, then break the lease of the blob "
+            f"{moments.text(saved)}: find out what holds it, then break the lease of the blob "
             f"checkpoints/{run.site}.json"
         )
         raise SiteError(message)
 
 
 class Recorder:
-    """Turns a run into its outcome; a foreseen failure, too, which goes no further."""
+    """Turns a run, or its foreseen failure, into an outcome."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -120,20 +119,19 @@ class Recorder:
         self.error: Exception | None = None
 
     def __enter__(self) -> Self:
-        """The run begins."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
-        """Keep a foreseen failure for the outcome."""
+        """Keep a foreseen failure for the outcome, and suppress it."""
         if isinstance(error, ConnectorError):
             self.error, self.complete = error, False
             return True
         return False
 
     def outcome(self, result: Result | None = None) -> Outcome:
-        """How the run went; `result` where nothing was to be done."""
+        """The outcome of the run. `result` is given only if the run did nothing."""
         run, delivery, clock = self._run, self.delivery, self._run.deadline.clock
         error = self.error
         if result is None:

@@ -1,8 +1,8 @@
 """Delivery: the sending half of a run, and the only place where the checkpoint changes.
 
-The order that the guarantees rest on: a batch is sent, then its ids are in the ledger, then the
-checkpoint is saved, and only then is its place among those in flight free again. What may be saved
-when is in `core/progress.py`, how a batch is sent in `sending.py`.
+The guarantees depend on this order: a batch is sent, its ids are added to the ledger, the
+checkpoint is saved, and only then is its slot in flight free for the next batch. `core/progress.py`
+decides what may be saved when; `sending.py` sends a batch.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """One site's rows on their way, under its lease.
+    """Delivers one site's rows under its lease.
 
-    `finish` sends what is left, waits for every send, and saves. Leaving the `with` gives the lease
-    back; where something was raised, it ends what was begun first. If what was accepted could not
-    be saved, the lease is left to run out instead. All but the sends themselves runs on the
-    caller's thread.
+    `finish` sends the remaining rows, waits for every send, and saves. Leaving the `with` releases
+    the lease, after an exception only once the sends in flight are completed. If accepted rows
+    could not be saved, the lease is left to expire. Only the sends run on other threads.
 
-    `loaded` is the checkpoint as the run began with it, `saved` as it is stored.
+    `loaded`: the checkpoint as stored when the run began. `saved`: as stored now.
     """
 
     def __init__(self, run: Run, lease: Lease, checkpoint: Checkpoint) -> None:
@@ -52,17 +51,16 @@ class Delivery:
 
     @property
     def moved(self) -> bool:
-        """Whether what is stored has come forward: *through*, the ledger, or the sweep."""
+        """Whether the stored checkpoint has made progress: *through*, the ledger, or the sweep."""
         return _position(self.loaded) != _position(self.saved)
 
     def knows(self, record_id: int) -> bool:
-        """Whether a record was dealt with or is on its way."""
         return self._progress.has(record_id)
 
     def unknown(self, page: Page) -> Sequence[tuple[Identity, Record]]:
-        """The page's records that were not dealt with, and are not on their way.
+        """The page's records that were neither dealt with nor handed over.
 
-        Raises SiteError where the site's ids began again.
+        Raises SiteError if the site's ids have restarted; an administrator resets the checkpoint.
         """
         unknown = [each for each in page.identified.values() if not self._is_known(each[0])]
         until, tally = late_until(self.loaded), self._run.tally
@@ -74,40 +72,40 @@ class Delivery:
     def _is_known(self, identity: Identity) -> bool:
         if not self.knows(identity.id):
             return False
-        # By what was stored when the run began: what it delivers itself may be of the new ids.
+        # Compare with the loaded checkpoint: this run may have delivered restarted ids itself.
         latest = self.loaded.latest
         if latest is not None and identity.created > latest and identity.id in self.loaded.ledger:
             message = (
-                f"{self._run.site}: record {identity.id} is newer than every record delivered, yet "
-                "its id was delivered before: the site's ids began again. Set CHECKPOINT_RESET to "
-                f"{moments.text(self._progress.checkpoint.through)} to go on from there"
+                f"{self._run.site}: record {identity.id} is newer than every delivered record, but "
+                "its id was delivered before: the site's ids have restarted. Set CHECKPOINT_RESET "
+                f"to {moments.text(self._progress.checkpoint.through)} to continue from there"
             )
             raise SiteError(message)
         return True
 
     def apply(self, change: Change) -> None:
-        """Change what is remembered, now; it is stored with the next save."""
+        """Change the checkpoint now; the next save stores it."""
         self._progress.apply(change)
 
     def after_pending(self, change: Change) -> None:
-        """Change what is remembered once every row handed over until now was dealt with."""
+        """Change the checkpoint after every row handed over so far was dealt with."""
         self._progress.apply_later(change, rows_wait=not self._batcher.is_empty)
 
     def keep(self, rejected: Iterable[Rejected]) -> None:
-        """Keep records as letters; one with an identity has then been dealt with."""
+        """Store records as letters. Those with an identity are then dealt with."""
         for letter, identity in rejected:
             if self._run.ports.letters.keep(letter) and letter.is_dead:
                 self._run.tally.letters += 1
                 log.error(
-                    "%s: a record was kept as %s: %s", letter.site, letter.name, letter.reason
+                    "%s: a record was stored as %s: %s", letter.site, letter.name, letter.reason
                 )
             if identity:
                 self._progress.deal_with([identity])
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Take rows on; every batch that is full is sent.
+        """Hand over rows, and send each full batch.
 
-        Raises what has come of sends begun before: TransientError or SiteError.
+        Raises the error of an earlier send: TransientError or SiteError.
         """
         for row in rows:
             if not row.whole:
@@ -118,45 +116,44 @@ class Delivery:
             self._send(batch)
         for sent in self._in_flight.values():
             if sent.done() and sent.result().error:
-                self.collect_finished()  # else when a slot is needed: every save takes its time
+                self.collect_finished()  # without an error, only on demand: a save takes time
                 break
         self._raise_failure()
 
     def flush(self) -> None:
-        """Send what has been gathered, full or not, as no more seems to come. Raises as `add`."""
+        """Send the waiting rows, in a full batch or not. Raises as `add` does."""
         for batch in self._batcher.rest():
             self._send(batch)
 
     def collect_finished(self, *, wait: bool = False) -> None:
-        """Account for the batches that are done, in one save; with `wait`, for one at least."""
+        """Record the finished batches with one save; with `wait`, wait for the oldest batch."""
         if wait:
             self._in_flight[min(self._in_flight)].result()
         done = [number for number, sent in self._in_flight.items() if sent.done()]
         for number in done:
             self._record_receipt(number, self._in_flight[number].result())
-            del self._in_flight[number]  # only now: whatever interrupts this, it is done again
-        if done and not self._error:  # after an error, one save at the end is enough
+            del self._in_flight[number]  # last, so that an interrupted receipt is recorded again
+        if done and not self._error:  # after an error, the save at the end is enough
             self._save()
 
     def finish(self, error: OutOfTime | None, *, complete: bool) -> None:
-        """Send what is left, wait for every send, and save how the run ended.
+        """Send the remaining rows, wait for every send, and save the run's outcome.
 
-        `complete` says that all was read; else the deadline came, with this `error` if it has
-        something to say. What has come of the sends is raised when the `with` is left.
+        `complete` means that everything was read; otherwise the deadline came, and `error` may say
+        how. Errors of the sends are raised when the `with` is left.
         """
         self.flush()
         self._end(error, complete=complete)
 
     def __enter__(self) -> Self:
-        """Nothing is done until rows come."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Give the lease back; where `error` is on its way, end what was begun before.
+        """Release the lease; if an `error` was raised, complete the sends in flight first.
 
-        Raises what went wrong with that, if it matters more than `error`.
+        Raises the error of a send or save if it matters more than `error`.
         """
         if error is not None:
             self._abort(error)
@@ -166,10 +163,10 @@ class Delivery:
         if worse is not None and worse is not error:
             raise worse from error
         if self._error and self._error is not error:
-            log.warning("%s: besides: %s", self._run.site, self._error)
+            log.warning("%s: another error: %s", self._run.site, self._error)
 
     def _abort(self, error: BaseException) -> None:
-        """End what was begun: where only the source failed, what it gave is good, and is sent."""
+        """Complete the sends in flight. If only the source failed, send its earlier rows too."""
         if isinstance(error, ConnectorError) and not self._error:
             for batch in self._batcher.rest():
                 self._wait_for_slot()
@@ -184,15 +181,15 @@ class Delivery:
         self._save()
 
     def _worse(self, error: BaseException | None) -> BaseException | None:
-        """The error to be told of: `error`, which is on its way, or what the sends have raised.
+        """The error to report: the raised `error`, or that of the sends.
 
-        What someone must do comes before what heals by itself.
+        An error that someone must act on takes precedence over a temporary one.
         """
         first = isinstance(self._error, SiteError) and isinstance(error, TransientError)
         return self._error if error is None or first else error
 
     def _store_outcome(self, error: BaseException | None, *, complete: bool) -> None:
-        """Remember how the run ended, unless the process is being stopped."""
+        """Put the run's outcome into the checkpoint, unless the process is being stopped."""
         if error is not None and not isinstance(error, Exception):
             return
         moved = _position(self.loaded) != _position(self._progress.checkpoint)
@@ -205,7 +202,7 @@ class Delivery:
         if self._error:
             raise self._error
 
-    # A batch's way: submitted, in flight, settled.
+    # The stages of a batch: submitted, in flight, settled.
 
     def _send(self, batch: Batch) -> None:
         self._wait_for_slot()
@@ -221,7 +218,7 @@ class Delivery:
         self._in_flight[number] = self._run.pools.sends.submit(self._sender.deliver, batch)
 
     def _record_receipt(self, number: int, receipt: Receipt) -> None:
-        """Put what was accepted into the ledger, and what was refused among the dead letters."""
+        """Add accepted rows to the ledger, and store refused rows as dead letters."""
         tally = self._run.tally
         self._progress.deal_with([row.identity for row in receipt.accepted])
         tally.rows += len(receipt.accepted)
@@ -229,7 +226,7 @@ class Delivery:
         tally.bytes += receipt.bytes
         self._error = self._error or receipt.error
         if receipt.error and not isinstance(receipt.error, OutOfTime):
-            return  # it may be the configuration: then nothing is given up
+            return  # the configuration may be wrong: then no row becomes a dead letter
         try:
             self.keep([self._refused(*each) for each in receipt.refused])
         except ConnectorError as error:
@@ -255,14 +252,14 @@ class Delivery:
 
 
 def _position(checkpoint: Checkpoint) -> tuple[object, ...]:
-    """What has changed when a site has come forward."""
+    """The fields that change when a run makes progress."""
     read = checkpoint.through, checkpoint.reread, checkpoint.sweep, checkpoint.swept
     return *read, checkpoint.ledger
 
 
 def release_quietly(lease: Lease) -> None:
-    """Give a lease back; where that fails, say so and let it run out, which it does by itself."""
+    """Release a lease; if that fails, log it and let the lease expire."""
     try:
         lease.release()
     except ConnectorError as error:
-        log.warning("the lease could not be given back: %s", error)
+        log.warning("the lease could not be released; it will expire: %s", error)

@@ -1,7 +1,7 @@
-"""Fetching: the requests for pages of one site, several at once, for one run.
+"""Fetching: one run's requests for pages of one site, several at once.
 
-Which pages are worth asking for ahead of their turn is decided elsewhere (`core/ahead.py`). This is
-the one owner of retries of what is asked of a source.
+`core/ahead.py` decides which pages to prefetch. Requests to a source are retried here and nowhere
+else.
 """
 
 from __future__ import annotations
@@ -22,50 +22,49 @@ from jira_audit.flow.ports import Run
 log = logging.getLogger(__name__)
 
 UNDER_WAY = 4
-"""Requests to one site at once, at most; far below what Atlassian holds tokens to:
+"""Concurrent requests to one site, at most; far below Atlassian's limit per token:
 https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
 
 HELD = 3 * UNDER_WAY
-"""Answers asked for and not yet used, at most: while the last page of a window is waited for, those
-of the next come in. Each is about 0.7 MB."""
+"""Requested and unused responses, at most: while the last page of a window is awaited, pages of the
+next window arrive. Each is about 0.7 MB."""
 
 CLOCK_TICK = 0.01
-"""Seconds by which a wait may end early."""
+"""Seconds by which a wait may end early: timer resolution."""
 
 ANSWER_SECONDS = 60.0
-"""For a whole answer, however steadily it trickles."""
+"""Seconds for a whole response, even if data keeps arriving slowly."""
 
 _Answered = tuple[Answer, Glimpse | None]
 
 
 class Throttle:
-    """The pause that Jira asks of every caller (HTTP 429). Thread-safe."""
+    """The pause that Jira requires of every caller (HTTP 429). Thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._lock, self._until = clock, Lock(), 0.0
 
     def pause(self, seconds: float) -> None:
-        """Jira asks for so many seconds from now on."""
+        """Pause for `seconds` from now."""
         with self._lock:
             self._until = max(self._until, self._clock.monotonic() + seconds)
 
     @property
     def seconds_left(self) -> float:
-        """How long it lasts; negative when it is over."""
+        """The rest of the pause in seconds; negative after its end."""
         return self._until - self._clock.monotonic()
 
     @property
     def is_on(self) -> bool:
-        """Whether nothing is to be asked for."""
         return self.seconds_left > CLOCK_TICK
 
 
 class PageRequests:
-    """What was asked of a source and not used yet; on one thread, but for the requests themselves.
+    """The requests to a source that were not used yet. Only the requests run on other threads.
 
-    An answer is used only for the place that it was asked for, when that has its turn. What turns
-    out not to be needed is dropped, whatever its answer; how one that is needed failed counts as
-    its first try. No request is begun while a try is waited for, or a 429 asks for a pause.
+    Prefetches the pages that will probably be needed. A response is used only for the place it was
+    requested for. An unused response is dropped, even if it failed; a failed one that is needed
+    counts as the first attempt. No request is sent while a retry waits or a 429 requires a pause.
     """
 
     def __init__(self, run: Run) -> None:
@@ -74,14 +73,14 @@ class PageRequests:
         self._asked: dict[Place, Future[_Answered]] = {}
         self._is_threaded = False
         self.places: Collection[Place] = self._asked.keys()
-        """What was asked for and not used yet."""
+        """The places that were requested and not used yet."""
 
     def response(self, place: Place, prefetch: Callable[[], None]) -> Response:
-        """The response at a place, asked for before or now; retried as the policy allows.
+        """The response for a place, prefetched or requested now, with retries.
 
-        Whenever another answer comes in before it, `prefetch` is called: that answer tells what
-        else will be needed. Raises OutOfTime, TransientError (the next tick tries again) or
-        SiteError (someone acts).
+        Calls `prefetch` whenever another response arrives first, because that response shows which
+        pages will be needed. Raises OutOfTime or TransientError (the next tick retries), or
+        SiteError (someone must act).
         """
 
         def attempt() -> Response:
@@ -102,12 +101,12 @@ class PageRequests:
         return retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=on_wait)
 
     def prefetch(self, places: Collection[Place], needed: Place) -> None:
-        """Ask for what comes next, as long as there is room; drop what does not, after all.
+        """Request the predicted places within the limits; drop those no longer predicted.
 
-        `places` has the soonest first; `needed` is the place whose turn it is.
+        `places` has the soonest first; `needed` is the place to be used next.
         """
         if len(places) <= 1 and not self._is_threaded:
-            return  # one after the other needs no thread
+            return  # sequential requests need no thread
         windows = {place[0] for place in places}
         full = len(self._asked) >= HELD
         others = self._asked.keys() - set(places) - {needed}
@@ -123,21 +122,19 @@ class PageRequests:
                 self._asked[place] = self._pools.fetches.submit(self._attempt, place)
 
     def peek(self, place: Place) -> Glimpse | None:
-        """What was answered at a place, if it was asked for and is a page."""
+        """The estimate of the response for a place, if it has arrived and is a page."""
         asked = self._asked.get(place)
         return asked.result()[1] if asked and asked.done() and not asked.exception() else None
 
     def drop(self, places: Iterable[Place]) -> None:
-        """These are not needed."""
         for place in list(places):
             self._asked.pop(place).cancel()
 
     def _under_way(self) -> list[Future[_Answered]]:
-        """The requests that have not ended yet."""
         return [asked for asked in self._asked.values() if not asked.done()]
 
     def _paused(self, error: TransientError) -> TransientError:
-        """The pause that Jira asks for, the longest where several requests were refused at once."""
+        """The pause that Jira requires: the longest if several requests were refused at once."""
         while under_way := self._under_way():
             self._pools.first_done(under_way)
         self.drop(place for place in self._asked if self.peek(place) is None)
@@ -145,18 +142,17 @@ class PageRequests:
         return TransientError(str(error), retry_after=wait, pause=True)
 
     def _ask(self, place: Place) -> Future[_Answered]:
-        """Ask for what is needed now."""
         if self._throttle.is_on:
             message = "Jira asks for fewer requests"
             raise TransientError(message, pause=True)
-        if self._is_threaded:  # by the same few threads, so that no more are under way
+        if self._is_threaded:  # on the same pool, which limits the concurrent requests
             return self._pools.fetches.submit(self._attempt, place)
         future: Future[_Answered] = Future()
         future.set_result(self._attempt(place))
         return future
 
     def _attempt(self, place: Place) -> _Answered:
-        """One request, on whatever thread; a 429 is heeded from the moment it comes."""
+        """Send one request, on any thread; a 429 takes effect as soon as it arrives."""
         seconds = max(1.0, min(ANSWER_SECONDS, self._deadline.left() + GRACE_SECONDS))
         answer = self._source.fetch(place, seconds)
         if answer.status == 429:

@@ -1,4 +1,4 @@
-"""The ports: what the flow needs of the world, as protocols that the edge modules fit."""
+"""The ports: protocols for everything outside that the flow uses; the edge implements them."""
 
 from __future__ import annotations
 
@@ -18,102 +18,102 @@ from jira_audit.core.policy import Policy
 
 
 class Source(Protocol):
-    """Where records come from: one Jira site. `page_size` records are asked for at a time."""
+    """The source of records: one Jira site. A request asks for `page_size` records."""
 
     page_size: int
 
     def fetch(self, place: Place, seconds: float) -> Answer:
-        """Ask for the page at a place, once, in about so many seconds at most.
+        """Request the page at a place once, in at most about `seconds`.
 
-        May be called from several threads. Raises TransientError where nothing is answered, or
-        SiteError where the way in is closed.
+        Called from several threads. Raises TransientError if there is no response (the next tick
+        retries), or SiteError if access is refused (someone must act).
         """
 
     def decipher(self, answer: Answer, offset: int) -> Response:
-        """Turn what was answered at an offset into records.
+        """Parse the response to the request at an offset into records.
 
-        Raises TransientError or SiteError: a failure is never an empty page.
+        Raises TransientError or SiteError; a failure is never an empty page.
         """
 
 
 class Sink(Protocol):
-    """Where rows go."""
+    """The destination of rows."""
 
     def prepare(self) -> None:
-        """Have ready whatever a send needs, such as a token, so that a send is one bounded call.
+        """Get everything that a send needs, such as a token, so that a send is one bounded call.
 
         Raises TransientError or SiteError.
         """
 
     def send(self, body: bytes) -> None:
-        """Send one batch, a JSON array, once. To return is to say that all of it was accepted.
+        """Send one batch, a JSON array, once. Returns only if all of it was accepted.
 
         Raises BatchRefused, TransientError or SiteError.
         """
 
 
 class Lease(Protocol):
-    """One site's checkpoint, held by this run alone.
+    """The exclusive lease on one site's checkpoint.
 
-    `created` is true when there was none and the first one was written.
+    `created` is true if there was no checkpoint and the first one was written.
     """
 
     created: bool
 
     def load(self) -> Checkpoint:
-        """Read the checkpoint. Raises SiteError if it cannot be read as one."""
+        """Read the checkpoint. Raises SiteError if it is unreadable."""
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write the checkpoint. Raises TransientError when the lease was lost, or on failure."""
+        """Write the checkpoint. Raises TransientError if that failed or the lease was lost."""
 
     def hold(self, seconds: float) -> None:
-        """See that the lease lasts `seconds` more. Raises LeaseLost when it does not.
+        """Make sure that the lease lasts another `seconds`. Raises LeaseLost if it does not.
 
-        May be called from several threads.
+        Called from several threads.
         """
 
     def release(self) -> None:
-        """Give the lease back."""
+        """Release the lease."""
 
 
 class Checkpoints(Protocol):
-    """Where checkpoints are stored."""
+    """The store of checkpoints."""
 
     def take(self, first: Checkpoint) -> Lease | None:
-        """Take the lease on the checkpoint of `first.site`, writing `first` if there is none.
+        """Take the lease on the checkpoint of `first.site`; write `first` if there is none.
 
-        None when another run holds it.
+        Returns None if another run holds the lease.
         """
 
     def stored(self, site: str) -> bytes | None:
-        """What is stored for a site, as it is, whoever holds it; None if nothing is."""
+        """The stored bytes of a site's checkpoint, leased or not; None if there is none."""
 
 
 class Letters(Protocol):
-    """Where dead letters and originals are kept."""
+    """The store of dead letters and originals."""
 
     def keep(self, letter: Letter) -> bool:
-        """Keep it, once: true when it was not there before."""
+        """Store a letter if it is not stored yet. Returns whether it is new."""
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
-        """The names of all letters of a site in one folder, sorted, and so by day."""
+        """The names of a site's letters in one folder, sorted, and therefore by day."""
 
     def read(self, name: str) -> bytes | None:
-        """What is stored under a letter's name, as it is; None if nothing is.
+        """The stored bytes of a letter; None if there is none.
 
-        Raises SiteError for what is no letter's name.
+        Raises SiteError if `name` is not the name of a letter.
         """
 
     def delete(self, name: str) -> None:
-        """Delete the letter of this name; to return is to say that it is not there any more.
+        """Delete the letter of this name. Returns only if it no longer exists.
 
-        Raises SiteError for what is no letter's name.
+        Raises SiteError if `name` is not the name of a letter.
         """
 
 
 @dataclass(frozen=True)
 class Ports:
-    """All that one site's run touches outside."""
+    """Everything outside that one site's run uses."""
 
     source: Source
     sink: Sink
@@ -127,10 +127,10 @@ def _first_done(futures: Sequence[Future[Any]]) -> None:
 
 @dataclass(frozen=True)
 class Pools:
-    """Threads for what waits: one for each request to Jira, and each send, that may be under way.
+    """The threads for concurrent requests to Jira, and for concurrent sends.
 
-    The numbers are `reader.UNDER_WAY` and `Policy.in_flight`. `first_done` waits until one at least
-    of several fetches has ended.
+    Their numbers are `fetching.UNDER_WAY` and `Policy.in_flight`. `first_done` waits until at least
+    one of several fetches has ended.
     """
 
     fetches: Executor
@@ -140,9 +140,9 @@ class Pools:
 
 @dataclass(frozen=True)
 class Run:
-    """One site in one run: what every part of the flow needs to know of it.
+    """One run of one site: what every part of the flow needs.
 
-    `site` is its lower-case host; `tally` is counted up on the way, for whoever shows it.
+    `site` is its lower-case host. `tally` is updated during the run, also for progress displays.
     """
 
     site: str

@@ -1,7 +1,7 @@
 """The reading half of a run: a range of a site's log, window by window, page by page.
 
-How pages fit together is in `core/pages.py`, how long windows are in `core/window.py`, what is
-asked for ahead of its turn in `core/ahead.py`, and how in `fetching.py`.
+`core/pages.py` decides how pages fit together, `core/window.py` how long windows are, and
+`core/ahead.py` which pages to prefetch. `fetching.py` sends the requests.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from jira_audit.flow.fetching import HELD, PageRequests
 from jira_audit.flow.ports import Run
 
 LONGER_AT_MOST = MAX_PAGES / AIM_PAGES
-"""A window that was asked for ahead is read as it is while it is so many steps long at most.
-Longer, it would be given up."""
+"""A prefetched window is used if it is at most this many steps long. A longer one would be
+abandoned."""
 
 
 @dataclass
 class WindowReading:
-    """One window while it is read: iterate it for its pages, newest first.
+    """The reading of one window. Iterate it for its pages, newest first.
 
-    The caller counts in `fresh` the records that are new to it: a list that moved hid nothing if
-    none was. `through` is the window's end, or Jira's own clock if that is earlier; `oldest` the
-    earliest moment seen, and `smallest` the smallest id. After the last page, `ending` says how it
-    ended (None: the deadline came first), `step` how long the next window is, and `left` what is
-    still to be read of the range.
+    The caller counts new records in `fresh`; without any, a list that moved hid nothing. `through`:
+    the window's end, or Jira's clock if that is earlier. `oldest`: the earliest created time.
+    `smallest`: the smallest id. After the last page, `ending` says how the window ended (None: the
+    deadline came first), `step` is the next window's length in milliseconds, and `left` the rest of
+    the range.
     """
 
     window: Window
@@ -48,16 +48,15 @@ class WindowReading:
     left: Stretch | None = None
 
     def __iter__(self) -> Iterator[Page]:
-        """The pages, once."""
+        """The pages; can be iterated once."""
         return self.read(self)
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was read to its end."""
         return self.ending is Ending.CLOSED
 
     def note(self, page: Page) -> None:
-        """Take account of a page before it is handed on."""
+        """Update `through`, `oldest` and `smallest` with a page."""
         if page.date is not None:
             self.through = min(self.through, page.date)
         if page.identified:
@@ -68,10 +67,10 @@ class WindowReading:
 
 
 class Reader:
-    """Reads one site's log, on one thread. Leaving the `with` drops what is still asked for.
+    """Reads one site's log, on one thread. Leaving the `with` drops the unused requests.
 
-    `position` is the moment up to which every window was read. `deadline_came` says that the
-    deadline ended a range before its end; `error` says how, where there is more to say.
+    `position` is the moment up to which every window was read. `deadline_came` is true if the
+    deadline ended a range before its end; `error` may then say how.
     """
 
     def __init__(self, run: Run) -> None:
@@ -84,26 +83,25 @@ class Reader:
         self.error: OutOfTime | None = None
 
     def __enter__(self) -> Self:
-        """Nothing is done until a page is wanted."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """What is under way may end by itself; nothing more is begun."""
+        """Drop the unused requests. Those in progress end by themselves; no new ones begin."""
         self._requests.drop(self._requests.places)
 
     @property
     def must_wait(self) -> bool:
-        """Whether the next page has not been answered yet."""
-        if self._next is None:  # the window is at its end: the next one's pages may be there
+        """Whether the next page has not arrived yet."""
+        if self._next is None:  # at the end of a window: pages of the next may have arrived
             return not any(self._requests.peek(place) for place in self._requests.places)
         return self._requests.peek(self._next) is None
 
     def windows(self, left: Stretch) -> Iterator[WindowReading]:
-        """Read a range window by window, oldest first; each is to be iterated for its pages.
+        """Read a range window by window, oldest first. Iterate each window for its pages.
 
-        A window whose list moved is read again, and one that is too long with less of it. No window
-        is begun after the deadline. Iterating raises TransientError (the next tick tries again) or
-        SiteError (someone acts).
+        A window whose list moved is read again; one that is too long is replaced by a shorter one.
+        No window is begun after the deadline. Iterating raises TransientError (the next tick
+        retries) or SiteError (someone must act).
         """
         while window := self._next_window(left):
             self.position = window.start - 1
@@ -122,14 +120,14 @@ class Reader:
             left = reading.left
 
     def _next_window(self, left: Stretch) -> Window | None:
-        """The next window: as it was asked for already, unless that is too long by now."""
+        """The next window: as it was prefetched, unless that is too long by now."""
         for window, _ in self._requests.places:
             if window.start == left.start and window.length <= LONGER_AT_MOST * left.step:
                 return window
         return left.window
 
     def _pages(self, it: WindowReading, range_: Stretch) -> Iterator[Page]:
-        """The pages of a range's next window, to the empty one that ends it."""
+        """The pages of one window of a range, to the empty page that ends it."""
         window, deadline = it.window, self._run.deadline
         pages = Reading(self._run.ports.source.page_size)
         try:
@@ -148,15 +146,15 @@ class Reader:
                 elif may_give_up(window, page.pages):
                     it.ending = Ending.TOO_LONG
                 elif deadline.left() < -GRACE_SECONDS:
-                    it.step = window.half  # the next run shall be able to finish what it begins
-                    message = "time was up within a window; the next tick reads it again"
+                    it.step = window.half  # so that the next run can finish a window
+                    message = "the deadline came within a window; the next tick reads it again"
                     self.error = OutOfTime(f"{self._run.site}: {message}")
                     return
             it.left = range_.after(window, it.ending, pages.pages, it.oldest)
             it.step = it.left.step
         except OutOfTime as error:
             self.error = error
-        finally:  # what is read again is asked for again
+        finally:  # a window that is read again is requested again
             self._requests.drop(place for place in self._requests.places if place[0] == window)
             self._density = pages.received / window.length if pages.ended else None
 
@@ -165,9 +163,9 @@ class Reader:
         return self._requests.response(place, lambda: self._prefetch(it, pages, left))
 
     def _prefetch(self, it: WindowReading, pages: Reading, left: Stretch) -> None:
-        """Ask for what seems to follow, in this window and those after it."""
+        """Prefetch the predicted pages, in this window and those after it."""
         if it.is_last and not pages.full and (pages.pages or self._density is None):
-            return  # there is nothing to guess
+            return  # there is nothing to predict
         peek, following = self._requests.peek, self._next_window
         course = ahead(it.window, pages, left, self._density, following, peek)
         self._requests.prefetch(list(islice(course, 2 * HELD)), (it.window, pages.offset))

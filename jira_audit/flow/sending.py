@@ -1,6 +1,6 @@
-"""Sending: one batch to the sink, retried and, where it is refused, in halves.
+"""Sending: one batch to the sink, with retries; a refused batch is halved.
 
-What was accepted is accounted for elsewhere (`delivery.py`).
+`delivery.py` records the result.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from jira_audit.flow.ports import Lease, Run
 log = logging.getLogger(__name__)
 
 PROBE = b"[]"
-"""An empty batch: accepted wherever rows would be, and nothing comes of it."""
+"""An empty batch: accepted wherever rows would be, and stores nothing."""
 
 REFUSED_LIMIT = 20
-"""More rows than this refused in a run, and none accepted: it is the configuration after all."""
+"""If more rows than this are refused in a run, and none accepted, the configuration is wrong."""
 
 TOO_LARGE = 413
 
 
 @dataclass
 class Receipt:
-    """What became of one batch; with an `error`, rows in neither list are still to be sent."""
+    """The result of one batch. With an `error`, rows in neither list were not delivered."""
 
     accepted: list[Row] = field(default_factory=list)
     refused: list[tuple[Row, BatchRefused]] = field(default_factory=list)
@@ -40,10 +40,10 @@ class Receipt:
 
 
 class Sender:
-    """Sends one run's batches, under the site's lease; from several threads.
+    """Sends one run's batches under the site's lease, from several threads.
 
-    A row that is refused alone is the row's fault only where others are accepted: the sender counts
-    both over the whole run.
+    A row refused on its own is at fault only if other rows are accepted, so the sender counts both
+    over the whole run.
     """
 
     def __init__(self, run: Run, lease: Lease) -> None:
@@ -53,9 +53,9 @@ class Sender:
         self._any_accepted = False
 
     def deliver(self, batch: Batch) -> Receipt:
-        """Send a batch, in halves where it is refused, down to the rows nobody takes.
+        """Send a batch; if it is refused, halve it down to the single rows that are refused.
 
-        Never raises: what went wrong is in the receipt.
+        Never raises: an error is in the receipt.
         """
         receipt = Receipt()
         try:
@@ -93,7 +93,7 @@ class Sender:
 
     def _check_deadline(self) -> None:
         if self._run.deadline.left() <= 0:
-            message = f"{self._run.site}: time was up while a refused batch was halved"
+            message = f"{self._run.site}: the deadline came while a refused batch was being halved"
             raise OutOfTime(message)
 
     def _count_refused(self, refusal: BatchRefused) -> None:
@@ -104,9 +104,9 @@ class Sender:
 
 
 def send(body: bytes, run: Run, lease: Lease) -> None:
-    """Send one body, again as long as the deadline allows; no try outlasts the lease.
+    """Send one body, with retries within the deadline. No attempt outlasts the lease.
 
-    Raises BatchRefused, TransientError or SiteError.
+    Raises BatchRefused, TransientError (the next tick retries) or SiteError (someone must act).
     """
     sink, seconds = run.ports.sink, run.policy.send_seconds
 
@@ -120,9 +120,10 @@ def send(body: bytes, run: Run, lease: Lease) -> None:
 
 
 def probe(refusal: BatchRefused, send: Callable[[bytes], None]) -> None:
-    """Tell refused rows from a place that refuses everything, which is the configuration.
+    """Distinguish refused rows from a destination that refuses everything.
 
-    Raises SiteError if it is; to return is to say that the rows are what was refused.
+    Returns if the rows are at fault. Raises SiteError if the configuration is; an administrator
+    corrects it.
     """
     try:
         send(PROBE)
@@ -133,5 +134,5 @@ def probe(refusal: BatchRefused, send: Callable[[bytes], None]) -> None:
 def _misconfigured(refusal: BatchRefused) -> SiteError:
     return SiteError(
         f"the ingestion service refuses everything, so the data collection rule, its stream or its "
-        f"columns are wrong; nothing was given up, the checkpoint waits: {refusal}"
+        f"columns are wrong; no row is lost, the checkpoint stays where it is: {refusal}"
     )

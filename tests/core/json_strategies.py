@@ -1,4 +1,4 @@
-"""What hypothesis draws for the core's tests: any JSON, and records that are almost right."""
+"""Hypothesis strategies for the core's tests: any JSON, and almost valid records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-# Lone surrogates are in: `json` reads them, and Jira is able to send them.
+# Includes lone surrogates: `json` reads them, and Jira can send them.
 texts = st.text(st.characters(codec=None), max_size=40)
 integers = st.integers() | st.integers(-(2**70), 2**70) | st.sampled_from([2**63, -(2**63) - 1])
 scalars = st.none() | st.booleans() | integers | st.floats(allow_nan=False, allow_infinity=False)
@@ -20,7 +20,7 @@ def _deep(levels: int) -> list[Any]:
     return value
 
 
-# 254 levels are what orjson writes, 1,024 what it reads.
+# orjson writes up to 254 levels, and reads up to 1,024.
 values: st.SearchStrategy[Any] = st.recursive(
     scalars | texts | st.builds(_deep, st.sampled_from([3, 253, 254, 255, 600])),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
@@ -57,7 +57,7 @@ records: st.SearchStrategy[Any] = st.builds(
 
 
 def strict(text: bytes | str) -> Any:
-    """Read JSON by another hand than the connector's: UTF-8, no NaN, no repeated keys."""
+    """Read JSON independently of the connector: UTF-8, no NaN, no repeated keys."""
 
     def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) != len(pairs):

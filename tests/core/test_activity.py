@@ -1,4 +1,4 @@
-"""Activity is counted from rows as they are, whatever is missing in them."""
+"""Activity is counted from rows, whatever fields they lack."""
 
 from __future__ import annotations
 

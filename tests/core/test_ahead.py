@@ -1,4 +1,4 @@
-"""What may be asked for ahead of its turn, from what is known of pages that came."""
+"""Which pages are prefetched, given the pages that have arrived."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from jira_audit.core.pages import Reading, Response
 from jira_audit.core.window import Stretch, Window
 
 START = moments.parse("2026-11-20T00:00:00Z")
-SIZE = 11  # of each page ten are new: the first is the seam
+SIZE = 11  # ten of each page are new: the first is the seam
 FIRST = Window(START, START + HOUR - 1)
 STRETCH = Stretch(START, START + 10 * HOUR - 1, HOUR)
 
 
 def records(number: int, oldest: int) -> list[dict[str, Any]]:
-    """So many, the last of them created at a moment."""
+    """A number of records, the last of them created at the moment `oldest`."""
     made = [{"id": oldest + left, "created": moments.text(oldest)} for left in range(number)]
     return made[::-1]
 
@@ -53,7 +53,7 @@ def places(
     glimpsed: Callable[[Place], Glimpse | None] = nothing,
     most: int = 20,
 ) -> list[tuple[float, float, int]]:
-    """The first places: the hour a window begins at, how many it lasts, and the offset."""
+    """The first places: the hour at which a window starts, its hours, and the offset."""
     found = islice(ahead(window, reading, stretch, density, next_window, glimpsed), most)
     return [((at.start - START) / HOUR, at.length / HOUR, offset) for at, offset in found]
 
@@ -81,7 +81,7 @@ def test_of_the_only_window_nothing_is_asked_for_but_its_first_page() -> None:
 
 
 def test_a_full_page_tells_how_many_more_there_are() -> None:
-    # Eleven records in a fifth of the window: fifty-five, so five pages more and the end.
+    # Eleven records in a fifth of the window: fifty-five in all, so five more pages and the end.
     first = records(11, FIRST.end - HOUR // 5 + 1)
     offsets = [offset for start, _, offset in places(reading_of(first)) if start == 0]
     assert offsets == [10, 20, 30, 40, 50]
@@ -186,7 +186,7 @@ def test_one_page_alone_does_not_overrule_the_window_before() -> None:
     assert len([offset for start, _, offset in before if start == 0]) < len(alone)
 
 
-# A glimpse of an answer.
+# The estimate of a response.
 
 
 def test_a_glimpse_tells_how_many_records_there_are_and_how_far_they_reach() -> None:

@@ -1,4 +1,4 @@
-"""Batches are as full as the service takes them, in order, to the byte."""
+"""Batches are filled to the service's limit, in order, to the byte."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_body_is_a_json_array_of_the_rows_and_nothing_else() -> None:
 
 
 def test_the_commas_are_counted() -> None:
-    # Brackets and ten rows of 100 bytes and nine commas are 1,011 bytes.
+    # Two brackets, ten rows of 100 bytes and nine commas are 1,011 bytes.
     ten = [row_of(100, number) for number in range(10)]
     assert [len(batch.body) for batch in batches(Batcher(1_011), ten)] == [1_011]
     assert [len(batch.body) for batch in batches(Batcher(1_010), ten)] == [910, 102]

@@ -1,4 +1,4 @@
-"""The checkpoint: what is stored, what is refused, and what may be forgotten."""
+"""The checkpoint: what is stored, what is refused, and what may be pruned."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 @pytest.mark.parametrize("field", dataclasses.fields(Checkpoint), ids=lambda field: field.name)
 def test_every_field_is_written_and_read(field: dataclasses.Field[Any]) -> None:
-    """A field that is forgotten in `encode` or in `decode` comes back as its default."""
+    """A field missing in `encode` or `decode` would come back as its default."""
     full = replace(FULL, unknown={"future": 1})
     value = getattr(full, field.name)
 
@@ -96,7 +96,7 @@ def test_every_field_is_written_and_read(field: dataclasses.Field[Any]) -> None:
 
 
 def test_any_checkpoint_has_every_field() -> None:
-    """Else the property below says nothing of the field that is left out."""
+    """Otherwise the property below does not cover the missing field."""
     made: set[str] = set()
 
     @settings(max_examples=200, derandomize=True, database=None)
@@ -409,7 +409,7 @@ def test_marks_are_sorted_whatever_order_windows_are_read_in(
     )
 
 
-# Forgetting.
+# Pruning.
 
 
 def test_the_limit_is_a_mebibyte_and_clocks_may_differ_by_five_minutes() -> None:
@@ -470,11 +470,11 @@ def test_a_ledger_of_scattered_ids_is_brought_below_the_limit() -> None:
 
 @dataclass
 class Site:
-    """A site whose records appear late and out of order, and a connector that keeps account of
-    ids, windows and marks as a run does; no batch is ever refused.
+    """A site whose records appear late and out of order, and a connector that records ids, windows
+    and marks as a run does. No batch is refused.
 
-    Each window holds so many `pages`: with few of them steps grow. Ids are forgotten after
-    `each_window`, which is more than a run does, or at the end of a run that read everything.
+    Each window has `pages` pages; with few pages, steps grow. Ids are pruned after `each_window`,
+    which is more often than in a run, or at the end of a run that read everything.
     """
 
     place: Checkpoint
@@ -489,7 +489,7 @@ class Site:
     forgotten: int = 0
 
     def tick(self, now: int, windows: int) -> None:
-        """One run that a deadline ends after so many windows."""
+        """One run that a deadline ends after a number of windows."""
         own = tick_range(self.place, now, self.overlap)
         if not self.read(own, now, windows, lambda place, to: place.read_through(to)):
             return
@@ -565,7 +565,7 @@ def test_no_id_is_forgotten_that_a_later_read_meets(
     for _ in range(40):
         now += chance.choice([5 * MINUTE, HOUR, 7 * HOUR, 26 * HOUR])
         for _ in range(chance.randrange(6)):
-            # Even ids, so that each is a range of its own; some late, some out of order.
+            # Even ids, so that each is its own range; some late, some out of order.
             number += 2
             late = chance.choice([0, 0, MINUTE, HOUR, 30 * HOUR])
             at = max(DAY_0, now - late)
@@ -575,7 +575,7 @@ def test_no_id_is_forgotten_that_a_later_read_meets(
 
 
 def test_the_simulated_site_forgets_most_of_its_ids() -> None:
-    """Without this, the property above could hold because nothing was ever forgotten."""
+    """Without this, the property above could hold because nothing is ever pruned."""
     place = Checkpoint.first(SITE, DAY_0, DAY_0)
     site = Site(place, 15 * MINUTE, 48 * HOUR, limit=200)
     for hour in range(1, 24 * 20):

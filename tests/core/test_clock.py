@@ -1,4 +1,4 @@
-"""Calls are tried again as the policy says, and never beyond the deadline."""
+"""Calls are retried as the policy says, and never after the deadline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from jira_audit.core.errors import (
 
 @dataclass
 class World:
-    """Time that passes only by sleeping, and chance as it is told."""
+    """Time that passes only by sleeping, and a fixed random number."""
 
     seconds: float = 1_000.0
     chance: float = 0.5
@@ -77,7 +77,7 @@ def test_a_call_that_succeeds_is_made_once() -> None:
 
 
 def test_waits_double_from_two_seconds_up_to_thirty() -> None:
-    world = World(chance=0.5)  # the middle: times 1.0
+    world = World(chance=0.5)  # the middle: a factor of 1.0
     assert world.retry(failing(*[busy()] * 6), RetryPolicy(retries=6)) == "done"
     assert world.slept == pytest.approx([2, 4, 8, 16, 30, 30])
     assert world.calls == 7
@@ -241,7 +241,7 @@ def test_the_policy_is_atlassians_advice() -> None:
 
 
 def test_a_lost_lease_is_not_tried_again() -> None:
-    """Storage's own library has tried already, and another run may be at work by now."""
+    """The storage library has already retried, and another run may have the site by now."""
     calls: list[None] = []
 
     def call() -> None:

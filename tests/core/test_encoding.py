@@ -1,4 +1,4 @@
-"""JSON is read and written exactly, also where orjson refuses or rounds."""
+"""JSON is read and written exactly, even if orjson refuses or rounds it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.core.json_strategies import values
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal, and of equal kinds: 1 is neither 1.0 nor true. Nested as deeply as can be."""
+    """Equal in value and type: 1 is neither 1.0 nor true. Works at any depth of nesting."""
     pairs = [(one, other)]
     while pairs:
         one, other = pairs.pop()
@@ -85,7 +85,7 @@ def test_lone_surrogates_are_kept() -> None:
     ],
 )
 def test_what_is_no_json_is_refused(text: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  Python words it
+    with pytest.raises(ValueError):  # noqa: PT011  the text is Python's
         encoding.loads(text)
 
 
@@ -113,5 +113,5 @@ def test_a_few_hundred_levels_are_read_and_written() -> None:
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), b"bytes", {"a": 1j}])
 def test_what_no_json_can_say_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="no JSON"):
+    with pytest.raises(ValueError, match="not JSON"):
         encoding.dumps(value)

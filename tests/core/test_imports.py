@@ -1,6 +1,6 @@
 """Imports point inward: terminal, app, wiring, settings → operations → flow → core ← edge.
 
-The rule is the folders'. Importing anything has no effect.
+The rule applies to folders. Importing anything has no effect.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "__main__": {"terminal"},
 }
-"""Of each folder, or file beside them, what it may import of this package."""
+"""For each folder, or file beside them, what it may import from this package."""
 
 LIBRARIES: dict[str, set[str]] = {
     "core": {"orjson"},
@@ -44,12 +44,12 @@ LIBRARIES: dict[str, set[str]] = {
     "settings": set(),
     "edge": {"azure", "filelock", "isal", "orjson", "requests", "urllib3"},
 }
-# What tells the time, chance or the environment; `datetime` and `email` are for values.
+# Modules for time, randomness or the environment; `datetime` and `email` are for values.
 IMPURE = {"os", "random", "secrets", "socket", "subprocess", "time"}
 
 
 def layer(module: str) -> str:
-    """The folder, or the file, of a module named as in `jira_audit.core.pages`."""
+    """The folder or file of a module named like `jira_audit.core.pages`."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else ""
 
@@ -64,7 +64,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 def imported(tree: ast.Module) -> set[str]:
-    """Full names of what is imported anywhere in a module, `from x import y` as `x.y`."""
+    """The full names of all imports anywhere in a module; `from x import y` is `x.y`."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -84,12 +84,12 @@ def top(name: str) -> str:
 
 
 def own(module: str) -> list[str]:
-    """What a module imports of this package."""
+    """What a module imports from this package."""
     return [name for user, name in IMPORTS if user == module and top(name) == "jira_audit"]
 
 
 def foreign(module: str) -> set[str]:
-    """The packages it imports that are neither this one nor Python's own."""
+    """The third-party packages that a module imports."""
     names = {top(name) for user, name in IMPORTS if user == module}
     return names - {"jira_audit"} - sys.stdlib_module_names
 
@@ -124,7 +124,7 @@ def test_what_is_inside_reads_no_clock_chance_or_environment(module: str) -> Non
     assert not {top(name) for user, name in IMPORTS if user == module} & IMPURE
     called = {node.attr for node in ast.walk(MODULES[module]) if isinstance(node, ast.Attribute)}
     assert not called & {"utcnow", "today", "environ", "getenv"}
-    # `clock.now()` is an argument; `datetime.now()` would be a clock.
+    # `clock.now()` is an argument; `datetime.now()` would read the real clock.
     assert "datetime.now" not in ast.unparse(MODULES[module])
 
 
@@ -177,7 +177,7 @@ print("\\n".join([*watched, *(name for name in sys.modules if name in {
 
 
 def effects(*names: str) -> list[str]:
-    """What is seen while they are imported by a Python of their own."""
+    """The effects of importing them in a new Python process."""
     run = subprocess.run(
         [sys.executable, "-c", EFFECTS, *names],
         cwd=PACKAGE.parent,

@@ -1,4 +1,4 @@
-"""The ledger is a set, whatever order ids come in, and holds it in as few ranges as can be."""
+"""The ledger is a set of ids, added in any order, in as few ranges as possible."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jira_audit.core.ledger import Ledger
 
-# Narrow enough for ids to touch, repeat and overlap.
+# Narrow enough that ids touch, repeat and overlap.
 ids = st.integers(-5, 60)
 
 

@@ -1,4 +1,4 @@
-"""A letter keeps a record exactly, under a name that follows from it."""
+"""A letter stores a record exactly, under a name derived from it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def unreadable(record: Any) -> Letter:
         ({"id": 7, "created": "2021-01-20T12:40:01.903"}, "undated/7"),
         ({"id": 7, "created": None}, "undated/7"),
         ({"id": 7, "created": 1_611_146_401_903}, "undated/7"),
-        # Otherwise the first half of the SHA-256 of the record's JSON.
+        # Without an id: the first half of the SHA-256 of the record's JSON.
         ({}, "undated/44136fa355b3678a1146ad16f7e8649e"),
         (None, "undated/74234e98afe7498fb5daf1f36ac2d78a"),
         ({"id": "7"}, "undated/389bf6f649e1a6dca027ed7b7d512445"),
@@ -112,9 +112,9 @@ def test_a_letter_without_a_status_says_null() -> None:
 def test_any_record_is_kept_exactly(record: Any) -> None:
     letter = unreadable(record)
     kept = loads(letter.encode(KEPT))
-    assert repr(kept["record"]) == repr(record)  # repr tells 1 from 1.0 and true
+    assert repr(kept["record"]) == repr(record)  # repr distinguishes 1 from 1.0 and true
     assert letter.name == unreadable(kept["record"]).name
-    letter.name.encode()  # a lone surrogate could not name a blob
+    letter.name.encode()  # the name of a blob cannot have a lone surrogate
 
 
 def test_lone_surrogates_and_long_integers_are_kept_as_they_were() -> None:

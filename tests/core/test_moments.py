@@ -1,4 +1,4 @@
-"""Moments are exact to the millisecond, and a time without an offset is none."""
+"""Moments are exact to the millisecond, and a time without an offset is not a moment."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_a_time_with_an_offset_is_read_to_the_millisecond(text: str, moment: int
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  Python words it
+    with pytest.raises(ValueError):  # noqa: PT011  the text is Python's
         moments.parse(text)
 
 
 def test_the_refusal_of_a_naive_time_says_what_is_missing() -> None:
-    with pytest.raises(ValueError, match="needs its offset from UTC, such as Z"):
+    with pytest.raises(ValueError, match="needs a UTC offset, such as Z"):
         moments.parse("2021-01-20T12:40:01.903")
 
 

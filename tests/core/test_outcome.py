@@ -1,4 +1,4 @@
-"""The canonical line: one per site and run, and nothing of a record in it."""
+"""The canonical line: one per site and run, without any content of a record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages read by offset from a list that may move: nothing is missed without our noticing."""
+"""Pages read by offset from a list that may move: every missed record is noticed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = 4
 
 @dataclass
 class Log:
-    """A list of ids, newest first, that gives at most `cap` of them from an offset on."""
+    """A list of ids, newest first, that returns at most `cap` of them from an offset on."""
 
     ids: list[int]
     cap: int = 1_000
@@ -50,7 +50,7 @@ def pages(
 def read(
     log: Log, size: int = SIZE, between: Callable[[], object] = still
 ) -> tuple[list[int], bool]:
-    """The ids delivered, and whether the list was seen to move."""
+    """The ids delivered, and whether a move of the list was noticed."""
     got = list(pages(log, size, between))
     assert [page.ended for page in got] == [False] * (len(got) - 1) + [True]
     assert got[-1].records == []
@@ -61,7 +61,7 @@ def falling(count: int) -> list[int]:
     return list(range(count, 0, -1))
 
 
-# A list that stands still.
+# A list that does not move.
 
 
 @given(
@@ -82,7 +82,7 @@ def test_pages_of_any_lengths_are_delivered_exactly_once(
     log, lengths = Log(falling(count)), iter(caps)
 
     def between() -> None:
-        log.cap = next(lengths) if log.cap != 1 else 9  # a single record may be the seam alone
+        log.cap = next(lengths) if log.cap != 1 else 9  # a page of one record may be only the seam
 
     assert read(log, size, between) == (falling(count), False)
 
@@ -135,7 +135,7 @@ def test_a_thousand_records_are_asked_for() -> None:
 
 
 def test_thousands_in_one_millisecond_are_delivered_across_the_borders_of_pages() -> None:
-    # Within a millisecond there is nothing to order records by but their place.
+    # Within a millisecond, records are ordered by their place only.
     shuffled = random.Random(1).sample(range(10_000, 15_500), 5_500)
     log = Log(shuffled)
     assert read(log, 1_000) == (shuffled, False)
@@ -288,7 +288,7 @@ def test_the_seam_does_not_hold_for_another_record(record: Any) -> None:
 def test_insertions_and_retention_never_hide_what_was_there_throughout(
     count: int, size: int, cap: int, changes: list[tuple[str, int]]
 ) -> None:
-    """Even where pages are shorter than asked and no seam tells of it."""
+    """Even if pages are shorter than requested and no seam shows it."""
     log, there, coming = Log(falling(count), cap), set(falling(count)), iter(changes)
     number = count
 
@@ -304,7 +304,7 @@ def test_insertions_and_retention_never_hide_what_was_there_throughout(
     try:
         got, _ = read(log, size, between)
     except TransientError:
-        return  # said loudly; the next tick reads it again
+        return  # raised as an error; the next tick reads it again
     assert there <= set(got)
 
 

@@ -1,4 +1,4 @@
-"""What a run reads: the overlap and what is new, and once a day the sweep; never before *from*."""
+"""What a run reads: the overlap, new records, and once a day the sweep; never before *from*."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_overlap_longer_than_a_run_is_read_to_its_end_and_then_again() -> Non
                 stretch = stretch.after(window, Ending.CLOSED, 6.5, window.start)
         cut = stretch.window
         place = place.reread_through(cut.start - 1) if cut else place.reread_done()
-    # From 15 minutes before *through*, on from each cut; once past *through*, the overlap again.
+    # From 15 minutes before *through*, continued after each deadline; past *through*, again.
     assert starts[:4] == [-15 * MINUTE, -9 * MINUTE, -3 * MINUTE, -12 * MINUTE - 1]
     assert place.through > NOW
 
@@ -189,7 +189,7 @@ def test_nothing_read_later_begins_before_the_reach(
     assert again is None or limit <= again.start
 
 
-# What a verification may say is still to come.
+# Which late records will still be read.
 
 
 def covered(place: Checkpoint, moment: int, now: int, length: int) -> bool:
@@ -226,7 +226,7 @@ def test_a_late_record_that_is_said_to_come_is_read_by_a_tick_or_a_sweep(
     tick = NOW + next_tick
     if moment > NOW or covered(place, moment, tick, length):
         return
-    if place.sweep:  # it comes to its end without it
+    if place.sweep:  # the sweep ends without reading the moment
         place = place.sweep_done(place.sweep.began)
     place = replace(place, through=tick)
     assert place.swept is not None, "a sweep that was never done is due at once"

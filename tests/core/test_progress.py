@@ -1,4 +1,4 @@
-"""A change that speaks of rows is applied only when each of those rows was dealt with."""
+"""A change that depends on rows is applied only after each of those rows was dealt with."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Waiting:
 
 @dataclass
 class Model:
-    """What may be applied, found by looking at every batch."""
+    """The changes that may be applied, by checking every batch."""
 
     begun: int = 0
     settled: set[int] = field(default_factory=set)
@@ -87,7 +87,7 @@ class Model:
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Batches that begin and settle in any order, and changes that come between."""
+    """Batches that begin and settle in any order, with changes in between."""
 
     def __init__(self) -> None:
         super().__init__()

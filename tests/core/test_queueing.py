@@ -1,4 +1,4 @@
-"""Which sites a tick puts on the queue: those that neither run nor wait there."""
+"""Which sites a tick queues: those that are neither running nor already queued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records into rows: every column, any JSON, both limits, and nothing unknown dropped."""
+"""Mapping records to rows: every column, any JSON, both limits, and no unknown field dropped."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SITE = "contoso.atlassian.net"
 NOW = 1_700_000_000_123
 CREATED = "2021-01-20T12:40:01.903+0000"
 LEAST = {"id": 10_001, "created": CREATED}
-# What every row of LEAST begins with.
+# The first columns of every row of LEAST.
 FIXED = {
     "TimeGenerated": "2023-11-14T22:13:20.123Z",
     "site_s": SITE,
@@ -127,7 +127,7 @@ def test_a_full_record_fills_every_column() -> None:
         ({"summary": ""}, {"summary_s": ""}),
         ({"objectItem": {}}, {}),
         ({"changedValues": []}, {"changedValues_s": "[]"}),
-        # A group or permission has no id; a value that was added has nothing it was changed from.
+        # A group or permission has no id; an added value has no `changedFrom`.
         (
             {"objectItem": {"name": "admins", "typeName": "GROUP", "id": None}},
             {"objectItem_name_s": "admins", "objectItem_typeName_s": "GROUP"},
@@ -136,7 +136,7 @@ def test_a_full_record_fills_every_column() -> None:
             {"changedValues": [{"fieldName": "Name", "changedTo": "x"}]},
             {"changedValues_s": '[{"fieldName":"Name","changedTo":"x"}]'},
         ),
-        # Wrong types are kept as their JSON.
+        # Values of a wrong type are written as JSON.
         ({"summary": 7}, {"summary_s": "7"}),
         ({"summary": True}, {"summary_s": "true"}),
         ({"category": {"a": [1]}}, {"Category": '{"a":[1]}'}),
@@ -145,7 +145,7 @@ def test_a_full_record_fills_every_column() -> None:
         ({"changedValues": {"a": 1}}, {"changedValues_s": '{"a":1}'}),
         ({"changedValues": "text"}, {"changedValues_s": '"text"'}),
         ({"associatedItems": 0}, {"associatedItems_s": "0"}),
-        # What this version does not know.
+        # Fields unknown to this version.
         ({"eventType": "x"}, {"extra_s": '{"eventType":"x"}'}),
         ({"eventType": None}, {"extra_s": '{"eventType":null}'}),
         (
@@ -245,7 +245,7 @@ def test_a_rejection_says_nothing_of_the_record() -> None:
     assert "secret" not in str(raised.value)
 
 
-# Text that is no Unicode.
+# Text that is not valid Unicode.
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_lone_surrogate_is_replaced_and_the_row_is_not_whole(text: str, column
     assert "truncated_b" not in line
 
 
-# Too big.
+# Too long.
 
 
 def test_a_string_as_long_as_a_column_holds_is_whole() -> None:
@@ -334,7 +334,7 @@ def test_too_many_unknown_fields_are_cut_to_an_object() -> None:
 
 
 def test_a_row_larger_than_a_batch_is_cut_at_its_longest_columns() -> None:
-    # A control character is one byte in the column and six in the row's JSON.
+    # A control character takes one byte in the column and six in the row's JSON.
     long = dict.fromkeys(("summary", "description", "category", "authorKey"), "\x01" * 60_000)
     row = row_of(LEAST | long | {"remoteAddress": "10.0.0.1"})
     line = strict(row.line)
@@ -357,7 +357,7 @@ def test_what_was_received_stays_with_the_row_exactly() -> None:
 
 
 def check(record: Any) -> None:
-    """Whatever it is: a row within the limits that says what the record said, or a rejection."""
+    """Any input becomes a row within the limits with the same content, or a rejection."""
     try:
         row = row_of(record)
     except RecordRejected:
@@ -383,17 +383,17 @@ def check(record: Any) -> None:
 
 
 def strict_or_repeated(text: str, *, repeats: bool) -> Any:
-    """Two names that differed in a lone surrogate alone are the same name once it is replaced."""
+    """Two names that differ only in a lone surrogate become the same once it is replaced."""
     return json.loads(text) if repeats else strict(text)
 
 
 def assert_says_all(record: dict[str, Any], line: dict[str, Any]) -> None:
-    """By another hand than the mapping's: fields are taken out of both until nothing is left."""
+    """Independent of the mapping: removes fields from both until none is left."""
     left, row = dict(record), dict(line)
 
     def same(value: Any, column: str, *, text: bool = True) -> None:
         if value is not None:
-            said = row.pop(column)  # repr tells 1 from 1.0 and true
+            said = row.pop(column)  # repr distinguishes 1 from 1.0 and true
             assert repr(said if text and isinstance(value, str) else strict(said)) == repr(value)
 
     assert row.pop("TimeGenerated") == "2023-11-14T22:13:20.123Z"
@@ -484,7 +484,7 @@ def test_nesting_too_deep_to_be_written_is_a_rejection(field: str) -> None:
 
 
 def fits(record: Any) -> bool:
-    """Whether every column holds all of it: it is short, and Unicode throughout."""
+    """Whether the columns can hold the whole record: it is short and valid Unicode."""
     text = json.dumps(record, ensure_ascii=False)
     in_utf8 = text.encode("utf-8", "replace")
     return len(in_utf8) <= STRING_LIMIT and in_utf8.decode() == text

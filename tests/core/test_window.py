@@ -1,4 +1,4 @@
-"""A stretch is read window by window, every millisecond once, in few windows when it is quiet."""
+"""A range is read window by window, every millisecond once, with few windows in quiet times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLOSED, MOVED, TOO_LONG = Ending.CLOSED, Ending.MOVED, Ending.TOO_LONG
 
 
 def reached(events: dict[int, int], window: Window, page_size: int) -> int:
-    """The moment that the newest eight pages of a window reach back to."""
+    """The moment to which the newest eight pages of a window reach back."""
     left = MAX_PAGES * page_size
     for at in sorted((at for at in events if window.start <= at <= window.end), reverse=True):
         left -= events[at]
@@ -32,9 +32,9 @@ def reached(events: dict[int, int], window: Window, page_size: int) -> int:
 
 
 def read(stretch: Stretch, events: dict[int, int], page_size: int = 10) -> list[Window]:
-    """Read as a run does, with so many records at a moment; returns the windows that were closed.
+    """Read as a run does, with a number of records at each moment; returns the closed windows.
 
-    Fails when it does not come to an end.
+    Fails if reading does not end.
     """
     closed = list[Window]()
     for _ in range(10_000):
@@ -161,7 +161,7 @@ def test_a_window_that_was_too_long_is_begun_again_with_half_of_it() -> None:
 
 def test_the_next_window_is_cut_to_what_the_pages_show_to_fit() -> None:
     stretch, window = Stretch(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
-    # Eight pages reach back a tenth of the window; of as dense ones there are to be 6.5.
+    # Eight pages reach back a tenth of the window; the target is 6.5 pages of this density.
     step = stretch.after(window, TOO_LONG, 8, HOUR - HOUR // 10).step
     assert step == HOUR // 10 * 65 // 80
 
@@ -227,7 +227,7 @@ def test_a_stretch_of_one_millisecond_has_one_window() -> None:
 def test_only_a_window_that_can_be_cut_is_given_up() -> None:
     assert may_give_up(Window(0, 1), 8)
     assert may_give_up(Window(0, 1), 9)
-    assert not may_give_up(Window(0, 1), 7.99)  # the eighth is its last, it is shorter
+    assert not may_give_up(Window(0, 1), 7.99)  # the eighth page is shorter, so it is the last
     assert not may_give_up(Window(5, 5), 8)
     assert not may_give_up(Window(5, 5), 1_000)
 

@@ -380,7 +380,7 @@ def test_a_failure_is_tried_again_four_times_and_no_more(
     )
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warned) == 4
-    assert all(text.startswith(f"{HOST}: ") and "trying again in" in text for text in warned)
+    assert all(text.startswith(f"{HOST}: ") and "retrying in" in text for text in warned)
 
 
 def test_what_heals_in_between_is_no_failure(http: RequestsMock, time: Time) -> None:

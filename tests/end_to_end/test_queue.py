@@ -172,7 +172,7 @@ def test_three_hundred_sites_of_which_a_tenth_fail_and_an_instance_dies(
     given_up = [each for each in running.called if each.function == "report_given_up"]
     for each in given_up:
         (said,) = [line for line in each.ended.logs if line.level == "ERROR"]
-        assert said.message.startswith(f"{each.message}: given up by the queue")
+        assert said.message.startswith(f"{each.message}: every attempt of the queue failed")
     tries = Counter(each.message for each in running.called if each.function == "collect_site")
     # A try that was under way when its instance died is counted by the queue, and told by nobody.
     assert {tries[address] for address in failing} <= {2, 3}
@@ -260,5 +260,5 @@ def test_a_message_of_a_site_that_is_no_longer_there_is_said_and_done(provider: 
     assert ended.ok
     warnings = [each for each in ended.logs if each.level == "WARNING"]
     assert [each.message for each in warnings if each.logger == "jira_audit"] == [
-        "gone.atlassian.net is on the queue, and no longer in JIRA_SITES: it is left alone"
+        "gone.atlassian.net is queued but no longer in JIRA_SITES: it is not collected"
     ]

@@ -1,4 +1,4 @@
 """Fakes with semantics: a Jira, an ingestion service and a store, with one journal of effects.
 
-They refuse what they do not know. `World` holds them together; nothing here knows a test's purpose.
+They refuse what they do not support. `World` connects them. Nothing here is specific to one test.
 """

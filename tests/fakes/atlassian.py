@@ -1,6 +1,6 @@
 """Atlassian's cloud in memory: sites, the gateway before them, and the token service.
 
-Each refuses what the real one refuses; what it does not know is an error of the test.
+Each refuses what the real one refuses. An unsupported request is an error of the test.
 https://developer.atlassian.com/cloud/jira/platform/basic-auth-for-rest-apis/
 """
 
@@ -25,7 +25,7 @@ TOKEN_SECONDS = 3600
 
 @dataclass
 class Token:
-    """An API token: `scopes` is None for a classic one, which may do all that its user may."""
+    """An API token. `scopes` is None for a classic token, which has all rights of its user."""
 
     user: str
     text: str
@@ -38,9 +38,9 @@ AUDIT = frozenset({"read:audit-log:jira", "read:user:jira"})
 
 @dataclass
 class Atlassian(BaseAdapter):
-    """One site at `host`, behind its own address and behind the gateway. A transport of `requests`.
+    """One site at `host`, reached at its own address or by the gateway. A transport of `requests`.
 
-    `asked` has every request: the host, the path, and the kind of its credentials.
+    `asked` has every request: the host, the path, and the kind of credentials.
     """
 
     time: Time
@@ -62,7 +62,7 @@ class Atlassian(BaseAdapter):
         return id(self)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
     def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
         url = urlsplit(request.url)
@@ -134,11 +134,11 @@ class Atlassian(BaseAdapter):
 
     @property
     def tokens_given(self) -> list[str]:
-        """The tokens of the token service, in order."""
+        """The tokens that the token service issued, in order."""
         return list(self._bearers)
 
     def hosts(self) -> list[str]:
-        """Where requests went, in order."""
+        """The addresses of the requests, in order."""
         return [host for host, _, _ in self.asked]
 
     def clock(self) -> Clock:

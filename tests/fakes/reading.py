@@ -1,4 +1,4 @@
-"""A source read by itself: the run that a reader needs, with nothing else in it."""
+"""Reading a source alone: a run with only what a reader needs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jira_audit.flow.reader import Reader
 
 
 def run_of(source: Source, deadline: Deadline, pools: Pools) -> Run:
-    """A run that only reads: whatever would send or store is not there."""
+    """A run that only reads: it has no sink and no store."""
     nothing: Any = None
     ports = Ports(source, nothing, nothing, nothing)
     return Run("contoso.atlassian.net", ports, Policy(), deadline, pools, Tally())
 
 
 def pages_in(reader: Reader, window: Window) -> Iterator[Page]:
-    """The pages of one window, read once though its list moved."""
+    """The pages of one window, read once even if its list moved."""
     for reading in reader.windows(Stretch.of(window)):
         yield from reading
     if reader.error:

@@ -1,6 +1,6 @@
 """The ingestion service as a transport of `requests`, below the real sink and the real library.
 
-Answers of any status can be scripted, as HTTP; what is accepted goes to the world's `FakeSink`.
+HTTP responses of any status can be scripted. Accepted rows go to the world's `FakeSink`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ ENDPOINT = "https://rule.westeurope-1.ingest.monitor.azure.com"
 
 
 class Credential:
-    """Always has the same token."""
+    """Always returns the same token."""
 
     def get_token(self, *_: str, **__: Any) -> AccessToken:
         return AccessToken("a-token-that-nobody-may-see", 2**40)
 
 
 class IngestionService(BaseAdapter):
-    """Answers as the service does; `faults` come before it, each an HTTP answer or an exception."""
+    """Responds like the service. Each of the `faults` replaces a response, or raises."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class IngestionService(BaseAdapter):
         return response_to(request, answer)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
     def _accept(self, body: bytes) -> Response:
         try:

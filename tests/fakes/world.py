@@ -1,7 +1,7 @@
-"""A world in memory: time, one journal of effects, and the three services a run touches.
+"""A world in memory: time, one journal of effects, and the three services that a run uses.
 
-A run may be made to die before or after any effect; from then on every further effect dies too,
-as it would in a process that is gone. Only leases and what was stored outlive it.
+A run can be made to crash before or after any effect; every later effect then crashes as well, as
+in a process that no longer exists. Only leases and stored data survive.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ LEASE_SECONDS = 60
 
 
 class Crash(BaseException):
-    """The process is gone. No `except Exception` may live on after it."""
+    """The process no longer exists. A BaseException, so that no `except Exception` survives it."""
 
 
 class Time:
-    """The fake clock. Sleeping and waiting move it; nothing else does."""
+    """The fake clock. Only sleeping and waiting move it."""
 
     def __init__(self, now: int = START, seed: int = 0) -> None:
         self.now, self.slept = now, [0.0]
@@ -81,7 +81,11 @@ class Time:
 
 @dataclass
 class Journal:
-    """What happened outside, in order; where the process is to die, and what happens meanwhile."""
+    """The outside effects, in order.
+
+    `die` says before or after which effect the process crashes. `meanwhile` has what another
+    process does just before an effect.
+    """
 
     entries: list[str] = field(default_factory=list)
     die: tuple[int, Literal["before", "after"]] | None = None
@@ -110,12 +114,15 @@ class Journal:
 
 
 Fault = Callable[[Callable[[], Any]], Any]
-"""Given the call as it would go well, do otherwise: answer another thing, raise, call and raise."""
+"""Receives the call that would succeed, and does something else: another response, an exception,
+or the call and then an exception."""
 
 
 @dataclass
 class Faults:
-    """What is to go wrong: `script` answers the next calls in turn (None: all is well)."""
+    """What goes wrong: `script` for the next calls in turn (None: the call succeeds), `at` for the
+    calls with these numbers, `always` for all others.
+    """
 
     script: list[Fault | None] = field(default_factory=list)
     always: Fault | None = None
@@ -131,8 +138,8 @@ class Faults:
 class JiraTransport(BaseAdapter):
     """The simulated site behind the real `JiraSource`, as a transport of `requests`.
 
-    `tamper` changes a record on its way out, for records that Jira should not have written.
-    `seconds` is how long each answer takes.
+    `tamper` changes a record in the response, for records that Jira should not write. A response
+    takes `seconds`.
     """
 
     def __init__(self, journal: Journal, time: Time, page_cap: int = 1000) -> None:
@@ -161,7 +168,7 @@ class JiraTransport(BaseAdapter):
         return response_to(request, found)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
     def forget(self, ids: set[int]) -> None:
         """Remove records, as retention does."""
@@ -186,9 +193,9 @@ def response_to(request: Any, answer: Response) -> requests.Response:
 
 
 class FakeSink:
-    """An ingestion service that keeps what it accepts, in the order it accepted it.
+    """An ingestion service that keeps the accepted rows, in order.
 
-    `poison` are ids whose row it refuses; `sent` the ids of every batch accepted.
+    It refuses rows with an id in `poison`. `sent` has the ids of each accepted batch.
     """
 
     def __init__(self, journal: Journal, time: Time) -> None:
@@ -201,7 +208,7 @@ class FakeSink:
         self._journal, self._time = journal, time
 
     def prepare(self) -> None:
-        """Nothing is needed."""
+        """Nothing to prepare."""
 
     def send(self, body: bytes) -> None:
         with self._journal.effect("send"):
@@ -224,9 +231,9 @@ class FakeSink:
 
 
 class FakeTable:
-    """The table as it is read back: what the sink accepted, some time after.
+    """The table as it is read back: the rows that the sink accepted, after a delay.
 
-    A row shows `seconds` after it was made; those of the ids in `dropped` never do.
+    A row appears `seconds` after its `TimeGenerated`; a row with an id in `dropped` never does.
     """
 
     def __init__(self, sink: FakeSink, time: Time) -> None:
@@ -249,7 +256,7 @@ class FakeTable:
 
 
 class MemoryStore:
-    """Checkpoints and letters in memory, as bytes, with leases that run out."""
+    """Checkpoints and letters in memory, as bytes, with leases that expire."""
 
     def __init__(self, journal: Journal, time: Time) -> None:
         self.blobs: dict[str, bytes] = {}
@@ -259,7 +266,7 @@ class MemoryStore:
         self._kind = "checkpoints"
 
     def backfills(self) -> MemoryStore:
-        """The same store, as backfills see it."""
+        """The same store, with the checkpoints of backfills."""
         other = copy.copy(self)
         other._kind = "backfills"
         return other
@@ -308,7 +315,7 @@ class MemoryStore:
 
     def _check(self, name: str) -> None:
         if not is_name(name):
-            raise SiteError(f"{name!r} is no letter's name")
+            raise SiteError(f"{name!r} is not the name of a letter")
 
     def checkpoint(self, site: str = HOST) -> Checkpoint:
         return decode(self.blobs[f"{self._kind}/{site}.json"], site)
@@ -335,7 +342,7 @@ class MemoryLease:
             self._store.faults.run(lambda: self._save(checkpoint))
 
     def _save(self, checkpoint: Checkpoint) -> None:
-        """What no save may do: let *through* go back, but in a reset."""
+        """Fails a save that decreases *through* without a reset."""
         self._check()
         before = decode(self._store.blobs[self._name], self._site)
         assert checkpoint.through >= before.through or checkpoint.reset != before.reset
@@ -358,16 +365,16 @@ class MemoryLease:
             self._store.leases.pop(self._name, None)
 
     def _check(self) -> None:
-        """As in Azure: a lease that ran out may be renewed as long as nobody else has had it."""
+        """As in Azure, an expired lease can be renewed unless another holder has taken it since."""
         holder, _ = self._store.leases.get(self._name, (0, 0.0))
         if holder != self._number:
             raise LeaseLost("another run has taken the site over")
 
 
 class Lazy(Executor):
-    """Runs what is submitted when its result is asked for: then `order` says what is done first.
+    """Runs submitted calls only when a result is requested, in the given `order`.
 
-    So several batches are in flight, and their ends come in a chosen order, without a thread.
+    So several batches are in flight and end in a chosen order, without threads.
     """
 
     def __init__(self, order: Literal["first", "last", "only", "any"] = "first") -> None:
@@ -380,7 +387,6 @@ class Lazy(Executor):
         return future
 
     def first_done(self, futures: Sequence[Future]) -> None:
-        """Runs what is next."""
         assert futures
         assert not any(future.done() for future in futures)
         self._next().run()
@@ -399,14 +405,14 @@ class Lazy(Executor):
 
 
 class Shuffled(Lazy):
-    """One whose order nobody knows, the same each time."""
+    """Runs calls in a random order, the same each time."""
 
     def __init__(self) -> None:
         super().__init__("any")
 
 
 class Eager(Executor):
-    """Runs what is submitted at once, in order: what may turn out not to be needed, too."""
+    """Runs each call when it is submitted, even if its result is never needed."""
 
     def submit(self, call: Callable, /, *arguments: Any, **_: Any) -> Future:
         future: Future = Future()
@@ -417,7 +423,7 @@ class Eager(Executor):
         return future
 
     def first_done(self, futures: Sequence[Future]) -> None:
-        raise AssertionError(futures)  # everything is done when it was submitted
+        raise AssertionError(futures)  # every call has finished when it was submitted
 
 
 class _LazyFuture(Future):
@@ -443,7 +449,7 @@ Fetcher = Lazy | Eager
 
 
 class WatchedTally(Tally):
-    """A tally that remembers what it showed to whoever waits."""
+    """A tally that records the values of its progress fields."""
 
     def __init__(self) -> None:
         self.positions: list[int] = []
@@ -459,9 +465,9 @@ class WatchedTally(Tally):
 
 
 class World:
-    """Everything outside the connector, and the means to run it.
+    """Everything outside the connector, and methods to run it.
 
-    `FETCHER` runs what a source asks for ahead: Lazy what turns out to be needed, Eager all of it.
+    `FETCHER` runs the prefetched requests: Lazy those that are needed, Eager all of them.
     """
 
     FETCHER: Callable[[], Fetcher] = Lazy
@@ -482,7 +488,7 @@ class World:
         self.tally = WatchedTally()
 
     def run(self, **policy: Any) -> Outcome:
-        """One run, on the state the world is in."""
+        """One run, with the world in its current state."""
         run = self.new_run(Deadline.after(self.time.clock, self.budget))
         run = replace(run, policy=replace(self.policy, **policy))
         outcome = collect(run, Schedule(run.policy))
@@ -490,17 +496,17 @@ class World:
         return outcome
 
     def new_run(self, deadline: Deadline | None = None) -> Run:
-        """All that a run needs; without a deadline unless one is given."""
+        """A new run, without a deadline unless one is given."""
         deadline = deadline or Deadline.never(self.time.clock)
         self.tally = WatchedTally()
         return Run(HOST, self.ports(), self.policy, deadline, self.pools(), self.tally)
 
     def backfills(self) -> Ports:
-        """As a backfill sees the world."""
+        """The ports of a backfill."""
         return replace(self.ports(), checkpoints=self.store.backfills())
 
     def backfill(self, start: int, end: int | None = None) -> Outcome:
-        """Fill in what lies before the checkpoint, as far as it can be read without an end."""
+        """Backfill from `start` to `end`, or to *from* without an end."""
         reading = bounds(HOST, self.store, start, end)
         outcome = backfill(replace(self.new_run(), ports=self.backfills()), reading)
         self.outcomes.append(outcome)
@@ -509,17 +515,16 @@ class World:
     def verify(
         self, start: int, end: int | None = None, *, table: bool = False, wait: float = 900.0
     ) -> Verified:
-        """Verify a range, up to now if it has no end; with `table`, look in that as well."""
+        """Verify a range, up to now without an end; with `table`, compare with the table too."""
         window, run = Window(start, self.time.now if end is None else end), self.new_run()
         lookup = Lookup(self.backfills(), self.table if table else None, wait)
         return verify(run, lookup, window, read(run, window))
 
     def repair(self, verified: Verified) -> Repaired:
-        """Send what is missing."""
         return repair(self.new_run(), self.backfills(), verified)
 
     def replay(self, *names: str) -> Replayed:
-        """Send these dead letters again, or all."""
+        """Replay these dead letters, or all of them."""
         return replay(self.new_run(Deadline.after(self.time.clock, self.budget)), names or None)
 
     def pools(self) -> Pools:
@@ -537,7 +542,7 @@ class World:
         return Ports(source, self.sink_in_use, self.store, self.store)
 
     def run_until_dead(self, act: Callable[[], object] | None = None) -> None:
-        """A run, or `act`, that dies where the journal says; what it held of the site runs out."""
+        """A run, or `act`, that crashes where the journal says; then its lease expires."""
         try:
             (act or self.run)()
         except Crash:
@@ -553,14 +558,14 @@ class World:
         return {record_id for record_id, times in Counter(self.rows()).items() if times > 1}
 
     def doubled_bytes(self) -> int:
-        """How much was accepted more than once, in bytes of JSON."""
+        """The bytes of JSON of the duplicates accepted."""
         sizes: dict[int, list[int]] = {}
         for row in self.sink.table:
             sizes.setdefault(row["id_d"], []).append(len(json.dumps(row, separators=(",", ":"))))
         return sum(sum(several[1:]) for several in sizes.values())
 
     def dealt_with(self) -> set[int]:
-        """The ids that are in the table or in a letter."""
+        """The ids in the table or in a dead letter."""
         return {*self.rows(), *(letter["record"]["id"] for letter in self.store.letters())}
 
     def missing(self, ids: Iterable[int]) -> set[int]:
@@ -568,6 +573,6 @@ class World:
 
 
 def record(record_id: int, created: int, **more: Any) -> dict[str, Any]:
-    """A small record as Jira writes one."""
+    """A small record in Jira's format."""
     text = moments.text(created).replace("Z", "+0000")
     return {"id": record_id, "created": text, "summary": f"Thing {record_id} changed", **more}

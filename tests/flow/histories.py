@@ -1,8 +1,8 @@
-"""Long random histories of a site, an ingestion service, a store, and processes that die.
+"""Long random histories of a site, an ingestion service, a store, and processes that crash.
 
-A history is made from a seed, so that a failing one can be run again:
-`python -m tests.flow.histories SEED`. `make soak` runs them for ten minutes, seeds from the clock.
-Nothing here sleeps: time is the world's.
+A seed determines a history, so that a failing one can be repeated:
+`python -m tests.flow.histories SEED`. `make soak` runs them for ten minutes with seeds from the
+clock. Nothing here sleeps: the world has a fake clock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LEASE = 61.0
 
 @dataclass
 class Counts:
-    """What a history had in it."""
+    """Counts of what happened in a history."""
 
     histories: int = 0
     steps: int = 0
@@ -46,7 +46,7 @@ class Counts:
 
 
 class History:
-    """One world, and what chance does to it. `allowed` is how many bytes may have been doubled."""
+    """One world with random events. `allowed` is the bound of the duplicates, in bytes."""
 
     def __init__(self, seed: int) -> None:
         self.seed, self.chance = seed, random.Random(seed)
@@ -65,7 +65,7 @@ class History:
         self.in_time: dict[int, int] = {}
 
     def live(self, steps: int) -> None:
-        """So many things happen, and then all is quiet for three days."""
+        """Run random events, then three days without any."""
         doings: list[tuple[int, Callable[[], None]]] = [
             (6, self.write),
             (2, self.write_late),
@@ -95,7 +95,7 @@ class History:
         self._add(sorted(now - self.chance.randrange(10 * MINUTE) for _ in range(self._some(30))))
 
     def burst(self) -> None:
-        """Many at one moment."""
+        """Write many records within a second."""
         self._add([self.world.time.now - self.chance.randrange(1000)] * self._some(120))
 
     def write_late(self) -> None:
@@ -106,12 +106,12 @@ class History:
         self.in_time = {each: at for each, at in self.in_time.items() if each in known}
 
     def forget(self) -> None:
-        """Retention takes the oldest; what was not yet collected does not count as lost."""
+        """Retention deletes the oldest records, of those that were collected."""
         oldest = sorted(known["id"] for known in self.world.jira.site.records)[:10]
         self.world.jira.forget(set(oldest) & self.world.dealt_with())
 
     def spoil(self) -> None:
-        """A record nobody accepts, and one that cannot be read."""
+        """Write a record that the service refuses, and one that cannot be read."""
         self.write()
         self.world.sink.poison.add(self.next_id - 1)
         self.world.jira.tamper[self.next_id - 2] = lambda known: {**known, "created": "noon"}
@@ -125,7 +125,7 @@ class History:
         self.counts.records += len(records)
         self.world.jira.site.add(records)
 
-    # What the connector does, and what is done to it
+    # Runs, and what happens to them
 
     def run(self) -> None:
         self.counts.runs += 1
@@ -154,16 +154,16 @@ class History:
                 at = faults.calls + self.chance.randrange(15)
                 faults.at[at] = self.chance.choice(kinds)
         self.run()
-        self.world.time.pass_by(LEASE)  # a save that failed leaves the lease to run out
+        self.world.time.pass_by(LEASE)  # after a failed save, the lease is left to expire
 
     def run_twice_at_once(self) -> None:
-        """Another process wants the site while this one has it."""
+        """Another process tries to run while this one has the lease."""
         self.counts.overlaps += 1
         self.world.journal.meanwhile[self._soon()] = self.run
         self.run()
 
     def freeze(self) -> None:
-        """This process stands still for longer than its lease, and another takes over."""
+        """This process stops for longer than its lease, and another takes over."""
         self.counts.takeovers += 1
         self.allowed += self.in_flight * BATCH_BYTES
 
@@ -214,7 +214,7 @@ class History:
     # What must hold
 
     def check_through(self) -> None:
-        """Nothing that *through* has passed is missing, unless it appeared afterwards."""
+        """No record up to *through* is missing, unless it appeared later."""
         store, through = self.world.store, self._through()
         passed = {record_id for record_id, at in self.in_time.items() if at <= through}
         lost = self.world.missing(passed)
@@ -230,7 +230,7 @@ class History:
         return self.world.store.checkpoint().through if known else 0
 
     def be_quiet(self) -> None:
-        """No more faults; after the sweeps of three days, all accounts are even."""
+        """Without faults, after the sweeps of three days, every record is accounted for."""
         world = self.world
         for faults in (world.jira.faults, world.sink.faults, world.store.faults):
             faults.__init__()  # type: ignore[misc]
@@ -249,7 +249,7 @@ class History:
 
 
 def live(seed: int, steps: int, fetcher: Callable[[], Fetcher] | None = None) -> Counts:
-    """Run one history with its logs read for secrets; raises AssertionError with the seed."""
+    """Run one history and check its logs for secrets; raises AssertionError with the seed."""
     said = io.StringIO()
     handler = logging.StreamHandler(said)
     logger = logging.getLogger("jira_audit")
@@ -268,7 +268,7 @@ def live(seed: int, steps: int, fetcher: Callable[[], Fetcher] | None = None) ->
 
 
 def fetcher_of(seed: int) -> Callable[[], Fetcher]:
-    """What comes of pages that are asked for ahead; the tests run each in all three ways."""
+    """The order of prefetched requests; the tests run each seed in all three."""
     ways: tuple[Callable[[], Fetcher], ...] = (Lazy, Eager, Shuffled)
     return ways[seed % len(ways)]
 

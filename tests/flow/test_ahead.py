@@ -1,4 +1,4 @@
-"""Pages asked for ahead of their turn: what goes wrong with them, and what does not matter."""
+"""Prefetched pages: which of their failures matter, and which do not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOUR_FULL_PAGES = 37  # of ten records, each begun one record back
 
 
 def world_ahead(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
-    """A site whose pages of ten are asked for ahead, all of them evenly within one window."""
+    """A site whose pages of ten are prefetched, with the records spread evenly in one window."""
     world = World(page_size=10, lookback=HOUR, **how)
     world.fetcher = Eager
     apart = HOUR // (count + 1)
@@ -29,7 +29,7 @@ def world_ahead(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
 
 
 def at_offset(world: World, wrong: Callable[[int], bool], *answers: Response) -> None:
-    """Response so, in turn, where the offset that is asked for is wrong; then truly."""
+    """Send these responses in turn to requests at a wrong offset, then the true one."""
     left = list(answers)
 
     def fault(call: Callable[[], Any]) -> Any:
@@ -185,7 +185,7 @@ def test_a_list_that_moves_while_four_pages_are_under_way_is_read_again() -> Non
     def fault(call: Callable[[], Any]) -> Any:
         answer = call()
         if world.jira.requests[-1]["offset"] == "18":
-            world.jira.site.add([later])  # between this page and the next: that one moves down
+            world.jira.site.add([later])  # between this page and the next, which moves down
         return answer
 
     world.jira.faults.always = fault
@@ -208,11 +208,11 @@ def test_a_window_that_is_given_up_has_asked_for_no_page_beyond_its_eighth() -> 
     assert not world.missing(ids(world))
 
 
-# Windows ahead of the one that is read
+# Windows after the one that is read
 
 
 def world_of_windows(hours: int = 6, **how: Any) -> World:
-    """A site with some fifty records an hour, evenly, in pages of ten."""
+    """A site with about fifty records an hour, evenly spread, in pages of ten."""
     world = World(page_size=10, lookback=hours * HOUR, batch_bytes=4_000, **how)
     world.fetcher = Eager
     world.jira.site.add(
@@ -337,7 +337,7 @@ def test_a_record_that_appears_in_a_window_that_was_asked_for_already_is_found_l
 
 
 def test_a_window_that_is_too_long_by_now_is_not_read_as_it_was_asked_for() -> None:
-    """Asked for while it was quiet, and longer; then the window before turned out to be busy."""
+    """It was prefetched in a quiet time, and longer; then the window before it was busy."""
     world = World(page_size=10, lookback=24 * HOUR, batch_bytes=4_000)
     world.fetcher = Eager
     start = START - 17 * HOUR

@@ -1,4 +1,4 @@
-"""What a backfill promises: all that lies before *from*, once, beside the running schedule."""
+"""What a backfill promises: everything before *from*, once, while the schedule runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONG_AGO = START - 30 * DAY
 
 
 def world_with_a_past(past: int = 300, recent: int = 40, **how: object) -> World:
-    """A site that the schedule has collected for a day, and that was there for a month before."""
+    """A site that the schedule has collected for a day, with records of the month before."""
     world = World(**how)  # type: ignore[arg-type]
     world.jira.site.add(
         [record(10_000 + n, LONG_AGO + n * (29 * DAY - 1) // past) for n in range(past)]

@@ -1,4 +1,4 @@
-"""What one run does for one site, in ordinary running and in each foreseen trouble."""
+"""What one run does for one site, normally and in each foreseen failure."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.fakes.world import HOST, START, TOKEN, Eager, Lazy, World, record
 pytestmark = pytest.mark.orders  # what was asked for ahead decides what a fault or a deadline meets
 
 FIRST_CREATED = START - 4 * HOUR
-"""No record of `world_with` is older."""
+"""A lower bound of the created times in `world_with`."""
 
 
 def world_with(count: int, *, first: int = 10_000, over: int = 4 * HOUR, **how: object) -> World:
-    """A site with `count` records, evenly over the time before now, not yet collected."""
+    """A site with `count` records spread evenly over the time before now, not yet collected."""
     world = World(**how)  # type: ignore[arg-type]
     world.jira.site.add(
         record(first + n, START - over + (n + 1) * over // (count + 1)) for n in range(count)
@@ -59,7 +59,7 @@ def accepting_then_raising(error: BaseException) -> Callable[[Callable[[], objec
     return fault
 
 
-# Ordinary running
+# Normal runs
 
 
 def test_a_first_run_delivers_every_record_of_the_look_back_once() -> None:
@@ -146,7 +146,7 @@ def test_the_daily_sweep_finds_what_came_later_than_the_overlap() -> None:
 def test_a_ticks_own_rows_are_sent_before_the_sweep_is_read() -> None:
     world = World(page_size=20, lookback=48 * HOUR)
     world.jira.site.add(record(10_000 + n, START - 47 * HOUR + n * 400_000) for n in range(400))
-    world.executor = Eager  # a send is under way as soon as it is begun
+    world.executor = Eager  # a send runs as soon as it is submitted
     world.run()
     world.time.pass_by(86_401)  # the sweep is due
     new = [record(20_000 + n, world.time.now - 500 + n) for n in range(3)]
@@ -162,7 +162,7 @@ def test_a_ticks_own_rows_are_sent_before_the_sweep_is_read() -> None:
 
 
 def test_a_sweep_that_failing_runs_put_off_still_finds_what_came_late_before_them() -> None:
-    """Found by a random history: the sweep came 28 hours late, and reached 48 hours back."""
+    """Found by a random history: the sweep was 28 hours overdue and reached 48 hours back."""
     world = world_with(100)
     world.run()
     world.jira.site.add([record(9_999, START - 3 * HOUR)])
@@ -177,7 +177,7 @@ def test_a_sweep_that_failing_runs_put_off_still_finds_what_came_late_before_the
 
 
 def test_a_sweep_that_took_several_runs_counts_from_when_it_began() -> None:
-    """What appears behind it meanwhile is for the next one to find."""
+    """The next sweep finds what appears behind it."""
     world = world_with(400, over=40 * HOUR, lookback=47 * HOUR)
     world.run()
     world.time.pass_by(24 * 3600)
@@ -211,7 +211,7 @@ def test_a_sweep_is_made_once_a_day() -> None:
         world.time.pass_by(3600)
         windows.append(world.run().tally.windows)
 
-    # An hour and a quarter is two windows of an hour; a sweep is more of them.
+    # An hour and a quarter takes two windows of an hour; a sweep takes more.
     assert [n for n, count in enumerate(windows, 1) if count > 2] == [24, 48]
 
 
@@ -286,7 +286,7 @@ def test_the_lease_is_given_back_after_good_runs_and_after_failed_ones() -> None
 
 def test_a_run_that_lost_its_lease_sends_nothing_more() -> None:
     world = world_with(300, batch_bytes=4_000)
-    world.jira.seconds = 20  # so the lease has to be renewed before long
+    world.jira.seconds = 20  # so that the lease must be renewed soon
     name = f"checkpoints/{HOST}.json"
     taken: list[int] = []
 
@@ -429,7 +429,7 @@ def test_where_even_an_empty_array_is_refused_nothing_is_given_up() -> None:
     outcome = world.run()
 
     assert outcome.result == "failed"
-    assert "nothing was given up" in str(outcome.error)
+    assert "no row is lost" in str(outcome.error)
     assert not world.store.letters()
     assert world.store.checkpoint().through < FIRST_CREATED
     assert world.sink.calls == 2
@@ -471,7 +471,7 @@ def test_an_unreadable_record_is_kept_and_the_others_go_on() -> None:
     assert outcome.result == "ok"
     assert outcome.tally.letters == 2
     assert set(world.rows()) == ids(world) - {10_005, 10_006}
-    assert world.run().tally.letters == 0  # kept once
+    assert world.run().tally.letters == 0  # stored once
 
 
 def test_when_no_record_can_be_read_the_format_has_changed_and_the_site_stops() -> None:
@@ -582,7 +582,7 @@ def test_a_run_that_came_to_nothing_before_its_deadline_has_failed() -> None:
 
 
 def test_pruning_in_the_middle_of_a_window_forgets_no_id_that_the_window_still_holds() -> None:
-    """The window is a sweep's first, and the first of its day: its newest page comes first."""
+    """The window is the first of a sweep and of its day: its newest page comes first."""
     world = World(page_size=20, batch_bytes=600)
     world.time.now = now = moments.parse("2026-11-20T00:20:00Z")
     begins = now - 2 * DAY
@@ -623,7 +623,7 @@ def test_a_sweep_whose_place_is_past_its_end_is_done_with() -> None:
     assert world.store.checkpoint().swept == START
 
 
-# Trouble with the checkpoint
+# Failures of the checkpoint
 
 
 @pytest.mark.parametrize(
@@ -677,7 +677,7 @@ def test_a_failed_save_after_an_acceptance_doubles_that_batch_at_most() -> None:
 
 def test_one_save_names_several_accepted_batches_while_pages_keep_coming() -> None:
     world = world_with(400, batch_bytes=4_000)
-    world.fetcher = world.executor = Eager  # nothing is ever waited for
+    world.fetcher = world.executor = Eager  # so that nothing waits
 
     outcome = world.run()
 
@@ -719,7 +719,7 @@ def test_what_was_accepted_is_saved_before_a_pause() -> None:
         assert accepted == saved > 0
 
 
-# What is said
+# Log lines
 
 
 def test_the_canonical_line_has_every_count_as_a_pair() -> None:
@@ -775,7 +775,7 @@ def test_a_process_that_is_interrupted_saves_what_was_accepted() -> None:
     assert not world.missing(ids(world))
 
 
-# What a review found
+# Found by a review
 
 
 def test_a_batch_of_which_half_is_refused_stops_at_the_deadline_and_keeps_what_was_done() -> None:
@@ -816,7 +816,7 @@ def test_ids_that_begin_again_are_noticed_though_newer_ones_of_theirs_were_deliv
     outcome = world.run()
 
     assert outcome.result == "failed"
-    assert "ids began again" in str(outcome.error)
+    assert "ids have restarted" in str(outcome.error)
     assert world.store.checkpoint().through < START + 10 * SECOND
 
 
@@ -915,7 +915,7 @@ def test_a_lease_that_nobody_gives_back_is_not_skipped_for_ever() -> None:
     assert "break the lease" in str(outcome.error)
 
 
-# How the last run ended
+# The outcome of the last run
 
 
 def last(world: World) -> tuple[object, object, object]:

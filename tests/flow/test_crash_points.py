@@ -1,8 +1,8 @@
-"""The heart of the promise: a run that dies before or after any effect loses nothing.
+"""The central guarantee: a run that crashes before or after any effect loses nothing.
 
-Every effect of a run over several windows and batches is a place to die. After each death: nothing
-that *through* has passed is missing; after the next run, nothing at all; and what was doubled are
-at most the batches in flight.
+Every effect of a run over several windows and batches is a crash point. After each crash, no record
+up to *through* is missing. After the next run, no record is missing, and the only duplicates are
+rows of the batches in flight.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ POISON, UNREADABLE, LATE = 10_031, 10_047, 10_059
 
 
 def lively_world(in_flight: int) -> World:
-    """A site with five windows' worth of records, one unreadable and one that nobody accepts."""
+    """A site with records for five windows, one of them unreadable and one refused."""
     world = World(page_size=12, in_flight=in_flight, batch_bytes=BATCH_BYTES, lookback=5 * HOUR)
     gap = 4 * HOUR // 120
     world.jira.site.add(
@@ -32,12 +32,12 @@ def lively_world(in_flight: int) -> World:
     )
     world.jira.tamper[UNREADABLE] = lambda known: {**known, "created": "yesterday"}
     world.sink.poison.add(POISON)
-    world.jira.seconds = 3.0  # so that the lease has to be renewed on the way
+    world.jira.seconds = 3.0  # so that the lease must be renewed during the run
     return world
 
 
 def second_tick(in_flight: int) -> World:
-    """The same site after a first run, with news, a late record and a sweep to come."""
+    """The same site after a first run, with new records, a late one and a sweep that is due."""
     world = lively_world(in_flight)
     world.run()
     world.time.pass_by(25 * 3600)
@@ -53,7 +53,7 @@ def ids(world: World) -> set[int]:
 
 
 def check_after_death(world: World, in_flight: int) -> None:
-    """What must hold at once, and after the next run."""
+    """What must hold immediately, and after the next run."""
     if world.store.blobs:
         through = world.store.checkpoint().through
         passed = {
@@ -81,7 +81,7 @@ def effects(make: Callable[[int], World], in_flight: int) -> list[str]:
 
 
 def deaths(make: Callable[[int], World], in_flight: int) -> Iterator[World]:
-    """The world after each possible death, its executor's order changing from one to the next."""
+    """The world after each possible crash, with executors of alternating order."""
     orders: list[Literal["first", "last", "only"]] = ["first", "last", "only"]
     for number in range(len(effects(make, in_flight))):
         for when in WHEN:

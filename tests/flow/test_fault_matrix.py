@@ -1,4 +1,4 @@
-"""Every fault of both services × where it strikes → the outcome, the words, checkpoint and rows.
+"""Every fault of both services × where it occurs → the outcome, the text, checkpoint and rows.
 
 One table; a new fault is one line. Jira's faults pass through the real `JiraSource`, those of the
 ingestion service through the real sink and the real client library.
@@ -32,7 +32,7 @@ HTML = b"<html><body>Thing 10001: please log in</body></html>"
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, whether one of it heals within the run, and what is said when it does not."""
+    """A fault, whether a retry in the run overcomes it once, and the error text if it persists."""
 
     name: str
     fault: Callable[[Callable[[], Any]], Any]
@@ -126,7 +126,7 @@ def ids(made: World) -> set[int]:
 
 
 def check(made: World, case: Case, where: Where, mend: Callable[[], None]) -> None:
-    """What must hold after the fault, and after the run that follows once it is mended."""
+    """What must hold after the fault, and after the next run without the fault."""
     outcome = made.run()
     if case.heals and where != "always":
         assert outcome.result == "ok", outcome.error
@@ -199,7 +199,7 @@ def test_a_refusal_that_does_not_come_again_is_healed_by_halving(status: int, wh
 def test_a_stream_that_refuses_everything_is_a_configuration_and_nothing_is_kept_aside() -> None:
     made = world()
     service = install(made)
-    case = Case("400", ingestion(400, "InvalidStream"), False, "nothing was given up")
+    case = Case("400", ingestion(400, "InvalidStream"), False, "no row is lost")
     strike(service.faults, case, "always", 0)
 
     check(made, case, "always", partial(service.faults.__init__))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Random histories from fixed seeds: rows and letters are all records, doubles within the bound."""
+"""Random histories from fixed seeds: every record has a row or a letter; duplicates are bounded."""
 
 from __future__ import annotations
 

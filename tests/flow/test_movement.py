@@ -18,7 +18,7 @@ pytestmark = pytest.mark.orders  # what moves, moves between two answers
 
 
 def during_fetch(world: World, number: int, happens: Callable[[], object]) -> None:
-    """Let something happen between two requests."""
+    """Call `happens` between two requests."""
 
     def fault(call: Callable[[], Any]) -> Any:
         happens()
@@ -148,7 +148,7 @@ def test_a_burst_is_cut_so_that_no_window_outlasts_a_run() -> None:
     assert outcome.result == "ok"
     assert len(world.rows()) == 50_000
     assert not world.doubled()
-    # 51 pages are the least; windows that were given up and ends that had to be seen come on top.
+    # 51 pages is the minimum; abandoned windows and empty pages add to it.
     assert len(world.jira.requests) <= 150
 
 
@@ -168,7 +168,7 @@ def test_a_run_cut_short_in_a_burst_has_always_moved_forward() -> None:
 def test_a_window_that_outlasts_the_run_is_smaller_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # In this world four pages asked for at once take four times as long, not the same.
+    # In this world, four concurrent requests take four times as long as one.
     monkeypatch.setattr("jira_audit.flow.fetching.UNDER_WAY", 1)
     world = World(page_size=20, batch_bytes=4_000)
     world.fetcher = Lazy
@@ -238,7 +238,7 @@ def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_after_it_wakes
 
 
 def probe(world: World) -> list[str]:
-    """The effects of an undisturbed run."""
+    """The effects of a normal run."""
     world.run()
     return world.journal.entries
 

@@ -1,4 +1,4 @@
-"""The suite must fail for each of these mutations: a promise that no test would miss is no promise.
+"""The suite must fail for each of these mutations, so that every promise is guarded by a test.
 
 A mutation is applied, and a test of the suite that ought to catch it is run; it must fail. That
 each of these tests passes without a mutation is a test of its own.

@@ -1,4 +1,4 @@
-"""What a site's status tells of what runs have stored, and of what cannot be read."""
+"""What a site's status reports of stored checkpoints and letters, and of unreadable ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def look_at(world: World) -> Status:
 
 
 def told(world: World, expires: date | None = None) -> dict[str, Any]:
-    """As a program reads it."""
+    """The status as a program reads it."""
     status = look_at(world)
     return json.loads(json.dumps(status.as_json(world.time.now, expires)))
 

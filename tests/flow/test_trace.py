@@ -1,4 +1,4 @@
-"""What one tick does, call by call: few calls, in the order in which they are written down."""
+"""What one tick does, call by call: few calls, in the documented order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIMULATOR = str(Path(PACKAGE) / "simulator")
 
 @dataclass
 class Trace:
-    """The calls of the package's own functions, each with those that led to it."""
+    """The calls of the package's own functions, each with its callers."""
 
     calls: list[list[str]] = field(default_factory=list)
 
@@ -29,7 +29,7 @@ class Trace:
             self.calls.append(_stack(frame))
 
     def of(self, *names: str) -> list[list[str]]:
-        """The calls of functions of these names."""
+        """The calls of the functions with these names."""
         return [stack for stack in self.calls if stack[0].rpartition(".")[2] in names]
 
 
@@ -39,7 +39,7 @@ def _is_ours(frame: FrameType | None) -> bool:
 
 
 def _is_of_a_fake(frame: FrameType | None) -> bool:
-    """Whether the in-memory store has called it, for checks of its own."""
+    """Whether the in-memory store called it for its own checks."""
     while frame:
         if frame.f_code.co_qualname.startswith("Memory"):
             return True
@@ -69,10 +69,10 @@ def traced(act: Callable[[], object]) -> Trace:
 
 def world_with_one_new_record() -> World:
     world = world_with(100)
-    world.executor = Eager  # a send is done on the thread that begins it, so that it is seen
+    world.executor = Eager  # a send runs on this thread, so that the trace sees it
     world.run()
     world.time.pass_by(3600)
-    world.run()  # so that nothing else is in the overlap
+    world.run()  # so that the overlap has nothing else
     world.time.pass_by(300)
     world.jira.site.add([record(20_000, world.time.now - 1_000)])
     return world

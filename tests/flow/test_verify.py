@@ -1,5 +1,5 @@
-"""A verification says of every record that Jira shows what became of it; a repair sends what is
-missing, once.
+"""A verification reports the status of every record that Jira returns; a repair sends the missing
+ones, once.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ BLOB = f"checkpoints/{HOST}.json"
 
 
 def told(verified: Verified) -> dict[Fate, set[int]]:
-    """Which ids have which fate, of those that are anyone's."""
+    """The ids of each fate that has any."""
     return {fate: set(found) for fate, found in verified.findings.fates.items() if found.ranges}
 
 
 def edit(world: World, change: Callable[[Checkpoint], Checkpoint], name: str = BLOB) -> None:
-    """Change what is stored, as a fault would."""
+    """Change the stored checkpoint, as a fault would."""
     store = world.store if name == BLOB else world.store.backfills()
     world.store.blobs[name] = change(store.checkpoint()).encode(world.time.now)
 
 
 def lose(world: World, *lost: int) -> None:
-    """Rows and ledger without these, as if the connector had never seen them."""
+    """Remove these ids from rows and ledger, as if the connector had never seen them."""
     world.sink.table = [row for row in world.sink.table if row["id_d"] not in lost]
     edit(world, lambda place: place.without(Ledger().with_ids(lost)))
 
 
 def settled() -> World:
-    """A site of 100 records, collected, and two days later with everything dealt with."""
+    """A site of 100 records, two days after all of them were dealt with."""
     world = world_with(100)
     world.run()
     world.time.pass_by(2 * 24 * 3600)
@@ -60,7 +60,7 @@ def settled() -> World:
     return world
 
 
-# What is found
+# Findings
 
 
 @pytest.mark.parametrize("table", [False, True])
@@ -231,7 +231,7 @@ def test_a_record_without_an_identity_is_looked_for_among_the_letters() -> None:
     assert verified.findings.answer == "missing"
 
 
-# The table takes its time
+# The delay of the table
 
 
 def test_what_the_table_does_not_show_yet_is_waited_for_and_not_called_missing() -> None:
@@ -458,7 +458,7 @@ def test_a_reset_between_finding_and_sending_stops_the_repair() -> None:
     assert "verify once more" in str(repaired.error)
     assert not repaired.sent.ranges
     world.time.pass_by(1)
-    assert world.run().result == "ok"  # the lease was given back
+    assert world.run().result == "ok"  # the lease was released
 
 
 def test_a_row_that_is_refused_alone_is_kept_as_a_letter() -> None:

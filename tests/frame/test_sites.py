@@ -457,5 +457,5 @@ def test_sites_that_nobody_would_collect_are_not_put_on_the_queue(
     monkeypatch.setenv("QUEUE_SITES_ABOVE", "1")
     monkeypatch.setenv(f"AzureWebJobs{dot}collect_site{dot}Disabled", value)
 
-    with pytest.raises(SettingsError, match="nobody would collect what is queued"):
+    with pytest.raises(SettingsError, match="queued sites would not be collected"):
         app.tick(os.environ, wiring.Threads())
