@@ -94,6 +94,17 @@ class Checkpoint:
         latest = max(created, default=None)
         return replace(self, ledger=self.ledger.with_ids(ids), latest=latest)
 
+    def is_restarted_by(self, identity: Identity) -> bool:
+        """Whether this record, whose id the ledger has, shows that the site's ids have restarted:
+        it is newer than every record dealt with.
+        """
+        is_newer = self.latest is not None and identity.created > self.latest
+        return is_newer and identity.id in self.ledger
+
+    def moved_since(self, before: Checkpoint) -> bool:
+        """Whether the site made progress: *through*, the ledger, the overlap, or the sweep."""
+        return _position(self) != _position(before)
+
     def without(self, ids: Ledger) -> Checkpoint:
         return replace(self, ledger=self.ledger.without(ids))
 
@@ -169,6 +180,11 @@ class Checkpoint:
 # The format of the blob.
 
 
+def _position(checkpoint: Checkpoint) -> tuple[object, ...]:
+    read = checkpoint.through, checkpoint.reread, checkpoint.sweep, checkpoint.swept
+    return *read, checkpoint.ledger
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """How a kind of value is written to JSON (None: unchanged) and read back.
@@ -194,6 +210,14 @@ class Field:
     nullable: bool = False
     required: bool = True
     informs: bool = False
+
+    def read_into(self, values: dict[str, Any], value: Any) -> None:
+        """Read the field into the attributes of a checkpoint."""
+        try:
+            values[self.attribute] = self.form.read(value)
+        except (ValueError, TypeError):
+            if not self.informs:
+                raise
 
 
 def _whole(value: Any) -> int:
@@ -323,16 +347,10 @@ def saved_at(content: bytes | None) -> int | None:
 def _decode(blob: dict[str, Any]) -> Checkpoint:
     values: dict[str, Any] = {}
     for each in FIELDS:
-        if each.name not in blob and not each.required:
-            continue
-        value = blob[each.name]
-        if value is None and each.nullable:
-            continue
-        try:
-            values[each.attribute] = each.form.read(value)
-        except (ValueError, TypeError):
-            if not each.informs:
-                raise
+        if each.required or each.name in blob:
+            value = blob[each.name]
+            if not (value is None and each.nullable):
+                each.read_into(values, value)
     unknown = {name: value for name, value in blob.items() if name not in _NAMES}
     checkpoint = Checkpoint(**values, unknown=unknown)
     if blob["v"] < 1 or checkpoint.through < checkpoint.start:

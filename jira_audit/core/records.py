@@ -7,7 +7,7 @@ documentation with it. Mapping is total: any JSON becomes a `Row` or raises `Rec
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -220,20 +220,13 @@ def _fit(columns: dict[str, object], structures: dict[str, Any]) -> tuple[bytes,
 
     Truncates each column that is too long; then, while the row is too large, its longest column.
     """
-    texts: dict[str, str] = {}
-    cutters: dict[str, Callable[[int], str]] = {}
-    whole = True
-    for column in [name for name, kind in COLUMNS.items() if kind == "string"]:
-        if column in structures:
-            value = structures[column]
-            raw, cutters[column] = _raw_json(value), partial(_cut_json, value)
-        elif column in columns:
-            raw = str(columns[column])
-            cutters[column] = partial(_cut, raw)
-        else:
-            continue
-        texts[column] = _valid_unicode(raw)
-        whole &= texts[column] == raw
+    raw = {column: _raw_json(value) for column, value in structures.items()}
+    cutters = {column: partial(_cut_json, value) for column, value in structures.items()}
+    for column in [name for name in columns if COLUMNS[name] == "string"]:
+        raw[column] = str(columns[column])
+        cutters[column] = partial(_cut, raw[column])
+    texts = {column: _valid_unicode(text) for column, text in raw.items()}
+    whole = texts == raw
     limits = {column: STRING_LIMIT for column, text in texts.items() if _size(text) > STRING_LIMIT}
     while True:
         for column, limit in limits.items():

@@ -51,7 +51,7 @@ def collect(run: Run, plan: Plan) -> Outcome:
                         rows, rejected = mapper.take(page, unknown)
                         delivery.keep(rejected)  # as dead letters
                         delivery.add(rows)  # sends each batch that is full
-                        if window.is_last and page.is_short:
+                        if window.is_ending:
                             delivery.flush()  # only the empty page is still to come
                         if reader.must_wait:
                             delivery.collect_finished()  # saves what was accepted
@@ -135,7 +135,7 @@ class Recorder:
         run, delivery, clock = self._run, self.delivery, self._run.deadline.clock
         error = self.error
         if result is None:
-            moved = delivery is not None and delivery.moved
+            moved = delivery is not None and delivery.saved.moved_since(delivery.loaded)
             result, error = ending(run.site, error, complete=self.complete, moved=moved)
         return Outcome(
             run.site,

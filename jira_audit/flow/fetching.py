@@ -112,14 +112,17 @@ class PageRequests:
         others = self._asked.keys() - set(places) - {needed}
         self.drop(place for place in others if full or place[0] not in windows)
         for place in places:
-            is_full = len(self._under_way()) >= UNDER_WAY or len(self._asked) >= HELD
-            if is_full or self._throttle.is_on:
-                return
-            if place[0] != needed[0] and self._deadline.left() <= 0:
+            if not self._may_ask(place, needed):
                 return
             if place not in self._asked:
                 self._is_threaded = True
                 self._asked[place] = self._pools.fetches.submit(self._attempt, place)
+
+    def _may_ask(self, place: Place, needed: Place) -> bool:
+        """Whether there is room; for a window after the one that is read, time as well."""
+        is_full = len(self._under_way()) >= UNDER_WAY or len(self._asked) >= HELD
+        is_late = place[0] != needed[0] and self._deadline.left() <= 0
+        return not (is_full or is_late or self._throttle.is_on)
 
     def peek(self, place: Place) -> Glimpse | None:
         """The estimate of the response for a place, if it has arrived and is a page."""

@@ -43,6 +43,7 @@ class WindowReading:
     oldest: int
     read: Callable[[WindowReading], Iterator[Page]]
     smallest: int | None = None
+    is_ending: bool = False
     fresh: int = 0
     ending: Ending | None = None
     left: Stretch | None = None
@@ -57,6 +58,7 @@ class WindowReading:
 
     def note(self, page: Page) -> None:
         """Update `through`, `oldest` and `smallest` with a page."""
+        self.is_ending = self.is_last and page.is_short
         if page.date is not None:
             self.through = min(self.through, page.date)
         if page.identified:
@@ -64,6 +66,12 @@ class WindowReading:
             self.oldest = min(self.oldest, *created)
             ids = page.identified
             self.smallest = min(ids) if self.smallest is None else min(self.smallest, *ids)
+
+    def ending_at(self, page: Page) -> Ending | None:
+        """How the window ends with this page; None: another page follows."""
+        if page.ended:
+            return Ending.MOVED if page.moved and self.fresh else Ending.CLOSED
+        return Ending.TOO_LONG if may_give_up(self.window, page.pages) else None
 
 
 class Reader:
@@ -128,7 +136,7 @@ class Reader:
 
     def _pages(self, it: WindowReading, range_: Stretch) -> Iterator[Page]:
         """The pages of one window of a range, to the empty page that ends it."""
-        window, deadline = it.window, self._run.deadline
+        window = it.window
         pages = Reading(self._run.ports.source.page_size)
         try:
             self._prefetch(it, pages, range_)
@@ -141,11 +149,8 @@ class Reader:
                 self._run.tally.records += len(page.records)
                 it.note(page)
                 yield page
-                if page.ended:
-                    it.ending = Ending.MOVED if page.moved and it.fresh else Ending.CLOSED
-                elif may_give_up(window, page.pages):
-                    it.ending = Ending.TOO_LONG
-                elif deadline.left() < -GRACE_SECONDS:
+                it.ending = it.ending_at(page)
+                if it.ending is None and self._run.deadline.left() < -GRACE_SECONDS:
                     it.step = window.half  # so that the next run can finish a window
                     message = "the deadline came within a window; the next tick reads it again"
                     self.error = OutOfTime(f"{self._run.site}: {message}")

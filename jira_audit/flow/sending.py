@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
@@ -101,6 +102,44 @@ class Sender:
             self._refused += 1
             if self._refused > REFUSED_LIMIT and not self._any_accepted:
                 raise _misconfigured(refusal) from refusal
+
+
+class Sends:
+    """One run's batches in flight: each is sent on a thread of the pool, up to a limit."""
+
+    def __init__(self, run: Run, lease: Lease) -> None:
+        self._sender, self._pool = Sender(run, lease), run.pools.sends
+        self._limit = run.policy.in_flight
+        self._in_flight: dict[int, Future[Receipt]] = {}
+
+    def __len__(self) -> int:
+        return len(self._in_flight)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._in_flight) >= self._limit
+
+    @property
+    def any_failed(self) -> bool:
+        """Whether a batch that is done has an error."""
+        return any(sent.done() and sent.result().error for sent in self._in_flight.values())
+
+    def begin(self, number: int, batch: Batch) -> None:
+        """Send a batch; `number` names it."""
+        self._in_flight[number] = self._pool.submit(self._sender.deliver, batch)
+
+    def finished(self, *, wait: bool) -> Iterator[tuple[int, Receipt]]:
+        """Take out the batches that are done; with `wait`, wait for the oldest one first.
+
+        A batch leaves only after the caller has recorded its receipt, so that an interrupted
+        receipt is recorded again.
+        """
+        if wait:
+            self._in_flight[min(self._in_flight)].result()
+        done = [number for number, sent in self._in_flight.items() if sent.done()]
+        for number in done:
+            yield number, self._in_flight[number].result()
+            del self._in_flight[number]
 
 
 def send(body: bytes, run: Run, lease: Lease) -> None:

@@ -25,8 +25,8 @@ from tests.fakes.world import MemoryStore
 from tests.flow import test_collect, test_crash_points, test_movement
 
 Patch = pytest.MonkeyPatch
-submit, finished, take, load_page = (
-    Delivery._submit,
+send, finished, take, load_page = (
+    Delivery._send,
     Delivery.collect_finished,
     MemoryStore.take,
     Reading.take,
@@ -38,9 +38,9 @@ def save_before_send(patch: Patch) -> None:
     def mutated(self: Delivery, batch: Batch) -> None:
         self._progress.deal_with(row.identity for row in batch.rows)
         self._save()
-        submit(self, batch)
+        send(self, batch)
 
-    patch.setattr(Delivery, "_submit", mutated)
+    patch.setattr(Delivery, "_send", mutated)
 
 
 def stop_on_a_short_page(patch: Patch) -> None:
