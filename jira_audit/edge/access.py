@@ -8,8 +8,8 @@ https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, Protocol
 
@@ -19,8 +19,8 @@ from urllib3.exceptions import HTTPError
 
 from jira_audit.core import encoding
 from jira_audit.core.clock import Clock
-from jira_audit.core.errors import ConnectorError, SiteError, TransientError
-from jira_audit.core.http import retry_after
+from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.http import Meaning, StatusTable, error_for
 
 TENANT_PATH = "/_edge/tenant_info"
 """Tells a site's cloud id to anybody:
@@ -39,26 +39,27 @@ EARLY_SECONDS = 120.0
 
 _CLOUD_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-_LATER = (TransientError, "Atlassian is unavailable")
-_TOO_MANY = (TransientError, "Atlassian asks for fewer requests")
-TENANT_STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
-    404: (SiteError, "there is no Jira at this address: see that the URL names the site"),
-    429: _TOO_MANY,
-}
-TOKEN_STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
-    **dict.fromkeys(
-        (400, 401, 403),
-        (
-            SiteError,
-            (
-                "Atlassian's token service does not know the OAuth client: its id or its secret is "
-                "wrong, or it was revoked"
-            ),
+_TOO_MANY = Meaning(TransientError, "Atlassian asks for fewer requests")
+_REFUSED = Meaning(
+    SiteError,
+    "Atlassian's token service does not know the OAuth client: its id or its secret is wrong, or "
+    "it was revoked",
+)
+_table = partial(
+    StatusTable,
+    server_error=Meaning(TransientError, "Atlassian is unavailable"),
+    other=Meaning(SiteError, "Atlassian's answer is not documented"),
+)
+TENANT_STATUS = _table(
+    {
+        404: Meaning(
+            SiteError, "there is no Jira at this address: see that the URL names the site"
         ),
-    ),
-    429: _TOO_MANY,
-}
-"""What an answer's status means, and who acts; 5xx are for later, everything else for someone."""
+        429: _TOO_MANY,
+    }
+)
+TOKEN_STATUS = _table({400: _REFUSED, 401: _REFUSED, 403: _REFUSED, 429: _TOO_MANY})
+"""What a response's status means, and who acts; 5xx are for later, everything else for someone."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _ask(
     method: str,
     url: str,
-    statuses: Mapping[int, tuple[type[ConnectorError], str]],
+    statuses: StatusTable,
     clock: Clock,
     **content: Any,
 ) -> dict[str, Any]:
@@ -247,12 +248,7 @@ def _ask(
         raise TransientError(message) from error
     status = response.status_code
     if status != 200:
-        unknown = _LATER if status >= 500 else (SiteError, "Atlassian's answer is not documented")
-        kind, meaning = statuses.get(status, unknown)
-        if kind is TransientError:
-            wait = retry_after(response.headers, clock.now())
-            raise TransientError(f"{meaning} (HTTP {status})", retry_after=wait)
-        raise kind(f"{meaning} (HTTP {status})")
+        raise error_for(status, statuses, headers=response.headers, now=clock.now())
     try:
         answer = encoding.loads(body)
     except ValueError:

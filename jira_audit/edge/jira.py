@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import requests
 from requests.auth import AuthBase
@@ -19,12 +19,11 @@ from jira_audit.core import encoding, moments
 from jira_audit.core.ahead import Place
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import (
-    ConnectorError,
     CredentialsRefused,
     SiteError,
     TransientError,
 )
-from jira_audit.core.http import Answer, date, retry_after
+from jira_audit.core.http import Answer, Meaning, StatusTable, date, error_for
 from jira_audit.core.pages import PAGE_SIZE, Response
 from jira_audit.core.window import Window
 
@@ -45,43 +44,38 @@ HEADERS: Mapping[str, str] = {
     "User-Agent": "jira-audit-connector",
 }
 
-_RETRY_LATER = (TransientError, "Jira is unavailable")
-STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
-    400: (
+_RETRY_LATER = Meaning(TransientError, "Jira is unavailable")
+_MEANINGS = {
+    400: Meaning(
         SiteError,
         "Jira says that our request is wrong; this is a bug in the connector, report it",
     ),
-    401: (
+    401: Meaning(
         CredentialsRefused,
-        (
-            "Jira does not know the credentials: the token is wrong, revoked or expired (tokens "
-            "live at most a year), the user name does not belong to it, or it is a scoped token: "
-            "those work only through Atlassian's gateway (set JIRA_CLOUD_ID, or cloud_id in "
-            "JIRA_SITES), and need the scopes read:audit-log:jira and read:user:jira"
-        ),
+        "Jira does not know the credentials: the token is wrong, revoked or expired (tokens "
+        "live at most a year), the user name does not belong to it, or it is a scoped token: "
+        "those work only through Atlassian's gateway (set JIRA_CLOUD_ID, or cloud_id in "
+        "JIRA_SITES), and need the scopes read:audit-log:jira and read:user:jira",
     ),
-    403: (
+    403: Meaning(
         SiteError,
-        (
-            "Jira refuses: the account lacks the global permission Administer Jira; or every Jira "
-            "product on the site is on the Free plan, which has no audit log; or the site's IP "
-            "allow-list does not hold this address"
-        ),
+        "Jira refuses: the account lacks the global permission Administer Jira; or every Jira "
+        "product on the site is on the Free plan, which has no audit log; or the site's IP "
+        "allow-list does not hold this address",
     ),
-    404: (
+    404: Meaning(
         SiteError,
-        (
-            "there is no Jira at this address: see that the URL (JIRA_SITE_URL), or the cloud id "
-            "where the gateway is used, is the site's"
-        ),
+        "there is no Jira at this address: see that the URL (JIRA_SITE_URL), or the cloud id "
+        "where the gateway is used, is the site's",
     ),
-    429: (TransientError, "Jira asks for fewer requests"),
+    429: Meaning(TransientError, "Jira asks for fewer requests", pause=True),
     500: _RETRY_LATER,
     502: _RETRY_LATER,
     503: _RETRY_LATER,
     504: _RETRY_LATER,
 }
-"""What an answer's status means, and who acts."""
+STATUS = StatusTable.of(_MEANINGS, undocumented="Jira's answer is not documented")
+"""What a response's status means, and who acts."""
 
 
 class Open(Protocol):
@@ -225,9 +219,15 @@ def decipher(answer: Answer, offset: int) -> Response:
         )
         raise SiteError(message)
     if answer.status != 200:
-        _refuse(answer)
+        raise error_for(
+            answer.status,
+            STATUS,
+            headers=answer.headers,
+            now=answer.at,
+            detail=_error_message(answer.body),
+        )
     if refuses_credentials(answer):
-        raise CredentialsRefused(STATUS[401][1])
+        raise CredentialsRefused(STATUS.meaning(401).sentence)
     try:
         content = encoding.loads(answer.body)
     except ValueError as error:
@@ -240,18 +240,7 @@ def decipher(answer: Answer, offset: int) -> Response:
     return Response(offset, records, date(answer.headers.get("Date")))
 
 
-def _refuse(answer: Answer) -> NoReturn:
-    status = answer.status
-    unknown = (TransientError if status >= 500 else SiteError, "Jira's answer is not documented")
-    kind, meaning = STATUS.get(status, unknown)
-    message = f"{meaning} (HTTP {status}{_said(answer.body)})"
-    if kind is TransientError:
-        wait = retry_after(answer.headers, answer.at)
-        raise TransientError(message, retry_after=wait, pause=status == 429)
-    raise kind(message)
-
-
-def _said(body: bytes) -> str:
+def _error_message(body: bytes) -> str:
     """Jira's own error message, shortened; never anything else of a body."""
     try:
         answer = encoding.loads(body)
@@ -261,5 +250,5 @@ def _said(body: bytes) -> str:
         answer.get("errorMessages") or answer.get("message") if isinstance(answer, dict) else ""
     )
     # One line, whatever it says: it goes into logs.
-    said = "".join(each if each.isprintable() else " " for each in str(messages)[:300])
-    return f": {said}" if messages else ""
+    text = str(messages)[:300] if messages else ""
+    return "".join(each if each.isprintable() else " " for each in text)
