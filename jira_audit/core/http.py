@@ -15,7 +15,7 @@ from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, Tran
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RawResponse:
     """One answer as it came, read and not yet understood; `at` is the moment it was complete."""
 
     status: int

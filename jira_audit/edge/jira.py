@@ -23,7 +23,7 @@ from jira_audit.core.errors import (
     SiteError,
     TransientError,
 )
-from jira_audit.core.http import Answer, Meaning, StatusTable, date, error_for
+from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
 from jira_audit.core.pages import PAGE_SIZE, Response
 from jira_audit.core.window import Window
 
@@ -117,7 +117,7 @@ class JiraSource:
         self._session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
         self._session.headers.update(HEADERS)
 
-    def fetch(self, place: Place, seconds: float) -> Answer:
+    def fetch(self, place: Place, seconds: float) -> RawResponse:
         """Ask for the page at a place, once, in about so many seconds at most.
 
         May be called from several threads. Raises TransientError where nothing is answered, and
@@ -125,7 +125,7 @@ class JiraSource:
         """
         return self._fetch(place, self.page_size, seconds)
 
-    def decipher(self, answer: Answer, offset: int) -> Response:
+    def decipher(self, answer: RawResponse, offset: int) -> Response:
         """Turn what was answered at an offset into records; raises as `decipher` below does."""
         with self._named():
             return decipher(answer, offset)
@@ -136,7 +136,7 @@ class JiraSource:
         place = Window(now - moments.DAY, now), 0
         self.decipher(self._fetch(place, 1, PROBE_SECONDS), 0)
 
-    def _fetch(self, place: Place, limit: int, seconds: float) -> Answer:
+    def _fetch(self, place: Place, limit: int, seconds: float) -> RawResponse:
         """One request, one answer; twice with new credentials."""
         with self._named():
             access = self._way.open()
@@ -159,7 +159,7 @@ class JiraSource:
             message = f"{self._site}: {error}"
             raise type(error)(message) from error
 
-    def _ask(self, access: Open, place: Place, limit: int, seconds: float) -> Answer:
+    def _ask(self, access: Open, place: Place, limit: int, seconds: float) -> RawResponse:
         """One request over an open way, one answer."""
         window, offset = place
         query = {
@@ -184,7 +184,7 @@ class JiraSource:
             # Its text may hold the address asked for, which is no secret; its kind is enough.
             message = f"Jira could not be reached ({type(error).__name__})"
             raise TransientError(message) from error
-        return Answer(answer.status_code, answer.headers, body, self._clock.now())
+        return RawResponse(answer.status_code, answer.headers, body, self._clock.now())
 
     def _read(self, answer: requests.Response, seconds: float) -> bytes:
         """The whole body, within bounds of size and time."""
@@ -199,13 +199,13 @@ class JiraSource:
         return bytes(body)
 
 
-def refuses_credentials(answer: Answer) -> bool:
+def refuses_credentials(answer: RawResponse) -> bool:
     """Whether Jira does not know who asks. It may say so beside a page, of what anyone may see."""
     said = answer.headers.get("X-Seraph-LoginReason", "")
     return answer.status == 401 or (answer.status == 200 and "AUTHENTICATED_FAILED" in said)
 
 
-def decipher(answer: Answer, offset: int) -> Response:
+def decipher(answer: RawResponse, offset: int) -> Response:
     """Turn an answer into records. Whatever is no documented page raises.
 
     `offset` is what was asked for. Raises what `STATUS` says for the status; TransientError for a
