@@ -15,18 +15,17 @@ from typing import Any, Protocol
 
 import requests
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError
 
 from jira_audit.core import encoding
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.http import Meaning, StatusTable, error_for
+from jira_audit.edge import transport
 
 TENANT_PATH = "/_edge/tenant_info"
 """Tells a site's cloud id to anybody:
 https://support.atlassian.com/jira/kb/retrieve-my-atlassian-sites-cloud-id/"""
 
-CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 ANSWER_LIMIT = 65_536
 """Bytes; a token is some 3 KB."""
@@ -205,17 +204,6 @@ class Gateway:
         return cloud_id
 
 
-def _body(response: requests.Response, clock: Clock) -> bytes:
-    """The body, within bounds of size and time, however slowly it trickles."""
-    until, body = clock.monotonic() + ANSWER_SECONDS, bytearray()
-    while piece := response.raw.read1(ANSWER_LIMIT, decode_content=True):
-        body += piece
-        if len(body) > ANSWER_LIMIT or clock.monotonic() > until:
-            message = "Atlassian's answer was too long, or took too long"
-            raise TransientError(message)
-    return bytes(body)
-
-
 def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
@@ -228,29 +216,22 @@ def _ask(
     **content: Any,
 ) -> dict[str, Any]:
     """One request, one JSON object. Raises what `statuses` says; whose text holds no secret."""
+    with transport.session() as session:
+        response = transport.fetch(
+            session,
+            "Atlassian",
+            method,
+            url,
+            limit=ANSWER_LIMIT,
+            seconds=ANSWER_SECONDS,
+            clock=clock,
+            auth=_nobody,  # else a .netrc might have somebody for this host
+            **content,
+        )
+    if response.status != 200:
+        raise error_for(response.status, statuses, headers=response.headers, now=response.at)
     try:
-        with requests.Session() as session:
-            # As in `jira.py`: a redirect's body is not to be waited for.
-            session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
-            with session.request(
-                method,
-                url,
-                timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
-                allow_redirects=False,
-                stream=True,
-                auth=_nobody,  # else a .netrc might have somebody for this host
-                headers={"Accept": "application/json", "User-Agent": "jira-audit-connector"},
-                **content,
-            ) as response:
-                body = _body(response, clock)
-    except (requests.RequestException, HTTPError) as error:
-        message = f"Atlassian could not be reached ({type(error).__name__})"
-        raise TransientError(message) from error
-    status = response.status_code
-    if status != 200:
-        raise error_for(status, statuses, headers=response.headers, now=clock.now())
-    try:
-        answer = encoding.loads(body)
+        answer = encoding.loads(response.body)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):

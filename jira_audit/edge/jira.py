@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
-import requests
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError
 
 from jira_audit.core import encoding, moments
 from jira_audit.core.ahead import Place
@@ -26,22 +24,18 @@ from jira_audit.core.errors import (
 from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
 from jira_audit.core.pages import PAGE_SIZE, Response
 from jira_audit.core.window import Window
+from jira_audit.edge import transport
 
 RECORDS_PATH = "/rest/api/3/auditing/record"
 
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 20.0
-"""Between two pieces of an answer."""
 PROBE_SECONDS = 60.0
 ANSWER_LIMIT = 128 * 1024 * 1024
 """Bytes; a page of 1,000 records is about 0.7 MB."""
 
 HEADERS: Mapping[str, str] = {
-    "Accept": "application/json",
     # Without these two, texts such as `category` come in the language of the token's account.
     "Accept-Language": "en",
     "X-Force-Accept-Language": "true",
-    "User-Agent": "jira-audit-connector",
 }
 
 _RETRY_LATER = Meaning(TransientError, "Jira is unavailable")
@@ -112,9 +106,7 @@ class JiraSource:
     ) -> None:
         self.page_size = page_size
         self._site, self._way, self._clock = site, way, clock
-        self._session = requests.Session()
-        # Else a redirect's body would be read to its end, however long, before it is not followed.
-        self._session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
+        self._session = transport.session()
         self._session.headers.update(HEADERS)
 
     def fetch(self, place: Place, seconds: float) -> RawResponse:
@@ -170,33 +162,17 @@ class JiraSource:
             "offset": str(offset),
             "limit": str(limit),
         }
-        try:
-            with self._session.get(
-                access.base_url + RECORDS_PATH,
-                params=query,
-                auth=access.auth,
-                timeout=(min(CONNECT_SECONDS, seconds), min(READ_SECONDS, seconds)),
-                allow_redirects=False,  # credentials go to this host alone
-                stream=True,
-            ) as answer:
-                body = self._read(answer, seconds)
-        except (requests.RequestException, HTTPError) as error:
-            # Its text may hold the address asked for, which is no secret; its kind is enough.
-            message = f"Jira could not be reached ({type(error).__name__})"
-            raise TransientError(message) from error
-        return RawResponse(answer.status_code, answer.headers, body, self._clock.now())
-
-    def _read(self, answer: requests.Response, seconds: float) -> bytes:
-        """The whole body, within bounds of size and time."""
-        until = self._clock.monotonic() + seconds
-        body = bytearray()
-        # `iter_content` would wait for a whole piece, however slowly that trickles in.
-        while piece := answer.raw.read1(65_536, decode_content=True):
-            body += piece
-            if len(body) > ANSWER_LIMIT or self._clock.monotonic() > until:
-                message = "Jira's answer was too long, or took too long"
-                raise TransientError(message)
-        return bytes(body)
+        return transport.fetch(
+            self._session,
+            "Jira",
+            "GET",
+            access.base_url + RECORDS_PATH,
+            limit=ANSWER_LIMIT,
+            seconds=seconds,
+            clock=self._clock,
+            params=query,
+            auth=access.auth,
+        )
 
 
 def refuses_credentials(answer: RawResponse) -> bool:

@@ -35,7 +35,7 @@ from jira_audit.core.errors import (
 from jira_audit.core.http import RawResponse
 from jira_audit.core.pages import Page, Response
 from jira_audit.core.window import Window
-from jira_audit.edge import jira
+from jira_audit.edge import jira, transport
 from jira_audit.edge.access import Access
 from jira_audit.edge.jira import JiraSource, decipher
 from jira_audit.flow.fetching import UNDER_WAY
@@ -127,7 +127,7 @@ def test_every_request_is_bounded_and_its_certificate_verified(
     http.get(URL, json=EMPTY)
     read(source_at(BASE, time), time)
     asked: Any = http.calls[0].request
-    assert asked.req_kwargs["timeout"] == (jira.CONNECT_SECONDS, jira.READ_SECONDS)
+    assert asked.req_kwargs["timeout"] == (transport.CONNECT_SECONDS, transport.READ_SECONDS)
     assert asked.req_kwargs["verify"]
     assert asked.req_kwargs["stream"] is True
 
@@ -556,7 +556,7 @@ def test_a_line_that_breaks_is_tried_again_on_a_new_one(time: Time) -> None:
 def test_an_answer_that_trickles_is_given_up_in_time(
     head: str, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jira, "READ_SECONDS", 5)  # so that a failure of this test comes soon
+    monkeypatch.setattr(transport, "READ_SECONDS", 5)  # so that a failure of this test comes soon
     given_up = threading.Event()
 
     def trickle(connection: socket.socket) -> None:
