@@ -24,14 +24,21 @@ from requests.auth import HTTPBasicAuth
 from jira_audit.core.clock import Clock, Deadline, RetryPolicy
 from jira_audit.core.outcome import Tally
 from jira_audit.core.policy import Policy
-from jira_audit.edge.access import Access, ClientCredentials, Credentials, Fixed, Gateway
+from jira_audit.edge.access import (
+    BasicCredentials,
+    ClientCredentials,
+    Credentials,
+    DirectRoute,
+    Gateway,
+)
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, BlobQueued, client_options, probe
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
-from jira_audit.edge.jira import JiraSource, Way
+from jira_audit.edge.jira import JiraSource
+from jira_audit.edge.transport import Route
 from jira_audit.flow.fetching import UNDER_WAY
 from jira_audit.flow.ports import Pools, Ports, Run
-from jira_audit.settings import Azure, OAuthClient, Secret, Settings, Site, is_loopback
+from jira_audit.settings import ApiToken, Azure, OAuthClient, Secret, Settings, Site, is_loopback
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -139,24 +146,33 @@ def ports(
 @lru_cache(SIDE_BY_SIDE)
 def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
     """A site's audit log, with its pool of connections."""
-    return JiraSource(site.host, way(site, clock), clock)
+    return JiraSource(site.host, route(site, clock), clock)
 
 
 @cache
-def way(site: Site, clock: Clock = CLOCK) -> Way:
-    """The way into a site: its own address, or Atlassian's gateway."""
+def route(site: Site, clock: Clock = CLOCK) -> Route:
+    """The route to a site: its own address, or Atlassian's gateway."""
+    if site.gateway or isinstance(site.credentials, OAuthClient):
+        return gateway(site, clock)
+    return DirectRoute(site.base_url, _basic(site.credentials))
+
+
+@cache
+def gateway(site: Site, clock: Clock = CLOCK) -> Gateway:
+    """The route to a site through Atlassian's gateway."""
     known = site.credentials
     if isinstance(known, OAuthClient):
         credentials: Credentials = ClientCredentials(
             _atlassian(site, "auth") + "/oauth/token", known.client_id, known.secret.reveal(), clock
         )
     else:
-        # requests would write text as Latin-1; Atlassian, like RFC 7617, reads UTF-8.
-        basic = HTTPBasicAuth(known.username.encode(), known.token.reveal().encode())
-        if not site.gateway:
-            return Access(site.base_url, basic)
-        credentials = Fixed(basic)
+        credentials = BasicCredentials(_basic(known))
     return Gateway(_atlassian(site, "api"), site.base_url, site.cloud_id, credentials, clock)
+
+
+def _basic(token: ApiToken) -> HTTPBasicAuth:
+    # requests would write text as Latin-1; Atlassian, like RFC 7617, reads UTF-8.
+    return HTTPBasicAuth(token.username.encode(), token.token.reveal().encode())
 
 
 def _atlassian(site: Site, service: Literal["api", "auth"]) -> str:

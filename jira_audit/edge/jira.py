@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
-
-from requests.auth import AuthBase
 
 from jira_audit.core import encoding, moments
 from jira_audit.core.ahead import Place
@@ -25,6 +22,7 @@ from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_
 from jira_audit.core.pages import PAGE_SIZE, Response
 from jira_audit.core.window import Window
 from jira_audit.edge import transport
+from jira_audit.edge.transport import Connection, Route
 
 RECORDS_PATH = "/rest/api/3/auditing/record"
 
@@ -72,40 +70,18 @@ STATUS = StatusTable.of(_MEANINGS, undocumented="Jira's answer is not documented
 """What a response's status means, and who acts."""
 
 
-class Open(Protocol):
-    """An open way into a site."""
-
-    @property
-    def base_url(self) -> str:
-        """Where requests go, without a slash at the end."""
-
-    @property
-    def auth(self) -> AuthBase:
-        """Who authenticates them."""
-
-
-class Way(Protocol):
-    """A way into a site, which may have to be opened first. Safe to use from several threads."""
-
-    def open(self) -> Open:
-        """Open it. Raises TransientError, or SiteError when someone has to act."""
-
-    def renew(self, auth: AuthBase) -> bool:
-        """Whether to open it again, after these credentials were refused."""
-
-
 class JiraSource:
     """One site's audit log. Safe to keep between runs; its connections are pooled."""
 
     def __init__(
         self,
         site: str,
-        way: Way,
+        route: Route,
         clock: Clock,
         page_size: int = PAGE_SIZE,
     ) -> None:
         self.page_size = page_size
-        self._site, self._way, self._clock = site, way, clock
+        self._site, self._route, self._clock = site, route, clock
         self._session = transport.session()
         self._session.headers.update(HEADERS)
 
@@ -113,7 +89,7 @@ class JiraSource:
         """Ask for the page at a place, once, in about so many seconds at most.
 
         May be called from several threads. Raises TransientError where nothing is answered, and
-        what opening the way into the site raises.
+        what opening the route to the site raises.
         """
         return self._fetch(place, self.page_size, seconds)
 
@@ -129,13 +105,13 @@ class JiraSource:
         self.decipher(self._fetch(place, 1, PROBE_SECONDS), 0)
 
     def _fetch(self, place: Place, limit: int, seconds: float) -> RawResponse:
-        """One request, one answer; twice with new credentials."""
+        """One request, one response; a second one with new credentials."""
         with self._named():
-            access = self._way.open()
-            answer = self._ask(access, place, limit, seconds)
-            if refuses_credentials(answer) and self._way.renew(access.auth):
-                answer = self._ask(self._way.open(), place, limit, seconds)
-            return answer
+            connection = self._route.open()
+            response = self._ask(connection, place, limit, seconds)
+            if refuses_credentials(response) and self._route.refresh(connection.auth):
+                response = self._ask(self._route.open(), place, limit, seconds)
+            return response
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -151,8 +127,8 @@ class JiraSource:
             message = f"{self._site}: {error}"
             raise type(error)(message) from error
 
-    def _ask(self, access: Open, place: Place, limit: int, seconds: float) -> RawResponse:
-        """One request over an open way, one answer."""
+    def _ask(self, connection: Connection, place: Place, limit: int, seconds: float) -> RawResponse:
+        """One request over an open route, one response."""
         window, offset = place
         query = {
             # Without the offset from UTC, the gateway answers 200 with no records at all:
@@ -166,12 +142,12 @@ class JiraSource:
             self._session,
             "Jira",
             "GET",
-            access.base_url + RECORDS_PATH,
+            connection.base_url + RECORDS_PATH,
             limit=ANSWER_LIMIT,
             seconds=seconds,
             clock=self._clock,
             params=query,
-            auth=access.auth,
+            auth=connection.auth,
         )
 
 

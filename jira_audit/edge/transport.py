@@ -1,10 +1,14 @@
-"""What the edge's own HTTP requests share: sessions that follow nothing, bodies within bounds."""
+"""What the edge's own HTTP requests share: sessions that follow nothing, bodies within bounds, and
+what a route to a site is.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import requests
+from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from jira_audit.core.clock import Clock
@@ -17,6 +21,24 @@ READ_SECONDS = 20.0
 
 PIECE_SIZE = 65_536
 """Bytes of a body read at once, at most."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where requests to a site go, without a slash at the end, and what authenticates them."""
+
+    base_url: str
+    auth: AuthBase
+
+
+class Route(Protocol):
+    """A route to a site, which may have to be opened first. Safe to use from several threads."""
+
+    def open(self) -> Connection:
+        """Open it. Raises TransientError, or SiteError when someone has to act."""
+
+    def refresh(self, auth: AuthBase) -> bool:
+        """Whether to open it again, after these credentials were refused."""
 
 
 class _Session(requests.Session):

@@ -36,7 +36,7 @@ from jira_audit.core.http import RawResponse
 from jira_audit.core.pages import Page, Response
 from jira_audit.core.window import Window
 from jira_audit.edge import jira, transport
-from jira_audit.edge.access import Access
+from jira_audit.edge.access import DirectRoute
 from jira_audit.edge.jira import JiraSource, decipher
 from jira_audit.flow.fetching import UNDER_WAY
 from jira_audit.flow.ports import Pools
@@ -75,7 +75,9 @@ def http() -> Iterator[RequestsMock]:
 
 
 def source_at(base_url: str, time: Time, page_size: int = 1000) -> JiraSource:
-    return JiraSource(HOST, Access(base_url, HTTPBasicAuth(USERNAME, TOKEN)), time.clock, page_size)
+    return JiraSource(
+        HOST, DirectRoute(base_url, HTTPBasicAuth(USERNAME, TOKEN)), time.clock, page_size
+    )
 
 
 @contextmanager
@@ -566,7 +568,7 @@ def test_an_answer_that_trickles_is_given_up_in_time(
     counting = iter([0.0, *[jira.PROBE_SECONDS + 1] * 9])  # the first starts the count
     clock = replace(time.clock, monotonic=lambda: next(counting))
     with speaking(trickle) as base_url:
-        source = JiraSource(HOST, Access(base_url, HTTPBasicAuth(USERNAME, TOKEN)), clock)
+        source = JiraSource(HOST, DirectRoute(base_url, HTTPBasicAuth(USERNAME, TOKEN)), clock)
         try:
             with pytest.raises(TransientError, match="took too long"):
                 source.probe()
@@ -627,7 +629,7 @@ def test_no_error_and_no_log_line_shows_the_credentials(
     with pytest.raises(ConnectorError) as raised:
         read(source, time)
     shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
-    shown += repr(source) + repr(source._way) + repr(vars(source))
+    shown += repr(source) + repr(source._route) + repr(vars(source))
     for secret in (TOKEN, BASIC, "Authorization"):
         assert secret not in shown
 
@@ -696,7 +698,7 @@ def test_records_that_arrive_between_two_pages_do_not_pass_for_a_still_list(time
 def test_a_wrong_token_is_an_error_at_a_site_full_of_records(time: Time) -> None:
     site = simulated_site(25, 10)
     with serve(site, clock_ms=lambda: NOW) as base_url:
-        wrong = Access(base_url, HTTPBasicAuth(USERNAME, "other"))
+        wrong = DirectRoute(base_url, HTTPBasicAuth(USERNAME, "other"))
         with pytest.raises(SiteError, match="wrong, revoked or expired"):
             read(JiraSource(HOST, wrong, time.clock), time)
 
