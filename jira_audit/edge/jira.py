@@ -1,19 +1,20 @@
 """Jira Cloud's audit log over HTTP: ask for a page, and tell a page from everything else.
 
-`decipher` holds every way in which an answer can be no page; a failure is never an empty one. Which
-pages are asked for when is in `reader.py`, how they fit together in `core/pages.py`.
+`parse_page` holds every way in which a response can be something else than a page; a failure is
+never an empty page. Which pages are asked for when is in `flow/reader.py`, how they fit together in
+`core/pages.py`.
 https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from jira_audit.core import encoding, moments
 from jira_audit.core.ahead import Place
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import (
+    ConnectorError,
     CredentialsRefused,
     SiteError,
     TransientError,
@@ -94,9 +95,11 @@ class JiraSource:
         return self._fetch(place, self.page_size, seconds)
 
     def decipher(self, answer: RawResponse, offset: int) -> Response:
-        """Turn what was answered at an offset into records; raises as `decipher` below does."""
-        with self._named():
-            return decipher(answer, offset)
+        """Turn what was answered at an offset into records; raises as `parse_page` does."""
+        try:
+            return parse_page(answer, offset)
+        except (TransientError, SiteError) as error:
+            raise with_site(self._site, error) from error
 
     def probe(self) -> None:
         """Ask once for one record, to see whether the log may be read. Raises as above."""
@@ -106,26 +109,14 @@ class JiraSource:
 
     def _fetch(self, place: Place, limit: int, seconds: float) -> RawResponse:
         """One request, one response; a second one with new credentials."""
-        with self._named():
+        try:
             connection = self._route.open()
             response = self._ask(connection, place, limit, seconds)
             if refuses_credentials(response) and self._route.refresh(connection.auth):
                 response = self._ask(self._route.open(), place, limit, seconds)
-            return response
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Let errors say which site they are of."""
-        try:
-            yield
-        except TransientError as error:
-            message = f"{self._site}: {error}"
-            raise TransientError(
-                message, retry_after=error.retry_after, pause=error.pause
-            ) from error
-        except SiteError as error:
-            message = f"{self._site}: {error}"
-            raise type(error)(message) from error
+        except (TransientError, SiteError) as error:
+            raise with_site(self._site, error) from error
+        return response
 
     def _ask(self, connection: Connection, place: Place, limit: int, seconds: float) -> RawResponse:
         """One request over an open route, one response."""
@@ -157,11 +148,19 @@ def refuses_credentials(answer: RawResponse) -> bool:
     return answer.status == 401 or (answer.status == 200 and "AUTHENTICATED_FAILED" in said)
 
 
-def decipher(answer: RawResponse, offset: int) -> Response:
-    """Turn an answer into records. Whatever is no documented page raises.
+def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
+    """The same error with the site's name before it, for whoever has several sites."""
+    message = f"{site}: {error}"
+    if isinstance(error, TransientError):
+        return TransientError(message, retry_after=error.retry_after, pause=error.pause)
+    return type(error)(message)
+
+
+def parse_page(answer: RawResponse, offset: int) -> Response:
+    """Turn an answer into records. Whatever is not a documented page raises.
 
     `offset` is what was asked for. Raises what `STATUS` says for the status; TransientError for a
-    200 that is no JSON or has no `records`, since proxies and maintenance pages answer so;
+    200 that is not JSON or has no `records`, since proxies and maintenance pages answer so;
     SiteError for a failed login.
     """
     if 300 <= answer.status < 400:

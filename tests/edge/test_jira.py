@@ -37,7 +37,7 @@ from jira_audit.core.pages import Page, Response
 from jira_audit.core.window import Window
 from jira_audit.edge import jira, transport
 from jira_audit.edge.access import DirectRoute
-from jira_audit.edge.jira import JiraSource, decipher
+from jira_audit.edge.jira import JiraSource, parse_page
 from jira_audit.flow.fetching import UNDER_WAY
 from jira_audit.flow.ports import Pools
 from jira_audit.flow.reader import Reader
@@ -294,18 +294,18 @@ def test_what_is_no_page_is_an_error_that_says_who_acts_and_how(
 
 def test_a_page_holds_its_records_where_it_was_asked_for_and_jiras_own_time() -> None:
     headers = {"Date": "Fri, 20 Nov 2026 11:59:58 GMT"}
-    found = decipher(RawResponse(200, headers, b'{"records": [{"id": 1}]}', NOW), 7)
+    found = parse_page(RawResponse(200, headers, b'{"records": [{"id": 1}]}', NOW), 7)
     assert found == Response(7, [{"id": 1}], moments.parse("2026-11-20T11:59:58Z"))
 
 
 @pytest.mark.parametrize("headers", [{}, {"Date": "now"}, {"Date": ""}])
 def test_a_page_without_a_readable_date_is_a_page(headers: Mapping[str, str]) -> None:
-    assert decipher(RawResponse(200, headers, PAGE, NOW), 0) == Response(0, [], None)
+    assert parse_page(RawResponse(200, headers, PAGE, NOW), 0) == Response(0, [], None)
 
 
 def test_a_login_that_succeeded_is_no_failed_one() -> None:
     for reason in ("OK", "OUT", ""):
-        found = decipher(RawResponse(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW), 0)
+        found = parse_page(RawResponse(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW), 0)
         assert found.records == []
 
 
@@ -320,7 +320,9 @@ def test_records_that_the_quick_parser_refuses_are_read_all_the_same(
 
 
 def test_records_of_any_json_pass_through_for_the_mapping_to_judge() -> None:
-    found = decipher(RawResponse(200, {}, b'{"records": [1, null, "x", [], {"id": null}]}', NOW), 0)
+    found = parse_page(
+        RawResponse(200, {}, b'{"records": [1, null, "x", [], {"id": null}]}', NOW), 0
+    )
     assert found.records == [1, None, "x", [], {"id": None}]
 
 

@@ -30,7 +30,7 @@ submit, finished, take, load_page = (
     MemoryStore.take,
     Reading.take,
 )
-decipher = jira.decipher
+parse_page = jira.parse_page
 
 
 def save_before_send(patch: Patch) -> None:
@@ -52,9 +52,9 @@ def stop_on_a_short_page(patch: Patch) -> None:
 
 def treat_403_as_empty(patch: Patch) -> None:
     def mutated(answer: RawResponse, offset: int) -> Response:
-        return Response(offset, []) if answer.status == 403 else decipher(answer, offset)
+        return Response(offset, []) if answer.status == 403 else parse_page(answer, offset)
 
-    patch.setattr(jira, "decipher", mutated)
+    patch.setattr(jira, "parse_page", mutated)
 
 
 def ignore_the_lease(patch: Patch) -> None:
