@@ -31,7 +31,13 @@ from jira_audit.edge.access import (
     DirectRoute,
     Gateway,
 )
-from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, BlobQueued, client_options, probe
+from jira_audit.edge.blobs import (
+    BlobCheckpoints,
+    BlobEnqueueTimes,
+    BlobLetters,
+    client_options,
+    probe,
+)
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource
@@ -211,7 +217,7 @@ def container(azure: Azure) -> ContainerClient:
     return ContainerClient(at.account, at.container, tokens, **client_options())
 
 
-def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, BlobQueued]:
+def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, BlobEnqueueTimes]:
     """Where checkpoints are, and what was put on the queue when.
 
     Raises TypeError where rows go to a local folder.
@@ -220,7 +226,7 @@ def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, Blo
     if isinstance(azure, Path):
         raise TypeError(azure)
     store = container(azure)
-    return BlobCheckpoints(store, azure.lease_seconds, clock), BlobQueued(store)
+    return BlobCheckpoints(store, azure.lease_seconds, clock), BlobEnqueueTimes(store)
 
 
 def probe_storage(azure: Azure) -> None:

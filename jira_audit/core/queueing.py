@@ -8,35 +8,35 @@ from dataclasses import dataclass
 from jira_audit.core.moments import MINUTE
 
 PENDING = 15 * MINUTE
-"""A message is counted on for so long: the host tries it three times, a minute apart (host.json).
-After that it lies among the poisoned, or was lost, and the site is put on the queue again."""
+"""How long a queued message is assumed to be alive: three attempts, a minute apart (host.json).
+Older ones are poisoned or lost, so the site is queued again."""
 
 CLOCKS_APART = MINUTE
 """By how much storage's clock may differ from ours."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What storage tells of a checkpoint: when it was `saved`, and whether a run has the lease."""
+class LeaseState:
+    """What storage says of a checkpoint: when it was `saved`, and whether a run has the lease."""
 
     saved: int
     leased: bool
 
 
 def due(
-    sites: Iterable[str], held: Mapping[str, Held], queued: Mapping[str, int], now: int
+    sites: Iterable[str], leases: Mapping[str, LeaseState], queued: Mapping[str, int], now: int
 ) -> list[str]:
     """Name the sites to put on the queue: those that are neither running nor waiting in it.
 
     `queued` has the moment at which each was put there last. A site waits while nothing was saved
     since, unless its message is older than any message gets.
     """
-    return [site for site in sites if not _is_taken(held.get(site), queued.get(site), now)]
+    return [site for site in sites if not _is_taken(leases.get(site), queued.get(site), now)]
 
 
-def _is_taken(held: Held | None, queued: int | None, now: int) -> bool:
-    if held and held.leased:
+def _is_taken(lease: LeaseState | None, queued: int | None, now: int) -> bool:
+    if lease and lease.leased:
         return True
     if queued is None or not 0 <= now - queued < PENDING:
         return False
-    return held is None or held.saved < queued - CLOCKS_APART
+    return lease is None or lease.saved < queued - CLOCKS_APART
