@@ -129,7 +129,7 @@ def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
     checkpoints, remembered = queue_places(settings, clock)
     sites = [site.host for site in settings.sites] + [entry.site for entry in settings.broken]
     now, queued = clock.now(), remembered.load()
-    names = due(sites, checkpoints.held(), queued, now)
+    names = due(sites, checkpoints.leases(), queued, now)
     kept = {site: at for site, at in queued.items() if site in set(sites)}
     remembered.save(kept | dict.fromkeys(names, now))
     log.info("queueing %d of %d sites", len(names), len(sites))

@@ -24,22 +24,29 @@ from requests.auth import HTTPBasicAuth
 from jira_audit.core.clock import Clock, Deadline, RetryPolicy
 from jira_audit.core.outcome import Tally
 from jira_audit.core.policy import Policy
-from jira_audit.edge.access import Access, ClientCredentials, Credentials, Fixed, Gateway
+from jira_audit.edge.access import (
+    BasicCredentials,
+    ClientCredentials,
+    Credentials,
+    DirectRoute,
+    Gateway,
+)
 from jira_audit.edge.blobs import (
     RETRIES,
     BlobCheckpoints,
+    BlobEnqueueTimes,
     BlobLetters,
-    BlobQueued,
     Retries,
     client_options,
     probe,
 )
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
-from jira_audit.edge.jira import JiraSource, Way
+from jira_audit.edge.jira import JiraSource
+from jira_audit.edge.transport import Route
 from jira_audit.flow.fetching import UNDER_WAY
 from jira_audit.flow.ports import Pools, Ports, Run
-from jira_audit.settings import Azure, OAuthClient, Secret, Settings, Site, is_loopback
+from jira_audit.settings import ApiToken, Azure, OAuthClient, Secret, Settings, Site, is_loopback
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -146,25 +153,34 @@ def ports(
 
 @lru_cache(SIDE_BY_SIDE)
 def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
-    """The source for a site, with its connection pool."""
-    return JiraSource(site.host, way(site, clock), clock)
+    """A site's audit log, with its pool of connections."""
+    return JiraSource(site.host, route(site, clock), clock)
 
 
 @cache
-def way(site: Site, clock: Clock = CLOCK) -> Way:
+def route(site: Site, clock: Clock = CLOCK) -> Route:
     """The route to a site: its own address, or Atlassian's gateway."""
+    if site.gateway or isinstance(site.credentials, OAuthClient):
+        return gateway(site, clock)
+    return DirectRoute(site.base_url, _basic(site.credentials))
+
+
+@cache
+def gateway(site: Site, clock: Clock = CLOCK) -> Gateway:
+    """The route to a site through Atlassian's gateway."""
     known = site.credentials
     if isinstance(known, OAuthClient):
         credentials: Credentials = ClientCredentials(
             _atlassian(site, "auth") + "/oauth/token", known.client_id, known.secret.reveal(), clock
         )
     else:
-        # requests encodes text as Latin-1; Atlassian, like RFC 7617, uses UTF-8.
-        basic = HTTPBasicAuth(known.username.encode(), known.token.reveal().encode())
-        if not site.gateway:
-            return Access(site.base_url, basic)
-        credentials = Fixed(basic)
+        credentials = BasicCredentials(_basic(known))
     return Gateway(_atlassian(site, "api"), site.base_url, site.cloud_id, credentials, clock)
+
+
+def _basic(token: ApiToken) -> HTTPBasicAuth:
+    # requests would write text as Latin-1; Atlassian, like RFC 7617, reads UTF-8.
+    return HTTPBasicAuth(token.username.encode(), token.token.reveal().encode())
 
 
 def _atlassian(site: Site, service: Literal["api", "auth"]) -> str:
@@ -201,8 +217,8 @@ def container(azure: Azure, retries: Retries = RETRIES) -> ContainerClient:
     return ContainerClient(at.account, at.container, tokens, **options)
 
 
-def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, BlobQueued]:
-    """The store of checkpoints, and the record of which sites were queued when.
+def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, BlobEnqueueTimes]:
+    """Where checkpoints are, and what was put on the queue when.
 
     Raises TypeError if the target is a local folder.
     """
@@ -210,7 +226,7 @@ def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, Blo
     if isinstance(azure, Path):
         raise TypeError(azure)
     store = container(azure)
-    return BlobCheckpoints(store, azure.lease_seconds, clock), BlobQueued(store)
+    return BlobCheckpoints(store, azure.lease_seconds, clock), BlobEnqueueTimes(store)
 
 
 def probe_storage(azure: Azure) -> None:

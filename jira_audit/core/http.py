@@ -1,4 +1,4 @@
-"""What services answer over HTTP: when it is, and when to come again. Pure.
+"""What HTTP responses mean: which error a status is, what time it is, how long to wait. Pure.
 
 A header that cannot be read says nothing.
 """
@@ -11,16 +11,66 @@ from dataclasses import dataclass
 from datetime import UTC
 
 from jira_audit.core import moments
+from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RawResponse:
     """One answer as it came, read and not yet understood; `at` is the moment it was complete."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a status means: the class of the error says who must act, the sentence what to do.
+
+    With `pause`, the service asks every caller to wait, not only this one.
+    """
+
+    kind: type[ConnectorError]
+    sentence: str
+    pause: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StatusTable:
+    """What the statuses of one service mean; of those not `listed`, a 5xx or any other."""
+
+    listed: Mapping[int, Meaning]
+    server_error: Meaning
+    other: Meaning
+
+    @classmethod
+    def of(cls, listed: Mapping[int, Meaning], undocumented: str) -> StatusTable:
+        """A status that is not listed is undocumented: a 5xx may pass, any other needs someone."""
+        return cls(listed, Meaning(TransientError, undocumented), Meaning(SiteError, undocumented))
+
+    def meaning(self, status: int) -> Meaning:
+        """What one status means."""
+        unlisted = self.server_error if status >= 500 else self.other
+        return self.listed.get(status, unlisted)
+
+
+def error_for(
+    status: int, table: StatusTable, *, headers: Mapping[str, str], now: int, detail: str = ""
+) -> ConnectorError:
+    """The error to raise for a response that is not a success.
+
+    `now` is a moment. `detail` is the service's own error code or message, where it gave one; the
+    caller sees to it that it holds no secret and no record.
+    """
+    meaning = table.meaning(status)
+    message = f"{meaning.sentence} (HTTP {status}{detail and f': {detail}'})"
+    if meaning.kind is TransientError:
+        wait = retry_after(headers, now)
+        return TransientError(message, retry_after=wait, pause=meaning.pause)
+    if meaning.kind is BatchRefused:
+        return BatchRefused(message, status=status)
+    return meaning.kind(message)
 
 
 def date(text: str | None) -> int | None:

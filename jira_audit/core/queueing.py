@@ -16,7 +16,7 @@ CLOCKS_APART = MINUTE
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LeaseState:
     """A checkpoint's blob properties: when it was `saved`, and whether it is leased."""
 
     saved: int
@@ -24,19 +24,19 @@ class Held:
 
 
 def due(
-    sites: Iterable[str], held: Mapping[str, Held], queued: Mapping[str, int], now: int
+    sites: Iterable[str], leases: Mapping[str, LeaseState], queued: Mapping[str, int], now: int
 ) -> list[str]:
     """The sites to queue: those that are neither running nor already queued.
 
     `queued` has the moment at which each site was last queued. A site counts as queued until its
     checkpoint is saved, or until its message is older than `PENDING`.
     """
-    return [site for site in sites if not _is_taken(held.get(site), queued.get(site), now)]
+    return [site for site in sites if not _is_taken(leases.get(site), queued.get(site), now)]
 
 
-def _is_taken(held: Held | None, queued: int | None, now: int) -> bool:
-    if held and held.leased:
+def _is_taken(lease: LeaseState | None, queued: int | None, now: int) -> bool:
+    if lease and lease.leased:
         return True
     if queued is None or not 0 <= now - queued < PENDING:
         return False
-    return held is None or held.saved < queued - CLOCKS_APART
+    return lease is None or lease.saved < queued - CLOCKS_APART

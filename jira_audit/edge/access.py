@@ -1,4 +1,4 @@
-"""The ways into a site: its own address, or Atlassian's gateway, with a token or an OAuth client.
+"""The routes to a site: its own address, or Atlassian's gateway, with a token or an OAuth client.
 
 What is asked for (a cloud id, a token) is remembered for as long as the process lives, and stored
 nowhere. Nothing follows a redirect, so that credentials go to the hosts named here alone.
@@ -7,75 +7,74 @@ https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, Protocol
 
 import requests
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError
 
 from jira_audit.core import encoding
 from jira_audit.core.clock import Clock
-from jira_audit.core.errors import ConnectorError, SiteError, TransientError
-from jira_audit.core.http import retry_after
+from jira_audit.core.cloud_id import is_cloud_id
+from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.http import Meaning, StatusTable, error_for
+from jira_audit.edge import transport
+from jira_audit.edge.transport import Connection
 
 TENANT_PATH = "/_edge/tenant_info"
 """Tells a site's cloud id to anybody:
 https://support.atlassian.com/jira/kb/retrieve-my-atlassian-sites-cloud-id/"""
 
-CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 ANSWER_LIMIT = 65_536
 """Bytes; a token is some 3 KB."""
 
-USUAL_SECONDS = 600.0
-"""How long a token is used whose answer does not say for how long it holds; they hold an hour."""
+DEFAULT_TOKEN_LIFETIME = 600.0
+"""Seconds that a token is used for whose response gives no lifetime; they live an hour."""
 
-EARLY_SECONDS = 120.0
-"""A token is asked for anew so long before its end, that none ends on its way."""
+REFRESH_MARGIN = 120.0
+"""Seconds before expiry at which a token is refreshed, so that none expires in flight."""
 
-_CLOUD_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
-_LATER = (TransientError, "Atlassian is unavailable")
-_TOO_MANY = (TransientError, "Atlassian asks for fewer requests")
-TENANT_STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
-    404: (SiteError, "there is no Jira at this address: see that the URL names the site"),
-    429: _TOO_MANY,
-}
-TOKEN_STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
-    **dict.fromkeys(
-        (400, 401, 403),
-        (
-            SiteError,
-            (
-                "Atlassian's token service does not know the OAuth client: its id or its secret is "
-                "wrong, or it was revoked"
-            ),
+_TOO_MANY = Meaning(TransientError, "Atlassian asks for fewer requests")
+_REFUSED = Meaning(
+    SiteError,
+    "Atlassian's token service does not know the OAuth client: its id or its secret is wrong, or "
+    "it was revoked",
+)
+_table = partial(
+    StatusTable,
+    server_error=Meaning(TransientError, "Atlassian is unavailable"),
+    other=Meaning(SiteError, "Atlassian's answer is not documented"),
+)
+TENANT_STATUS = _table(
+    {
+        404: Meaning(
+            SiteError, "there is no Jira at this address: see that the URL names the site"
         ),
-    ),
-    429: _TOO_MANY,
-}
-"""What an answer's status means, and who acts; 5xx are for later, everything else for someone."""
+        429: _TOO_MANY,
+    }
+)
+TOKEN_STATUS = _table({400: _REFUSED, 401: _REFUSED, 403: _REFUSED, 429: _TOO_MANY})
+"""What a response's status means, and who acts; 5xx are for later, everything else for someone."""
 
 
 @dataclass(frozen=True)
-class Access:
-    """An open way in: where requests go, without a slash at the end, and who authenticates them.
+class DirectRoute:
+    """The route to a site's own address: there is nothing to open, and no other credentials.
 
-    To a site's own address there is nothing to open, and there are no other credentials.
+    `base_url` is where requests go, without a slash at the end.
     """
 
     base_url: str
     auth: AuthBase
 
-    def open(self) -> Access:
+    def open(self) -> Connection:
         """It is open."""
-        return self
+        return Connection(self.base_url, self.auth)
 
-    def renew(self, auth: AuthBase) -> bool:  # noqa: ARG002  part of the port
+    def refresh(self, auth: AuthBase) -> bool:  # noqa: ARG002  part of the port
         """Never."""
         return False
 
@@ -86,12 +85,12 @@ class Credentials(Protocol):
     def auth(self) -> AuthBase:
         """What to authenticate the next request with. May ask; raises as `Gateway.open` does."""
 
-    def renew(self, auth: AuthBase) -> bool:
+    def refresh(self, auth: AuthBase) -> bool:
         """Whether there may be better ones than these, which were refused."""
 
 
 @dataclass(frozen=True)
-class Fixed:
+class BasicCredentials:
     """A user name and token: there are no others."""
 
     basic: AuthBase
@@ -100,7 +99,7 @@ class Fixed:
         """The same, always."""
         return self.basic
 
-    def renew(self, auth: AuthBase) -> bool:  # noqa: ARG002  part of the protocol
+    def refresh(self, auth: AuthBase) -> bool:  # noqa: ARG002  part of the protocol
         """Never."""
         return False
 
@@ -136,7 +135,7 @@ class ClientCredentials:
                 self._current = self._fetch()
             return self._current
 
-    def renew(self, auth: AuthBase) -> bool:
+    def refresh(self, auth: AuthBase) -> bool:
         """True: this one is not used again."""
         with self._lock:
             if self._current is auth:
@@ -160,13 +159,13 @@ class ClientCredentials:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             message = "the token service's answer has no token"
             raise TransientError(message)
-        lasts = float(seconds) if isinstance(seconds, int | float) else USUAL_SECONDS
-        self._until = asked + max(0.0, lasts - EARLY_SECONDS)
+        lasts = float(seconds) if isinstance(seconds, int | float) else DEFAULT_TOKEN_LIFETIME
+        self._until = asked + max(0.0, lasts - REFRESH_MARGIN)
         return Bearer(token)
 
 
 class Gateway:
-    """The way into a site through Atlassian's gateway, as scoped tokens and OAuth clients need it.
+    """The route to a site through Atlassian's gateway, as scoped tokens and OAuth clients need it.
 
     `gateway_url` is the gateway's, `site_url` the site's own, which is asked, without credentials,
     for the cloud id where `cloud_id` is None. Thread-safe.
@@ -184,35 +183,32 @@ class Gateway:
         self._credentials, self._clock = credentials, clock
         self._lock = Lock()
 
-    def open(self) -> Access:
-        """Open the way. Raises TransientError, or SiteError when someone has to act."""
+    def open(self) -> Connection:
+        """Open the route. Raises TransientError, or SiteError when someone has to act."""
+        base_url = f"{self._gateway_url}/ex/jira/{self.cloud_id()}"
+        return Connection(base_url, self._credentials.auth())
+
+    def cloud_id(self) -> str:
+        """The site's cloud id: the one that was set, else the site's own answer, asked for once.
+
+        Raises TransientError, or SiteError when someone has to act.
+        """
         with self._lock:
-            self._cloud_id = self._cloud_id or self._ask_for_cloud_id()
-        return Access(f"{self._gateway_url}/ex/jira/{self._cloud_id}", self._credentials.auth())
+            self._cloud_id = self._cloud_id or self._fetch_cloud_id()
+            return self._cloud_id
 
-    def renew(self, auth: AuthBase) -> bool:
+    def refresh(self, auth: AuthBase) -> bool:
         """Whether it is worth opening it again, after these credentials were refused."""
-        return self._credentials.renew(auth)
+        return self._credentials.refresh(auth)
 
-    def _ask_for_cloud_id(self) -> str:
+    def _fetch_cloud_id(self) -> str:
         url = self._site_url + TENANT_PATH
         answer = _ask("GET", url, TENANT_STATUS, self._clock)
         cloud_id = answer.get("cloudId")
-        if not isinstance(cloud_id, str) or not _CLOUD_ID.fullmatch(cloud_id):
+        if not isinstance(cloud_id, str) or not is_cloud_id(cloud_id):
             message = "the site does not tell its cloud id: set it (JIRA_CLOUD_ID, or cloud_id)"
             raise SiteError(message)
         return cloud_id
-
-
-def _body(response: requests.Response, clock: Clock) -> bytes:
-    """The body, within bounds of size and time, however slowly it trickles."""
-    until, body = clock.monotonic() + ANSWER_SECONDS, bytearray()
-    while piece := response.raw.read1(ANSWER_LIMIT, decode_content=True):
-        body += piece
-        if len(body) > ANSWER_LIMIT or clock.monotonic() > until:
-            message = "Atlassian's answer was too long, or took too long"
-            raise TransientError(message)
-    return bytes(body)
 
 
 def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -222,39 +218,27 @@ def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _ask(
     method: str,
     url: str,
-    statuses: Mapping[int, tuple[type[ConnectorError], str]],
+    statuses: StatusTable,
     clock: Clock,
     **content: Any,
 ) -> dict[str, Any]:
     """One request, one JSON object. Raises what `statuses` says; whose text holds no secret."""
+    with transport.session() as session:
+        response = transport.fetch(
+            session,
+            "Atlassian",
+            method,
+            url,
+            limit=ANSWER_LIMIT,
+            seconds=ANSWER_SECONDS,
+            clock=clock,
+            auth=_nobody,  # else a .netrc might have somebody for this host
+            **content,
+        )
+    if response.status != 200:
+        raise error_for(response.status, statuses, headers=response.headers, now=response.at)
     try:
-        with requests.Session() as session:
-            # As in `jira.py`: a redirect's body is not to be waited for.
-            session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
-            with session.request(
-                method,
-                url,
-                timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
-                allow_redirects=False,
-                stream=True,
-                auth=_nobody,  # else a .netrc might have somebody for this host
-                headers={"Accept": "application/json", "User-Agent": "jira-audit-connector"},
-                **content,
-            ) as response:
-                body = _body(response, clock)
-    except (requests.RequestException, HTTPError) as error:
-        message = f"Atlassian could not be reached ({type(error).__name__})"
-        raise TransientError(message) from error
-    status = response.status_code
-    if status != 200:
-        unknown = _LATER if status >= 500 else (SiteError, "Atlassian's answer is not documented")
-        kind, meaning = statuses.get(status, unknown)
-        if kind is TransientError:
-            wait = retry_after(response.headers, clock.now())
-            raise TransientError(f"{meaning} (HTTP {status})", retry_after=wait)
-        raise kind(f"{meaning} (HTTP {status})")
-    try:
-        answer = encoding.loads(body)
+        answer = encoding.loads(response.body)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):

@@ -27,7 +27,7 @@ from jira_audit.core.clock import Clock
 from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.moments import SECOND
-from jira_audit.core.queueing import Held
+from jira_audit.core.queueing import LeaseState
 
 SAVE_SECONDS = 10.0
 """What must be left of the lease when a save begins; the service refuses one that is late."""
@@ -88,7 +88,7 @@ class BlobCheckpoints:
         """
         blob = self._container.get_blob_client(self._name(first.site))
         created = False
-        with _understood(f"{first.site}: the checkpoint could not be leased"):
+        with _translate_errors(f"{first.site}: the checkpoint could not be leased"):
             for _ in range(2):
                 asked = self._clock.monotonic()
                 try:
@@ -96,7 +96,7 @@ class BlobCheckpoints:
                 except ResourceNotFoundError:
                     created = self._create(blob, first)
                 except ResourceExistsError as error:
-                    if _code(error) == "LeaseAlreadyPresent":
+                    if _error_code(error) == "LeaseAlreadyPresent":
                         return None
                     raise
                 else:
@@ -108,16 +108,16 @@ class BlobCheckpoints:
 
     def stored(self, site: str) -> bytes | None:
         """Read a site's checkpoint blob as it is; None if there is none."""
-        with _understood(f"{site}: the checkpoint could not be read"):
+        with _translate_errors(f"{site}: the checkpoint could not be read"):
             return _content(self._container, self._name(site))
 
-    def held(self) -> dict[str, Held]:
-        """Tell of every site when its checkpoint was saved, and whether it is leased; one list."""
+    def leases(self) -> dict[str, LeaseState]:
+        """When each site's checkpoint was saved, and whether it is leased; one list request."""
         prefix = f"{self._kind}/"
-        with _understood("the checkpoints could not be listed"):
+        with _translate_errors("the checkpoints could not be listed"):
             try:
                 return {
-                    blob.name.removeprefix(prefix).removesuffix(".json"): Held(
+                    blob.name.removeprefix(prefix).removesuffix(".json"): LeaseState(
                         int(blob.last_modified.timestamp()) * SECOND, blob.lease.state == "leased"
                     )
                     for blob in self._container.list_blobs(name_starts_with=prefix)
@@ -138,7 +138,7 @@ class BlobCheckpoints:
                 make_container(self._container)
                 blob.upload_blob(content, overwrite=False)
         except ResourceExistsError as error:
-            if _code(error) != "BlobAlreadyExists":
+            if _error_code(error) != "BlobAlreadyExists":
                 raise
             return False
         return True
@@ -164,14 +164,14 @@ class BlobLease:
 
     def load(self) -> Checkpoint:
         """Read the checkpoint. Raises SiteError if it cannot be read as one."""
-        with _understood(f"{self._site}: the checkpoint could not be loaded"):
+        with _translate_errors(f"{self._site}: the checkpoint could not be loaded"):
             content = self._blob.download_blob().readall()
         return decode(content, self._site)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint under the lease. Raises TransientError when that was lost."""
         self.hold(min(SAVE_SECONDS, self._lease_seconds / 2))
-        with _understood(f"{self._site}: the checkpoint could not be saved"):
+        with _translate_errors(f"{self._site}: the checkpoint could not be saved"):
             self._blob.upload_blob(
                 checkpoint.encode(self._clock.now()), overwrite=True, lease=self._lease
             )
@@ -188,7 +188,7 @@ class BlobLease:
                 raise LeaseLost(self._lost)
             asked = self._clock.monotonic()
             try:
-                with _understood(f"{self._site}: the lease could not be renewed"):
+                with _translate_errors(f"{self._site}: the lease could not be renewed"):
                     self._lease.renew()
             except TransientError as error:
                 self._lost = str(error)
@@ -200,14 +200,14 @@ class BlobLease:
 
     def release(self) -> None:
         """Give the lease back."""
-        with _understood(f"{self._site}: the lease could not be given back"):
+        with _translate_errors(f"{self._site}: the lease could not be given back"):
             self._lease.release()
 
     def _left(self) -> float:
         return self._asked + self._lease_seconds - self._clock.monotonic()
 
 
-class BlobQueued:
+class BlobEnqueueTimes:
     """Which sites were put on the queue, and when. Only the timer writes it, and it runs once."""
 
     NAME = "queue/queued.json"
@@ -220,7 +220,7 @@ class BlobQueued:
 
         That it forgets puts a site on the queue once more, and a run that finds it taken skips it.
         """
-        with _understood("what is on the queue could not be read"):
+        with _translate_errors("what is on the queue could not be read"):
             content = _content(self._container, self.NAME)
         try:
             stored = encoding.loads(content or b"{}")
@@ -231,7 +231,7 @@ class BlobQueued:
     def save(self, queued: Mapping[str, int]) -> None:
         """Write the moments by site."""
         content = encoding.dumps({site: moments.text(at) for site, at in queued.items()})
-        with _understood("what is on the queue could not be saved"):
+        with _translate_errors("what is on the queue could not be saved"):
             try:
                 self._container.upload_blob(self.NAME, content, overwrite=True)
             except ResourceNotFoundError:
@@ -247,20 +247,20 @@ class BlobLetters:
 
     def keep(self, letter: Letter) -> bool:
         """Keep a letter, once: true when it was not there before."""
-        with _understood(f"{letter.site}: a record could not be kept aside"):
+        with _translate_errors(f"{letter.site}: a record could not be kept aside"):
             try:
                 self._container.upload_blob(
                     letter.name, letter.encode(self._clock.now()), overwrite=False
                 )
             except ResourceExistsError as error:
-                if _code(error) != "BlobAlreadyExists":
+                if _error_code(error) != "BlobAlreadyExists":
                     raise
                 return False
         return True
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
         """The names of a site's letters, sorted; none where there is no container yet."""
-        with _understood(f"{site}: the {folder} could not be listed"):
+        with _translate_errors(f"{site}: the {folder} could not be listed"):
             try:
                 found = self._container.list_blob_names(name_starts_with=f"{folder}/{site}/")
                 return sorted(name for name in found if is_name(name))
@@ -270,13 +270,13 @@ class BlobLetters:
     def read(self, name: str) -> bytes | None:
         """Read a letter's blob as it is; None if there is none."""
         _check(name)
-        with _understood(f"{name} could not be read"):
+        with _translate_errors(f"{name} could not be read"):
             return _content(self._container, name)
 
     def delete(self, name: str) -> None:
         """Delete a letter's blob, and what somebody may have taken snapshots of."""
         _check(name)
-        with _understood(f"{name} could not be deleted"):
+        with _translate_errors(f"{name} could not be deleted"):
             try:
                 self._container.delete_blob(name, delete_snapshots="include")
             except ResourceNotFoundError:
@@ -301,7 +301,7 @@ def make_container(container: ContainerClient) -> None:
     try:
         container.create_container()
     except ResourceExistsError as error:
-        if _code(error) != "ContainerAlreadyExists":
+        if _error_code(error) != "ContainerAlreadyExists":
             raise
 
 
@@ -311,40 +311,42 @@ def probe(container: ContainerClient) -> None:
     Asks for a lease on a blob that is not there: that needs the right to write, and writes nothing.
     Raises TransientError, or SiteError for an administrator.
     """
-    with _understood("the container cannot be used"):
+    with _translate_errors("the container cannot be used"):
         try:
             container.get_blob_client("checkpoints/probe").acquire_lease(15)
         except ResourceNotFoundError as error:
-            if _code(error) == "ContainerNotFound":
+            if _error_code(error) == "ContainerNotFound":
                 make_container(container)
 
 
 @contextmanager
-def _understood(what: str) -> Iterator[None]:
+def _translate_errors(what: str) -> Iterator[None]:
     """Turn the library's exceptions into ours, by who has to act."""
     try:
         yield
     except ClientAuthenticationError as error:
         message = (
             f"{what}: storage refuses the identity or key; an identity needs the role Storage "
-            f"Blob Data Owner on the account of AzureWebJobsStorage ({_code(error)})"
+            f"Blob Data Owner on the account of AzureWebJobsStorage ({_error_code(error)})"
         )
         raise SiteError(message) from error
     except HttpResponseError as error:
         if error.status_code == 403:
-            message = f"{what}: storage refuses; look at its firewall and roles ({_code(error)})"
+            message = (
+                f"{what}: storage refuses; look at its firewall and roles ({_error_code(error)})"
+            )
             raise SiteError(message) from error
-        if _code(error).startswith("Lease"):
-            message = f"{what}: another run has taken the site over ({_code(error)})"
+        if _error_code(error).startswith("Lease"):
+            message = f"{what}: another run has taken the site over ({_error_code(error)})"
             raise TransientError(message) from error
-        message = f"{what}: storage answered HTTP {error.status_code} ({_code(error)})"
+        message = f"{what}: storage answered HTTP {error.status_code} ({_error_code(error)})"
         raise TransientError(message) from error
     except AzureError as error:
         message = f"{what}: storage could not be reached ({type(error).__name__})"
         raise TransientError(message) from error
 
 
-def _code(error: HttpResponseError) -> str:
+def _error_code(error: HttpResponseError) -> str:
     """Storage's own error code, such as `LeaseAlreadyPresent`."""
     code = getattr(error, "error_code", None)  # a text, or an enumeration of the library's
     return str(getattr(code, "value", code) or type(error).__name__)

@@ -8,7 +8,7 @@ https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-end
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -17,7 +17,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 from jira_audit.core import encoding
 from jira_audit.core.clock import TRYING_AGAIN, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
-from jira_audit.core.http import retry_after
+from jira_audit.core.http import Meaning, StatusTable, error_for
 
 if TYPE_CHECKING:
     from azure.core.credentials import (
@@ -39,14 +39,15 @@ CONNECT_SECONDS, READ_SECONDS = 3, 10
 STORAGE_RETRY_SECONDS = 15.0
 """Storage's client asks for a token within a call, and knows no deadline of ours."""
 
-_REFUSED = (
+_REFUSED = Meaning(
     SiteError,
     (
         "the identity endpoint refuses: AZURE_CLIENT_ID must be the client id of an identity that "
         "is assigned to this app"
     ),
 )
-STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {400: _REFUSED, 403: _REFUSED}
+_UNAVAILABLE = Meaning(TransientError, "the identity endpoint is unavailable")
+STATUS = StatusTable({400: _REFUSED, 403: _REFUSED}, server_error=_UNAVAILABLE, other=_UNAVAILABLE)
 """What an answer's status means, and who acts; every other one is transient: one request in ten was
 seen to fail so (https://github.com/Azure/azure-functions-host/issues/11058)."""
 
@@ -77,7 +78,7 @@ class Tokens:
         return self._get(lambda: credential.get_token_info(*scopes, options=options))
 
     def _get(self, get: Callable[[], T]) -> T:
-        ask = partial(_translated, get)
+        ask = partial(_translate_errors, get)
         if self._policy is None:
             return ask()
         deadline = Deadline.after(self._clock, STORAGE_RETRY_SECONDS)
@@ -100,7 +101,8 @@ def managed_identity(client_id: str | None, clock: Clock) -> TokenCredential:
     )
 
 
-def _translated(get: Callable[[], T]) -> T:
+def _translate_errors(get: Callable[[], T]) -> T:
+    """Get it; what a credential raises becomes an error of ours."""
     try:
         return get()
     except ConnectorError:
@@ -121,15 +123,11 @@ def _translated(get: Callable[[], T]) -> T:
 
 
 def _check(response: PipelineResponse[Any, Any], now: int) -> None:
-    """Raise what an answer means that is not a token."""
+    """Raise what a response means that is not a token."""
     answer = response.http_response
     status: int = answer.status_code
     if status != 200:
-        kind, meaning = STATUS.get(status, (TransientError, "the identity endpoint is unavailable"))
-        message = f"{meaning} (HTTP {status})"
-        if kind is TransientError:
-            raise TransientError(message, retry_after=retry_after(answer.headers, now))
-        raise kind(message)
+        raise error_for(status, STATUS, headers=answer.headers, now=now)
     if not _is_token(answer.content):
         message = "the identity endpoint answered 200 with a body that is not a token"
         raise TransientError(message)

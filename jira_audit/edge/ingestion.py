@@ -8,13 +8,13 @@ https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
-from jira_audit.core.http import retry_after
+from jira_audit.core.http import Meaning, StatusTable, error_for
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -29,40 +29,35 @@ GZIP = 31
 
 CONNECT_SECONDS = 5.0
 
-_LATER = (TransientError, "the ingestion service is unavailable")
-STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
-    400: (BatchRefused, "the ingestion service refuses the rows"),
-    401: (
+_LATER = Meaning(TransientError, "the ingestion service is unavailable")
+_MEANINGS = {
+    400: Meaning(BatchRefused, "the ingestion service refuses the rows"),
+    401: Meaning(
         SiteError,
-        (
-            "the ingestion service does not accept the token: LOGS_INGESTION_AUDIENCE does not fit "
-            "the cloud of DATA_COLLECTION_ENDPOINT, or the identity is of another tenant"
-        ),
+        "the ingestion service does not accept the token: LOGS_INGESTION_AUDIENCE does not fit "
+        "the cloud of DATA_COLLECTION_ENDPOINT, or the identity is of another tenant",
     ),
-    403: (
+    403: Meaning(
         SiteError,
-        (
-            "the identity may not send: it needs the role Monitoring Metrics Publisher on the data "
-            "collection rule. After a deployment this heals by itself within 30 minutes, and "
-            "nothing is lost meanwhile"
-        ),
+        "the identity may not send: it needs the role Monitoring Metrics Publisher on the data "
+        "collection rule. After a deployment this heals by itself within 30 minutes, and "
+        "nothing is lost meanwhile",
     ),
-    404: (
+    404: Meaning(
         SiteError,
-        (
-            "the ingestion service knows no such rule: see LOGS_DCR_RULE_ID (the immutable id, "
-            "dcr-…) and DATA_COLLECTION_ENDPOINT, which must belong together, in one region"
-        ),
+        "the ingestion service knows no such rule: see LOGS_DCR_RULE_ID (the immutable id, "
+        "dcr-…) and DATA_COLLECTION_ENDPOINT, which must belong together, in one region",
     ),
     408: _LATER,
-    413: (BatchRefused, "the batch is too large for the ingestion service"),
-    429: (TransientError, "the ingestion service asks for fewer calls"),
+    413: Meaning(BatchRefused, "the batch is too large for the ingestion service"),
+    429: Meaning(TransientError, "the ingestion service asks for fewer calls"),
     500: _LATER,
     502: _LATER,
     503: _LATER,
     504: _LATER,
 }
-"""What an answer's status means, and who acts."""
+STATUS = StatusTable.of(_MEANINGS, undocumented="its answer is not documented")
+"""What a response's status means, and who acts."""
 
 
 class IngestionSink:
@@ -124,7 +119,7 @@ class IngestionSink:
                 **self._timeouts,
             )
         except HttpResponseError as error:
-            raise _meaning(error, self._now()) from error
+            raise _to_error(error, self._now()) from error
         except AzureError as error:
             message = f"the ingestion service could not be reached ({type(error).__name__})"
             raise TransientError(message) from error
@@ -161,20 +156,17 @@ class IngestionSink:
         )
 
 
-def _meaning(error: HttpResponseError, now: int) -> ConnectorError:
-    """The error to raise for an answer that is no 204."""
-    status = error.status_code or 0
-    unknown = (TransientError if status >= 500 else SiteError, "its answer is not documented")
-    kind, meaning = STATUS.get(status, unknown)
-    message = f"{meaning} (HTTP {status}{_said(error)})"
-    if kind is BatchRefused:
-        return BatchRefused(message, status=status)
-    if kind is TransientError:
-        headers = getattr(error.response, "headers", {})
-        return TransientError(message, retry_after=retry_after(headers, now))
-    return kind(message)
+def _to_error(error: HttpResponseError, now: int) -> ConnectorError:
+    """The error to raise for a response that is not a 204."""
+    return error_for(
+        error.status_code or 0,
+        STATUS,
+        headers=getattr(error.response, "headers", {}),
+        now=now,
+        detail=_error_code(error),
+    )
 
 
-def _said(error: HttpResponseError) -> str:
+def _error_code(error: HttpResponseError) -> str:
     """The service's own error code, such as `InvalidStream`. Its message could quote a row."""
-    return f": {error.error.code}" if error.error and error.error.code else ""
+    return str(error.error.code or "") if error.error else ""

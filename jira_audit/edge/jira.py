@@ -1,19 +1,14 @@
 """Jira Cloud's audit log over HTTP: ask for a page, and tell a page from everything else.
 
-`decipher` holds every way in which an answer can be no page; a failure is never an empty one. Which
-pages are asked for when is in `reader.py`, how they fit together in `core/pages.py`.
+`parse_page` holds every way in which a response can be something else than a page; a failure is
+never an empty page. Which pages are asked for when is in `flow/reader.py`, how they fit together in
+`core/pages.py`.
 https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import NoReturn, Protocol
-
-import requests
-from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError
+from collections.abc import Mapping
 
 from jira_audit.core import encoding, moments
 from jira_audit.core.ahead import Place
@@ -24,86 +19,56 @@ from jira_audit.core.errors import (
     SiteError,
     TransientError,
 )
-from jira_audit.core.http import Answer, date, retry_after
+from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
 from jira_audit.core.pages import PAGE_SIZE, Response
 from jira_audit.core.window import Window
+from jira_audit.edge import transport
+from jira_audit.edge.transport import Connection, Route
 
 RECORDS_PATH = "/rest/api/3/auditing/record"
 
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 20.0
-"""Between two pieces of an answer."""
 PROBE_SECONDS = 60.0
 ANSWER_LIMIT = 128 * 1024 * 1024
 """Bytes; a page of 1,000 records is about 0.7 MB."""
 
 HEADERS: Mapping[str, str] = {
-    "Accept": "application/json",
     # Without these two, texts such as `category` come in the language of the token's account.
     "Accept-Language": "en",
     "X-Force-Accept-Language": "true",
-    "User-Agent": "jira-audit-connector",
 }
 
-_RETRY_LATER = (TransientError, "Jira is unavailable")
-STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
-    400: (
+_RETRY_LATER = Meaning(TransientError, "Jira is unavailable")
+_MEANINGS = {
+    400: Meaning(
         SiteError,
         "Jira says that our request is wrong; this is a bug in the connector, report it",
     ),
-    401: (
+    401: Meaning(
         CredentialsRefused,
-        (
-            "Jira does not know the credentials: the token is wrong, revoked or expired (tokens "
-            "live at most a year), the user name does not belong to it, or it is a scoped token: "
-            "those work only through Atlassian's gateway (set JIRA_CLOUD_ID, or cloud_id in "
-            "JIRA_SITES), and need the scopes read:audit-log:jira and read:user:jira"
-        ),
+        "Jira does not know the credentials: the token is wrong, revoked or expired (tokens "
+        "live at most a year), the user name does not belong to it, or it is a scoped token: "
+        "those work only through Atlassian's gateway (set JIRA_CLOUD_ID, or cloud_id in "
+        "JIRA_SITES), and need the scopes read:audit-log:jira and read:user:jira",
     ),
-    403: (
+    403: Meaning(
         SiteError,
-        (
-            "Jira refuses: the account lacks the global permission Administer Jira; or every Jira "
-            "product on the site is on the Free plan, which has no audit log; or the site's IP "
-            "allow-list does not hold this address"
-        ),
+        "Jira refuses: the account lacks the global permission Administer Jira; or every Jira "
+        "product on the site is on the Free plan, which has no audit log; or the site's IP "
+        "allow-list does not hold this address",
     ),
-    404: (
+    404: Meaning(
         SiteError,
-        (
-            "there is no Jira at this address: see that the URL (JIRA_SITE_URL), or the cloud id "
-            "where the gateway is used, is the site's"
-        ),
+        "there is no Jira at this address: see that the URL (JIRA_SITE_URL), or the cloud id "
+        "where the gateway is used, is the site's",
     ),
-    429: (TransientError, "Jira asks for fewer requests"),
+    429: Meaning(TransientError, "Jira asks for fewer requests", pause=True),
     500: _RETRY_LATER,
     502: _RETRY_LATER,
     503: _RETRY_LATER,
     504: _RETRY_LATER,
 }
-"""What an answer's status means, and who acts."""
-
-
-class Open(Protocol):
-    """An open way into a site."""
-
-    @property
-    def base_url(self) -> str:
-        """Where requests go, without a slash at the end."""
-
-    @property
-    def auth(self) -> AuthBase:
-        """Who authenticates them."""
-
-
-class Way(Protocol):
-    """A way into a site, which may have to be opened first. Safe to use from several threads."""
-
-    def open(self) -> Open:
-        """Open it. Raises TransientError, or SiteError when someone has to act."""
-
-    def renew(self, auth: AuthBase) -> bool:
-        """Whether to open it again, after these credentials were refused."""
+STATUS = StatusTable.of(_MEANINGS, undocumented="Jira's answer is not documented")
+"""What a response's status means, and who acts."""
 
 
 class JiraSource:
@@ -112,29 +77,29 @@ class JiraSource:
     def __init__(
         self,
         site: str,
-        way: Way,
+        route: Route,
         clock: Clock,
         page_size: int = PAGE_SIZE,
     ) -> None:
         self.page_size = page_size
-        self._site, self._way, self._clock = site, way, clock
-        self._session = requests.Session()
-        # Else a redirect's body would be read to its end, however long, before it is not followed.
-        self._session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
+        self._site, self._route, self._clock = site, route, clock
+        self._session = transport.session()
         self._session.headers.update(HEADERS)
 
-    def fetch(self, place: Place, seconds: float) -> Answer:
+    def fetch(self, place: Place, seconds: float) -> RawResponse:
         """Ask for the page at a place, once, in about so many seconds at most.
 
         May be called from several threads. Raises TransientError where nothing is answered, and
-        what opening the way into the site raises.
+        what opening the route to the site raises.
         """
         return self._fetch(place, self.page_size, seconds)
 
-    def decipher(self, answer: Answer, offset: int) -> Response:
-        """Turn what was answered at an offset into records; raises as `decipher` below does."""
-        with self._named():
-            return decipher(answer, offset)
+    def decipher(self, answer: RawResponse, offset: int) -> Response:
+        """Turn what was answered at an offset into records; raises as `parse_page` does."""
+        try:
+            return parse_page(answer, offset)
+        except (TransientError, SiteError) as error:
+            raise with_site(self._site, error) from error
 
     def probe(self) -> None:
         """Ask once for one record, to see whether the log may be read. Raises as above."""
@@ -142,31 +107,19 @@ class JiraSource:
         place = Window(now - moments.DAY, now), 0
         self.decipher(self._fetch(place, 1, PROBE_SECONDS), 0)
 
-    def _fetch(self, place: Place, limit: int, seconds: float) -> Answer:
-        """One request, one answer; twice with new credentials."""
-        with self._named():
-            access = self._way.open()
-            answer = self._ask(access, place, limit, seconds)
-            if refuses_credentials(answer) and self._way.renew(access.auth):
-                answer = self._ask(self._way.open(), place, limit, seconds)
-            return answer
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Let errors say which site they are of."""
+    def _fetch(self, place: Place, limit: int, seconds: float) -> RawResponse:
+        """One request, one response; a second one with new credentials."""
         try:
-            yield
-        except TransientError as error:
-            message = f"{self._site}: {error}"
-            raise TransientError(
-                message, retry_after=error.retry_after, pause=error.pause
-            ) from error
-        except SiteError as error:
-            message = f"{self._site}: {error}"
-            raise type(error)(message) from error
+            connection = self._route.open()
+            response = self._ask(connection, place, limit, seconds)
+            if refuses_credentials(response) and self._route.refresh(connection.auth):
+                response = self._ask(self._route.open(), place, limit, seconds)
+        except (TransientError, SiteError) as error:
+            raise with_site(self._site, error) from error
+        return response
 
-    def _ask(self, access: Open, place: Place, limit: int, seconds: float) -> Answer:
-        """One request over an open way, one answer."""
+    def _ask(self, connection: Connection, place: Place, limit: int, seconds: float) -> RawResponse:
+        """One request over an open route, one response."""
         window, offset = place
         query = {
             # Without the offset from UTC, the gateway answers 200 with no records at all:
@@ -176,46 +129,38 @@ class JiraSource:
             "offset": str(offset),
             "limit": str(limit),
         }
-        try:
-            with self._session.get(
-                access.base_url + RECORDS_PATH,
-                params=query,
-                auth=access.auth,
-                timeout=(min(CONNECT_SECONDS, seconds), min(READ_SECONDS, seconds)),
-                allow_redirects=False,  # credentials go to this host alone
-                stream=True,
-            ) as answer:
-                body = self._read(answer, seconds)
-        except (requests.RequestException, HTTPError) as error:
-            # Its text may hold the address asked for, which is no secret; its kind is enough.
-            message = f"Jira could not be reached ({type(error).__name__})"
-            raise TransientError(message) from error
-        return Answer(answer.status_code, answer.headers, body, self._clock.now())
-
-    def _read(self, answer: requests.Response, seconds: float) -> bytes:
-        """The whole body, within bounds of size and time."""
-        until = self._clock.monotonic() + seconds
-        body = bytearray()
-        # `iter_content` would wait for a whole piece, however slowly that trickles in.
-        while piece := answer.raw.read1(65_536, decode_content=True):
-            body += piece
-            if len(body) > ANSWER_LIMIT or self._clock.monotonic() > until:
-                message = "Jira's answer was too long, or took too long"
-                raise TransientError(message)
-        return bytes(body)
+        return transport.fetch(
+            self._session,
+            "Jira",
+            "GET",
+            connection.base_url + RECORDS_PATH,
+            limit=ANSWER_LIMIT,
+            seconds=seconds,
+            clock=self._clock,
+            params=query,
+            auth=connection.auth,
+        )
 
 
-def refuses_credentials(answer: Answer) -> bool:
+def refuses_credentials(answer: RawResponse) -> bool:
     """Whether Jira does not know who asks. It may say so beside a page, of what anyone may see."""
     said = answer.headers.get("X-Seraph-LoginReason", "")
     return answer.status == 401 or (answer.status == 200 and "AUTHENTICATED_FAILED" in said)
 
 
-def decipher(answer: Answer, offset: int) -> Response:
-    """Turn an answer into records. Whatever is no documented page raises.
+def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
+    """The same error with the site's name before it, for whoever has several sites."""
+    message = f"{site}: {error}"
+    if isinstance(error, TransientError):
+        return TransientError(message, retry_after=error.retry_after, pause=error.pause)
+    return type(error)(message)
+
+
+def parse_page(answer: RawResponse, offset: int) -> Response:
+    """Turn an answer into records. Whatever is not a documented page raises.
 
     `offset` is what was asked for. Raises what `STATUS` says for the status; TransientError for a
-    200 that is no JSON or has no `records`, since proxies and maintenance pages answer so;
+    200 that is not JSON or has no `records`, since proxies and maintenance pages answer so;
     SiteError for a failed login.
     """
     if 300 <= answer.status < 400:
@@ -225,9 +170,15 @@ def decipher(answer: Answer, offset: int) -> Response:
         )
         raise SiteError(message)
     if answer.status != 200:
-        _refuse(answer)
+        raise error_for(
+            answer.status,
+            STATUS,
+            headers=answer.headers,
+            now=answer.at,
+            detail=_error_message(answer.body),
+        )
     if refuses_credentials(answer):
-        raise CredentialsRefused(STATUS[401][1])
+        raise CredentialsRefused(STATUS.meaning(401).sentence)
     try:
         content = encoding.loads(answer.body)
     except ValueError as error:
@@ -240,18 +191,7 @@ def decipher(answer: Answer, offset: int) -> Response:
     return Response(offset, records, date(answer.headers.get("Date")))
 
 
-def _refuse(answer: Answer) -> NoReturn:
-    status = answer.status
-    unknown = (TransientError if status >= 500 else SiteError, "Jira's answer is not documented")
-    kind, meaning = STATUS.get(status, unknown)
-    message = f"{meaning} (HTTP {status}{_said(answer.body)})"
-    if kind is TransientError:
-        wait = retry_after(answer.headers, answer.at)
-        raise TransientError(message, retry_after=wait, pause=status == 429)
-    raise kind(message)
-
-
-def _said(body: bytes) -> str:
+def _error_message(body: bytes) -> str:
     """Jira's own error message, shortened; never anything else of a body."""
     try:
         answer = encoding.loads(body)
@@ -261,5 +201,5 @@ def _said(body: bytes) -> str:
         answer.get("errorMessages") or answer.get("message") if isinstance(answer, dict) else ""
     )
     # One line, whatever it says: it goes into logs.
-    said = "".join(each if each.isprintable() else " " for each in str(messages)[:300])
-    return f": {said}" if messages else ""
+    text = str(messages)[:300] if messages else ""
+    return "".join(each if each.isprintable() else " " for each in text)

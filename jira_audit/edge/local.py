@@ -37,7 +37,7 @@ class LocalCheckpoints:
         """Take the lock on a site's checkpoint, writing `first` if there is none; None if taken."""
         path = self._folder / f"{first.site}.json"
         lock = FileLock(path.with_suffix(".lock"), thread_local=False, is_singleton=False)
-        with _understood(f"{first.site}: the checkpoint could not be locked"):
+        with _translate_errors(f"{first.site}: the checkpoint could not be locked"):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
@@ -54,12 +54,12 @@ class LocalCheckpoints:
 
     def sites(self) -> Sequence[str]:
         """The sites there are checkpoints of, sorted."""
-        with _understood("the checkpoints could not be listed"):
+        with _translate_errors("the checkpoints could not be listed"):
             return sorted(path.stem for path in self._folder.glob("*.json"))
 
     def stored(self, site: str) -> bytes | None:
         """Read a site's checkpoint file as it is; None if there is none."""
-        with _understood(f"{site}: the checkpoint could not be read"):
+        with _translate_errors(f"{site}: the checkpoint could not be read"):
             return _content(self._folder / f"{site}.json")
 
 
@@ -74,7 +74,7 @@ class LocalLease:
 
     def load(self) -> Checkpoint:
         """Read the checkpoint. Raises SiteError if it cannot be read as one."""
-        with _understood(f"{self._site}: the checkpoint could not be loaded"):
+        with _translate_errors(f"{self._site}: the checkpoint could not be loaded"):
             content = self._path.read_bytes()
         return decode(content, self._site)
 
@@ -106,7 +106,7 @@ class LocalLetters:
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
         """The names of a site's letters, sorted."""
-        with _understood(f"{site}: the {folder} could not be listed"):
+        with _translate_errors(f"{site}: the {folder} could not be listed"):
             files = (self._folder / folder / site).glob("*/*.json")
             found = (file.relative_to(self._folder).as_posix() for file in files)
             return sorted(name for name in found if is_name(name))
@@ -114,13 +114,13 @@ class LocalLetters:
     def read(self, name: str) -> bytes | None:
         """Read a letter's file as it is; None if there is none."""
         path = self._path(name)
-        with _understood(f"{name} could not be read"):
+        with _translate_errors(f"{name} could not be read"):
             return _content(path)
 
     def delete(self, name: str) -> None:
         """Delete a letter's file."""
         path = self._path(name)
-        with _understood(f"{name} could not be deleted"):
+        with _translate_errors(f"{name} could not be deleted"):
             path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
@@ -147,11 +147,11 @@ class LocalSink:
     def send(self, body: bytes) -> None:
         """Append a JSON array's rows, all or none, and see them onto the disk."""
         lines = b"".join(orjson.dumps(row) + b"\n" for row in orjson.loads(body))
-        with _understood("rows could not be written"):
+        with _translate_errors("rows could not be written"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: what a buffer still held would be written after all, by `truncate`.
         with (
-            _understood("rows could not be written"),
+            _translate_errors("rows could not be written"),
             self._turn,
             self._path.open("ab+", buffering=0) as table,
         ):
@@ -188,7 +188,7 @@ class LocalTable:
 
         Raises SiteError for a line that is no row of ours. What a crash left of one is none.
         """
-        with _understood("rows could not be read"):
+        with _translate_errors("rows could not be read"):
             try:
                 table = self._path.open("rb")
             except FileNotFoundError:
@@ -233,7 +233,7 @@ def _content(path: Path) -> bytes | None:
 
 def _write(path: Path, content: bytes) -> None:
     """Replace a file as a whole: whoever reads it sees the old or the new."""
-    with _understood(f"{path.name} could not be written"):
+    with _translate_errors(f"{path.name} could not be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")
         with new.open("wb") as file:
@@ -244,7 +244,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _understood(what: str) -> Iterator[None]:
+def _translate_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -18,8 +18,8 @@ from jira_audit.core import encoding, moments
 from jira_audit.core.activity import COLUMNS, DELAYS, Activity, joined
 from jira_audit.core.clock import TRYING_AGAIN, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.completeness import Held
-from jira_audit.core.errors import ConnectorError, SiteError, TransientError
-from jira_audit.core.http import retry_after
+from jira_audit.core.errors import SiteError, TransientError
+from jira_audit.core.http import Meaning, StatusTable, error_for
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR
 from jira_audit.core.window import Window
@@ -43,35 +43,34 @@ CONNECT_SECONDS = 5.0
 SERVER_SECONDS = 180
 """How long the service may take over one question."""
 
-_LATER = (TransientError, "the workspace cannot be asked just now")
-STATUS: Mapping[int, tuple[type[ConnectorError], str]] = {
-    400: (
+_LATER = Meaning(TransientError, "the workspace cannot be asked just now")
+_MEANINGS = {
+    400: Meaning(
         SiteError,
-        (
-            "the workspace does not understand the question: its table Jira_Audit_CL is not there, "
-            "or lacks columns that the connector writes"
-        ),
+        "the workspace does not understand the question: its table Jira_Audit_CL is not there, "
+        "or lacks columns that the connector writes",
     ),
-    401: (SiteError, "the workspace does not accept the token: it is of another tenant or cloud"),
-    403: (
+    401: Meaning(
+        SiteError, "the workspace does not accept the token: it is of another tenant or cloud"
+    ),
+    403: Meaning(
         SiteError,
-        (
-            "you may not read the workspace: whoever is signed in needs the role Log Analytics "
-            "Reader on it"
-        ),
+        "you may not read the workspace: whoever is signed in needs the role Log Analytics "
+        "Reader on it",
     ),
-    404: (
+    404: Meaning(
         SiteError,
         "there is no such workspace: give its Workspace ID, a GUID, not its name or resource id",
     ),
     408: _LATER,
-    429: (TransientError, "the workspace asks for fewer questions"),
+    429: Meaning(TransientError, "the workspace asks for fewer questions"),
     500: _LATER,
     502: _LATER,
     503: _LATER,
     504: _LATER,
 }
-"""What an answer's status means, and who acts:
+STATUS = StatusTable.of(_MEANINGS, undocumented="its answer is not documented")
+"""What a response's status means, and who acts:
 https://learn.microsoft.com/azure/azure-monitor/logs/api/errors"""
 
 
@@ -160,7 +159,7 @@ class Workspace:
                 query,
                 timespan=written,
                 server_timeout=SERVER_SECONDS,
-                raw_response_hook=self._refuse,
+                raw_response_hook=self._check,
                 retry_total=0,
                 permit_redirects=False,  # the token goes to this host alone
                 connection_timeout=CONNECT_SECONDS,
@@ -180,8 +179,8 @@ class Workspace:
         (table,) = answer.tables
         return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
-    def _refuse(self, response: PipelineResponse[Any, Any]) -> None:
-        """Raise what an answer means that is no 200.
+    def _check(self, response: PipelineResponse[Any, Any]) -> None:
+        """Raise what a response means that is not a 200.
 
         The library would take the body of one for JSON, whatever it is.
         """
@@ -189,13 +188,13 @@ class Workspace:
         status: int = answer.status_code
         if status == 200:
             return
-        unknown = (TransientError if status >= 500 else SiteError, "its answer is not documented")
-        kind, meaning = STATUS.get(status, unknown)
-        message = f"{meaning} (HTTP {status}{_said(answer.content)})"
-        if kind is TransientError:
-            wait = retry_after(answer.headers, self._clock.now())
-            raise TransientError(message, retry_after=wait)
-        raise kind(message)
+        raise error_for(
+            status,
+            STATUS,
+            headers=answer.headers,
+            now=self._clock.now(),
+            detail=_error_code(answer.content),
+        )
 
     @cached_property
     def _client(self) -> LogsQueryClient:
@@ -259,7 +258,7 @@ def _where(sites: Sequence[str], window: Window, *, alone: bool) -> str:
     )
 
 
-def _said(body: bytes) -> str:
+def _error_code(body: bytes) -> str:
     """The service's own error codes, the outermost and the innermost."""
     try:
         outer = encoding.loads(body)["error"]
@@ -269,4 +268,4 @@ def _said(body: bytes) -> str:
         codes = dict.fromkeys((str(outer["code"]), str(inner["code"])))
     except (ValueError, TypeError, KeyError):
         return ""
-    return ": " + ", ".join(codes)
+    return ", ".join(codes)

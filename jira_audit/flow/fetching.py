@@ -15,7 +15,7 @@ from threading import Lock
 from jira_audit.core.ahead import Glimpse, Place
 from jira_audit.core.clock import GRACE_SECONDS, TRYING_AGAIN, Clock, RetryPolicy, retry
 from jira_audit.core.errors import TransientError
-from jira_audit.core.http import Answer, retry_after
+from jira_audit.core.http import RawResponse, retry_after
 from jira_audit.core.pages import Response
 from jira_audit.flow.ports import Run
 
@@ -35,7 +35,7 @@ CLOCK_TICK = 0.01
 ANSWER_SECONDS = 60.0
 """Seconds for a whole response, even if data keeps arriving slowly."""
 
-_Answered = tuple[Answer, Glimpse | None]
+_Answered = tuple[RawResponse, Glimpse | None]
 
 
 class Throttle:

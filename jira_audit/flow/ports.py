@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from jira_audit.core.ahead import Place
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
-from jira_audit.core.http import Answer
+from jira_audit.core.http import RawResponse
 from jira_audit.core.letters import Folder, Letter
 from jira_audit.core.outcome import Tally
 from jira_audit.core.pages import Response
@@ -22,14 +22,14 @@ class Source(Protocol):
 
     page_size: int
 
-    def fetch(self, place: Place, seconds: float) -> Answer:
+    def fetch(self, place: Place, seconds: float) -> RawResponse:
         """Request the page at a place once, in at most about `seconds`.
 
         Called from several threads. Raises TransientError if there is no response (the next tick
         retries), or SiteError if access is refused (someone must act).
         """
 
-    def decipher(self, answer: Answer, offset: int) -> Response:
+    def decipher(self, answer: RawResponse, offset: int) -> Response:
         """Parse the response to the request at an offset into records.
 
         Raises TransientError or SiteError; a failure is never an empty page.

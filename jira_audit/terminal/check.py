@@ -72,7 +72,7 @@ def _jira(site: Site) -> Answer:
         except ConnectorError as error:
             sentence = f"{refused} Tried through the gateway as well: {error}"
             return Answer("Jira", ok=False, sentence=sentence)
-        cloud_id = _cloud_id(other)
+        cloud_id = wiring.gateway(other).cloud_id()
         return Answer(
             "Jira",
             ok=False,
@@ -88,7 +88,7 @@ def _jira(site: Site) -> Answer:
 def _compared(site: Site, good: str) -> Answer:
     """Whether a cloud id that is set is the site's own, as the site itself tells it."""
     try:
-        told = _cloud_id(replace(site, cloud_id=None))
+        told = wiring.gateway(replace(site, cloud_id=None)).cloud_id()
     except ConnectorError as error:
         unseen = f"; whether the cloud id is that of {site.host} could not be seen: {error}"
         return Answer("Jira", ok=True, sentence=good + unseen)
@@ -99,11 +99,6 @@ def _compared(site: Site, good: str) -> Answer:
         f"name {site.host}: set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {told}"
     )
     return Answer("Jira", ok=False, sentence=sentence)
-
-
-def _cloud_id(site: Site) -> str:
-    """The cloud id by which the gateway knows a site, as the site tells it."""
-    return wiring.way(site).open().base_url.rpartition("/")[2]
 
 
 def _answer(part: Part, attempt: Callable[[], None], good: str) -> Answer:

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jira_audit.core.http import date, retry_after
+from jira_audit.core.errors import (
+    BatchRefused,
+    ConnectorError,
+    CredentialsRefused,
+    SiteError,
+    TransientError,
+)
+from jira_audit.core.http import Meaning, StatusTable, date, error_for, retry_after
 
 NOW = 1_445_412_480_000  # Wed, 21 Oct 2015 07:28:00 GMT
 
@@ -107,3 +114,81 @@ def test_no_header_whatever_it_says_does_harm(one: str, other: str) -> None:
     seconds = retry_after({"Retry-After": one, "X-RateLimit-Reset": other}, NOW)
     assert seconds is None or seconds >= 0
     assert date(one) is None or isinstance(date(one), int)
+
+
+TABLE = StatusTable.of(
+    {
+        400: Meaning(BatchRefused, "it refuses the rows"),
+        401: Meaning(CredentialsRefused, "it refuses the token"),
+        403: Meaning(SiteError, "it lacks the role"),
+        429: Meaning(TransientError, "it asks for fewer requests", pause=True),
+        503: Meaning(TransientError, "it is unavailable"),
+    },
+    undocumented="its answer is not documented",
+)
+
+
+def error(status: int, wait: str = "", detail: str = "") -> ConnectorError:
+    headers = {"Retry-After": wait} if wait else {}
+    return error_for(status, TABLE, headers=headers, now=NOW, detail=detail)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [
+        (400, BatchRefused, "it refuses the rows (HTTP 400)"),
+        (401, CredentialsRefused, "it refuses the token (HTTP 401)"),
+        (403, SiteError, "it lacks the role (HTTP 403)"),
+        (429, TransientError, "it asks for fewer requests (HTTP 429)"),
+        (503, TransientError, "it is unavailable (HTTP 503)"),
+        (0, SiteError, "its answer is not documented (HTTP 0)"),
+        (204, SiteError, "its answer is not documented (HTTP 204)"),
+        (418, SiteError, "its answer is not documented (HTTP 418)"),
+        (499, SiteError, "its answer is not documented (HTTP 499)"),
+        (500, TransientError, "its answer is not documented (HTTP 500)"),
+        (599, TransientError, "its answer is not documented (HTTP 599)"),
+    ],
+)
+def test_a_status_is_an_error_of_whoever_must_act(
+    status: int, kind: type[ConnectorError], message: str
+) -> None:
+    found = error(status, wait="7")
+
+    assert (type(found), str(found)) == (kind, message)
+
+
+@pytest.mark.parametrize("status", [429, 503, 500])
+def test_what_may_pass_says_how_long_to_wait(status: int) -> None:
+    for wait, seconds in (("7", 7.0), ("", None), ("soon", None)):
+        found = error(status, wait)
+        assert isinstance(found, TransientError)
+        assert found.retry_after == seconds
+
+
+def test_only_a_status_that_is_meant_for_every_caller_pauses_them_all() -> None:
+    assert [getattr(error(status), "pause", None) for status in (429, 503, 500)] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_refused_rows_carry_their_status() -> None:
+    found = error(400)
+    assert isinstance(found, BatchRefused)
+    assert found.status == 400
+
+
+def test_the_services_own_code_stands_beside_the_status_where_there_is_one() -> None:
+    assert str(error(403, detail="InvalidRule")) == "it lacks the role (HTTP 403: InvalidRule)"
+    assert str(error(403, detail="")) == "it lacks the role (HTTP 403)"
+
+
+def test_statuses_that_are_not_listed_mean_what_the_table_says() -> None:
+    later, someone = Meaning(TransientError, "later"), Meaning(SiteError, "someone")
+    table = StatusTable({}, server_error=later, other=someone)
+
+    assert [table.meaning(status) for status in (200, 404, 499, 500, 599)] == [
+        *(someone, someone, someone),
+        *(later, later),
+    ]

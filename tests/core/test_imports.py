@@ -119,6 +119,16 @@ def test_edge_modules_import_one_another_only_through_transport(module: str) -> 
     assert edges <= {"transport"}
 
 
+@pytest.mark.parametrize("module", of("edge"))
+def test_edge_modules_share_the_rules_of_http(module: str) -> None:
+    names = {name for user, name in IMPORTS if user == module}
+    # The status, the wait and the error it means: error_for. Sessions and bodies: transport.
+    assert "jira_audit.core.http.retry_after" not in names
+    if module != "jira_audit.edge.transport":
+        assert "urllib3" not in foreign(module)
+        assert "requests.Session" not in ast.unparse(MODULES[module])
+
+
 @pytest.mark.parametrize("module", of("core", "flow", "operations"))
 def test_what_is_inside_reads_no_clock_chance_or_environment(module: str) -> None:
     assert not {top(name) for user, name in IMPORTS if user == module} & IMPURE

@@ -6,7 +6,7 @@ import pytest
 
 from jira_audit.core import moments
 from jira_audit.core.moments import MINUTE
-from jira_audit.core.queueing import CLOCKS_APART, PENDING, Held, due
+from jira_audit.core.queueing import CLOCKS_APART, PENDING, LeaseState, due
 
 NOW = moments.parse("2026-11-25T12:00:00Z")
 A, B = "a.atlassian.net", "b.atlassian.net"
@@ -17,19 +17,19 @@ def test_sites_that_were_never_collected_are_due_in_their_order() -> None:
 
 
 def test_a_site_that_is_running_is_left_alone() -> None:
-    assert due([A, B], {A: Held(NOW, leased=True)}, {}, NOW) == [B]
+    assert due([A, B], {A: LeaseState(NOW, leased=True)}, {}, NOW) == [B]
 
 
 def test_a_site_that_waits_in_the_queue_is_left_alone() -> None:
-    held = {A: Held(NOW - 30 * MINUTE, leased=False)}
+    leases = {A: LeaseState(NOW - 30 * MINUTE, leased=False)}
 
-    assert due([A, B], held, {A: NOW - 5 * MINUTE, B: NOW - 5 * MINUTE}, NOW) == []
+    assert due([A, B], leases, {A: NOW - 5 * MINUTE, B: NOW - 5 * MINUTE}, NOW) == []
 
 
 def test_a_site_that_was_collected_since_it_was_queued_is_due() -> None:
-    held = {A: Held(NOW - 4 * MINUTE, leased=False)}
+    leases = {A: LeaseState(NOW - 4 * MINUTE, leased=False)}
 
-    assert due([A], held, {A: NOW - 5 * MINUTE}, NOW) == [A]
+    assert due([A], leases, {A: NOW - 5 * MINUTE}, NOW) == [A]
 
 
 @pytest.mark.parametrize(("age", "found"), [(PENDING - 1, []), (PENDING, [A])])
@@ -41,9 +41,9 @@ def test_a_message_that_is_older_than_any_gets_is_not_waited_for(
 
 def test_a_storage_clock_that_is_behind_holds_no_site_back() -> None:
     queued = NOW - 5 * MINUTE
-    held = {A: Held(queued - CLOCKS_APART, leased=False)}
+    leases = {A: LeaseState(queued - CLOCKS_APART, leased=False)}
 
-    assert due([A], held, {A: queued}, NOW) == [A]
+    assert due([A], leases, {A: queued}, NOW) == [A]
 
 
 def test_a_moment_in_the_future_is_not_waited_for() -> None:

@@ -32,12 +32,12 @@ from jira_audit.core.errors import (
     SiteError,
     TransientError,
 )
-from jira_audit.core.http import Answer
+from jira_audit.core.http import RawResponse
 from jira_audit.core.pages import Page, Response
 from jira_audit.core.window import Window
-from jira_audit.edge import jira
-from jira_audit.edge.access import Access
-from jira_audit.edge.jira import JiraSource, decipher
+from jira_audit.edge import jira, transport
+from jira_audit.edge.access import DirectRoute
+from jira_audit.edge.jira import JiraSource, parse_page
 from jira_audit.flow.fetching import UNDER_WAY
 from jira_audit.flow.ports import Pools
 from jira_audit.flow.reader import Reader
@@ -75,7 +75,9 @@ def http() -> Iterator[RequestsMock]:
 
 
 def source_at(base_url: str, time: Time, page_size: int = 1000) -> JiraSource:
-    return JiraSource(HOST, Access(base_url, HTTPBasicAuth(USERNAME, TOKEN)), time.clock, page_size)
+    return JiraSource(
+        HOST, DirectRoute(base_url, HTTPBasicAuth(USERNAME, TOKEN)), time.clock, page_size
+    )
 
 
 @contextmanager
@@ -127,7 +129,7 @@ def test_every_request_is_bounded_and_its_certificate_verified(
     http.get(URL, json=EMPTY)
     read(source_at(BASE, time), time)
     asked: Any = http.calls[0].request
-    assert asked.req_kwargs["timeout"] == (jira.CONNECT_SECONDS, jira.READ_SECONDS)
+    assert asked.req_kwargs["timeout"] == (transport.CONNECT_SECONDS, transport.READ_SECONDS)
     assert asked.req_kwargs["verify"]
     assert asked.req_kwargs["stream"] is True
 
@@ -292,18 +294,18 @@ def test_what_is_no_page_is_an_error_that_says_who_acts_and_how(
 
 def test_a_page_holds_its_records_where_it_was_asked_for_and_jiras_own_time() -> None:
     headers = {"Date": "Fri, 20 Nov 2026 11:59:58 GMT"}
-    found = decipher(Answer(200, headers, b'{"records": [{"id": 1}]}', NOW), 7)
+    found = parse_page(RawResponse(200, headers, b'{"records": [{"id": 1}]}', NOW), 7)
     assert found == Response(7, [{"id": 1}], moments.parse("2026-11-20T11:59:58Z"))
 
 
 @pytest.mark.parametrize("headers", [{}, {"Date": "now"}, {"Date": ""}])
 def test_a_page_without_a_readable_date_is_a_page(headers: Mapping[str, str]) -> None:
-    assert decipher(Answer(200, headers, PAGE, NOW), 0) == Response(0, [], None)
+    assert parse_page(RawResponse(200, headers, PAGE, NOW), 0) == Response(0, [], None)
 
 
 def test_a_login_that_succeeded_is_no_failed_one() -> None:
     for reason in ("OK", "OUT", ""):
-        found = decipher(Answer(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW), 0)
+        found = parse_page(RawResponse(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW), 0)
         assert found.records == []
 
 
@@ -318,7 +320,9 @@ def test_records_that_the_quick_parser_refuses_are_read_all_the_same(
 
 
 def test_records_of_any_json_pass_through_for_the_mapping_to_judge() -> None:
-    found = decipher(Answer(200, {}, b'{"records": [1, null, "x", [], {"id": null}]}', NOW), 0)
+    found = parse_page(
+        RawResponse(200, {}, b'{"records": [1, null, "x", [], {"id": null}]}', NOW), 0
+    )
     assert found.records == [1, None, "x", [], {"id": None}]
 
 
@@ -556,7 +560,7 @@ def test_a_line_that_breaks_is_tried_again_on_a_new_one(time: Time) -> None:
 def test_an_answer_that_trickles_is_given_up_in_time(
     head: str, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jira, "READ_SECONDS", 5)  # so that a failure of this test comes soon
+    monkeypatch.setattr(transport, "READ_SECONDS", 5)  # so that a failure of this test comes soon
     given_up = threading.Event()
 
     def trickle(connection: socket.socket) -> None:
@@ -566,7 +570,7 @@ def test_an_answer_that_trickles_is_given_up_in_time(
     counting = iter([0.0, *[jira.PROBE_SECONDS + 1] * 9])  # the first starts the count
     clock = replace(time.clock, monotonic=lambda: next(counting))
     with speaking(trickle) as base_url:
-        source = JiraSource(HOST, Access(base_url, HTTPBasicAuth(USERNAME, TOKEN)), clock)
+        source = JiraSource(HOST, DirectRoute(base_url, HTTPBasicAuth(USERNAME, TOKEN)), clock)
         try:
             with pytest.raises(TransientError, match="took too long"):
                 source.probe()
@@ -627,7 +631,7 @@ def test_no_error_and_no_log_line_shows_the_credentials(
     with pytest.raises(ConnectorError) as raised:
         read(source, time)
     shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value) + caplog.text
-    shown += repr(source) + repr(source._way) + repr(vars(source))
+    shown += repr(source) + repr(source._route) + repr(vars(source))
     for secret in (TOKEN, BASIC, "Authorization"):
         assert secret not in shown
 
@@ -698,7 +702,7 @@ def test_records_that_arrive_between_two_pages_do_not_pass_for_a_still_list(time
 def test_a_wrong_token_is_an_error_at_a_site_full_of_records(time: Time) -> None:
     site = simulated_site(25, 10)
     with serve(site, clock_ms=lambda: NOW) as base_url:
-        wrong = Access(base_url, HTTPBasicAuth(USERNAME, "other"))
+        wrong = DirectRoute(base_url, HTTPBasicAuth(USERNAME, "other"))
         with pytest.raises(SiteError, match="wrong, revoked or expired"):
             read(JiraSource(HOST, wrong, time.clock), time)
 

@@ -38,7 +38,7 @@ from jira_audit.core.plan import Schedule
 from jira_audit.core.policy import Policy
 from jira_audit.core.records import COLUMNS
 from jira_audit.core.window import Window
-from jira_audit.edge.access import Access
+from jira_audit.edge.access import DirectRoute
 from jira_audit.edge.jira import JiraSource
 from jira_audit.flow.collect import collect
 from jira_audit.flow.ports import Pools, Ports, Run, Sink
@@ -534,7 +534,7 @@ class World:
     def ports(self) -> Ports:
         source = JiraSource(
             HOST,
-            Access(f"https://{HOST}", HTTPBasicAuth(USERNAME, TOKEN)),
+            DirectRoute(f"https://{HOST}", HTTPBasicAuth(USERNAME, TOKEN)),
             self.time.clock,
             self.page_size,
         )

@@ -14,7 +14,7 @@ import pytest
 from jira_audit.core import plan
 from jira_audit.core.batches import Batch
 from jira_audit.core.checkpoint import Checkpoint, decode
-from jira_audit.core.http import Answer
+from jira_audit.core.http import RawResponse
 from jira_audit.core.pages import Page, Reading, Response
 from jira_audit.core.window import Stretch
 from jira_audit.edge import jira
@@ -31,7 +31,7 @@ send, finished, take, load_page = (
     MemoryStore.take,
     Reading.take,
 )
-decipher = jira.decipher
+parse_page = jira.parse_page
 
 
 def save_before_send(patch: Patch) -> None:
@@ -52,10 +52,10 @@ def stop_on_a_short_page(patch: Patch) -> None:
 
 
 def treat_403_as_empty(patch: Patch) -> None:
-    def mutated(answer: Answer, offset: int) -> Response:
-        return Response(offset, []) if answer.status == 403 else decipher(answer, offset)
+    def mutated(answer: RawResponse, offset: int) -> Response:
+        return Response(offset, []) if answer.status == 403 else parse_page(answer, offset)
 
-    patch.setattr(jira, "decipher", mutated)
+    patch.setattr(jira, "parse_page", mutated)
 
 
 def ignore_the_lease(patch: Patch) -> None:

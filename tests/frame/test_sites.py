@@ -24,7 +24,7 @@ from jira_audit.core.moments import DAY, MINUTE
 from jira_audit.core.outcome import Outcome
 from jira_audit.core.plan import Plan
 from jira_audit.core.records import TABLE_FILE
-from jira_audit.edge.access import Access
+from jira_audit.edge.access import DirectRoute
 from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.local import LocalLetters
 from jira_audit.flow.collect import collect
@@ -268,7 +268,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Refusing, Refusing]]:
         monkeypatch.setenv("TOKEN_ONE", "one")
         monkeypatch.setenv("TOKEN_TWO", "two")
         yield sites
-    for cached in (wiring.source, wiring.way):
+    for cached in (wiring.source, wiring.route, wiring.gateway):
         cached.cache_clear()
 
 
@@ -417,7 +417,7 @@ def test_more_sites_than_run_at_once_are_all_collected(
 
 
 def _source(site: Site, address: str, clock: Clock) -> JiraSource:
-    return JiraSource(site.host, Access(address, HTTPBasicAuth("auditor", "one")), clock)
+    return JiraSource(site.host, DirectRoute(address, HTTPBasicAuth("auditor", "one")), clock)
 
 
 # The check

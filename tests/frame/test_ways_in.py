@@ -48,7 +48,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Atlassian]:
     made.site.add(record(10_000 + n, START - 60_000 - n) for n in range(25))
     monkeypatch.setattr(requests.Session, "get_adapter", lambda self, url: made)
     yield made
-    for cached in (wiring.source, wiring.way):
+    for cached in (wiring.source, wiring.route, wiring.gateway):
         cached.cache_clear()
 
 
@@ -103,6 +103,14 @@ def test_a_cloud_id_that_is_not_set_is_asked_for_once_without_credentials(
 
     assert cloud.asked.count((HOST, "/_edge/tenant_info", "none")) == 1
     assert cloud.hosts().count(HOST) == 1
+
+
+def test_a_site_is_asked_for_its_cloud_id_without_any_token(cloud: Atlassian) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    gateway = wiring.gateway(oauth(), cloud.time.clock)
+
+    assert gateway.cloud_id() == gateway.cloud_id() == CLOUD_ID
+    assert cloud.asked == [(HOST, "/_edge/tenant_info", "none")]
 
 
 def test_an_oauth_client_gets_one_token_for_as_long_as_it_holds(cloud: Atlassian) -> None:
@@ -327,7 +335,7 @@ def test_no_secret_is_in_an_error_a_log_line_or_what_is_printed(
 
     source = wiring.source(site, cloud.time.clock)
     shown = "".join(traceback.format_exception(raised.value)) + caplog.text + repr(site)
-    shown += repr(source) + repr(vars(source)) + repr(wiring.way(site, cloud.time.clock))
+    shown += repr(source) + repr(vars(source)) + repr(wiring.route(site, cloud.time.clock))
     assert SECRET not in shown
     assert "nobody-may-see" not in shown
 

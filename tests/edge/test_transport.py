@@ -1,0 +1,134 @@
+"""What Jira, its gateway and the token service are asked over: nothing is followed, and nothing is
+read beyond its bounds.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+from urllib3 import HTTPResponse
+
+from jira_audit.core.clock import Clock
+from jira_audit.core.errors import TransientError
+from jira_audit.core.http import RawResponse
+from jira_audit.edge import transport
+from tests.fakes.world import START, Time
+
+URL = "https://contoso.example/page"
+LIMIT = 200_000
+
+
+class Body(io.RawIOBase):
+    """A body of so many bytes, endless without; it knows how many were `read`."""
+
+    def __init__(self, size: float = float("inf")) -> None:
+        self.size, self.read_bytes = size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, amount: int | None = -1) -> bytes:
+        wanted = 1_000_000 if amount is None or amount < 0 else amount
+        sent = b"x" * int(min(wanted, self.size - self.read_bytes))
+        self.read_bytes += len(sent)
+        assert self.read_bytes < 50 * LIMIT, "it would be read for ever"
+        return sent
+
+    read1 = read
+
+
+class Service(BaseAdapter):
+    """Answers every request with one status, header fields and body, or cannot be reached."""
+
+    def __init__(self, body: Body, status: int = 200, **headers: str) -> None:
+        super().__init__()
+        self.body, self.status, self.headers = body, status, headers
+        self.asked: list[str] = []
+        self.error: Exception | None = None
+
+    def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
+        self.asked.append(request.url)
+        if self.error:
+            raise self.error
+        response = requests.Response()
+        response.status_code, response.request, response.url = self.status, request, request.url
+        response.headers.update(self.headers)
+        response.raw = HTTPResponse(self.body, preload_content=False)
+        return response
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def fetch(service: Service, clock: Clock | None = None) -> RawResponse:
+    with transport.session() as session:
+        session.mount("https://", service)
+        return transport.fetch(
+            session,
+            "The service",
+            "GET",
+            URL,
+            limit=LIMIT,
+            seconds=10,
+            clock=clock or Time(START).clock,
+        )
+
+
+@pytest.mark.parametrize("size", [0, 1, LIMIT - 1, LIMIT])
+def test_a_body_up_to_the_limit_is_read_whole(size: int) -> None:
+    found = fetch(Service(Body(size), 418, Kind="teapot"))
+
+    assert (found.status, found.body, found.at) == (418, b"x" * size, START)
+    assert found.headers["kind"] == "teapot"
+
+
+@pytest.mark.parametrize("size", [LIMIT + 1, float("inf")])
+def test_a_longer_one_is_given_up_by_its_size(size: float) -> None:
+    body = Body(size)
+
+    with pytest.raises(TransientError, match=r"The service's answer was too long, or took too"):
+        fetch(Service(body))
+    assert body.read_bytes <= LIMIT + 65_536
+
+
+def test_one_that_takes_longer_than_it_may_is_given_up() -> None:
+    seconds = count(0, 5.1)
+    clock = replace(Time(START).clock, monotonic=lambda: next(seconds))
+
+    with pytest.raises(TransientError, match="took too long"):
+        fetch(Service(Body(LIMIT)), clock)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_its_body_not_waited_for(status: int) -> None:
+    body = Body()
+    service = Service(body, status, Location="https://evil.example/")
+
+    with pytest.raises(TransientError, match="too long"):
+        fetch(service)
+    assert service.asked == [URL]
+    assert body.read_bytes <= LIMIT + 65_536
+
+
+def test_a_redirect_with_a_short_body_is_an_answer() -> None:
+    service = Service(Body(3), 302, Location="https://evil.example/")
+
+    assert (fetch(service).status, service.asked) == (302, [URL])
+
+
+@pytest.mark.parametrize(
+    "error", [requests.ConnectionError("at 10.0.0.1"), requests.exceptions.SSLError("at 10.0.0.1")]
+)
+def test_a_service_that_cannot_be_reached_is_named_and_its_address_is_not(error: Exception) -> None:
+    service = Service(Body())
+    service.error = error
+
+    with pytest.raises(TransientError) as raised:
+        fetch(service)
+    assert str(raised.value) == f"The service could not be reached ({type(error).__name__})"
