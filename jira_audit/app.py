@@ -13,7 +13,6 @@ from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 
-from jira_audit import settings as settings_
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import ConnectorError, SettingsError
@@ -21,7 +20,7 @@ from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.plan import Schedule
 from jira_audit.core.queueing import due
 from jira_audit.flow.collect import collect
-from jira_audit.settings import Broken, Settings, Site
+from jira_audit.settings.load import Broken, Settings, Site, load
 from jira_audit.wiring import CLOCK, PLAIN_THREADS, SIDE_BY_SIDE, Threads, queue_places, site_run
 
 log = logging.getLogger("jira_audit")
@@ -47,7 +46,7 @@ def run(
     With `folder`, rows, checkpoint and letters go there instead of to Azure. Raises SettingsError
     before anything is requested; for the rest see `run_settings`.
     """
-    return run_settings(settings_.load(environment, clock.now(), folder), clock=clock)
+    return run_settings(load(environment, clock.now(), folder), clock=clock)
 
 
 def run_settings(
@@ -103,7 +102,7 @@ def tick(environment: Mapping[str, str], threads: Threads) -> list[str]:
 
     Raises after all sites were tried if one failed, for Azure to see.
     """
-    settings = settings_.load(environment, CLOCK.now())
+    settings = load(environment, CLOCK.now())
     if len(settings.sites) + len(settings.broken) > settings.queue_above:
         _require_queue(environment)
         return queue(settings)
@@ -138,7 +137,7 @@ def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
 
 def collect_queued(environment: Mapping[str, str], name: str, threads: Threads) -> None:
     """Collect the site that a message names. Raises if it failed, for the host to try it again."""
-    settings = settings_.load(environment, CLOCK.now())
+    settings = load(environment, CLOCK.now())
     sites = tuple(site for site in settings.sites if site.host == name)
     broken = tuple(entry for entry in settings.broken if entry.site == name)
     if not sites and not broken:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from jira_audit import settings, wiring
+from jira_audit import wiring
 from jira_audit.core.errors import (
     BatchRefused,
     ConnectorError,
@@ -19,7 +19,7 @@ from jira_audit.core.errors import (
     SiteError,
 )
 from jira_audit.flow.sending import PROBE
-from jira_audit.settings import Azure, Settings, Site
+from jira_audit.settings.load import Azure, Settings, Site, load
 
 Part = Literal["settings", "Jira", "ingestion", "storage"]
 
@@ -38,7 +38,7 @@ def check(environment: Mapping[str, str]) -> Iterator[Answer]:
 
     Raises SettingsError before anything is requested; everything else foreseen is an answer.
     """
-    return _answers(settings.load(environment, wiring.CLOCK.now()))
+    return _answers(load(environment, wiring.CLOCK.now()))
 
 
 def _answers(checked: Settings) -> Iterator[Answer]:

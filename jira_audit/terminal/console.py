@@ -25,7 +25,6 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from jira_audit import settings as settings_
 from jira_audit import wiring
 from jira_audit.core import moments
 from jira_audit.core.errors import ConnectorError, SettingsError
@@ -33,7 +32,7 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.core.policy import Reset
 from jira_audit.core.window import Window
 from jira_audit.flow.ports import Ports
-from jira_audit.settings import Settings, Site
+from jira_audit.settings.load import BEGINNING_OF_ALL, Settings, Site, load
 
 SettingsFile = Annotated[
     Path | None,
@@ -98,7 +97,7 @@ def set_up_at(folder: Path | None, file: Path | None) -> Iterator[SetUp]:
     """What the settings say; a failure is one sentence and exit code 1."""
     out, err = consoles()
     with logged(err, logging.INFO), failures_said(err):
-        yield SetUp(settings_.load(environment(file), wiring.CLOCK.now(), folder), out, err)
+        yield SetUp(load(environment(file), wiring.CLOCK.now(), folder), out, err)
 
 
 @contextmanager
@@ -192,7 +191,7 @@ def range_given(begin: str | None, end: str | None, now: int, default: int) -> W
 def moment_given(text: str, now: int, option: str) -> int:
     """The moment that an option names: a time with its zone, not after `now`, or `all`."""
     try:
-        moment = settings_.BEGINNING_OF_ALL if text == "all" else moments.parse(text)
+        moment = BEGINNING_OF_ALL if text == "all" else moments.parse(text)
     except ValueError:
         message = f"{text!r} is no time with its zone, such as 2026-09-14T00:00:00Z, nor all"
         raise typer.BadParameter(message, param_hint=option) from None

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from jira_audit import settings
 from jira_audit.app import QUEUE_DISABLED
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy
+from jira_audit.settings.load import Azure, load
 from tests.deploy import arm, checks
 from tests.frame.test_documents import ROOT, settings_read
 
@@ -105,11 +105,11 @@ def test_the_code_takes_the_settings_that_the_template_makes_and_its_defaults_ar
     if plan == "premium":
         made["AzureWebJobsStorage__blobServiceUri"] = "https://jira0.blob.core.usgovcloudapi.net"
 
-    loaded = settings.load(made, NOW)
+    loaded = load(made, NOW)
 
     assert loaded.policy == Policy()
     assert loaded.budget_seconds == 480
-    assert isinstance(loaded.target, settings.Azure)
+    assert isinstance(loaded.target, Azure)
     assert loaded.target.managed_identity
     assert loaded.target.lease_seconds == 60
     assert loaded.target.ingestion.stream == "Custom-Jira_Audit_CL"
@@ -136,9 +136,9 @@ def test_the_code_takes_every_choice_that_the_template_lets_one_make(
         pollSchedule="0 0 * * * *",
     )
 
-    loaded = settings.load(in_azure(checks.app_settings(chosen)), NOW)
+    loaded = load(in_azure(checks.app_settings(chosen)), NOW)
 
-    assert isinstance(loaded.target, settings.Azure)
+    assert isinstance(loaded.target, Azure)
     assert (loaded.policy.lookback, loaded.policy.overlap, loaded.policy.sweep) == (
         720 * 3_600_000,
         30 * 60_000,
@@ -169,9 +169,9 @@ def test_the_template_takes_the_numbers_that_the_code_takes(
     made = in_azure(checks.app_settings(deployed(template)))
 
     for bound, beyond in (("minValue", -1), ("maxValue", 1)):
-        settings.load(made | {setting: str(declared[bound])}, NOW)
+        load(made | {setting: str(declared[bound])}, NOW)
         with pytest.raises(SettingsError, match=setting):
-            settings.load(made | {setting: str(declared[bound] + beyond)}, NOW)
+            load(made | {setting: str(declared[bound] + beyond)}, NOW)
 
 
 def test_the_template_is_strict_json_without_a_key_twice() -> None:
@@ -201,7 +201,7 @@ def provider(template: checks.Template, sites: int, **given: Any) -> dict[str, s
 
 
 def test_the_code_takes_the_sites_that_the_template_was_given(template: checks.Template) -> None:
-    loaded = settings.load(provider(template, 12), NOW)
+    loaded = load(provider(template, 12), NOW)
 
     assert loaded.broken == ()
     assert [site.host for site in loaded.sites] == [f"customer{n}.atlassian.net" for n in range(12)]

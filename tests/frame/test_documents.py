@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jira_audit import settings
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.records import COLUMNS
+from jira_audit.settings.load import load
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def settings_read() -> set[str]:
     for given in ({}, {"JIRA_SITE_URL": "https://jira.example.org"}):
         environment = Recording(given)
         with pytest.raises(SettingsError):
-            settings.load(environment, 0)
+            load(environment, 0)
         asked |= environment.asked
     return asked - HOSTS_OWN
 
