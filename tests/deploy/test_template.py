@@ -64,6 +64,7 @@ def in_azure(app_settings: dict[str, str]) -> dict[str, str]:
             found[name] = "a secret"
     return found | {
         "AZURE_CLIENT_ID": "11111111-1111-1111-1111-111111111111",
+        "AzureWebJobsStorage__clientId": "11111111-1111-1111-1111-111111111111",
         "DATA_COLLECTION_ENDPOINT": "https://rule-x1.northeurope-1.ingest.monitor.azure.com",
         "LOGS_DCR_RULE_ID": "dcr-0123456789abcdef0123456789abcdef",
         "IDENTITY_ENDPOINT": "http://127.0.0.1:41000/msi/token",
