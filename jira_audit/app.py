@@ -20,7 +20,8 @@ from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.plan import Schedule
 from jira_audit.core.queueing import due
 from jira_audit.flow.collect import collect
-from jira_audit.settings.load import Broken, Settings, Site, load
+from jira_audit.settings.load import load
+from jira_audit.settings.values import Broken, Settings, Site
 from jira_audit.wiring import CLOCK, PLAIN_THREADS, SIDE_BY_SIDE, Threads, queue_places, site_run
 
 log = logging.getLogger("jira_audit")

@@ -31,7 +31,8 @@ from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource, Way
 from jira_audit.flow.fetching import UNDER_WAY
 from jira_audit.flow.ports import Pools, Ports, Run
-from jira_audit.settings.load import Azure, OAuthClient, Secret, Settings, Site, is_loopback
+from jira_audit.settings.address import is_loopback
+from jira_audit.settings.values import Azure, OAuthClient, Secret, Settings, Site
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

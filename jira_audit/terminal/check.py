@@ -19,7 +19,8 @@ from jira_audit.core.errors import (
     SiteError,
 )
 from jira_audit.flow.sending import PROBE
-from jira_audit.settings.load import Azure, Settings, Site, load
+from jira_audit.settings.load import load
+from jira_audit.settings.values import Azure, Settings, Site
 
 Part = Literal["settings", "Jira", "ingestion", "storage"]
 

@@ -32,7 +32,8 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.core.policy import Reset
 from jira_audit.core.window import Window
 from jira_audit.flow.ports import Ports
-from jira_audit.settings.load import BEGINNING_OF_ALL, Settings, Site, load
+from jira_audit.settings.load import BEGINNING_OF_ALL, load
+from jira_audit.settings.values import Settings, Site
 
 SettingsFile = Annotated[
     Path | None,

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from jira_audit.operations.status import Status, look
-from jira_audit.settings.load import Settings, Site
+from jira_audit.settings.values import Settings, Site
 from jira_audit.wiring import SIDE_BY_SIDE, local_places, ports
 
 

@@ -12,7 +12,8 @@ import pytest
 from jira_audit.app import QUEUE_DISABLED
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy
-from jira_audit.settings.load import Azure, load
+from jira_audit.settings.load import load
+from jira_audit.settings.values import Azure
 from tests.deploy import arm, checks
 from tests.frame.test_documents import ROOT, settings_read
 

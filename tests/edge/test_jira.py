@@ -41,7 +41,7 @@ from jira_audit.edge.jira import JiraSource, decipher
 from jira_audit.flow.fetching import UNDER_WAY
 from jira_audit.flow.ports import Pools
 from jira_audit.flow.reader import Reader
-from jira_audit.settings.load import ApiToken, Secret, Site
+from jira_audit.settings.values import ApiToken, Secret, Site
 from jira_audit.simulator import site as imaginary
 from tests.fakes.reading import pages_in, run_of
 from tests.fakes.world import Time

@@ -19,17 +19,8 @@ from jira_audit.core import moments
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.moments import HOUR, MINUTE
 from jira_audit.core.policy import Policy, Reset
-from jira_audit.settings.load import (
-    LONGEST_BUDGET_SECONDS,
-    ApiToken,
-    Azure,
-    Ingestion,
-    Secret,
-    Settings,
-    Site,
-    Storage,
-    load,
-)
+from jira_audit.settings.load import LONGEST_BUDGET_SECONDS, load
+from jira_audit.settings.values import ApiToken, Azure, Ingestion, Secret, Settings, Site, Storage
 from tests.conftest import NetworkRefused
 
 NOW = moments.parse("2026-11-20T12:00:00Z")

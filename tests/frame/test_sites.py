@@ -29,15 +29,9 @@ from jira_audit.edge.local import LocalLetters
 from jira_audit.flow.collect import collect
 from jira_audit.flow.ports import Run
 from jira_audit.operations.replay import replay
-from jira_audit.settings.load import (
-    DEVELOPMENT_STORAGE,
-    ApiToken,
-    OAuthClient,
-    Secret,
-    Settings,
-    Site,
-    load,
-)
+from jira_audit.settings.azure import DEVELOPMENT_STORAGE
+from jira_audit.settings.load import load
+from jira_audit.settings.values import ApiToken, OAuthClient, Secret, Settings, Site
 from jira_audit.simulator.site import Answer, ImaginarySite, serve
 from jira_audit.terminal.check import check
 from tests.fakes.world import record

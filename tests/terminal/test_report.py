@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from jira_audit.core.records import TABLE_FILE
-from jira_audit.settings.load import PUBLIC_CLOUD
+from jira_audit.settings.azure import PUBLIC_CLOUD
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
 from tests.terminal.conftest import Run, Site, as_two_sites
@@ -67,7 +67,7 @@ def service(
     ingestion: Ingestion = request.getfixturevalue("ingestion")
     with QueryService(ingestion.rows).serving(authority[0]) as server:
         cloud = replace(PUBLIC_CLOUD, queries=server.endpoint)
-        monkeypatch.setattr("jira_audit.settings.load.PUBLIC_CLOUD", cloud)
+        monkeypatch.setattr("jira_audit.settings.azure.PUBLIC_CLOUD", cloud)
         yield server
 
 

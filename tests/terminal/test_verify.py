@@ -18,7 +18,7 @@ from jira_audit.core.checkpoint import decode
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.edge.local import LocalCheckpoints
-from jira_audit.settings.load import PUBLIC_CLOUD
+from jira_audit.settings.azure import PUBLIC_CLOUD
 from jira_audit.terminal import verify as cli_verify
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
@@ -59,7 +59,7 @@ def service(
     ingestion: Ingestion = request.getfixturevalue("ingestion")
     with QueryService(ingestion.rows).serving(authority[0]) as server:
         cloud = replace(PUBLIC_CLOUD, queries=server.endpoint)
-        monkeypatch.setattr("jira_audit.settings.load.PUBLIC_CLOUD", cloud)
+        monkeypatch.setattr("jira_audit.settings.azure.PUBLIC_CLOUD", cloud)
         yield server
 
 
