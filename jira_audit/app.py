@@ -21,7 +21,7 @@ from jira_audit.core.plan import Schedule
 from jira_audit.core.queueing import due
 from jira_audit.flow.collect import collect
 from jira_audit.settings.load import load
-from jira_audit.settings.values import Broken, Settings, Site
+from jira_audit.settings.values import InvalidSite, Settings, Site
 from jira_audit.wiring import CLOCK, PLAIN_THREADS, SIDE_BY_SIDE, Threads, queue_places, site_run
 
 log = logging.getLogger("jira_audit")
@@ -68,7 +68,7 @@ def run_settings(
     # Sites side by side send more at once than the client keeps connections for.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     deadline = Deadline.after(clock, settings.budget_seconds)
-    outcomes = [_outcome_of(entry, clock) for entry in settings.broken]
+    outcomes = [_outcome_of(entry, clock) for entry in settings.invalid]
 
     def collected(site: Site) -> Outcome:
         _warn_of_expiry(site, clock.now())
@@ -91,7 +91,7 @@ def run_settings(
     return (*outcomes, *(run.result() for run in runs))
 
 
-def _outcome_of(entry: Broken, clock: Clock) -> Outcome:
+def _outcome_of(entry: InvalidSite, clock: Clock) -> Outcome:
     """The outcome of a site that could not even be tried."""
     outcome = Outcome(entry.site, "failed", Tally(), None, clock.now(), 0, entry.error)
     _log(outcome)
@@ -104,7 +104,7 @@ def tick(environment: Mapping[str, str], threads: Threads) -> list[str]:
     Raises after all sites were tried if one failed, for Azure to see.
     """
     settings = load(environment, CLOCK.now())
-    if len(settings.sites) + len(settings.broken) > settings.queue_above:
+    if len(settings.sites) + len(settings.invalid) > settings.queue_above:
         _require_queue(environment)
         return queue(settings)
     _raise_failed(run_settings(settings, threads=threads))
@@ -127,7 +127,7 @@ def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
     An entry that is wrong is queued as well, so that its failure is one of its own.
     """
     checkpoints, remembered = queue_places(settings, clock)
-    sites = [site.host for site in settings.sites] + [entry.site for entry in settings.broken]
+    sites = [site.host for site in settings.sites] + [entry.site for entry in settings.invalid]
     now, queued = clock.now(), remembered.load()
     names = due(sites, checkpoints.held(), queued, now)
     kept = {site: at for site, at in queued.items() if site in set(sites)}
@@ -140,11 +140,11 @@ def collect_queued(environment: Mapping[str, str], name: str, threads: Threads) 
     """Collect the site that a message names. Raises if it failed, for the host to try it again."""
     settings = load(environment, CLOCK.now())
     sites = tuple(site for site in settings.sites if site.host == name)
-    broken = tuple(entry for entry in settings.broken if entry.site == name)
-    if not sites and not broken:
+    invalid = tuple(entry for entry in settings.invalid if entry.site == name)
+    if not sites and not invalid:
         log.warning("%s is on the queue, and no longer in JIRA_SITES: it is left alone", name)
         return
-    only = replace(settings, sites=sites, broken=broken)
+    only = replace(settings, sites=sites, invalid=invalid)
     _raise_failed(run_settings(only, threads=threads))
 
 
@@ -173,7 +173,7 @@ def _warn_of_expiry(site: Site, now: int) -> None:
             site.host,
             site.token_expires,
             days,
-            site.kept_in,
+            site.secret_setting,
         )
 
 

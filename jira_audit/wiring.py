@@ -89,7 +89,7 @@ def site_run(
     `kind` says whose place is kept: the ticks', or a backfill's.
     """
     policy = settings.policy_for(site)
-    at = ports(settings.target, site, deadline.clock, kind)
+    at = ports(settings.destination, site, deadline.clock, kind)
     with pools(policy, threads) as its:
         yield Run(site.host, at, policy, deadline, its, Tally())
 
@@ -110,7 +110,7 @@ def pools(policy: Policy, threads: Threads) -> Iterator[Pools]:
 
 
 def ports(
-    target: Azure | Path,
+    destination: Azure | Path,
     site: Site,
     clock: Clock = CLOCK,
     kind: Kind = "checkpoints",
@@ -119,20 +119,20 @@ def ports(
 
     `kind` says whose place is kept: the ticks', or a backfill's, with a lease of its own.
     """
-    if isinstance(target, Path):
+    if isinstance(destination, Path):
         from jira_audit.edge import local  # noqa: PLC0415  it needs what only the terminal has
 
         return Ports(
             source(site, clock),
-            local.LocalSink(target),
-            local.LocalCheckpoints(target, clock, kind),
-            local.LocalLetters(target, clock),
+            local.LocalSink(destination),
+            local.LocalCheckpoints(destination, clock, kind),
+            local.LocalLetters(destination, clock),
         )
-    store = container(target)
+    store = container(destination)
     return Ports(
         source(site, clock),
-        sink(target),
-        BlobCheckpoints(store, target.lease_seconds, clock, kind),
+        sink(destination),
+        BlobCheckpoints(store, destination.lease_seconds, clock, kind),
         BlobLetters(store, clock),
     )
 
@@ -201,7 +201,7 @@ def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, Blo
 
     Raises TypeError where rows go to a local folder.
     """
-    azure = settings.target
+    azure = settings.destination
     if isinstance(azure, Path):
         raise TypeError(azure)
     store = container(azure)
@@ -236,8 +236,8 @@ def table(settings: Settings, id_: str | None) -> Table | None:
 
     None where it is in Azure and no workspace is named.
     """
-    if isinstance(settings.target, Path):
-        return local_table(settings.target)
+    if isinstance(settings.destination, Path):
+        return local_table(settings.destination)
     return None if id_ is None else workspace(settings, id_)
 
 
@@ -245,17 +245,17 @@ def workspace(settings: Settings, id_: str) -> Workspace:
     """The Log Analytics workspace of this id. Raises TypeError where rows go to a local folder."""
     from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  no run reads back
 
-    target = settings.target
-    if isinstance(target, Path):
-        raise TypeError(target)
+    destination = settings.destination
+    if isinstance(destination, Path):
+        raise TypeError(destination)
     return Workspace(
         id_,
-        endpoint=target.queries,
+        endpoint=destination.queries,
         credential=lambda: Tokens(
-            credential(target.ingestion.client_id, target.managed_identity), CLOCK
+            credential(destination.ingestion.client_id, destination.managed_identity), CLOCK
         ),
         clock=CLOCK,
-        alone=len(settings.sites) + len(settings.broken) == 1,
+        only_site=len(settings.sites) + len(settings.invalid) == 1,
     )
 
 

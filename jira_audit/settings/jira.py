@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from jira_audit.core.errors import SettingsError
 from jira_audit.settings.address import ADDRESS, checked_url, is_loopback
 from jira_audit.settings.environment import SettingsReader
-from jira_audit.settings.values import ApiToken, Broken, OAuthClient, Secret, Site
+from jira_audit.settings.values import ApiToken, InvalidSite, OAuthClient, Secret, Site
 
 SITE_HOSTS = (".atlassian.net", ".jira.com", ".atlassian-us-gov-mod.net")
 """Atlassian Cloud's own domains: https://support.atlassian.com/organization-administration/docs/ip-addresses-and-domains-for-atlassian-cloud-products/"""
@@ -23,7 +23,7 @@ https://support.atlassian.com/user-management/docs/manage-api-tokens-for-service
 
 _CLOUD_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-_OF_ONE_SITE = {
+_SINGLE_SITE_SETTINGS = {
     "JIRA_SITE_URL": ("JiraHomeSiteName",),
     "JIRA_USERNAME": ("JiraUsername",),
     "JIRA_API_TOKEN": ("JiraAccessToken",),
@@ -36,7 +36,7 @@ _OF_ONE_SITE = {
 
 _NOT_FOR_JIRA = ("AzureWebJobs", "WEBSITE_", "IDENTITY_", "APPLICATIONINSIGHTS_", "MSI_")
 
-_IN_AN_ENTRY = {
+_ENTRY_KEYS = {
     "url": "JIRA_SITE_URL",
     "username": "JIRA_USERNAME",
     "api_token_setting": "JIRA_API_TOKEN",
@@ -48,13 +48,13 @@ _IN_AN_ENTRY = {
 """What each key of an entry of `JIRA_SITES` stands for; `…_setting` names where the secret is."""
 
 
-def read_sites(read: SettingsReader) -> tuple[tuple[Site, ...], tuple[Broken, ...]]:
+def read_sites(read: SettingsReader) -> tuple[tuple[Site, ...], tuple[InvalidSite, ...]]:
     """The sites that are set up: one, or those of `JIRA_SITES`, and the entries that are wrong."""
     listed = read.text("JIRA_SITES")
     if listed is None:
         site = _site(read)
         return (site,) if site else (), ()
-    for name, aliases in _OF_ONE_SITE.items():
+    for name, aliases in _SINGLE_SITE_SETTINGS.items():
         if read.text(name, *aliases):
             read.problem(name, "is set beside JIRA_SITES, which has all sites: remove one of them")
     try:
@@ -69,44 +69,44 @@ def read_sites(read: SettingsReader) -> tuple[tuple[Site, ...], tuple[Broken, ..
         )
         return (), ()
     sites: dict[str, Site] = {}
-    broken: dict[str, Broken] = {}
+    invalid: dict[str, InvalidSite] = {}
     for number, entry in enumerate(entries, 1):
         name = f"JIRA_SITES[{number}]"
         found = _entry(read, entry, name)
         if isinstance(found, Site):
-            found = _unless_twice(found, sites, name)
+            found = _reject_duplicate(found, sites, name)
         if isinstance(found, Site):
             sites[found.host] = found
         else:
-            broken[name] = found
+            invalid[name] = found
     # A wrong entry goes by its host, unless a sound one does, or a wrong one before it.
-    named: dict[str, Broken] = {}
-    for name, entry in broken.items():
+    named: dict[str, InvalidSite] = {}
+    for name, entry in invalid.items():
         free = entry.site not in sites and entry.site not in named
-        known = entry if free else Broken(name, entry.error)
+        known = entry if free else InvalidSite(name, entry.error)
         named[known.site] = known
     return tuple(sites.values()), tuple(named.values())
 
 
-def _unless_twice(found: Site, sites: Mapping[str, Site], name: str) -> Site | Broken:
+def _reject_duplicate(found: Site, sites: Mapping[str, Site], name: str) -> Site | InvalidSite:
     """Two entries for one site would collect it twice, and the other one's not at all."""
     if found.host in sites:
         said = f"{name} names {found.host}, which an entry before it has"
-        return Broken(name, SettingsError([said]))
+        return InvalidSite(name, SettingsError([said]))
     for other in sites.values():
         if found.cloud_id and (other.cloud_id or "").lower() == found.cloud_id.lower():
             said = f"{name}: cloud_id is that of {other.host}; each site has its own"
-            return Broken(found.host, SettingsError([said]))
+            return InvalidSite(found.host, SettingsError([said]))
     return found
 
 
-def _entry(read: SettingsReader, entry: Any, name: str) -> Site | Broken:
+def _entry(read: SettingsReader, entry: Any, name: str) -> Site | InvalidSite:
     """One entry of `JIRA_SITES`; what is wrong with it is a matter of this site alone."""
     if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
-        return Broken(name, SettingsError([f"{name} must be an object of texts"]))
+        return InvalidSite(name, SettingsError([f"{name} must be an object of texts"]))
     values = {"JIRA_ALLOWED_HOST_SUFFIXES": read.text("JIRA_ALLOWED_HOST_SUFFIXES") or ""}
     spelled = {}
-    for key, stands_for in _IN_AN_ENTRY.items():
+    for key, stands_for in _ENTRY_KEYS.items():
         value = entry.get(key, "")
         spelled[stands_for] = f"{name}: {key}"
         if key.endswith("_setting") and value.startswith(_NOT_FOR_JIRA):
@@ -121,26 +121,26 @@ def _entry(read: SettingsReader, entry: Any, name: str) -> Site | Broken:
             value = read.raw(value)
         values[stands_for] = value
     one = SettingsReader(values, spelled)
-    for key in sorted(set(entry) - set(_IN_AN_ENTRY)):
+    for key in sorted(set(entry) - set(_ENTRY_KEYS)):
         one.problem(
             f"{name}: {key}",
-            f"is not known; an entry has {', '.join(_IN_AN_ENTRY)}, and secrets in settings of "
+            f"is not known; an entry has {', '.join(_ENTRY_KEYS)}, and secrets in settings of "
             "their own",
         )
-    kept_in = entry.get("api_token_setting") or entry.get("oauth_client_secret_setting")
-    site = _site(one, kept_in)
+    secret_setting = entry.get("api_token_setting") or entry.get("oauth_client_secret_setting")
+    site = _site(one, secret_setting)
     if site and not one.problems:
         return site
     address = one.text("JIRA_SITE_URL")
     host = urlsplit(address).hostname if address and ADDRESS.fullmatch(address) else None
-    return Broken(host.lower() if host else name, SettingsError(one.problems))
+    return InvalidSite(host.lower() if host else name, SettingsError(one.problems))
 
 
-def _site(read: SettingsReader, kept_in: str | None = None) -> Site | None:
+def _site(read: SettingsReader, secret_setting: str | None = None) -> Site | None:
     """The site that the settings of one site name."""
     address = read.required(
         "JIRA_SITE_URL",
-        *_OF_ONE_SITE["JIRA_SITE_URL"],
+        *_SINGLE_SITE_SETTINGS["JIRA_SITE_URL"],
         what="set it to https://<your site>.atlassian.net",
     )
     credentials = _credentials(read)
@@ -159,7 +159,8 @@ def _site(read: SettingsReader, kept_in: str | None = None) -> Site | None:
         gateway=scoped or cloud_id is not None,
         cloud_id=cloud_id,
         token_expires=expires,
-        kept_in=kept_in or ("JIRA_OAUTH_CLIENT_SECRET" if by_client else "JIRA_API_TOKEN"),
+        secret_setting=secret_setting
+        or ("JIRA_OAUTH_CLIENT_SECRET" if by_client else "JIRA_API_TOKEN"),
     )
 
 
@@ -168,18 +169,18 @@ def _credentials(read: SettingsReader) -> ApiToken | OAuthClient | None:
     client = read.text("JIRA_OAUTH_CLIENT_ID")
     if client or read.text("JIRA_OAUTH_CLIENT_SECRET"):
         for name in ("JIRA_USERNAME", "JIRA_API_TOKEN"):
-            if read.text(name, *_OF_ONE_SITE[name]):
+            if read.text(name, *_SINGLE_SITE_SETTINGS[name]):
                 read.problem(name, "is set beside an OAuth client: remove one of them")
         client = read.required("JIRA_OAUTH_CLIENT_ID", what="set it to the client's id")
         secret = read.required("JIRA_OAUTH_CLIENT_SECRET", what="set it to the client's secret")
         return OAuthClient(client, Secret(secret)) if client and secret else None
     username = read.required(
         "JIRA_USERNAME",
-        *_OF_ONE_SITE["JIRA_USERNAME"],
+        *_SINGLE_SITE_SETTINGS["JIRA_USERNAME"],
         what="set it to the e-mail address the token belongs to",
     )
     token = read.required(
-        "JIRA_API_TOKEN", *_OF_ONE_SITE["JIRA_API_TOKEN"], what="set it to the API token"
+        "JIRA_API_TOKEN", *_SINGLE_SITE_SETTINGS["JIRA_API_TOKEN"], what="set it to the API token"
     )
     if username and ":" in username:
         read.problem("JIRA_USERNAME", "must not contain a colon")

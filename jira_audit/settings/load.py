@@ -32,9 +32,9 @@ def load(environment: Mapping[str, str], now: int, folder: Path | None = None) -
     SettingsError with every problem there is.
     """
     read = SettingsReader(environment)
-    sites, broken = read_sites(read)
-    target = folder or read_azure(read)
-    known = [site.host for site in sites] + [entry.site for entry in broken]
+    sites, invalid = read_sites(read)
+    destination = folder or read_azure(read)
+    known = [site.host for site in sites] + [entry.site for entry in invalid]
     reset, reset_site = _reset(read, now, known)
     policy = Policy(
         lookback=read.whole("INITIAL_LOOKBACK_HOURS", 24, 1, 24 * 366) * HOUR,
@@ -42,14 +42,16 @@ def load(environment: Mapping[str, str], now: int, folder: Path | None = None) -
         sweep=read.whole("SWEEP_HOURS", 48, 1, 24 * 31) * HOUR,
         event_time=read.one_of("TIME_GENERATED_SOURCE", ("ingestion", "created")) == "created",
         reset=reset,
-        send_seconds=target.send_seconds if isinstance(target, Azure) else Policy.send_seconds,
+        send_seconds=destination.send_seconds
+        if isinstance(destination, Azure)
+        else Policy.send_seconds,
     )
     _schedule(read)
     budget_seconds = read.whole("RUN_BUDGET_SECONDS", 480, 10, LONGEST_BUDGET_SECONDS)
     queue_above = read.whole("QUEUE_SITES_ABOVE", QUEUE_ABOVE, 0, QUEUE_ABOVE)
-    if read.problems or target is None:
+    if read.problems or destination is None:
         raise SettingsError(read.problems)
-    return Settings(sites, broken, target, policy, reset_site, budget_seconds, queue_above)
+    return Settings(sites, invalid, destination, policy, reset_site, budget_seconds, queue_above)
 
 
 def _reset(read: SettingsReader, now: int, hosts: list[str]) -> tuple[Reset | None, str | None]:

@@ -70,7 +70,7 @@ class Site:
     """One Jira Cloud tenant and its credentials. `host` names it everywhere; it is lower case.
 
     With `gateway`, requests go through Atlassian's gateway, to the site of `cloud_id`, which is
-    asked for where it is not set. `kept_in` is the setting that holds the token or secret.
+    asked for where it is not set. `secret_setting` is the setting that holds the token or secret.
     """
 
     host: str
@@ -79,11 +79,11 @@ class Site:
     gateway: bool = False
     cloud_id: str | None = None
     token_expires: date | None = None
-    kept_in: str = "JIRA_API_TOKEN"
+    secret_setting: str = "JIRA_API_TOKEN"  # noqa: S105  the name of a setting
 
 
 @dataclass(frozen=True)
-class Broken:
+class InvalidSite:
     """An entry of `JIRA_SITES` that is wrong: what it is called, and everything that is wrong."""
 
     site: str
@@ -131,14 +131,14 @@ class Azure:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything an administrator can set, checked. `target` is Azure, or a local folder.
+    """Everything an administrator can set, checked. `destination` is Azure, or a local folder.
 
-    `broken` are entries of `JIRA_SITES` that cannot be used; they keep no other site from running.
+    `invalid` are entries of `JIRA_SITES` that cannot be used; they keep no other site from running.
     """
 
     sites: tuple[Site, ...]
-    broken: tuple[Broken, ...]
-    target: Azure | Path
+    invalid: tuple[InvalidSite, ...]
+    destination: Azure | Path
     policy: Policy
     reset_site: str | None
     budget_seconds: int

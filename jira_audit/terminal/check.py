@@ -43,13 +43,13 @@ def check(environment: Mapping[str, str]) -> Iterator[Answer]:
 
 
 def _answers(checked: Settings) -> Iterator[Answer]:
-    to = checked.target
+    to = checked.destination
     if isinstance(to, Path):
         raise TypeError(to)  # check never loads settings for a folder
     sites = ", ".join(site.host for site in checked.sites)
     stream = f"{to.ingestion.stream} of {to.ingestion.rule}"
     yield Answer("settings", ok=True, sentence=f"complete: from {sites} to {stream}")
-    for entry in checked.broken:
+    for entry in checked.invalid:
         yield Answer("settings", ok=False, sentence=str(entry.error).removeprefix("settings: "))
     for site in checked.sites:
         yield _jira(site)

@@ -106,14 +106,14 @@ def place_at(folder: Path | None, file: Path | None, host: str | None) -> Iterat
     """The place of the one site there is, or of the one of this host; else as `set_up_at`."""
     with set_up_at(folder, file) as place:
         site = _chosen(place.settings, host)
-        ports = wiring.ports(place.settings.target, site)
+        ports = wiring.ports(place.settings.destination, site)
         yield Place(place.settings, place.out, place.err, site.host, site, ports)
 
 
 def _chosen(settings: Settings, host: str | None) -> Site:
     """Raises SettingsError for an entry that is wrong, BadParameter where no site is named."""
     found = [site for site in settings.sites if host is None or site.host == host.lower()]
-    for entry in settings.broken:
+    for entry in settings.invalid:
         if host is None or entry.site == host.lower():
             raise entry.error
     if len(found) != 1:

@@ -162,7 +162,9 @@ def _where(folder: Path | None, workspace: str | None) -> str | None:
 def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Verified:
     """Read Jira again and compare; where somebody looks, it says how far that is."""
     site = place.chosen
-    lookup = Lookup(wiring.ports(place.settings.target, site, kind="backfills"), table, wait * 60.0)
+    lookup = Lookup(
+        wiring.ports(place.settings.destination, site, kind="backfills"), table, wait * 60.0
+    )
     with wiring.site_run(place.settings, site, Deadline.never(wiring.CLOCK)) as run:
 
         def words() -> str:
@@ -179,7 +181,7 @@ def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Ver
 
 def _repair(place: Place, verified: Verified) -> Repaired:
     site = place.chosen
-    backfills = wiring.ports(place.settings.target, site, kind="backfills")
+    backfills = wiring.ports(place.settings.destination, site, kind="backfills")
     with (
         wiring.site_run(place.settings, site, Deadline.never(wiring.CLOCK)) as run,
         shown_while_it_runs(place.err, place.out, lambda: f"{run.tally.rows:,} rows sent"),

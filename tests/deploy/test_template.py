@@ -111,11 +111,11 @@ def test_the_code_takes_the_settings_that_the_template_makes_and_its_defaults_ar
 
     assert loaded.policy == Policy()
     assert loaded.budget_seconds == 480
-    assert isinstance(loaded.target, Azure)
-    assert loaded.target.managed_identity
-    assert loaded.target.lease_seconds == 60
-    assert loaded.target.ingestion.stream == "Custom-Jira_Audit_CL"
-    assert loaded.target.ingestion.client_id == made["AZURE_CLIENT_ID"]
+    assert isinstance(loaded.destination, Azure)
+    assert loaded.destination.managed_identity
+    assert loaded.destination.lease_seconds == 60
+    assert loaded.destination.ingestion.stream == "Custom-Jira_Audit_CL"
+    assert loaded.destination.ingestion.client_id == made["AZURE_CLIENT_ID"]
     assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
 
 
@@ -140,7 +140,7 @@ def test_the_code_takes_every_choice_that_the_template_lets_one_make(
 
     loaded = load(in_azure(checks.app_settings(chosen)), NOW)
 
-    assert isinstance(loaded.target, Azure)
+    assert isinstance(loaded.destination, Azure)
     assert (loaded.policy.lookback, loaded.policy.overlap, loaded.policy.sweep) == (
         720 * 3_600_000,
         30 * 60_000,
@@ -148,9 +148,9 @@ def test_the_code_takes_every_choice_that_the_template_lets_one_make(
     )
     assert loaded.policy.event_time
     assert loaded.policy.reset
-    assert (loaded.budget_seconds, loaded.target.lease_seconds) == (540, 15)
-    assert loaded.target.storage.container == "audits"
-    assert loaded.target.ingestion.audience == "https://monitor.azure.us"
+    assert (loaded.budget_seconds, loaded.destination.lease_seconds) == (540, 15)
+    assert loaded.destination.storage.container == "audits"
+    assert loaded.destination.ingestion.audience == "https://monitor.azure.us"
 
 
 @pytest.mark.parametrize(
@@ -205,10 +205,10 @@ def provider(template: checks.Template, sites: int, **given: Any) -> dict[str, s
 def test_the_code_takes_the_sites_that_the_template_was_given(template: checks.Template) -> None:
     loaded = load(provider(template, 12), NOW)
 
-    assert loaded.broken == ()
+    assert loaded.invalid == ()
     assert [site.host for site in loaded.sites] == [f"customer{n}.atlassian.net" for n in range(12)]
     assert loaded.queue_above == 10
-    assert loaded.sites[3].kept_in == "JIRA_API_TOKEN_3"
+    assert loaded.sites[3].secret_setting == "JIRA_API_TOKEN_3"
 
 
 @pytest.mark.parametrize(

@@ -452,7 +452,7 @@ loaded = load(
     },
     0,
 )
-sink = wiring.ports(loaded.target, loaded.sites[0]).sink
+sink = wiring.ports(loaded.destination, loaded.sites[0]).sink
 def heavy():
     return sorted({".".join(n.split(".")[:2]) for n in sys.modules if n.startswith(
         ("azure.monitor", "azure.identity", "msal"))})

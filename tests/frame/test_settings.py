@@ -53,9 +53,9 @@ def settings_with(**changes: str | None) -> Settings:
 
 
 def azure(**changes: str | None) -> Azure:
-    target = settings_with(**changes).target
-    assert isinstance(target, Azure)
-    return target
+    destination = settings_with(**changes).destination
+    assert isinstance(destination, Azure)
+    return destination
 
 
 def problems(**changes: str | None) -> tuple[str, ...]:
@@ -83,8 +83,8 @@ def test_the_least_that_works_gives_every_documented_default() -> None:
                 ApiToken("auditor@example.com", Secret(TOKEN)),
             ),
         ),
-        broken=(),
-        target=Azure(
+        invalid=(),
+        destination=Azure(
             Ingestion(
                 "https://rule-abcd.westeurope-1.ingest.monitor.azure.com",
                 "dcr-0123456789abcdef",
@@ -150,8 +150,10 @@ def test_how_far_back_a_run_reads_is_taken_within_its_bounds(
 def test_seconds_are_taken_within_their_bounds(name: str, least: int, most: int) -> None:
     def taken(text: str) -> int:
         loaded = settings_with(**{name: text})
-        assert isinstance(loaded.target, Azure)
-        return loaded.target.lease_seconds if name == "LEASE_SECONDS" else loaded.budget_seconds
+        assert isinstance(loaded.destination, Azure)
+        return (
+            loaded.destination.lease_seconds if name == "LEASE_SECONDS" else loaded.budget_seconds
+        )
 
     assert [taken(str(value)) for value in (least, most)] == [least, most]
     for wrong in (least - 1, most + 1):
@@ -180,9 +182,9 @@ def test_the_longest_budget_is_the_hosts_timeout_less_a_minute() -> None:
 @pytest.mark.parametrize(("lease", "send"), [(15, 10.0), (30, 20.0), (60, 30.0)])
 def test_a_send_is_given_up_well_before_the_lease_ends(lease: int, send: float) -> None:
     loaded = settings_with(LEASE_SECONDS=str(lease))
-    assert isinstance(loaded.target, Azure)
-    assert loaded.target.send_seconds == pytest.approx(send)
-    assert loaded.policy.send_seconds == loaded.target.send_seconds < lease
+    assert isinstance(loaded.destination, Azure)
+    assert loaded.destination.send_seconds == pytest.approx(send)
+    assert loaded.policy.send_seconds == loaded.destination.send_seconds < lease
 
 
 def test_event_time_is_used_when_asked_for() -> None:
@@ -258,7 +260,7 @@ def test_the_new_name_wins_over_the_old_one() -> None:
 
 def test_nothing_of_azure_is_needed_for_a_folder(tmp_path: Path) -> None:
     needed = {name: value for name, value in MINIMAL.items() if name.startswith("JIRA_")}
-    assert load(needed, NOW, tmp_path) == replace(settings_with(), target=tmp_path)
+    assert load(needed, NOW, tmp_path) == replace(settings_with(), destination=tmp_path)
 
 
 def test_all_problems_are_told_at_once_each_beginning_with_its_setting() -> None:
@@ -347,7 +349,7 @@ def test_a_placeholder_in_an_entry_of_several_sites_fails_that_entry_alone() -> 
         )
 
         assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
-        assert [each.error.problems for each in loaded.broken] == [
+        assert [each.error.problems for each in loaded.invalid] == [
             (f"JIRA_SITES[2]: {key} {PLACEHOLDER}",)
         ]
 

@@ -59,7 +59,7 @@ def settings_of(*entries: Any, **more: str) -> Settings:
 
 def broken(*entries: Any, **more: str) -> tuple[str, str]:
     """The name and the problem of the only entry that is wrong."""
-    (found,) = settings_of(*entries, **more).broken
+    (found,) = settings_of(*entries, **more).invalid
     (problem,) = found.error.problems
     return found.site, problem
 
@@ -72,7 +72,7 @@ def test_each_site_has_credentials_of_its_own_from_settings_that_are_named() -> 
 
     assert one.host == "contoso.atlassian.net"
     assert one.credentials == ApiToken(ONE["username"], Secret(SECRETS["CONTOSO_TOKEN"]))
-    assert (one.gateway, one.kept_in) == (False, "CONTOSO_TOKEN")
+    assert (one.gateway, one.secret_setting) == (False, "CONTOSO_TOKEN")
     assert other.credentials == OAuthClient("fabrikam-client", Secret(SECRETS["FABRIKAM_SECRET"]))
     assert (other.gateway, other.cloud_id) == (True, OTHER["cloud_id"])
     assert other.token_expires == date(2027, 3, 31)
@@ -156,13 +156,13 @@ def test_a_wrong_entry_never_goes_by_the_name_of_a_sound_one(sound_first: bool) 
     loaded = settings_of(*entries)
 
     assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
-    assert [entry.site for entry in loaded.broken] == [f"JIRA_SITES[{2 if sound_first else 1}]"]
+    assert [entry.site for entry in loaded.invalid] == [f"JIRA_SITES[{2 if sound_first else 1}]"]
 
 
 def test_no_entrys_name_has_a_space_for_the_canonical_line_is_split_at_them() -> None:
     loaded = settings_of(ONE, ONE, {**ONE, "username": ""}, "x", {"url": "a b"})
 
-    names = [entry.site for entry in loaded.broken]
+    names = [entry.site for entry in loaded.invalid]
     assert len(set(names)) == 4
     assert not [name for name in names if " " in name]
 
@@ -179,7 +179,7 @@ def test_half_a_character_in_a_secret_is_a_problem_of_its_entry_alone() -> None:
     loaded = settings_of({**ONE, "api_token_setting": "HALF"}, OTHER, HALF="ATATT\ud83d")
 
     assert [site.host for site in loaded.sites] == ["fabrikam.atlassian.net"]
-    (entry,) = loaded.broken
+    (entry,) = loaded.invalid
     assert "no text: copy it again" in str(entry.error)
     assert "ATATT" not in repr(entry)
 
