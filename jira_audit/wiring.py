@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from azure.storage.blob import ContainerClient
 from requests.auth import HTTPBasicAuth
@@ -30,8 +30,9 @@ from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource, Way
 from jira_audit.flow.fetching import UNDER_WAY
-from jira_audit.flow.ports import Pools, Ports, Run
+from jira_audit.flow.ports import Pools, Ports, Run, Source
 from jira_audit.settings.address import is_loopback
+from jira_audit.settings.table import Part
 from jira_audit.settings.values import Azure, OAuthClient, Secret, Settings, Site
 
 if TYPE_CHECKING:
@@ -117,24 +118,40 @@ def ports(
 ) -> Ports:
     """What one site's run touches outside: Jira, and Azure or a local folder.
 
-    `kind` says whose place is kept: the ticks', or a backfill's, with a lease of its own.
+    `kind` says whose place is kept: the ticks', or a backfill's, with a lease of its own. A port
+    that no settings were read for must not be used.
     """
+    records: Source = source(site, clock) if site.credentials else _Unused("jira")
     if isinstance(destination, Path):
         from jira_audit.edge import local  # noqa: PLC0415  it needs what only the terminal has
 
         return Ports(
-            source(site, clock),
+            records,
             local.LocalSink(destination),
             local.LocalCheckpoints(destination, clock, kind),
             local.LocalLetters(destination, clock),
         )
     store = container(destination)
     return Ports(
-        source(site, clock),
-        sink(destination),
+        records,
+        sink(destination) if destination.ingestion else _Unused("ingestion"),
         BlobCheckpoints(store, destination.lease_seconds, clock, kind),
         BlobLetters(store, clock),
     )
+
+
+class _Unused:
+    """Stands for a port whose settings the command does not need: to use it is a bug."""
+
+    page_size = 0
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    def fetch(self, *_: object) -> NoReturn:
+        raise TypeError(self._part)
+
+    decipher = prepare = send = fetch
 
 
 @lru_cache(SIDE_BY_SIDE)
@@ -147,6 +164,8 @@ def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
 def way(site: Site, clock: Clock = CLOCK) -> Way:
     """The way into a site: its own address, or Atlassian's gateway."""
     known = site.credentials
+    if known is None:
+        raise TypeError(site)
     if isinstance(known, OAuthClient):
         credentials: Credentials = ClientCredentials(
             _atlassian(site, "auth") + "/oauth/token", known.client_id, known.secret.reveal(), clock
@@ -172,6 +191,8 @@ def _atlassian(site: Site, service: Literal["api", "auth"]) -> str:
 def sink(azure: Azure) -> IngestionSink:
     """The data collection rule's stream. Nothing is imported or asked before the first send."""
     to = azure.ingestion
+    if to is None:
+        raise TypeError(azure)
     return IngestionSink(
         endpoint=to.endpoint,
         rule=to.rule,
@@ -252,7 +273,7 @@ def workspace(settings: Settings, id_: str) -> Workspace:
         id_,
         endpoint=destination.queries,
         credential=lambda: Tokens(
-            credential(destination.ingestion.client_id, destination.managed_identity), CLOCK
+            credential(destination.client_id, destination.managed_identity), CLOCK
         ),
         clock=CLOCK,
         only_site=len(settings.sites) + len(settings.invalid) == 1,

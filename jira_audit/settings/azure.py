@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jira_audit.core.policy import Policy
-from jira_audit.settings.address import checked_url, is_loopback
+from jira_audit.settings.address import checked_url, host_of, is_loopback
 from jira_audit.settings.environment import SettingsReader
 from jira_audit.settings.values import Azure, Ingestion, Secret, Storage
 
@@ -72,80 +72,75 @@ PUBLIC_CLOUD = CLOUDS[".ingest.monitor.azure.com"]
 
 
 def read_azure(read: SettingsReader) -> Azure | None:
-    ingestion, cloud = _ingestion(read)
+    """What is set of Azure, as far as it is needed; None where something of it is missing."""
+    cloud = _cloud(read.raw("DATA_COLLECTION_ENDPOINT"))
+    ingestion = _ingestion(read, cloud)
     storage = _storage(read, cloud)
-    lease_seconds = read.whole("LEASE_SECONDS", 60, 15, 60)
-    if not (ingestion and storage):
+    lease_seconds = read.number("LEASE_SECONDS")
+    if storage is None or (ingestion is None and read.needs("ingestion")):
         return None
-    send_seconds = min(Policy.send_seconds, lease_seconds * 2 / 3)
-    managed_identity = bool(read.text("IDENTITY_ENDPOINT"))
-    return Azure(ingestion, storage, cloud.queries, lease_seconds, send_seconds, managed_identity)
-
-
-def _ingestion(read: SettingsReader) -> tuple[Ingestion | None, Cloud]:
-    endpoint = read.required(
-        "DATA_COLLECTION_ENDPOINT", what="set it to the rule's logs ingestion endpoint"
+    return Azure(
+        ingestion,
+        storage,
+        cloud.queries,
+        lease_seconds,
+        send_seconds=min(Policy.send_seconds, lease_seconds * 2 / 3),
+        managed_identity=bool(read.raw("IDENTITY_ENDPOINT").strip()),
+        client_id=read.text("AZURE_CLIENT_ID"),
     )
-    rule = read.required("LOGS_DCR_RULE_ID", what="set it to the rule's immutable id, dcr-…")
-    stream = read.text("LOGS_DCR_STREAM_NAME") or "Custom-Jira_Audit_CL"
+
+
+def _cloud(endpoint: str) -> Cloud:
+    """The cloud of an ingestion endpoint; the public one for what is none, or not of a known one.
+
+    Storage and queries are found by it where nothing is sent: then the endpoint may be missing.
+    """
+    host = host_of(endpoint.strip())
+    clouds = [cloud for end, cloud in CLOUDS.items() if host.endswith(end)]
+    return clouds[0] if clouds else PUBLIC_CLOUD
+
+
+def _ingestion(read: SettingsReader, cloud: Cloud) -> Ingestion | None:
+    endpoint = read.required("DATA_COLLECTION_ENDPOINT")
+    rule = read.required("LOGS_DCR_RULE_ID")
+    stream = read.text_or_default("LOGS_DCR_STREAM_NAME")
     audience = read.text("LOGS_INGESTION_AUDIENCE")
-    cloud = PUBLIC_CLOUD
     if endpoint:
-        example = "https://<name>.<region>.ingest.monitor.azure.com"
-        url = checked_url(read, "DATA_COLLECTION_ENDPOINT", endpoint, example)
-        host = str(url.hostname) if url else ""
-        known = [found for end, found in CLOUDS.items() if host.endswith(end)]
-        cloud = known[0] if known else PUBLIC_CLOUD
-        if url and not known and not audience and not is_loopback(host):
-            read.problem(
-                "DATA_COLLECTION_ENDPOINT",
-                f"names {host}, which is no ingestion endpoint of a cloud known here; if it is "
-                "right, set LOGS_INGESTION_AUDIENCE to that cloud's audience",
-            )
+        _check_endpoint(read, endpoint, audience)
     if audience:
         checked_url(read, "LOGS_INGESTION_AUDIENCE", audience, "https://monitor.azure.us")
-    if rule and not re.fullmatch("dcr-[0-9A-Za-z-]+", rule):
-        read.problem("LOGS_DCR_RULE_ID", "must be the immutable id, dcr-…, not the rule's name")
-    if not re.fullmatch("(Custom|Microsoft)-[0-9A-Za-z_-]+", stream):
-        read.problem("LOGS_DCR_STREAM_NAME", "must begin with Custom-")
     if not (endpoint and rule):
-        return None, cloud
+        return None
     audience = (audience or cloud.audience).rstrip("/")
     client_id = read.text("AZURE_CLIENT_ID")
-    return Ingestion(endpoint.rstrip("/"), rule, stream, audience, client_id), cloud
+    return Ingestion(endpoint.rstrip("/"), rule, stream, audience, client_id)
+
+
+def _check_endpoint(read: SettingsReader, endpoint: str, audience: str | None) -> None:
+    """Whether it is an ingestion endpoint of a known cloud, or of one whose audience is set."""
+    example = "https://<name>.<region>.ingest.monitor.azure.com"
+    url = checked_url(read, "DATA_COLLECTION_ENDPOINT", endpoint, example)
+    if url is None or audience:
+        return
+    host = str(url.hostname)
+    if not host.endswith(tuple(CLOUDS)) and not is_loopback(host):
+        read.problem(
+            "DATA_COLLECTION_ENDPOINT",
+            f"names {host}, which is no ingestion endpoint of a cloud known here; if it is "
+            "right, set LOGS_INGESTION_AUDIENCE to that cloud's audience",
+        )
 
 
 def _storage(read: SettingsReader, cloud: Cloud) -> Storage | None:
-    container = read.text("CHECKPOINT_CONTAINER") or "jira-audit"
-    if not re.fullmatch("(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*", container):
-        read.problem(
-            "CHECKPOINT_CONTAINER", "must be 3 to 63 lower-case letters, digits and single hyphens"
-        )
+    container = read.text_or_default("CHECKPOINT_CONTAINER")
     client_id = read.text("AzureWebJobsStorage__clientId") or read.text("AZURE_CLIENT_ID")
-    before = len(read.problems)
-    connection = _connection(read)
-    if connection:
+    count = len(read.problems)
+    if connection := _connection(read):
         return Storage(container, connection)
-    address = read.text("AzureWebJobsStorage__blobServiceUri")
-    if address:
-        example = f"https://<name>.{cloud.blobs}"
-        url = checked_url(read, "AzureWebJobsStorage__blobServiceUri", address, example)
-        if url and not str(url.hostname).endswith(BLOB_HOSTS) and not is_loopback(url.hostname):
-            read.problem("AzureWebJobsStorage__blobServiceUri", f"must be Azure's: {example}")
-        return Storage(container, address.rstrip("/"), client_id)
-    name = read.text("AzureWebJobsStorage__accountName")
-    if name and re.fullmatch("[a-z0-9]{3,24}", name):
-        return Storage(container, f"https://{name}.{cloud.blobs}", client_id)
-    if name:
-        read.problem(
-            "AzureWebJobsStorage__accountName", "must be 3 to 24 lower-case letters, digits"
-        )
-    elif len(read.problems) == before:
-        read.problem(
-            "AzureWebJobsStorage",
-            "is missing: set it to a connection string, or AzureWebJobsStorage__accountName to the "
-            "account's name where an identity is used",
-        )
+    if address := _blob_service(read, cloud):
+        return Storage(container, address, client_id)
+    if len(read.problems) == count:
+        read.missing("AzureWebJobsStorage")
     return None
 
 
@@ -162,3 +157,15 @@ def _connection(read: SettingsReader) -> Secret | None:
     elif _CLEAR_TEXT.search(connection):
         read.problem("AzureWebJobsStorage", "must use https, as it carries a key")
     return Secret(connection)
+
+
+def _blob_service(read: SettingsReader, cloud: Cloud) -> str | None:
+    """The address of the blob service, for an identity: as it is set, or by the account's name."""
+    if address := read.text("AzureWebJobsStorage__blobServiceUri"):
+        example = f"https://<name>.{cloud.blobs}"
+        url = checked_url(read, "AzureWebJobsStorage__blobServiceUri", address, example)
+        if url and not str(url.hostname).endswith(BLOB_HOSTS) and not is_loopback(url.hostname):
+            read.problem("AzureWebJobsStorage__blobServiceUri", f"must be Azure's: {example}")
+        return address.rstrip("/")
+    name = read.text("AzureWebJobsStorage__accountName")
+    return f"https://{name}.{cloud.blobs}" if name else None

@@ -5,34 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import date
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from jira_audit.core.errors import SettingsError
-from jira_audit.settings.address import ADDRESS, checked_url, is_loopback
+from jira_audit.settings.address import checked_url, host_of, is_loopback
 from jira_audit.settings.environment import SettingsReader
+from jira_audit.settings.table import EVERYTHING
 from jira_audit.settings.values import ApiToken, InvalidSite, OAuthClient, Secret, Site
 
 SITE_HOSTS = (".atlassian.net", ".jira.com", ".atlassian-us-gov-mod.net")
 """Atlassian Cloud's own domains: https://support.atlassian.com/organization-administration/docs/ip-addresses-and-domains-for-atlassian-cloud-products/"""
 
-SERVICE_ACCOUNT = "@serviceaccount.atlassian.com"
-"""How a service account's user name ends; its tokens are scoped, always:
-https://support.atlassian.com/user-management/docs/manage-api-tokens-for-service-accounts/"""
-
-_CLOUD_ID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
-_SINGLE_SITE_SETTINGS = {
-    "JIRA_SITE_URL": ("JiraHomeSiteName",),
-    "JIRA_USERNAME": ("JiraUsername",),
-    "JIRA_API_TOKEN": ("JiraAccessToken",),
-    "JIRA_OAUTH_CLIENT_ID": (),
-    "JIRA_OAUTH_CLIENT_SECRET": (),
-    "JIRA_CLOUD_ID": (),
-    "JIRA_TOKEN_EXPIRES": (),
-}
-"""The settings of a site that stands alone, with their aliases."""
+Sites = tuple[tuple[Site, ...], tuple[InvalidSite, ...]]
+"""The sites that are set up, and the entries of `JIRA_SITES` that are wrong."""
 
 _NOT_FOR_JIRA = ("AzureWebJobs", "WEBSITE_", "IDENTITY_", "APPLICATIONINSIGHTS_", "MSI_")
 
@@ -47,147 +33,176 @@ _ENTRY_KEYS = {
 }
 """What each key of an entry of `JIRA_SITES` stands for; `…_setting` names where the secret is."""
 
+_SINGLE_SITE_SETTINGS = tuple(_ENTRY_KEYS.values())
 
-def read_sites(read: SettingsReader) -> tuple[tuple[Site, ...], tuple[InvalidSite, ...]]:
-    """The sites that are set up: one, or those of `JIRA_SITES`, and the entries that are wrong."""
-    listed = read.text("JIRA_SITES")
-    if listed is None:
-        site = _site(read)
+
+def read_sites(read: SettingsReader) -> Sites:
+    """The sites that are set up: one, or those of `JIRA_SITES`, and the entries that are wrong.
+
+    They have credentials if what Jira needs is read. If not, nothing is sent to a site, and its
+    host may be any.
+    """
+    text = read.text("JIRA_SITES")
+    if text is None:
+        site = _site(read, connects=read.needs("jira"))
         return (site,) if site else (), ()
-    for name, aliases in _SINGLE_SITE_SETTINGS.items():
-        if read.text(name, *aliases):
-            read.problem(name, "is set beside JIRA_SITES, which has all sites: remove one of them")
+    for name in filter(read.is_set, _SINGLE_SITE_SETTINGS):
+        read.problem(name, "is set beside JIRA_SITES, which has all sites: remove one of them")
+    return _sites_of(read, _entries(read, text))
+
+
+def _entries(read: SettingsReader, text: str) -> list[Any]:
+    """The entries of a JSON list."""
     try:
-        entries = json.loads(listed)
+        entries = json.loads(text)
     except ValueError:
         entries = None
-    if not isinstance(entries, list) or not entries:
-        read.problem(
-            "JIRA_SITES",
-            'must be a list in JSON, such as [{"url": "https://contoso.atlassian.net", "username": '
-            '"auditor@contoso.com", "api_token_setting": "CONTOSO_API_TOKEN"}]',
-        )
-        return (), ()
+    if isinstance(entries, list) and entries:
+        return entries
+    read.problem(
+        "JIRA_SITES",
+        'must be a list in JSON, such as [{"url": "https://contoso.atlassian.net", "username": '
+        '"auditor@contoso.com", "api_token_setting": "CONTOSO_API_TOKEN"}]',
+    )
+    return []
+
+
+def _sites_of(read: SettingsReader, entries: list[Any]) -> Sites:
     sites: dict[str, Site] = {}
     invalid: dict[str, InvalidSite] = {}
     for number, entry in enumerate(entries, 1):
         name = f"JIRA_SITES[{number}]"
-        found = _entry(read, entry, name)
-        if isinstance(found, Site):
-            found = _reject_duplicate(found, sites, name)
-        if isinstance(found, Site):
-            sites[found.host] = found
+        site = _entry(read, entry, name)
+        if isinstance(site, Site):
+            site = _reject_duplicate(site, sites, name)
+        if isinstance(site, Site):
+            sites[site.host] = site
         else:
-            invalid[name] = found
-    # A wrong entry goes by its host, unless a sound one does, or a wrong one before it.
-    named: dict[str, InvalidSite] = {}
+            invalid[name] = site
+    return tuple(sites.values()), tuple(_named_apart(invalid, sites).values())
+
+
+def _named_apart(
+    invalid: Mapping[str, InvalidSite], sites: Mapping[str, Site]
+) -> Mapping[str, InvalidSite]:
+    """A wrong entry goes by its host, unless a sound one does, or a wrong one before it."""
+    by_name: dict[str, InvalidSite] = {}
     for name, entry in invalid.items():
-        free = entry.site not in sites and entry.site not in named
-        known = entry if free else InvalidSite(name, entry.error)
-        named[known.site] = known
-    return tuple(sites.values()), tuple(named.values())
+        is_taken = entry.site in {*sites, *by_name}
+        unique = InvalidSite(name, entry.error) if is_taken else entry
+        by_name[unique.site] = unique
+    return by_name
 
 
-def _reject_duplicate(found: Site, sites: Mapping[str, Site], name: str) -> Site | InvalidSite:
+def _reject_duplicate(site: Site, sites: Mapping[str, Site], name: str) -> Site | InvalidSite:
     """Two entries for one site would collect it twice, and the other one's not at all."""
-    if found.host in sites:
-        said = f"{name} names {found.host}, which an entry before it has"
-        return InvalidSite(name, SettingsError([said]))
-    for other in sites.values():
-        if found.cloud_id and (other.cloud_id or "").lower() == found.cloud_id.lower():
-            said = f"{name}: cloud_id is that of {other.host}; each site has its own"
-            return InvalidSite(found.host, SettingsError([said]))
-    return found
+    if site.host in sites:
+        problem = f"{name} names {site.host}, which an entry before it has"
+        return InvalidSite(name, SettingsError([problem]))
+    hosts = {other.cloud_id.lower(): other.host for other in sites.values() if other.cloud_id}
+    if host := hosts.get((site.cloud_id or "").lower()):
+        problem = f"{name}: cloud_id is that of {host}; each site has its own"
+        return InvalidSite(site.host, SettingsError([problem]))
+    return site
 
 
 def _entry(read: SettingsReader, entry: Any, name: str) -> Site | InvalidSite:
     """One entry of `JIRA_SITES`; what is wrong with it is a matter of this site alone."""
-    if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
+    if not _is_of_texts(entry):
         return InvalidSite(name, SettingsError([f"{name} must be an object of texts"]))
+    of_entry = _entry_reader(read, entry, name)
+    site = _site(of_entry, connects=read.needs("jira"))
+    if site is None or of_entry.problems:
+        host = host_of(of_entry.text("JIRA_SITE_URL") or "")
+        return InvalidSite(host or name, SettingsError(of_entry.problems))
+    secret_setting = entry.get("api_token_setting") or entry.get("oauth_client_secret_setting")
+    return replace(site, secret_setting=str(secret_setting))
+
+
+def _is_of_texts(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values())
+
+
+def _entry_reader(read: SettingsReader, entry: Mapping[str, str], name: str) -> SettingsReader:
+    """A reader of an entry's values, by the settings that its keys stand for.
+
+    An entry is to be whole, whatever is needed of it; only the secret that it names need not be
+    there where Jira is not asked.
+    """
     values = {"JIRA_ALLOWED_HOST_SUFFIXES": read.text("JIRA_ALLOWED_HOST_SUFFIXES") or ""}
-    spelled = {}
-    for key, stands_for in _ENTRY_KEYS.items():
-        value = entry.get(key, "")
-        spelled[stands_for] = f"{name}: {key}"
-        if key.endswith("_setting") and value.startswith(_NOT_FOR_JIRA):
-            spelled[stands_for] += ", which names a setting of the host's and no secret of Jira's,"
-            value = ""
-        elif key.endswith("_setting") and value:
-            # Only what is there is a name; anything else may be a secret in the wrong place.
-            if read.has(value):
-                spelled[stands_for] = f"{name}: {value}"
-            else:
-                spelled[stands_for] += ", which names no setting that is set,"
-            value = read.raw(value)
-        values[stands_for] = value
-    one = SettingsReader(values, spelled)
+    labels = {}
+    for key, setting in _ENTRY_KEYS.items():
+        values[setting], labels[setting] = entry.get(key, ""), f"{name}: {key}"
+        if key.endswith("_setting") and entry.get(key):
+            values[setting], labels[setting] = _secret(read, entry[key], name, key)
+    of_entry = SettingsReader(values, EVERYTHING, labels)
     for key in sorted(set(entry) - set(_ENTRY_KEYS)):
-        one.problem(
+        of_entry.problem(
             f"{name}: {key}",
             f"is not known; an entry has {', '.join(_ENTRY_KEYS)}, and secrets in settings of "
             "their own",
         )
-    secret_setting = entry.get("api_token_setting") or entry.get("oauth_client_secret_setting")
-    site = _site(one, secret_setting)
-    if site and not one.problems:
-        return site
-    address = one.text("JIRA_SITE_URL")
-    host = urlsplit(address).hostname if address and ADDRESS.fullmatch(address) else None
-    return InvalidSite(host.lower() if host else name, SettingsError(one.problems))
+    return of_entry
 
 
-def _site(read: SettingsReader, secret_setting: str | None = None) -> Site | None:
-    """The site that the settings of one site name."""
-    address = read.required(
-        "JIRA_SITE_URL",
-        *_SINGLE_SITE_SETTINGS["JIRA_SITE_URL"],
-        what="set it to https://<your site>.atlassian.net",
-    )
+def _secret(read: SettingsReader, setting: str, name: str, key: str) -> tuple[str, str]:
+    """The secret in the setting that an entry names, and what to call it in a problem.
+
+    Where Jira is not asked, the name stands for it.
+    """
+    if setting.startswith(_NOT_FOR_JIRA):
+        return "", f"{name}: {key}, which names a setting of the host's and no secret of Jira's,"
+    if not read.needs("jira"):
+        return setting, f"{name}: {key}"
+    value = read.raw(setting)
+    # Only what is there is a name; anything else may be a secret in the wrong place.
+    if value.strip():
+        return value, f"{name}: {setting}"
+    return "", f"{name}: {key}, which names no setting that is set,"
+
+
+def _site(read: SettingsReader, *, connects: bool) -> Site | None:
+    """The site that the settings of one site name; without credentials if nothing `connects`."""
+    address = read.required("JIRA_SITE_URL")
     credentials = _credentials(read)
     cloud_id = read.text("JIRA_CLOUD_ID")
-    if cloud_id and not _CLOUD_ID.fullmatch(cloud_id):
-        read.problem("JIRA_CLOUD_ID", "must be an id such as 11111111-2222-4333-8444-555555555555")
-    expires = _expiry(read)
-    host_and_url = _site_address(read, address) if address else None
-    if not (host_and_url and credentials):
+    token_expires = read.day("JIRA_TOKEN_EXPIRES")
+    place = _site_address(read, address, connects=connects) if address else None
+    if place is None or (connects and credentials is None):
         return None
-    by_client = isinstance(credentials, OAuthClient)
-    scoped = by_client or credentials.holder.lower().endswith(SERVICE_ACCOUNT)
     return Site(
-        *host_and_url,
-        credentials,
-        gateway=scoped or cloud_id is not None,
+        *place,
+        credentials if connects else None,
+        gateway=cloud_id is not None or (credentials is not None and credentials.is_scoped),
         cloud_id=cloud_id,
-        token_expires=expires,
-        secret_setting=secret_setting
-        or ("JIRA_OAUTH_CLIENT_SECRET" if by_client else "JIRA_API_TOKEN"),
+        token_expires=token_expires,
+        secret_setting=_secret_setting(credentials),
     )
+
+
+def _secret_setting(credentials: ApiToken | OAuthClient | None) -> str:
+    is_client = isinstance(credentials, OAuthClient)
+    return "JIRA_OAUTH_CLIENT_SECRET" if is_client else "JIRA_API_TOKEN"
 
 
 def _credentials(read: SettingsReader) -> ApiToken | OAuthClient | None:
     """A user name with its token, or an OAuth client with its secret; not both."""
-    client = read.text("JIRA_OAUTH_CLIENT_ID")
-    if client or read.text("JIRA_OAUTH_CLIENT_SECRET"):
-        for name in ("JIRA_USERNAME", "JIRA_API_TOKEN"):
-            if read.text(name, *_SINGLE_SITE_SETTINGS[name]):
-                read.problem(name, "is set beside an OAuth client: remove one of them")
-        client = read.required("JIRA_OAUTH_CLIENT_ID", what="set it to the client's id")
-        secret = read.required("JIRA_OAUTH_CLIENT_SECRET", what="set it to the client's secret")
-        return OAuthClient(client, Secret(secret)) if client and secret else None
-    username = read.required(
-        "JIRA_USERNAME",
-        *_SINGLE_SITE_SETTINGS["JIRA_USERNAME"],
-        what="set it to the e-mail address the token belongs to",
-    )
-    token = read.required(
-        "JIRA_API_TOKEN", *_SINGLE_SITE_SETTINGS["JIRA_API_TOKEN"], what="set it to the API token"
-    )
-    if username and ":" in username:
-        read.problem("JIRA_USERNAME", "must not contain a colon")
+    if read.is_set("JIRA_OAUTH_CLIENT_ID") or read.is_set("JIRA_OAUTH_CLIENT_SECRET"):
+        return _oauth_client(read)
+    username = read.required("JIRA_USERNAME")
+    token = read.required("JIRA_API_TOKEN")
     return ApiToken(username, Secret(token)) if username and token else None
 
 
-def _site_address(read: SettingsReader, address: str) -> tuple[str, str] | None:
+def _oauth_client(read: SettingsReader) -> OAuthClient | None:
+    for name in filter(read.is_set, ("JIRA_USERNAME", "JIRA_API_TOKEN")):
+        read.problem(name, "is set beside an OAuth client: remove one of them")
+    client = read.required("JIRA_OAUTH_CLIENT_ID")
+    secret = read.required("JIRA_OAUTH_CLIENT_SECRET")
+    return OAuthClient(client, Secret(secret)) if client and secret else None
+
+
+def _site_address(read: SettingsReader, address: str, *, connects: bool) -> tuple[str, str] | None:
     """A site's host and base URL, if it may be given credentials."""
     if re.fullmatch("[A-Za-z0-9-]+", address):  # as in the old connector: `contoso`
         address = f"https://{address}.atlassian.net"
@@ -195,9 +210,7 @@ def _site_address(read: SettingsReader, address: str) -> tuple[str, str] | None:
     if url is None:
         return None
     host = str(url.hostname)
-    added = (read.text("JIRA_ALLOWED_HOST_SUFFIXES") or "").lower().replace(",", " ").split()
-    suffixes = (*SITE_HOSTS, *("." + suffix.lstrip("*.") for suffix in added))
-    if not is_loopback(host) and not f".{host}".endswith(suffixes):
+    if connects and not _is_allowed(host, read.text("JIRA_ALLOWED_HOST_SUFFIXES") or ""):
         read.problem(
             "JIRA_SITE_URL",
             f"names {host}, which is not on Atlassian Cloud ({', '.join(SITE_HOSTS)}); for a "
@@ -207,10 +220,7 @@ def _site_address(read: SettingsReader, address: str) -> tuple[str, str] | None:
     return host, f"{url.scheme}://{url.netloc.lower()}"
 
 
-def _expiry(read: SettingsReader) -> date | None:
-    value = read.text("JIRA_TOKEN_EXPIRES")
-    try:
-        return date.fromisoformat(value) if value else None
-    except ValueError:
-        read.problem("JIRA_TOKEN_EXPIRES", "must be a date such as 2027-03-31")
-        return None
+def _is_allowed(host: str, more: str) -> bool:
+    """Whether a host may be given credentials: Atlassian Cloud's, one of `more`, this machine."""
+    suffixes = (f".{suffix.lstrip('*.')}" for suffix in more.lower().replace(",", " ").split())
+    return is_loopback(host) or f".{host}".endswith((*SITE_HOSTS, *suffixes))

@@ -1,7 +1,7 @@
 """Settings: parsed once per run from the environment into one frozen, validated value.
 
 All problems are reported together, each naming its setting and what would be right, before anything
-is requested. The table of settings in the README is held to this file by a test.
+is requested.
 """
 
 from __future__ import annotations
@@ -11,47 +11,66 @@ from pathlib import Path
 
 from jira_audit.core import moments
 from jira_audit.core.errors import SettingsError
-from jira_audit.core.moments import HOUR, MINUTE
 from jira_audit.core.policy import Policy, Reset
 from jira_audit.settings.azure import read_azure
 from jira_audit.settings.environment import SettingsReader
-from jira_audit.settings.jira import read_sites
-from jira_audit.settings.values import QUEUE_ABOVE, Azure, Settings
-
-LONGEST_BUDGET_SECONDS = 540
-"""`functionTimeout` of host.json less a minute."""
+from jira_audit.settings.jira import Sites, read_sites
+from jira_audit.settings.table import EVERYTHING, Needs
+from jira_audit.settings.values import Azure, Settings
 
 BEGINNING_OF_ALL = moments.parse("2002-01-01T00:00:00Z")
 """Where `CHECKPOINT_RESET=all` begins: there was no Jira before."""
 
 
-def load(environment: Mapping[str, str], now: int, folder: Path | None = None) -> Settings:
-    """Read and check all settings.
+def load(
+    environment: Mapping[str, str],
+    now: int,
+    folder: Path | None = None,
+    needs: Needs = EVERYTHING,
+) -> Settings:
+    """Read and check the settings that a command needs, all of them by default.
 
-    `now` is a moment; with `folder`, rows go there, and Azure's settings are not asked for. Raises
-    SettingsError with every problem there is.
+    `now` is a moment. With `folder`, rows and checkpoints are there, and nothing of Azure is
+    needed; if nothing of Jira is needed either, nor are the sites: those of the folder are known by
+    what is in it. What is not needed may be missing or wrong: a site has no credentials then, Azure
+    no rule, and the rest its default. Raises SettingsError with every problem there is.
     """
-    read = SettingsReader(environment)
-    sites, invalid = read_sites(read)
+    read = SettingsReader(environment, _needs_of_folder(needs) if folder else needs)
+    sites, invalid = read_sites(read) if read.needs("sites") else _sites_if_set(environment)
     destination = folder or read_azure(read)
-    known = [site.host for site in sites] + [entry.site for entry in invalid]
-    reset, reset_site = _reset(read, now, known)
-    policy = Policy(
-        lookback=read.whole("INITIAL_LOOKBACK_HOURS", 24, 1, 24 * 366) * HOUR,
-        overlap=read.whole("OVERLAP_MINUTES", 15, 1, 24 * 60) * MINUTE,
-        sweep=read.whole("SWEEP_HOURS", 48, 1, 24 * 31) * HOUR,
-        event_time=read.one_of("TIME_GENERATED_SOURCE", ("ingestion", "created")) == "created",
-        reset=reset,
-        send_seconds=destination.send_seconds
-        if isinstance(destination, Azure)
-        else Policy.send_seconds,
-    )
-    _schedule(read)
-    budget_seconds = read.whole("RUN_BUDGET_SECONDS", 480, 10, LONGEST_BUDGET_SECONDS)
-    queue_above = read.whole("QUEUE_SITES_ABOVE", QUEUE_ABOVE, 0, QUEUE_ABOVE)
+    hosts = [site.host for site in sites] + [entry.site for entry in invalid]
+    reset, reset_site = _reset(read, now, hosts)
+    policy = _policy(read, destination, reset)
+    read.text("POLL_SCHEDULE")  # the host reads it; that it is wrong is worth knowing before
+    budget_seconds = read.number("RUN_BUDGET_SECONDS")
+    queue_above = read.number("QUEUE_SITES_ABOVE")
     if read.problems or destination is None:
         raise SettingsError(read.problems)
     return Settings(sites, invalid, destination, policy, reset_site, budget_seconds, queue_above)
+
+
+def _needs_of_folder(needs: Needs) -> Needs:
+    """Of what a command needs, what it needs where a local folder stands for Azure."""
+    unneeded: Needs = frozenset({"ingestion", "storage"})
+    return needs - unneeded if "jira" in needs else needs - unneeded - {"sites"}
+
+
+def _sites_if_set(environment: Mapping[str, str]) -> Sites:
+    """The sites that are set up, where that they are, and how, is no condition."""
+    return read_sites(SettingsReader(environment, frozenset({"sites"})))
+
+
+def _policy(read: SettingsReader, destination: Azure | Path | None, reset: Reset | None) -> Policy:
+    return Policy(
+        lookback=read.milliseconds("INITIAL_LOOKBACK_HOURS"),
+        overlap=read.milliseconds("OVERLAP_MINUTES"),
+        sweep=read.milliseconds("SWEEP_HOURS"),
+        event_time=read.choice("TIME_GENERATED_SOURCE") == "created",
+        reset=reset,
+        send_seconds=(
+            destination.send_seconds if isinstance(destination, Azure) else Policy.send_seconds
+        ),
+    )
 
 
 def _reset(read: SettingsReader, now: int, hosts: list[str]) -> tuple[Reset | None, str | None]:
@@ -63,23 +82,19 @@ def _reset(read: SettingsReader, now: int, hosts: list[str]) -> tuple[Reset | No
     site = limited.strip().lower() if equals else None
     if site is not None and hosts and site not in hosts:
         read.problem("CHECKPOINT_RESET", f"must name a site set up here: {', '.join(hosts)}")
+    start = _start(read, when.strip(), now)
+    return None if start is None else Reset(value, start), site
+
+
+def _start(read: SettingsReader, when: str, now: int) -> int | None:
+    """The moment of a time with its zone, or of `all`."""
     try:
-        start = BEGINNING_OF_ALL if when.strip() == "all" else moments.parse(when.strip())
+        start = BEGINNING_OF_ALL if when == "all" else moments.parse(when)
     except ValueError:
         read.problem(
             "CHECKPOINT_RESET", "must be a time with its zone, such as 2026-09-14T00:00:00Z, or all"
         )
-        return None, site
+        return None
     if start > now:
         read.problem("CHECKPOINT_RESET", "lies in the future")
-    return Reset(value, start), site
-
-
-def _schedule(read: SettingsReader) -> None:
-    """The host reads the schedule; that it has six fields is worth knowing before.
-
-    https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions
-    """
-    value = read.text("POLL_SCHEDULE")
-    if value and len(value.split()) != 6:
-        read.problem("POLL_SCHEDULE", "must have six fields (seconds first), such as 0 */5 * * * *")
+    return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,11 @@ from jira_audit.core.policy import Policy
 QUEUE_ABOVE = 10
 """So many sites run inside the timer's invocation, side by side; with more, each has one of its
 own. No more may be set: sites that wait for their turn would share what time is left."""
+
+
+SERVICE_ACCOUNT = "@serviceaccount.atlassian.com"
+"""How a service account's user name ends; its tokens are scoped, always:
+https://support.atlassian.com/user-management/docs/manage-api-tokens-for-service-accounts/"""
 
 
 class Secret:
@@ -51,6 +57,11 @@ class ApiToken:
         """Who is let in."""
         return self.username
 
+    @property
+    def is_scoped(self) -> bool:
+        """Whether only Atlassian's gateway takes it, as far as can be seen."""
+        return self.username.lower().endswith(SERVICE_ACCOUNT)
+
 
 @dataclass(frozen=True)
 class OAuthClient:
@@ -64,6 +75,11 @@ class OAuthClient:
         """Who is let in."""
         return f"the OAuth client {self.client_id}"
 
+    @property
+    def is_scoped(self) -> bool:
+        """Its tokens are, always."""
+        return True
+
 
 @dataclass(frozen=True)
 class Site:
@@ -71,15 +87,21 @@ class Site:
 
     With `gateway`, requests go through Atlassian's gateway, to the site of `cloud_id`, which is
     asked for where it is not set. `secret_setting` is the setting that holds the token or secret.
+    A site that nothing is asked of has no credentials.
     """
 
     host: str
     base_url: str
-    credentials: ApiToken | OAuthClient
+    credentials: ApiToken | OAuthClient | None
     gateway: bool = False
     cloud_id: str | None = None
     token_expires: date | None = None
     secret_setting: str = "JIRA_API_TOKEN"  # noqa: S105  the name of a setting
+
+    @property
+    def holder(self) -> str:
+        """Who is let in; empty without credentials."""
+        return self.credentials.holder if self.credentials else ""
 
 
 @dataclass(frozen=True)
@@ -118,15 +140,17 @@ class Azure:
     """Where rows and checkpoints go.
 
     `managed_identity` says that the credential is the app's own; else it is the developer's;
-    `queries` is where the cloud's workspaces are asked about what they hold.
+    `queries` is where the cloud's workspaces are asked about what they hold, by the identity of
+    `client_id`. Where nothing is sent, there is no `ingestion`.
     """
 
-    ingestion: Ingestion
+    ingestion: Ingestion | None
     storage: Storage
     queries: str
     lease_seconds: int
     send_seconds: float
     managed_identity: bool
+    client_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,3 +173,9 @@ class Settings:
         if self.reset_site in {None, site.host}:
             return self.policy
         return replace(self.policy, reset=None)
+
+    def with_stored(self, hosts: Iterable[str]) -> Settings:
+        """With more sites, that are set_up by what was stored of them: nothing is asked of them."""
+        set_up = {site.host for site in self.sites}
+        stored = (Site(host, f"https://{host}", None) for host in hosts if host not in set_up)
+        return replace(self, sites=(*self.sites, *stored))

@@ -13,6 +13,7 @@ from jira_audit.app import QUEUE_DISABLED
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy
 from jira_audit.settings.load import load
+from jira_audit.settings.table import SETTINGS, Setting
 from jira_audit.settings.values import Azure
 from tests.deploy import arm, checks
 from tests.frame.test_documents import ROOT, settings_read
@@ -41,6 +42,12 @@ NOT_FOR_AZURE = {
 }
 SEVERAL = re.compile("JIRA_API_TOKEN_(ONE|[0-9]+)")
 NOW = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
+
+
+def parameter_of(row: Setting) -> str:
+    """The name of the parameter that answers a setting: `pollSchedule` of `POLL_SCHEDULE`."""
+    first, *more = row.name.lower().split("_")
+    return first + "".join(word.capitalize() for word in more)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +121,7 @@ def test_the_code_takes_the_settings_that_the_template_makes_and_its_defaults_ar
     assert isinstance(loaded.destination, Azure)
     assert loaded.destination.managed_identity
     assert loaded.destination.lease_seconds == 60
+    assert loaded.destination.ingestion
     assert loaded.destination.ingestion.stream == "Custom-Jira_Audit_CL"
     assert loaded.destination.ingestion.client_id == made["AZURE_CLIENT_ID"]
     assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
@@ -150,24 +158,49 @@ def test_the_code_takes_every_choice_that_the_template_lets_one_make(
     assert loaded.policy.reset
     assert (loaded.budget_seconds, loaded.destination.lease_seconds) == (540, 15)
     assert loaded.destination.storage.container == "audits"
+    assert loaded.destination.ingestion
     assert loaded.destination.ingestion.audience == "https://monitor.azure.us"
 
 
-@pytest.mark.parametrize(
-    ("parameter", "setting"),
-    [
-        ("initialLookbackHours", "INITIAL_LOOKBACK_HOURS"),
-        ("overlapMinutes", "OVERLAP_MINUTES"),
-        ("sweepHours", "SWEEP_HOURS"),
-        ("runBudgetSeconds", "RUN_BUDGET_SECONDS"),
-        ("leaseSeconds", "LEASE_SECONDS"),
-        ("queueSitesAbove", "QUEUE_SITES_ABOVE"),
-    ],
-)
+PARAMETERS = {
+    parameter_of(row): row for row in SETTINGS if parameter_of(row) in checks.load()["parameters"]
+}
+
+
+def test_every_setting_with_a_default_is_deployed_with_it(template: checks.Template) -> None:
+    made = checks.app_settings(deployed(template))
+
+    defaults = {row.name: str(row.default) for row in SETTINGS if row.default is not None}
+    assert {name: made.get(name) for name in defaults} == defaults
+
+
+def test_every_number_and_every_choice_is_a_parameter() -> None:
+    names = {row.name for row in SETTINGS if row.kind in {"number", "choice"}}
+
+    assert names <= {row.name for row in PARAMETERS.values()}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_parameter_takes_what_its_setting_takes(name: str, template: checks.Template) -> None:
+    row, declared = PARAMETERS[name], template["parameters"][name]
+
+    assert declared["type"] == (
+        "securestring" if row.secret else {"number": "int", "list": "array"}.get(row.kind, "string")
+    )
+    if row.default is not None:
+        assert declared["defaultValue"] == row.default
+    elif "defaultValue" in declared:
+        assert declared["defaultValue"] == ([] if row.kind == "list" else "")
+    if row.kind == "number":
+        assert (declared["minValue"], declared["maxValue"]) == (row.at_least, row.at_most)
+    assert tuple(declared.get("allowedValues", ())) == row.choices
+
+
+@pytest.mark.parametrize("name", [name for name, row in PARAMETERS.items() if row.kind == "number"])
 def test_the_template_takes_the_numbers_that_the_code_takes(
-    parameter: str, setting: str, template: checks.Template
+    name: str, template: checks.Template
 ) -> None:
-    declared = template["parameters"][parameter]
+    declared, setting = template["parameters"][name], PARAMETERS[name].name
     made = in_azure(checks.app_settings(deployed(template)))
 
     for bound, beyond in (("minValue", -1), ("maxValue", 1)):

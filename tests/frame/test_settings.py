@@ -19,7 +19,8 @@ from jira_audit.core import moments
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.moments import HOUR, MINUTE
 from jira_audit.core.policy import Policy, Reset
-from jira_audit.settings.load import LONGEST_BUDGET_SECONDS, load
+from jira_audit.settings.load import load
+from jira_audit.settings.table import LONGEST_BUDGET_SECONDS
 from jira_audit.settings.values import ApiToken, Azure, Ingestion, Secret, Settings, Site, Storage
 from tests.conftest import NetworkRefused
 
@@ -56,6 +57,12 @@ def azure(**changes: str | None) -> Azure:
     destination = settings_with(**changes).destination
     assert isinstance(destination, Azure)
     return destination
+
+
+def ingestion(**changes: str | None) -> Ingestion:
+    found = azure(**changes).ingestion
+    assert found
+    return found
 
 
 def problems(**changes: str | None) -> tuple[str, ...]:
@@ -215,7 +222,8 @@ def test_a_schedule_of_another_form_is_a_problem(wrong: str) -> None:
 def test_the_identity_and_its_client_id_are_those_of_the_app() -> None:
     there = azure(IDENTITY_ENDPOINT="http://127.0.0.1:4141/msi/token", AZURE_CLIENT_ID="1234")
     assert there.managed_identity
-    assert there.ingestion.client_id == "1234"
+    assert there.ingestion
+    assert there.ingestion.client_id == there.client_id == "1234"
     assert not azure().managed_identity
 
 
@@ -230,7 +238,7 @@ def test_a_stream_begins_with_custom_and_is_one_part_of_a_path(stream: str) -> N
 
 
 def test_another_stream_may_be_named() -> None:
-    assert azure(LOGS_DCR_STREAM_NAME="Custom-Other_CL").ingestion.stream == "Custom-Other_CL"
+    assert ingestion(LOGS_DCR_STREAM_NAME="Custom-Other_CL").stream == "Custom-Other_CL"
 
 
 # What is required, and under which names
@@ -580,14 +588,15 @@ def test_the_clouds_audience_and_blobs_follow_from_the_endpoint(
         AzureWebJobsStorage=None,
         AzureWebJobsStorage__accountName="contoso",
     )
+    assert found.ingestion
     assert found.ingestion.endpoint == f"https://rule-1.region-1.ingest.monitor.azure.{cloud}"
     assert found.ingestion.audience == audience
     assert found.storage.account == f"https://contoso.{blobs}"
 
 
 def test_an_audience_that_is_set_is_taken() -> None:
-    found = azure(LOGS_INGESTION_AUDIENCE="https://monitor.azure.us/")
-    assert found.ingestion.audience == "https://monitor.azure.us"
+    found = ingestion(LOGS_INGESTION_AUDIENCE="https://monitor.azure.us/")
+    assert found.audience == "https://monitor.azure.us"
 
 
 @pytest.mark.parametrize(
@@ -613,10 +622,10 @@ def test_rows_go_to_no_endpoint_that_is_not_azures(endpoint: str) -> None:
 def test_an_unknown_clouds_endpoint_needs_its_audience() -> None:
     endpoint = "https://rule.ingest.monitor.azure.de"
     assert "LOGS_INGESTION_AUDIENCE" in problem("DATA_COLLECTION_ENDPOINT", endpoint)
-    found = azure(
+    found = ingestion(
         DATA_COLLECTION_ENDPOINT=endpoint, LOGS_INGESTION_AUDIENCE="https://monitor.azure.de"
     )
-    assert astuple(found.ingestion)[0::3] == (endpoint, "https://monitor.azure.de")
+    assert astuple(found)[0::3] == (endpoint, "https://monitor.azure.de")
 
 
 @pytest.mark.parametrize("audience", ["monitor.azure.us", "http://monitor.azure.us", "https://a b"])
@@ -679,6 +688,7 @@ def test_an_account_is_named_for_an_identity_of_its_own() -> None:
     assert found.storage == Storage(
         "jira-audit", "https://contoso.blob.core.windows.net", "storage-identity"
     )
+    assert found.ingestion
     assert found.ingestion.client_id == "sending-identity"
 
 
