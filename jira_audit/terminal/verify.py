@@ -22,6 +22,7 @@ from jira_audit.core.window import Window
 from jira_audit.operations.verify import Lookup, Repaired, Table, Verified, read
 from jira_audit.operations.verify import repair as repair_
 from jira_audit.operations.verify import verify as verify_
+from jira_audit.settings.table import EVERYTHING
 from jira_audit.terminal.console import (
     LocalFolder,
     Place,
@@ -127,7 +128,8 @@ def verify(
 
       jira-audit verify --from 2026-03-01T00:00:00Z --workspace …
     """
-    with place_at(folder, settings, site) as place:
+    needs = EVERYTHING if repair else EVERYTHING - {"ingestion"}
+    with place_at(folder, settings, site, needs) as place:
         now = wiring.CLOCK.now()
         window = range_given(begin, end, now, now)
         table = wiring.table(place.settings, workspace)
