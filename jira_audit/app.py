@@ -13,7 +13,6 @@ from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 
-from jira_audit import settings as settings_
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import ConnectorError, SettingsError
@@ -21,7 +20,8 @@ from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.plan import Schedule
 from jira_audit.core.queueing import due
 from jira_audit.flow.collect import collect
-from jira_audit.settings import Broken, Settings, Site
+from jira_audit.settings.load import load
+from jira_audit.settings.values import InvalidSite, Settings, Site
 from jira_audit.wiring import CLOCK, PLAIN_THREADS, SIDE_BY_SIDE, Threads, queue_places, site_run
 
 log = logging.getLogger("jira_audit")
@@ -47,7 +47,7 @@ def run(
     With `folder`, rows, checkpoints and letters go there instead of to Azure. Raises SettingsError
     before any request is sent; an administrator corrects the settings. See also `run_settings`.
     """
-    return run_settings(settings_.load(environment, clock.now(), folder), clock=clock)
+    return run_settings(load(environment, clock.now(), folder), clock=clock)
 
 
 def run_settings(
@@ -68,7 +68,7 @@ def run_settings(
     # Concurrent sites open more connections than the client's pool keeps.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     deadline = Deadline.after(clock, settings.budget_seconds)
-    outcomes = [_outcome_of(entry, clock) for entry in settings.broken]
+    outcomes = [_outcome_of(entry, clock) for entry in settings.invalid]
 
     def collected(site: Site) -> Outcome:
         _warn_of_expiry(site, clock.now())
@@ -91,7 +91,7 @@ def run_settings(
     return (*outcomes, *(run.result() for run in runs))
 
 
-def _outcome_of(entry: Broken, clock: Clock) -> Outcome:
+def _outcome_of(entry: InvalidSite, clock: Clock) -> Outcome:
     outcome = Outcome(entry.site, "failed", Tally(), None, clock.now(), 0, entry.error)
     _log(outcome)
     return outcome
@@ -103,8 +103,8 @@ def tick(environment: Mapping[str, str], threads: Threads) -> list[str]:
     Otherwise collects every site. If one failed, raises after every site has run, so that Azure
     marks the invocation as failed.
     """
-    settings = settings_.load(environment, CLOCK.now())
-    if len(settings.sites) + len(settings.broken) > settings.queue_above:
+    settings = load(environment, CLOCK.now())
+    if len(settings.sites) + len(settings.invalid) > settings.queue_above:
         _require_queue(environment)
         return queue(settings)
     _raise_failed(run_settings(settings, threads=threads))
@@ -127,7 +127,7 @@ def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
     An entry of JIRA_SITES that is wrong is queued as well, so that its failure affects no other.
     """
     checkpoints, remembered = queue_places(settings, clock)
-    sites = [site.host for site in settings.sites] + [entry.site for entry in settings.broken]
+    sites = [site.host for site in settings.sites] + [entry.site for entry in settings.invalid]
     now, queued = clock.now(), remembered.load()
     names = due(sites, checkpoints.leases(), queued, now)
     kept = {site: at for site, at in queued.items() if site in set(sites)}
@@ -138,13 +138,13 @@ def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
 
 def collect_queued(environment: Mapping[str, str], name: str, threads: Threads) -> None:
     """Collect the site that a message names. Raises if it failed, so that the host retries it."""
-    settings = settings_.load(environment, CLOCK.now())
+    settings = load(environment, CLOCK.now())
     sites = tuple(site for site in settings.sites if site.host == name)
-    broken = tuple(entry for entry in settings.broken if entry.site == name)
-    if not sites and not broken:
+    invalid = tuple(entry for entry in settings.invalid if entry.site == name)
+    if not sites and not invalid:
         log.warning("%s is queued but no longer in JIRA_SITES: it is not collected", name)
         return
-    only = replace(settings, sites=sites, broken=broken)
+    only = replace(settings, sites=sites, invalid=invalid)
     _raise_failed(run_settings(only, threads=threads))
 
 
@@ -173,7 +173,7 @@ def _warn_of_expiry(site: Site, now: int) -> None:
             site.host,
             site.token_expires,
             days,
-            site.kept_in,
+            site.secret_setting,
         )
 
 

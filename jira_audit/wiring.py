@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from azure.storage.blob import ContainerClient
 from requests.auth import HTTPBasicAuth
@@ -45,8 +45,10 @@ from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.transport import Route
 from jira_audit.flow.fetching import UNDER_WAY
-from jira_audit.flow.ports import Pools, Ports, Run
-from jira_audit.settings import ApiToken, Azure, OAuthClient, Secret, Settings, Site, is_loopback
+from jira_audit.flow.ports import Pools, Ports, Run, Source
+from jira_audit.settings.address import is_loopback
+from jira_audit.settings.table import Part
+from jira_audit.settings.values import ApiToken, Azure, OAuthClient, Secret, Settings, Site
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -103,7 +105,7 @@ def site_run(
     `kind` selects the checkpoint: that of the ticks or that of backfills.
     """
     policy = settings.policy_for(site)
-    at = ports(settings.target, site, deadline.clock, kind)
+    at = ports(settings.destination, site, deadline.clock, kind)
     with pools(policy, threads) as its:
         yield Run(site.host, at, policy, deadline, its, Tally())
 
@@ -124,7 +126,7 @@ def pools(policy: Policy, threads: Threads) -> Iterator[Pools]:
 
 
 def ports(
-    target: Azure | Path,
+    destination: Azure | Path,
     site: Site,
     clock: Clock = CLOCK,
     kind: Kind = "checkpoints",
@@ -132,23 +134,39 @@ def ports(
     """Everything outside that one site's run uses: Jira, and Azure or a local folder.
 
     `kind` selects the checkpoint: that of the ticks or that of backfills, each with its own lease.
+    A port that no settings were read for must not be used.
     """
-    if isinstance(target, Path):
+    records: Source = source(site, clock) if site.credentials else _Unused("jira")
+    if isinstance(destination, Path):
         from jira_audit.edge import local  # noqa: PLC0415  needs packages of the terminal only
 
         return Ports(
-            source(site, clock),
-            local.LocalSink(target),
-            local.LocalCheckpoints(target, clock, kind),
-            local.LocalLetters(target, clock),
+            records,
+            local.LocalSink(destination),
+            local.LocalCheckpoints(destination, clock, kind),
+            local.LocalLetters(destination, clock),
         )
-    store = container(target)
+    store = container(destination)
     return Ports(
-        source(site, clock),
-        sink(target),
-        BlobCheckpoints(store, target.lease_seconds, clock, kind),
+        records,
+        sink(destination) if destination.ingestion else _Unused("ingestion"),
+        BlobCheckpoints(store, destination.lease_seconds, clock, kind),
         BlobLetters(store, clock),
     )
+
+
+class _Unused:
+    """Stands for a port whose settings the command does not need: to use it is a bug."""
+
+    page_size = 0
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    def fetch(self, *_: object) -> NoReturn:
+        raise TypeError(self._part)
+
+    decipher = prepare = send = fetch
 
 
 @lru_cache(SIDE_BY_SIDE)
@@ -160,15 +178,17 @@ def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
 @cache
 def route(site: Site, clock: Clock = CLOCK) -> Route:
     """The route to a site: its own address, or Atlassian's gateway."""
-    if site.gateway or isinstance(site.credentials, OAuthClient):
-        return gateway(site, clock)
-    return DirectRoute(site.base_url, _basic(site.credentials))
+    if isinstance(site.credentials, ApiToken) and not site.gateway:
+        return DirectRoute(site.base_url, _basic(site.credentials))
+    return gateway(site, clock)
 
 
 @cache
 def gateway(site: Site, clock: Clock = CLOCK) -> Gateway:
     """The route to a site through Atlassian's gateway."""
     known = site.credentials
+    if known is None:
+        raise TypeError(site)
     if isinstance(known, OAuthClient):
         credentials: Credentials = ClientCredentials(
             _atlassian(site, "auth") + "/oauth/token", known.client_id, known.secret.reveal(), clock
@@ -195,6 +215,8 @@ def _atlassian(site: Site, service: Literal["api", "auth"]) -> str:
 def sink(azure: Azure) -> IngestionSink:
     """The sink for the data collection rule's stream. Imports and requests begin with a send."""
     to = azure.ingestion
+    if to is None:
+        raise TypeError(azure)
     return IngestionSink(
         endpoint=to.endpoint,
         rule=to.rule,
@@ -222,7 +244,7 @@ def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, Blo
 
     Raises TypeError if the target is a local folder.
     """
-    azure = settings.target
+    azure = settings.destination
     if isinstance(azure, Path):
         raise TypeError(azure)
     store = container(azure)
@@ -257,8 +279,8 @@ def table(settings: Settings, id_: str | None) -> Table | None:
 
     Returns None if rows go to Azure and no workspace is given.
     """
-    if isinstance(settings.target, Path):
-        return local_table(settings.target)
+    if isinstance(settings.destination, Path):
+        return local_table(settings.destination)
     return None if id_ is None else workspace(settings, id_)
 
 
@@ -266,17 +288,17 @@ def workspace(settings: Settings, id_: str) -> Workspace:
     """The Log Analytics workspace with this id. Raises TypeError if the target is a folder."""
     from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  the timer never needs it
 
-    target = settings.target
-    if isinstance(target, Path):
-        raise TypeError(target)
+    destination = settings.destination
+    if isinstance(destination, Path):
+        raise TypeError(destination)
     return Workspace(
         id_,
-        endpoint=target.queries,
+        endpoint=destination.queries,
         credential=lambda: Tokens(
-            credential(target.ingestion.client_id, target.managed_identity), CLOCK
+            credential(destination.client_id, destination.managed_identity), CLOCK
         ),
         clock=CLOCK,
-        alone=len(settings.sites) + len(settings.broken) == 1,
+        only_site=len(settings.sites) + len(settings.invalid) == 1,
     )
 
 

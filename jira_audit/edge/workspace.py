@@ -78,7 +78,8 @@ class Workspace:
     """One workspace, asked one question after the other.
 
     `workspace` is its id, a GUID; `endpoint` the address of its cloud's query service. With
-    `alone`, rows that name no site are taken for the site's own: the classic connector wrote such.
+    `only_site`, rows that name no site are taken for the site's own: the classic connector wrote
+    such.
     """
 
     def __init__(
@@ -88,10 +89,10 @@ class Workspace:
         endpoint: str,
         credential: Callable[[], TokenCredential],
         clock: Clock,
-        alone: bool,
+        only_site: bool,
     ) -> None:
         self._workspace, self._endpoint, self._make_credential = workspace, endpoint, credential
-        self._clock, self._alone = clock, alone
+        self._clock, self._only_site = clock, only_site
 
     def held(self, site: str, window: Window) -> Held:
         """Which of a site's records that were created in a range are there, and how often.
@@ -101,7 +102,9 @@ class Workspace:
         ids: list[int] = []
         copies: dict[int, int] = {}
         while True:
-            rows = self.ask(held_query(site, window, self._alone, ids[-1] if ids else None), window)
+            rows = self.ask(
+                held_query(site, window, self._only_site, ids[-1] if ids else None), window
+            )
             ids += (row["record"] for row in rows)
             copies |= {row["record"]: row["copies"] for row in rows if row["copies"] > 1}
             if len(rows) < PAGE:
@@ -114,7 +117,7 @@ class Workspace:
         found = Activity(window)
 
         def counted(by: str) -> Iterator[tuple[list[Any], int]]:
-            for row in self.ask(activity_query(sites, window, self._alone, by), window):
+            for row in self.ask(activity_query(sites, window, self._only_site, by), window):
                 *names, rows = row.values()
                 yield ["" if name is None else name for name in names], rows
 
@@ -207,11 +210,11 @@ _NO_JSON = "the workspace's answer is no JSON, though its status is 200"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def held_query(site: str, window: Window, alone: bool, after: int | None) -> str:  # noqa: FBT001
+def held_query(site: str, window: Window, only_site: bool, after: int | None) -> str:  # noqa: FBT001
     """The next ids after that one, rising, and how many rows each has."""
     return f"""\
 Jira_Audit_CL
-{_where([site], window, alone=alone)}
+{_where([site], window, only_site=only_site)}
 | where isnotnull(id_d)
 | summarize copies = count() by record = tolong(id_d)
 {"" if after is None else f"| where record > {after}"}
@@ -236,21 +239,21 @@ _DELAY = (
 def activity_query(
     sites: Sequence[str],
     window: Window,
-    alone: bool,  # noqa: FBT001
+    only_site: bool,  # noqa: FBT001
     by: str,
 ) -> str:
     """Rows counted `by` something, the most frequent first."""
     return f"""\
 Jira_Audit_CL
-{_where(sites, window, alone=alone)}
+{_where(sites, window, only_site=only_site)}
 | summarize rows = count() by {by}
 | top {LONGEST_LIST} by rows desc
 """
 
 
-def _where(sites: Sequence[str], window: Window, *, alone: bool) -> str:
+def _where(sites: Sequence[str], window: Window, *, only_site: bool) -> str:
     """The rows of sites whose records were created in a range."""
-    unnamed = " or isempty(site_s)" if alone else ""
+    unnamed = " or isempty(site_s)" if only_site else ""
     start, end = moments.text(window.start), moments.text(window.end)
     return (
         f"| where created_t between (datetime({start}) .. datetime({end}))\n"

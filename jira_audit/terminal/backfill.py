@@ -20,6 +20,7 @@ from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.window import Window
 from jira_audit.operations.backfill import backfill as fill
 from jira_audit.operations.backfill import bounds
+from jira_audit.settings.table import EVERYTHING
 from jira_audit.terminal.console import (
     LocalFolder,
     Place,
@@ -64,7 +65,7 @@ def backfill(
 
       jira-audit backfill --from 2026-03-01T00:00:00Z
     """
-    with place_at(folder, settings, site) as place:
+    with place_at(folder, settings, site, EVERYTHING) as place:
         now = wiring.CLOCK.now()
         start = moment_given(begin, now, "--from")
         until = None if end is None else moment_given(end, now, "--to")

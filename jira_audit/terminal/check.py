@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from jira_audit import settings, wiring
+from jira_audit import wiring
 from jira_audit.core.errors import (
     BatchRefused,
     ConnectorError,
@@ -19,7 +19,8 @@ from jira_audit.core.errors import (
     SiteError,
 )
 from jira_audit.flow.sending import PROBE
-from jira_audit.settings import Azure, Settings, Site
+from jira_audit.settings.load import load
+from jira_audit.settings.values import Azure, Settings, Site
 
 Part = Literal["settings", "Jira", "ingestion", "storage"]
 
@@ -38,28 +39,31 @@ def check(environment: Mapping[str, str]) -> Iterator[Answer]:
 
     Raises SettingsError before anything is requested; everything else foreseen is an answer.
     """
-    return _answers(settings.load(environment, wiring.CLOCK.now()))
+    return _answers(load(environment, wiring.CLOCK.now()))
 
 
 def _answers(checked: Settings) -> Iterator[Answer]:
-    to = checked.target
-    if isinstance(to, Path):
-        raise TypeError(to)  # check never loads settings for a folder
+    to = checked.destination
+    if isinstance(to, Path) or to.ingestion is None:
+        raise TypeError(to)  # check loads all settings, and none for a folder
     sites = ", ".join(site.host for site in checked.sites)
-    stream = f"{to.ingestion.stream} of {to.ingestion.rule}"
+    name, rule = to.ingestion.stream, to.ingestion.rule
+    stream = f"{name} of {rule}"
     yield Answer("settings", ok=True, sentence=f"complete: from {sites} to {stream}")
-    for entry in checked.broken:
+    for entry in checked.invalid:
         yield Answer("settings", ok=False, sentence=str(entry.error).removeprefix("settings: "))
     for site in checked.sites:
         yield _jira(site)
-    yield _answer("ingestion", lambda: _send_nothing(to), f"an empty batch was taken by {stream}")
+    yield _answer(
+        "ingestion", lambda: _send_nothing(to, name), f"an empty batch was taken by {stream}"
+    )
     container = f"the container {to.storage.container} is there"
     yield _answer("storage", lambda: wiring.probe_storage(to), container)
 
 
 def _jira(site: Site) -> Answer:
     """Whether the audit log may be read; where the site refuses a token, by the gateway."""
-    who = site.credentials.holder
+    who = site.holder
     by = " through Atlassian's gateway" if site.gateway else ""
     try:
         wiring.source(site).probe()
@@ -109,7 +113,7 @@ def _answer(part: Part, attempt: Callable[[], None], good: str) -> Answer:
     return Answer(part, ok=True, sentence=good)
 
 
-def _send_nothing(to: Azure) -> None:
+def _send_nothing(to: Azure, stream: str) -> None:
     sink = wiring.sink(to)
     sink.prepare()
     try:
@@ -117,6 +121,6 @@ def _send_nothing(to: Azure) -> None:
     except BatchRefused as error:
         message = (
             f"{error}, though there were none: see that LOGS_DCR_STREAM_NAME "
-            f"({to.ingestion.stream}) is a stream that the rule declares"
+            f"({stream}) is a stream that the rule declares"
         )
         raise SiteError(message) from error

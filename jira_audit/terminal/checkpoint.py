@@ -17,6 +17,7 @@ from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.operations import reset as reset_
+from jira_audit.settings.table import STORED, Needs
 from jira_audit.terminal.console import (
     LocalFolder,
     Place,
@@ -30,6 +31,8 @@ from jira_audit.terminal.console import (
     span,
     utc,
 )
+
+RESET_NEEDS: Needs = STORED | {"run"}
 
 LATEST_GAPS = 10
 """So many of the ledger's gaps are shown."""
@@ -49,7 +52,7 @@ def show_checkpoint(
     settings: SettingsFile = None,
 ) -> None:
     """Show how far the site has been dealt with. Changes nothing."""
-    with place_at(folder, settings, site) as place:
+    with place_at(folder, settings, site, STORED) as place:
         content = place.ports.checkpoints.stored(place.site)
         if content is None:
             say(place.err, f"{place.site}: no checkpoint yet; the next run is the first.")
@@ -125,7 +128,7 @@ def reset(
 
       jira-audit checkpoint reset --from 2026-09-14T00:00:00Z
     """
-    with place_at(folder, settings, site) as place:
+    with place_at(folder, settings, site, RESET_NEEDS) as place:
         now = wiring.CLOCK.now()
         start = moment_given(begin, now, "--from")
         for sentence in _consequences(place, start, now):

@@ -19,9 +19,9 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from jira_audit import INTERRUPTED, __version__, app, wiring
-from jira_audit import settings as settings_
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.records import TABLE_FILE
+from jira_audit.settings.load import load
 from jira_audit.terminal import demo as demo_
 from jira_audit.terminal.backfill import backfill
 from jira_audit.terminal.check import Answer
@@ -167,7 +167,7 @@ def collect(
     """
     out, err = consoles()
     with logged(err, logging.INFO), problems_listed(err):
-        checked = settings_.load(environment(settings), wiring.CLOCK.now(), to)
+        checked = load(environment(settings), wiring.CLOCK.now(), to)
         tallies = {site.host: Tally() for site in checked.sites}
         try:
             with shown_while_it_runs(err, out, lambda: _so_far(tallies)):

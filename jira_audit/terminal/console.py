@@ -25,7 +25,6 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from jira_audit import settings as settings_
 from jira_audit import wiring
 from jira_audit.core import moments
 from jira_audit.core.errors import ConnectorError, SettingsError
@@ -33,7 +32,9 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.core.policy import Reset
 from jira_audit.core.window import Window
 from jira_audit.flow.ports import Ports
-from jira_audit.settings import Settings, Site
+from jira_audit.settings.load import BEGINNING_OF_ALL, load
+from jira_audit.settings.table import Needs
+from jira_audit.settings.values import Settings, Site
 
 SettingsFile = Annotated[
     Path | None,
@@ -94,33 +95,55 @@ class Place(SetUp):
 
 
 @contextmanager
-def set_up_at(folder: Path | None, file: Path | None) -> Iterator[SetUp]:
-    """What the settings say; a failure is one sentence and exit code 1."""
+def set_up_at(folder: Path | None, file: Path | None, needs: Needs) -> Iterator[SetUp]:
+    """What the settings say that the command `needs`; a failure is one sentence and exit code 1.
+
+    Of a folder the sites are told that are in it, too, unless Jira is asked.
+    """
     out, err = consoles()
     with logged(err, logging.INFO), failures_said(err):
-        yield SetUp(settings_.load(environment(file), wiring.CLOCK.now(), folder), out, err)
+        settings = load(environment(file), wiring.CLOCK.now(), folder, needs)
+        if folder and "jira" not in needs:
+            settings = settings.with_stored(_stored(folder))
+            if not settings.sites and not settings.invalid:
+                message = f"no site was collected into {folder}"
+                raise typer.BadParameter(message, param_hint="--folder")
+        yield SetUp(settings, out, err)
 
 
 @contextmanager
-def place_at(folder: Path | None, file: Path | None, host: str | None) -> Iterator[Place]:
+def place_at(
+    folder: Path | None, file: Path | None, host: str | None, needs: Needs
+) -> Iterator[Place]:
     """The place of the one site there is, or of the one of this host; else as `set_up_at`."""
-    with set_up_at(folder, file) as place:
-        site = _chosen(place.settings, host)
-        ports = wiring.ports(place.settings.target, site)
+    with set_up_at(folder, file, needs) as place:
+        site = _chosen(place.settings, host, _stored(folder) if folder else ())
+        ports = wiring.ports(place.settings.destination, site)
         yield Place(place.settings, place.out, place.err, site.host, site, ports)
 
 
-def _chosen(settings: Settings, host: str | None) -> Site:
-    """Raises SettingsError for an entry that is wrong, BadParameter where no site is named."""
-    found = [site for site in settings.sites if host is None or site.host == host.lower()]
-    for entry in settings.broken:
-        if host is None or entry.site == host.lower():
+def _stored(folder: Path) -> Sequence[str]:
+    """The sites that were collected into a folder."""
+    return wiring.local_places(folder)[0].sites()
+
+
+def _chosen(settings: Settings, host: str | None, stored: Sequence[str]) -> Site:
+    """The site of a host; where none is named, the only one that is stored, or the only one.
+
+    Raises SettingsError for an entry that is wrong, BadParameter where a site is to be named.
+    """
+    name, sites = host and host.lower(), settings.sites
+    for entry in settings.invalid:
+        if name == entry.site or not sites:
             raise entry.error
-    if len(found) != 1:
-        hosts = ", ".join(site.host for site in settings.sites)
-        message = f"name one of {hosts}"
+    if name:
+        candidates = [site for site in sites if site.host == name]
+    else:
+        candidates = [site for site in sites if site.host in stored] or list(sites)
+    if len(candidates) != 1 or (settings.invalid and not name):
+        message = f"name one of {', '.join(site.host for site in sites)}"
         raise typer.BadParameter(message, param_hint="--site")
-    return found[0]
+    return candidates[0]
 
 
 def environment(file: Path | None) -> Mapping[str, str]:
@@ -192,7 +215,7 @@ def range_given(begin: str | None, end: str | None, now: int, default: int) -> W
 def moment_given(text: str, now: int, option: str) -> int:
     """The moment that an option names: a time with its zone, not after `now`, or `all`."""
     try:
-        moment = settings_.BEGINNING_OF_ALL if text == "all" else moments.parse(text)
+        moment = BEGINNING_OF_ALL if text == "all" else moments.parse(text)
     except ValueError:
         message = f"{text!r} is no time with its zone, such as 2026-09-14T00:00:00Z, nor all"
         raise typer.BadParameter(message, param_hint=option) from None

@@ -25,7 +25,7 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.outcome import Outcome
 from jira_audit.core.policy import Policy
 from jira_audit.core.records import TABLE_FILE
-from jira_audit.settings import ApiToken, Secret, Settings, Site
+from jira_audit.settings.values import ApiToken, Secret, Settings, Site
 from jira_audit.simulator.records import Record, sample_records
 from jira_audit.simulator.server import serve
 from jira_audit.simulator.site import FakeJira

@@ -20,6 +20,7 @@ from jira_audit.core.letters import Folder, full_name
 from jira_audit.core.letters import decode as decode_letter
 from jira_audit.operations.replay import Replayed
 from jira_audit.operations.replay import replay as replay_
+from jira_audit.settings.table import STORED, Needs
 from jira_audit.terminal.console import (
     LocalFolder,
     Place,
@@ -32,6 +33,8 @@ from jira_audit.terminal.console import (
     show_lines,
     shown_while_it_runs,
 )
+
+REPLAY_NEEDS: Needs = STORED | {"ingestion", "run"}
 
 dead_letters = typer.Typer(
     help="Records that could not be delivered: look at them, send them again.",
@@ -60,7 +63,7 @@ def list_dead_letters(
     Where the output is no terminal, each is a line of name, kind, time of
     keeping and reason, with tabs between.
     """
-    with place_at(folder, settings, site) as place:
+    with place_at(folder, settings, site, STORED) as place:
         found = _read_all(place)
         if as_json:
             for entry in found:
@@ -109,7 +112,7 @@ def show_dead_letter(
 
     The record may hold personal data.
     """
-    with place_at(folder, settings, site) as place:
+    with place_at(folder, settings, site, STORED) as place:
         _show_letter(place, "dead-letters", name)
 
 
@@ -142,7 +145,7 @@ def replay(
     """
     if bool(names) == everything:
         raise typer.BadParameter("name letters, or say --all", param_hint="NAME")
-    with place_at(folder, settings, site) as place:
+    with place_at(folder, settings, site, REPLAY_NEEDS) as place:
         named = [_named(name, "dead-letters", place.site) for name in names or ()]
         deadline = Deadline.after(wiring.CLOCK, place.settings.budget_seconds)
         try:
@@ -193,7 +196,7 @@ def list_originals(
     site: SiteHost = None, folder: LocalFolder = None, settings: SettingsFile = None
 ) -> None:
     """List the names of originals, one a line."""
-    with place_at(folder, settings, site) as place:
+    with place_at(folder, settings, site, STORED) as place:
         names = place.ports.letters.names("originals", place.site)
         for name in names:
             typer.echo(_short(place, name))
@@ -209,7 +212,7 @@ def show_original(
 
     The record may hold personal data.
     """
-    with place_at(folder, settings, site) as place:
+    with place_at(folder, settings, site, STORED) as place:
         _show_letter(place, "originals", name)
 
 

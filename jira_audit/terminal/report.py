@@ -17,6 +17,7 @@ from jira_audit.core.errors import ConnectorError
 from jira_audit.core.moments import DAY
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
+from jira_audit.settings.table import STORED
 from jira_audit.terminal.console import (
     LocalFolder,
     SettingsFile,
@@ -98,7 +99,7 @@ def report(
 def _from_workspace(
     workspace: str, window: Window, now: int, settings: Path | None
 ) -> tuple[Activity, Sequence[Health]]:
-    with set_up_at(None, settings) as place:
+    with set_up_at(None, settings, STORED) as place:
         table = wiring.workspace(place.settings, workspace)
         sites = place.settings.sites
         asking = shown_while_it_runs(place.err, place.out, lambda: "asking the workspace")

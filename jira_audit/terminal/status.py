@@ -14,6 +14,7 @@ from rich.console import Console
 from jira_audit import app, wiring
 from jira_audit.core import encoding, moments
 from jira_audit.operations.status import Status, lag
+from jira_audit.settings.table import STORED
 from jira_audit.terminal.console import (
     LocalFolder,
     SettingsFile,
@@ -47,7 +48,7 @@ def status(
     Where the output is no terminal, each site is a line with tabs between.
     Exit code 1 if a site has failed or cannot be told of.
     """
-    with set_up_at(folder, settings) as place:
+    with set_up_at(folder, settings, STORED) as place:
         now = wiring.CLOCK.now()
         found = statuses(place.settings)
         if as_json:

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from jira_audit.operations.status import Status, look
-from jira_audit.settings import Settings, Site
+from jira_audit.settings.values import Settings, Site
 from jira_audit.wiring import SIDE_BY_SIDE, local_places, ports
 
 
@@ -21,14 +21,14 @@ def statuses(settings: Settings) -> Sequence[tuple[Status, date | None]]:
         told = list(executor.map(lambda site: _status(settings, site), settings.sites))
     ends = [site.token_expires for site in settings.sites]
     broken = [
-        (Status(each.site, "broken", problem=str(each.error)), None) for each in settings.broken
+        (Status(each.site, "broken", problem=str(each.error)), None) for each in settings.invalid
     ]
     return [*zip(told, ends, strict=True), *broken]
 
 
 def _status(settings: Settings, site: Site) -> Status:
-    at = ports(settings.target, site)
-    backfills = ports(settings.target, site, kind="backfills").checkpoints
+    at = ports(settings.destination, site)
+    backfills = ports(settings.destination, site, kind="backfills").checkpoints
     return look(site.host, at.checkpoints, at.letters, backfills)
 
 

@@ -22,6 +22,7 @@ from jira_audit.core.window import Window
 from jira_audit.operations.verify import Lookup, Repaired, Table, Verified, read
 from jira_audit.operations.verify import repair as repair_
 from jira_audit.operations.verify import verify as verify_
+from jira_audit.settings.table import EVERYTHING
 from jira_audit.terminal.console import (
     LocalFolder,
     Place,
@@ -127,7 +128,8 @@ def verify(
 
       jira-audit verify --from 2026-03-01T00:00:00Z --workspace …
     """
-    with place_at(folder, settings, site) as place:
+    needs = EVERYTHING if repair else EVERYTHING - {"ingestion"}
+    with place_at(folder, settings, site, needs) as place:
         now = wiring.CLOCK.now()
         window = range_given(begin, end, now, now)
         table = wiring.table(place.settings, workspace)
@@ -162,7 +164,9 @@ def _where(folder: Path | None, workspace: str | None) -> str | None:
 def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Verified:
     """Read Jira again and compare; where somebody looks, it says how far that is."""
     site = place.chosen
-    lookup = Lookup(wiring.ports(place.settings.target, site, kind="backfills"), table, wait * 60.0)
+    lookup = Lookup(
+        wiring.ports(place.settings.destination, site, kind="backfills"), table, wait * 60.0
+    )
     with wiring.site_run(place.settings, site, Deadline.never(wiring.CLOCK)) as run:
 
         def words() -> str:
@@ -179,7 +183,7 @@ def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Ver
 
 def _repair(place: Place, verified: Verified) -> Repaired:
     site = place.chosen
-    backfills = wiring.ports(place.settings.target, site, kind="backfills")
+    backfills = wiring.ports(place.settings.destination, site, kind="backfills")
     with (
         wiring.site_run(place.settings, site, Deadline.never(wiring.CLOCK)) as run,
         shown_while_it_runs(place.err, place.out, lambda: f"{run.tally.rows:,} rows sent"),

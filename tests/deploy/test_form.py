@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from jira_audit.settings.table import SETTINGS
 from tests.deploy import arm, checks
+from tests.deploy.test_template import parameter_of
 
 FORM = json.loads(checks.FORM.read_text(encoding="utf-8"))["parameters"]
 PARAMETERS = checks.load()["parameters"]
@@ -111,6 +113,35 @@ def test_a_number_is_held_to_the_parameters_bounds(name: str) -> None:
     bounds = [int(number) for number in re.findall(r", (-?\d+)\)", rules[1])]
 
     assert bounds == [parameter["minValue"], parameter["maxValue"]]
+
+
+ASKED = {parameter_of(row): row for row in SETTINGS if parameter_of(row) in ELEMENTS}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_an_element_begins_with_the_default_of_its_setting_and_has_its_bounds(name: str) -> None:
+    row, element = ASKED[name], ELEMENTS[name]
+
+    if row.secret:
+        assert element["type"] == "Microsoft.Common.PasswordBox"
+        assert "defaultValue" not in element
+    elif row.choices:
+        options = element["constraints"]["allowedValues"]
+        values = {option["label"]: option["value"] for option in options}
+        assert tuple(values.values()) == row.choices
+        assert values[element["defaultValue"]] == row.default
+    else:
+        assert element["defaultValue"] == ("" if row.default is None else str(row.default))
+    if row.kind == "number":
+        rules = [rule.get("isValid", "") for rule in element["constraints"]["validations"]]
+        bounds = re.findall(r", (-?\d+)\)", rules[1])
+        assert [int(bound) for bound in bounds] == [row.at_least, row.at_most]
+
+
+def test_every_number_and_every_choice_is_asked_for() -> None:
+    names = {row.name for row in SETTINGS if row.kind in {"number", "choice"}}
+
+    assert names <= {row.name for row in ASKED.values()}
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from jira_audit import settings
 from jira_audit.app import QUEUE_DISABLED
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy
+from jira_audit.settings.load import load
+from jira_audit.settings.table import SETTINGS, Setting
+from jira_audit.settings.values import Azure
 from tests.deploy import arm, checks
 from tests.frame.test_documents import ROOT, settings_read
 
@@ -42,6 +44,12 @@ SEVERAL = re.compile("JIRA_API_TOKEN_(ONE|[0-9]+)")
 NOW = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
 
 
+def parameter_of(row: Setting) -> str:
+    """The name of the parameter that answers a setting: `pollSchedule` of `POLL_SCHEDULE`."""
+    first, *more = row.name.lower().split("_")
+    return first + "".join(word.capitalize() for word in more)
+
+
 @pytest.fixture(scope="module")
 def template() -> checks.Template:
     return checks.load()
@@ -64,6 +72,7 @@ def in_azure(app_settings: dict[str, str]) -> dict[str, str]:
             found[name] = "a secret"
     return found | {
         "AZURE_CLIENT_ID": "11111111-1111-1111-1111-111111111111",
+        "AzureWebJobsStorage__clientId": "11111111-1111-1111-1111-111111111111",
         "DATA_COLLECTION_ENDPOINT": "https://rule-x1.northeurope-1.ingest.monitor.azure.com",
         "LOGS_DCR_RULE_ID": "dcr-0123456789abcdef0123456789abcdef",
         "IDENTITY_ENDPOINT": "http://127.0.0.1:41000/msi/token",
@@ -105,15 +114,16 @@ def test_the_code_takes_the_settings_that_the_template_makes_and_its_defaults_ar
     if plan == "premium":
         made["AzureWebJobsStorage__blobServiceUri"] = "https://jira0.blob.core.usgovcloudapi.net"
 
-    loaded = settings.load(made, NOW)
+    loaded = load(made, NOW)
 
     assert loaded.policy == Policy()
     assert loaded.budget_seconds == 480
-    assert isinstance(loaded.target, settings.Azure)
-    assert loaded.target.managed_identity
-    assert loaded.target.lease_seconds == 60
-    assert loaded.target.ingestion.stream == "Custom-Jira_Audit_CL"
-    assert loaded.target.ingestion.client_id == made["AZURE_CLIENT_ID"]
+    assert isinstance(loaded.destination, Azure)
+    assert loaded.destination.managed_identity
+    assert loaded.destination.lease_seconds == 60
+    assert loaded.destination.ingestion
+    assert loaded.destination.ingestion.stream == "Custom-Jira_Audit_CL"
+    assert loaded.destination.ingestion.client_id == made["AZURE_CLIENT_ID"]
     assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
 
 
@@ -136,9 +146,9 @@ def test_the_code_takes_every_choice_that_the_template_lets_one_make(
         pollSchedule="0 0 * * * *",
     )
 
-    loaded = settings.load(in_azure(checks.app_settings(chosen)), NOW)
+    loaded = load(in_azure(checks.app_settings(chosen)), NOW)
 
-    assert isinstance(loaded.target, settings.Azure)
+    assert isinstance(loaded.destination, Azure)
     assert (loaded.policy.lookback, loaded.policy.overlap, loaded.policy.sweep) == (
         720 * 3_600_000,
         30 * 60_000,
@@ -146,32 +156,57 @@ def test_the_code_takes_every_choice_that_the_template_lets_one_make(
     )
     assert loaded.policy.event_time
     assert loaded.policy.reset
-    assert (loaded.budget_seconds, loaded.target.lease_seconds) == (540, 15)
-    assert loaded.target.storage.container == "audits"
-    assert loaded.target.ingestion.audience == "https://monitor.azure.us"
+    assert (loaded.budget_seconds, loaded.destination.lease_seconds) == (540, 15)
+    assert loaded.destination.storage.container == "audits"
+    assert loaded.destination.ingestion
+    assert loaded.destination.ingestion.audience == "https://monitor.azure.us"
 
 
-@pytest.mark.parametrize(
-    ("parameter", "setting"),
-    [
-        ("initialLookbackHours", "INITIAL_LOOKBACK_HOURS"),
-        ("overlapMinutes", "OVERLAP_MINUTES"),
-        ("sweepHours", "SWEEP_HOURS"),
-        ("runBudgetSeconds", "RUN_BUDGET_SECONDS"),
-        ("leaseSeconds", "LEASE_SECONDS"),
-        ("queueSitesAbove", "QUEUE_SITES_ABOVE"),
-    ],
-)
+PARAMETERS = {
+    parameter_of(row): row for row in SETTINGS if parameter_of(row) in checks.load()["parameters"]
+}
+
+
+def test_every_setting_with_a_default_is_deployed_with_it(template: checks.Template) -> None:
+    made = checks.app_settings(deployed(template))
+
+    defaults = {row.name: str(row.default) for row in SETTINGS if row.default is not None}
+    assert {name: made.get(name) for name in defaults} == defaults
+
+
+def test_every_number_and_every_choice_is_a_parameter() -> None:
+    names = {row.name for row in SETTINGS if row.kind in {"number", "choice"}}
+
+    assert names <= {row.name for row in PARAMETERS.values()}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_parameter_takes_what_its_setting_takes(name: str, template: checks.Template) -> None:
+    row, declared = PARAMETERS[name], template["parameters"][name]
+
+    assert declared["type"] == (
+        "securestring" if row.secret else {"number": "int", "list": "array"}.get(row.kind, "string")
+    )
+    if row.default is not None:
+        assert declared["defaultValue"] == row.default
+    elif "defaultValue" in declared:
+        assert declared["defaultValue"] == ([] if row.kind == "list" else "")
+    if row.kind == "number":
+        assert (declared["minValue"], declared["maxValue"]) == (row.at_least, row.at_most)
+    assert tuple(declared.get("allowedValues", ())) == row.choices
+
+
+@pytest.mark.parametrize("name", [name for name, row in PARAMETERS.items() if row.kind == "number"])
 def test_the_template_takes_the_numbers_that_the_code_takes(
-    parameter: str, setting: str, template: checks.Template
+    name: str, template: checks.Template
 ) -> None:
-    declared = template["parameters"][parameter]
+    declared, setting = template["parameters"][name], PARAMETERS[name].name
     made = in_azure(checks.app_settings(deployed(template)))
 
     for bound, beyond in (("minValue", -1), ("maxValue", 1)):
-        settings.load(made | {setting: str(declared[bound])}, NOW)
+        load(made | {setting: str(declared[bound])}, NOW)
         with pytest.raises(SettingsError, match=setting):
-            settings.load(made | {setting: str(declared[bound] + beyond)}, NOW)
+            load(made | {setting: str(declared[bound] + beyond)}, NOW)
 
 
 def test_the_template_is_strict_json_without_a_key_twice() -> None:
@@ -201,12 +236,12 @@ def provider(template: checks.Template, sites: int, **given: Any) -> dict[str, s
 
 
 def test_the_code_takes_the_sites_that_the_template_was_given(template: checks.Template) -> None:
-    loaded = settings.load(provider(template, 12), NOW)
+    loaded = load(provider(template, 12), NOW)
 
-    assert loaded.broken == ()
+    assert loaded.invalid == ()
     assert [site.host for site in loaded.sites] == [f"customer{n}.atlassian.net" for n in range(12)]
     assert loaded.queue_above == 10
-    assert loaded.sites[3].kept_in == "JIRA_API_TOKEN_3"
+    assert loaded.sites[3].secret_setting == "JIRA_API_TOKEN_3"
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def ask(
                     endpoint=endpoint,
                     credential=lambda: tokens,
                     clock=clock,
-                    alone=True,
+                    only_site=True,
                 )
                 yield lambda: workspace.held(SITE, Window(0, 1))
         case _:

@@ -439,8 +439,9 @@ def test_no_error_and_no_log_line_shows_the_token_or_a_row(
 def test_the_azure_clients_are_imported_by_the_first_send_and_not_before() -> None:
     script = """
 import sys
-from jira_audit import app, settings, wiring
-loaded = settings.load(
+from jira_audit import app, wiring
+from jira_audit.settings.load import load
+loaded = load(
     {
         "JIRA_SITE_URL": "contoso",
         "JIRA_USERNAME": "a@example.com",
@@ -451,7 +452,7 @@ loaded = settings.load(
     },
     0,
 )
-sink = wiring.ports(loaded.target, loaded.sites[0]).sink
+sink = wiring.ports(loaded.destination, loaded.sites[0]).sink
 def heavy():
     return sorted({".".join(n.split(".")[:2]) for n in sys.modules if n.startswith(
         ("azure.monitor", "azure.identity", "msal"))})

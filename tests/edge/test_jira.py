@@ -41,7 +41,7 @@ from jira_audit.edge.jira import JiraSource, parse_page
 from jira_audit.flow.fetching import UNDER_WAY
 from jira_audit.flow.ports import Pools
 from jira_audit.flow.reader import Reader
-from jira_audit.settings import ApiToken, Secret, Site
+from jira_audit.settings.values import ApiToken, Secret, Site
 from jira_audit.simulator.records import sample_records
 from jira_audit.simulator.server import serve
 from jira_audit.simulator.site import FakeJira

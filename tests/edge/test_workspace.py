@@ -76,7 +76,7 @@ def asking(service: QueryService, time: Time, **changes: Any) -> Workspace:
         "endpoint": service.endpoint,
         "credential": lambda: Tokens(managed_identity(None, time.clock), time.clock),
         "clock": time.clock,
-        "alone": False,
+        "only_site": False,
     }
     return Workspace(**given | changes)
 
@@ -125,7 +125,7 @@ def test_rows_of_the_classic_connector_are_the_only_sites_own(
 ) -> None:
     service.rows = [row(6, site=None), row(7, site=""), row(8, site="other.atlassian.net"), row(9)]
 
-    assert asking(service, time, alone=True).held(SITE, RANGE) == held(6, 7, 9)
+    assert asking(service, time, only_site=True).held(SITE, RANGE) == held(6, 7, 9)
 
 
 def test_a_row_is_found_whenever_it_was_written_since(
@@ -165,7 +165,9 @@ def test_every_query_is_sound_to_kustos_own_analyser() -> None:
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
     columns = {name: "bool" if kind == "boolean" else kind for name, kind in COLUMNS.items()}
     queries = [
-        held_query(SITE, RANGE, alone, after) for alone in (False, True) for after in (None, 7)
+        held_query(SITE, RANGE, only_site, after)
+        for only_site in (False, True)
+        for after in (None, 7)
     ]
 
     for analysis in kql.analyse({"Jira_Audit_CL": columns}, queries):

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from jira_audit import settings
 from jira_audit.core.errors import SettingsError
+from jira_audit.core.moments import HOUR, MINUTE, SECOND
 from jira_audit.core.records import COLUMNS
+from jira_audit.settings.environment import SettingsReader
+from jira_audit.settings.load import load
+from jira_audit.settings.table import SETTINGS, Setting
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,23 +47,88 @@ def settings_read() -> set[str]:
     for given in ({}, {"JIRA_SITE_URL": "https://jira.example.org"}):
         environment = Recording(given)
         with pytest.raises(SettingsError):
-            settings.load(environment, 0)
+            load(environment, 0)
         asked |= environment.asked
     return asked - HOSTS_OWN
 
 
 def table(heading: str) -> list[list[str]]:
     """The cells of the first table under a heading of the README."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = README.split(f"\n## {heading}\n")[1].split("\n##")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")][2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_the_settings_table_has_every_setting_that_the_code_reads_and_no_other() -> None:
-    documented = {name for row in table("Settings") for name in re.findall(r"`(\w+)`", row[0])}
-    aliases = set(re.findall(r"alias `(\w+)`", README))
+def documented_default(row: Setting) -> str:
+    """The default as the README's table is to have it."""
+    if row.derived:
+        return row.derived
+    if isinstance(row.default, str):
+        return f"`{row.default}`"
+    if row.default is not None:
+        return str(row.default)
+    return "required" if row.missing and not row.optional else ""
 
-    assert documented | aliases == settings_read()
+
+def test_the_readmes_table_of_settings_is_the_codes() -> None:
+    documented = table("Settings")
+
+    assert documented == [[f"`{row.name}`", documented_default(row), row.help] for row in SETTINGS]
+
+
+def test_every_setting_that_the_code_reads_has_a_row_and_every_row_is_read() -> None:
+    names = [name for row in SETTINGS for name in (row.name, *row.aliases)]
+
+    assert len(set(names)) == len(names)
+    assert settings_read() == set(names)
+
+
+def test_a_setting_without_a_row_cannot_be_read() -> None:
+    with pytest.raises(KeyError, match="JIRA_NEW"):
+        SettingsReader({"JIRA_NEW": "x"}).text("JIRA_NEW")
+
+
+@pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
+def test_what_a_row_says_in_words_is_what_it_does(row: Setting) -> None:
+    assert tuple(re.findall(r"alias `(\w+)`", row.help)) == row.aliases
+    assert [int(most) for most in re.findall(r"at most (\d+)", row.help)] in ([], [row.at_most])
+    for least, most in re.findall(r"(\d+) to (\d+)", row.help):
+        assert (int(least), int(most)) == (row.at_least, row.at_most)
+    assert all(f"`{choice}`" in documented_default(row) + row.help for choice in row.choices)
+
+
+@pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
+def test_a_row_is_consistent_in_itself(row: Setting) -> None:
+    units = {"HOURS": HOUR, "MINUTES": MINUTE, "SECONDS": SECOND}
+
+    assert row.unit == units.get(row.name.rpartition("_")[2])
+    assert bool(row.pattern) == bool(row.must)
+    assert (row.kind == "choice") == bool(row.choices)
+    if row.kind == "number":
+        assert row.at_least <= int(row.default or 0) <= row.at_most
+    else:
+        assert (row.at_least, row.at_most) == (0, 0)
+    if row.choices:
+        assert row.default in row.choices
+    if row.secret:
+        assert row.default is None
+    if row.default and row.pattern:
+        assert re.fullmatch(row.pattern, str(row.default))
+
+
+def test_every_number_is_refused_one_beyond_its_bounds() -> None:
+    for row in SETTINGS:
+        if row.kind == "number":
+            for value, is_right in (
+                (row.at_least, True),
+                (row.at_most, True),
+                (row.at_least - 1, False),
+                (row.at_most + 1, False),
+            ):
+                read = SettingsReader({row.name: str(value)})
+                number = read.number(row.name)
+                assert (read.problems == []) == is_right
+                assert number == value or not is_right
 
 
 def test_the_columns_table_is_the_table() -> None:

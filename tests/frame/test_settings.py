@@ -14,12 +14,14 @@ import pytest
 from azure.storage.blob import ContainerClient
 from urllib3.util import parse_url
 
-from jira_audit import app, settings
+from jira_audit import app
 from jira_audit.core import moments
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.moments import HOUR, MINUTE
 from jira_audit.core.policy import Policy, Reset
-from jira_audit.settings import ApiToken, Azure, Ingestion, Secret, Settings, Site, Storage
+from jira_audit.settings.load import load
+from jira_audit.settings.table import LONGEST_BUDGET_SECONDS
+from jira_audit.settings.values import ApiToken, Azure, Ingestion, Secret, Settings, Site, Storage
 from tests.conftest import NetworkRefused
 
 NOW = moments.parse("2026-11-20T12:00:00Z")
@@ -47,19 +49,25 @@ def environment(**changes: str | None) -> dict[str, str]:
     return {name: value for name, value in changed.items() if value is not None}
 
 
-def load(**changes: str | None) -> Settings:
-    return settings.load(environment(**changes), NOW)
+def settings_with(**changes: str | None) -> Settings:
+    return load(environment(**changes), NOW)
 
 
 def azure(**changes: str | None) -> Azure:
-    target = load(**changes).target
-    assert isinstance(target, Azure)
-    return target
+    destination = settings_with(**changes).destination
+    assert isinstance(destination, Azure)
+    return destination
+
+
+def ingestion(**changes: str | None) -> Ingestion:
+    found = azure(**changes).ingestion
+    assert found
+    return found
 
 
 def problems(**changes: str | None) -> tuple[str, ...]:
     with pytest.raises(SettingsError) as raised:
-        load(**changes)
+        settings_with(**changes)
     return raised.value.problems
 
 
@@ -74,7 +82,7 @@ def problem(name: str, value: str | None) -> str:
 
 
 def test_the_least_that_works_gives_every_documented_default() -> None:
-    assert load() == Settings(
+    assert settings_with() == Settings(
         sites=(
             Site(
                 "contoso.atlassian.net",
@@ -82,8 +90,8 @@ def test_the_least_that_works_gives_every_documented_default() -> None:
                 ApiToken("auditor@example.com", Secret(TOKEN)),
             ),
         ),
-        broken=(),
-        target=Azure(
+        invalid=(),
+        destination=Azure(
             Ingestion(
                 "https://rule-abcd.westeurope-1.ingest.monitor.azure.com",
                 "dcr-0123456789abcdef",
@@ -117,11 +125,13 @@ def test_an_empty_or_blank_setting_is_not_set() -> None:
         ),
         "  ",
     )
-    assert load(**blank) == load()
+    assert settings_with(**blank) == settings_with()
 
 
 def test_space_around_a_value_does_not_count() -> None:
-    assert load(**{name: f" {value}\n" for name, value in MINIMAL.items()}) == load()
+    assert (
+        settings_with(**{name: f" {value}\n" for name, value in MINIMAL.items()}) == settings_with()
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,7 +146,7 @@ def test_how_far_back_a_run_reads_is_taken_within_its_bounds(
     name: str, field: str, unit: int, least: int, most: int
 ) -> None:
     for value in (least, most):
-        assert getattr(load(**{name: str(value)}).policy, field) == value * unit
+        assert getattr(settings_with(**{name: str(value)}).policy, field) == value * unit
     for wrong in (least - 1, most + 1):
         assert problem(name, str(wrong)) == f"{name} must be a whole number from {least} to {most}"
 
@@ -146,9 +156,11 @@ def test_how_far_back_a_run_reads_is_taken_within_its_bounds(
 )
 def test_seconds_are_taken_within_their_bounds(name: str, least: int, most: int) -> None:
     def taken(text: str) -> int:
-        loaded = load(**{name: text})
-        assert isinstance(loaded.target, Azure)
-        return loaded.target.lease_seconds if name == "LEASE_SECONDS" else loaded.budget_seconds
+        loaded = settings_with(**{name: text})
+        assert isinstance(loaded.destination, Azure)
+        return (
+            loaded.destination.lease_seconds if name == "LEASE_SECONDS" else loaded.budget_seconds
+        )
 
     assert [taken(str(value)) for value in (least, most)] == [least, most]
     for wrong in (least - 1, most + 1):
@@ -171,33 +183,35 @@ def test_the_longest_budget_is_the_hosts_timeout_less_a_minute() -> None:
     host = json.loads((Path(__file__).parents[2] / "host.json").read_text(encoding="utf-8"))
     hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
     timeout = (hours * 60 + minutes) * 60 + seconds
-    assert timeout - 60 == settings.LONGEST_BUDGET_SECONDS
+    assert timeout - 60 == LONGEST_BUDGET_SECONDS
 
 
 @pytest.mark.parametrize(("lease", "send"), [(15, 10.0), (30, 20.0), (60, 30.0)])
 def test_a_send_is_given_up_well_before_the_lease_ends(lease: int, send: float) -> None:
-    loaded = load(LEASE_SECONDS=str(lease))
-    assert isinstance(loaded.target, Azure)
-    assert loaded.target.send_seconds == pytest.approx(send)
-    assert loaded.policy.send_seconds == loaded.target.send_seconds < lease
+    loaded = settings_with(LEASE_SECONDS=str(lease))
+    assert isinstance(loaded.destination, Azure)
+    assert loaded.destination.send_seconds == pytest.approx(send)
+    assert loaded.policy.send_seconds == loaded.destination.send_seconds < lease
 
 
 def test_event_time_is_used_when_asked_for() -> None:
-    assert load(TIME_GENERATED_SOURCE="created").policy.event_time
-    assert not load(TIME_GENERATED_SOURCE="ingestion").policy.event_time
+    assert settings_with(TIME_GENERATED_SOURCE="created").policy.event_time
+    assert not settings_with(TIME_GENERATED_SOURCE="ingestion").policy.event_time
     for wrong in ("Created", "event", "created,ingestion"):
         assert "ingestion or created" in problem("TIME_GENERATED_SOURCE", wrong)
 
 
 def test_a_tokens_expiry_is_a_date() -> None:
-    assert load(JIRA_TOKEN_EXPIRES="2027-03-31").sites[0].token_expires == date(2027, 3, 31)
+    assert settings_with(JIRA_TOKEN_EXPIRES="2027-03-31").sites[0].token_expires == date(
+        2027, 3, 31
+    )
     for wrong in ("31.03.2027", "2027-02-30", "2027-03", "soon", "2027-03-31T00:00:00Z"):
         assert "2027-03-31" in problem("JIRA_TOKEN_EXPIRES", wrong)
 
 
 @pytest.mark.parametrize("schedule", ["0 */5 * * * *", "30 0,20,40 8-18 * * 1-5", "0  0 3 * * *"])
 def test_a_schedule_has_six_fields(schedule: str) -> None:
-    assert load(POLL_SCHEDULE=schedule) == load()
+    assert settings_with(POLL_SCHEDULE=schedule) == settings_with()
 
 
 @pytest.mark.parametrize("wrong", ["*/5 * * * *", "0 */5 * * * * *", "00:05:00", "daily"])
@@ -208,7 +222,8 @@ def test_a_schedule_of_another_form_is_a_problem(wrong: str) -> None:
 def test_the_identity_and_its_client_id_are_those_of_the_app() -> None:
     there = azure(IDENTITY_ENDPOINT="http://127.0.0.1:4141/msi/token", AZURE_CLIENT_ID="1234")
     assert there.managed_identity
-    assert there.ingestion.client_id == "1234"
+    assert there.ingestion
+    assert there.ingestion.client_id == there.client_id == "1234"
     assert not azure().managed_identity
 
 
@@ -223,7 +238,7 @@ def test_a_stream_begins_with_custom_and_is_one_part_of_a_path(stream: str) -> N
 
 
 def test_another_stream_may_be_named() -> None:
-    assert azure(LOGS_DCR_STREAM_NAME="Custom-Other_CL").ingestion.stream == "Custom-Other_CL"
+    assert ingestion(LOGS_DCR_STREAM_NAME="Custom-Other_CL").stream == "Custom-Other_CL"
 
 
 # What is required, and under which names
@@ -235,7 +250,7 @@ def test_a_required_setting_that_is_missing_is_named_with_what_to_set(name: str)
 
 
 def test_the_old_connectors_names_go_on_working() -> None:
-    old = load(
+    old = settings_with(
         JIRA_SITE_URL=None,
         JIRA_USERNAME=None,
         JIRA_API_TOKEN=None,
@@ -243,17 +258,17 @@ def test_the_old_connectors_names_go_on_working() -> None:
         JiraUsername="auditor@example.com",
         JiraAccessToken=TOKEN,
     )
-    assert old == load()
+    assert old == settings_with()
 
 
 def test_the_new_name_wins_over_the_old_one() -> None:
-    both = load(JiraHomeSiteName="other", JiraUsername="other", JiraAccessToken="other")
-    assert both == load()
+    both = settings_with(JiraHomeSiteName="other", JiraUsername="other", JiraAccessToken="other")
+    assert both == settings_with()
 
 
 def test_nothing_of_azure_is_needed_for_a_folder(tmp_path: Path) -> None:
     needed = {name: value for name, value in MINIMAL.items() if name.startswith("JIRA_")}
-    assert settings.load(needed, NOW, tmp_path) == replace(load(), target=tmp_path)
+    assert load(needed, NOW, tmp_path) == replace(settings_with(), destination=tmp_path)
 
 
 def test_all_problems_are_told_at_once_each_beginning_with_its_setting() -> None:
@@ -283,7 +298,7 @@ def test_all_problems_are_told_at_once_each_beginning_with_its_setting() -> None
 
 def test_the_errors_text_holds_every_problem() -> None:
     with pytest.raises(SettingsError) as raised:
-        settings.load({}, NOW)
+        load({}, NOW)
     assert len(raised.value.problems) == len(MINIMAL)
     assert all(each in str(raised.value) for each in raised.value.problems)
 
@@ -326,27 +341,29 @@ def test_the_sample_of_local_settings_is_refused_until_each_value_of_ones_own_is
     own = [name for name in MINIMAL if name != "AzureWebJobsStorage"]
 
     with pytest.raises(SettingsError) as raised:
-        settings.load(sample, NOW)
+        load(sample, NOW)
     assert sorted(raised.value.problems) == sorted(f"{name} {PLACEHOLDER}" for name in own)
 
     filled = {**sample, **{name: MINIMAL[name] for name in own}}
-    assert settings.load(filled, NOW).sites == load().sites
+    assert load(filled, NOW).sites == settings_with().sites
 
 
 def test_a_placeholder_in_an_entry_of_several_sites_fails_that_entry_alone() -> None:
     sound = {"url": MINIMAL["JIRA_SITE_URL"], "username": "a@b", "api_token_setting": "TOKEN"}
     one = dict.fromkeys(("JIRA_SITE_URL", "JIRA_USERNAME", "JIRA_API_TOKEN"))
     for key, value in (("url", "https://<your site>.atlassian.net"), ("username", "<e-mail>")):
-        loaded = load(**one, JIRA_SITES=json.dumps([sound, {**sound, key: value}]), TOKEN=TOKEN)
+        loaded = settings_with(
+            **one, JIRA_SITES=json.dumps([sound, {**sound, key: value}]), TOKEN=TOKEN
+        )
 
         assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
-        assert [each.error.problems for each in loaded.broken] == [
+        assert [each.error.problems for each in loaded.invalid] == [
             (f"JIRA_SITES[2]: {key} {PLACEHOLDER}",)
         ]
 
 
 def test_what_makes_a_reset_a_new_value_may_be_anything() -> None:
-    assert load(CHECKPOINT_RESET="all#<second try>…").policy.reset is not None
+    assert settings_with(CHECKPOINT_RESET="all#<second try>…").policy.reset is not None
 
 
 @pytest.mark.parametrize("user", ["a:b", "auditor@example.com:"])
@@ -417,7 +434,7 @@ def test_an_old_name_with_an_unresolved_reference_is_named_as_it_is_spelled() ->
     ],
 )
 def test_a_site_is_named_by_its_lower_case_host(url: str, host: str, base_url: str | None) -> None:
-    (site,) = load(JIRA_SITE_URL=url).sites
+    (site,) = settings_with(JIRA_SITE_URL=url).sites
     assert (site.host, site.base_url) == (host, base_url or f"https://{host}")
 
 
@@ -504,7 +521,7 @@ def test_credentials_go_to_no_address_that_is_not_plainly_atlassians(url: str) -
 )
 def test_what_was_checked_is_what_the_http_library_will_connect_to(url: str) -> None:
     try:
-        (site,) = load(JIRA_SITE_URL=url).sites
+        (site,) = settings_with(JIRA_SITE_URL=url).sites
     except SettingsError:
         return
     found = parse_url(site.base_url + "/rest")
@@ -529,7 +546,7 @@ def test_a_refused_host_is_named_with_the_way_out() -> None:
     ],
 )
 def test_a_custom_domain_is_allowed_by_naming_it(suffixes: str) -> None:
-    (site,) = load(
+    (site,) = settings_with(
         JIRA_SITE_URL="https://Jira.Contoso.com", JIRA_ALLOWED_HOST_SUFFIXES=suffixes
     ).sites
     assert site.base_url == "https://jira.contoso.com"
@@ -571,14 +588,15 @@ def test_the_clouds_audience_and_blobs_follow_from_the_endpoint(
         AzureWebJobsStorage=None,
         AzureWebJobsStorage__accountName="contoso",
     )
+    assert found.ingestion
     assert found.ingestion.endpoint == f"https://rule-1.region-1.ingest.monitor.azure.{cloud}"
     assert found.ingestion.audience == audience
     assert found.storage.account == f"https://contoso.{blobs}"
 
 
 def test_an_audience_that_is_set_is_taken() -> None:
-    found = azure(LOGS_INGESTION_AUDIENCE="https://monitor.azure.us/")
-    assert found.ingestion.audience == "https://monitor.azure.us"
+    found = ingestion(LOGS_INGESTION_AUDIENCE="https://monitor.azure.us/")
+    assert found.audience == "https://monitor.azure.us"
 
 
 @pytest.mark.parametrize(
@@ -604,10 +622,10 @@ def test_rows_go_to_no_endpoint_that_is_not_azures(endpoint: str) -> None:
 def test_an_unknown_clouds_endpoint_needs_its_audience() -> None:
     endpoint = "https://rule.ingest.monitor.azure.de"
     assert "LOGS_INGESTION_AUDIENCE" in problem("DATA_COLLECTION_ENDPOINT", endpoint)
-    found = azure(
+    found = ingestion(
         DATA_COLLECTION_ENDPOINT=endpoint, LOGS_INGESTION_AUDIENCE="https://monitor.azure.de"
     )
-    assert astuple(found.ingestion)[0::3] == (endpoint, "https://monitor.azure.de")
+    assert astuple(found)[0::3] == (endpoint, "https://monitor.azure.de")
 
 
 @pytest.mark.parametrize("audience", ["monitor.azure.us", "http://monitor.azure.us", "https://a b"])
@@ -670,6 +688,7 @@ def test_an_account_is_named_for_an_identity_of_its_own() -> None:
     assert found.storage == Storage(
         "jira-audit", "https://contoso.blob.core.windows.net", "storage-identity"
     )
+    assert found.ingestion
     assert found.ingestion.client_id == "sending-identity"
 
 
@@ -731,7 +750,7 @@ def test_a_container_name_that_storage_would_refuse_is_a_problem(name: str) -> N
 def test_a_reset_is_a_time_or_all_and_the_whole_value_tells_it_apart(
     value: str, start: str
 ) -> None:
-    loaded = load(CHECKPOINT_RESET=value)
+    loaded = settings_with(CHECKPOINT_RESET=value)
     assert loaded.policy.reset == Reset(value, moments.parse(start))
     assert loaded.reset_site is None
     assert loaded.policy_for(loaded.sites[0]) == loaded.policy
@@ -746,7 +765,7 @@ def test_a_reset_is_a_time_or_all_and_the_whole_value_tells_it_apart(
     ],
 )
 def test_a_reset_limited_to_a_site_concerns_that_site_alone(value: str) -> None:
-    loaded = load(CHECKPOINT_RESET=value)
+    loaded = settings_with(CHECKPOINT_RESET=value)
     reset = Reset(value, moments.parse("2026-09-14T00:00:00Z"))
     other = replace(loaded.sites[0], host="other.atlassian.net")
     assert loaded.policy_for(loaded.sites[0]).reset == reset
@@ -787,15 +806,15 @@ def test_a_secret_shows_itself_to_nobody_who_does_not_ask_for_it() -> None:
 
 
 def test_the_settings_show_neither_token_nor_key() -> None:
-    shown = repr(load()) + str(load()) + str(astuple(load()))
+    shown = repr(settings_with()) + str(settings_with()) + str(astuple(settings_with()))
     assert "auditor@example.com" in shown
     assert TOKEN not in shown
     assert ACCOUNT_KEY not in shown
 
 
 def test_a_client_is_found_again_by_equal_settings() -> None:
-    assert hash(load()) == hash(load())
-    assert hash(load()) != hash(load(JIRA_API_TOKEN="other"))
+    assert hash(settings_with()) == hash(settings_with())
+    assert hash(settings_with()) != hash(settings_with(JIRA_API_TOKEN="other"))
 
 
 @pytest.mark.parametrize("secret", [TOKEN, CONNECTION, f"https://a:{TOKEN}@contoso.atlassian.net"])
@@ -819,7 +838,9 @@ def test_a_secret_that_was_pasted_into_the_wrong_setting_is_not_repeated(
 @pytest.mark.parametrize("name", [name for name in MINIMAL if name != "JIRA_API_TOKEN"])
 def test_whatever_else_is_wrong_the_error_shows_no_secret(name: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        load(**{name: None, "LEASE_SECONDS": "x", "AzureWebJobsStorage": f"{ACCOUNT_KEY};x"})
+        settings_with(
+            **{name: None, "LEASE_SECONDS": "x", "AzureWebJobsStorage": f"{ACCOUNT_KEY};x"}
+        )
     shown = str(raised.value) + repr(raised.value) + str(pickle.dumps(raised.value.args))
     assert TOKEN not in shown
     assert ACCOUNT_KEY not in shown

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from requests.auth import HTTPBasicAuth
 
-from jira_audit import app, settings, wiring
+from jira_audit import app, wiring
 from jira_audit.core import moments
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import SettingsError
@@ -30,7 +30,9 @@ from jira_audit.edge.local import LocalLetters
 from jira_audit.flow.collect import collect
 from jira_audit.flow.ports import Run
 from jira_audit.operations.replay import replay
-from jira_audit.settings import ApiToken, OAuthClient, Secret, Settings, Site
+from jira_audit.settings.azure import DEVELOPMENT_STORAGE
+from jira_audit.settings.load import load
+from jira_audit.settings.values import ApiToken, OAuthClient, Secret, Settings, Site
 from jira_audit.simulator.server import serve
 from jira_audit.simulator.site import FakeJira, Response
 from jira_audit.terminal.check import check
@@ -53,14 +55,14 @@ OTHER = {
 SECRETS = {"CONTOSO_TOKEN": "a-token-nobody-may-see", "FABRIKAM_SECRET": "a-secret-nobody-may-see"}
 
 
-def load(*entries: Any, **more: str) -> Settings:
+def settings_of(*entries: Any, **more: str) -> Settings:
     environment = {"JIRA_SITES": json.dumps(entries), **SECRETS, **more}
-    return settings.load(environment, NOW, Path("somewhere"))
+    return load(environment, NOW, Path("somewhere"))
 
 
 def broken(*entries: Any, **more: str) -> tuple[str, str]:
     """The name and the problem of the only entry that is wrong."""
-    (found,) = load(*entries, **more).broken
+    (found,) = settings_of(*entries, **more).invalid
     (problem,) = found.error.problems
     return found.site, problem
 
@@ -69,18 +71,18 @@ def broken(*entries: Any, **more: str) -> tuple[str, str]:
 
 
 def test_each_site_has_credentials_of_its_own_from_settings_that_are_named() -> None:
-    one, other = load(ONE, OTHER).sites
+    one, other = settings_of(ONE, OTHER).sites
 
     assert one.host == "contoso.atlassian.net"
     assert one.credentials == ApiToken(ONE["username"], Secret(SECRETS["CONTOSO_TOKEN"]))
-    assert (one.gateway, one.kept_in) == (False, "CONTOSO_TOKEN")
+    assert (one.gateway, one.secret_setting) == (False, "CONTOSO_TOKEN")
     assert other.credentials == OAuthClient("fabrikam-client", Secret(SECRETS["FABRIKAM_SECRET"]))
     assert (other.gateway, other.cloud_id) == (True, OTHER["cloud_id"])
     assert other.token_expires == date(2027, 3, 31)
 
 
 def test_a_service_account_goes_through_the_gateway() -> None:
-    (site,) = load({**ONE, "username": "bot@serviceaccount.atlassian.com"}).sites
+    (site,) = settings_of({**ONE, "username": "bot@serviceaccount.atlassian.com"}).sites
 
     assert site.gateway
     assert site.cloud_id is None
@@ -114,7 +116,7 @@ def test_a_wrong_entry_is_named_and_the_others_stay(
     assert problem.startswith("JIRA_SITES[2]: ")
     assert said in problem
     assert "pasted" not in problem
-    assert [each.host for each in load(ONE, entry).sites] == ["contoso.atlassian.net"]
+    assert [each.host for each in settings_of(ONE, entry).sites] == ["contoso.atlassian.net"]
 
 
 def test_a_reference_that_did_not_resolve_is_told_of_by_its_setting() -> None:
@@ -154,16 +156,16 @@ def test_a_wrong_entry_never_goes_by_the_name_of_a_sound_one(sound_first: bool) 
     wrong = {**ONE, "api_token_setting": "MISSPELT"}
     entries = [ONE, wrong] if sound_first else [wrong, ONE]
 
-    loaded = load(*entries)
+    loaded = settings_of(*entries)
 
     assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
-    assert [entry.site for entry in loaded.broken] == [f"JIRA_SITES[{2 if sound_first else 1}]"]
+    assert [entry.site for entry in loaded.invalid] == [f"JIRA_SITES[{2 if sound_first else 1}]"]
 
 
 def test_no_entrys_name_has_a_space_for_the_canonical_line_is_split_at_them() -> None:
-    loaded = load(ONE, ONE, {**ONE, "username": ""}, "x", {"url": "a b"})
+    loaded = settings_of(ONE, ONE, {**ONE, "username": ""}, "x", {"url": "a b"})
 
-    names = [entry.site for entry in loaded.broken]
+    names = [entry.site for entry in loaded.invalid]
     assert len(set(names)) == 4
     assert not [name for name in names if " " in name]
 
@@ -177,10 +179,10 @@ def test_a_secret_of_the_hosts_is_not_sent_to_jira(setting: str) -> None:
 
 
 def test_half_a_character_in_a_secret_is_a_problem_of_its_entry_alone() -> None:
-    loaded = load({**ONE, "api_token_setting": "HALF"}, OTHER, HALF="ATATT\ud83d")
+    loaded = settings_of({**ONE, "api_token_setting": "HALF"}, OTHER, HALF="ATATT\ud83d")
 
     assert [site.host for site in loaded.sites] == ["fabrikam.atlassian.net"]
-    (entry,) = loaded.broken
+    (entry,) = loaded.invalid
     assert "no text: copy it again" in str(entry.error)
     assert "ATATT" not in repr(entry)
 
@@ -188,32 +190,34 @@ def test_half_a_character_in_a_secret_is_a_problem_of_its_entry_alone() -> None:
 @pytest.mark.parametrize("value", ["contoso", "{}", "[]", "[", '"x"'])
 def test_a_list_that_is_none_is_a_problem_of_all(value: str) -> None:
     with pytest.raises(SettingsError, match="JIRA_SITES must be a list in JSON"):
-        settings.load({"JIRA_SITES": value}, NOW, Path("somewhere"))
+        load({"JIRA_SITES": value}, NOW, Path("somewhere"))
 
 
 def test_the_settings_of_one_site_beside_the_list_are_a_problem_of_all() -> None:
     with pytest.raises(SettingsError) as raised:
-        load(ONE, JIRA_SITE_URL="https://x.atlassian.net", JiraAccessToken="nobody-may-see")
+        settings_of(ONE, JIRA_SITE_URL="https://x.atlassian.net", JiraAccessToken="nobody-may-see")
 
     assert len(raised.value.problems) == 2
     assert "nobody-may-see" not in str(raised.value)
 
 
 def test_a_reset_may_name_any_site_that_is_listed_and_concerns_no_other() -> None:
-    checked = load(ONE, OTHER, CHECKPOINT_RESET="fabrikam.atlassian.net=2026-11-01T00:00:00Z")
+    checked = settings_of(
+        ONE, OTHER, CHECKPOINT_RESET="fabrikam.atlassian.net=2026-11-01T00:00:00Z"
+    )
 
     assert [checked.policy_for(site).reset is None for site in checked.sites] == [True, False]
     with pytest.raises(SettingsError, match="must name a site set up here"):
-        load(ONE, CHECKPOINT_RESET="other.atlassian.net=all")
+        settings_of(ONE, CHECKPOINT_RESET="other.atlassian.net=all")
 
 
 def test_secrets_print_as_stars() -> None:
-    assert "nobody-may-see" not in repr(load(ONE, OTHER))
+    assert "nobody-may-see" not in repr(settings_of(ONE, OTHER))
 
 
 def test_an_oauth_client_and_a_token_are_not_both_to_be_set() -> None:
     with pytest.raises(SettingsError, match="JIRA_USERNAME is set beside an OAuth client"):
-        settings.load(
+        load(
             {
                 "JIRA_SITE_URL": "https://contoso.atlassian.net",
                 "JIRA_USERNAME": "a@b.example",
@@ -304,7 +308,7 @@ def test_letters_and_replays_of_two_sites_never_mix(
     letters = LocalLetters(tmp_path, wiring.CLOCK)
     for host in ("127.0.0.1", "localhost"):
         assert letters.keep(Letter("refused", "for the test", host, lost, 400))
-    checked = settings.load(os.environ, wiring.CLOCK.now(), tmp_path)
+    checked = load(os.environ, wiring.CLOCK.now(), tmp_path)
     one, _ = checked.sites
 
     with wiring.site_run(checked, one, Deadline.after(wiring.CLOCK, 60)) as its_run:
@@ -431,7 +435,7 @@ def test_the_check_asks_every_site_and_tells_of_entries_that_are_wrong(
     monkeypatch.setenv("JIRA_SITES", json.dumps([*entries, {"url": "https://evil.example"}]))
     monkeypatch.setenv("DATA_COLLECTION_ENDPOINT", "https://127.0.0.1:1")
     monkeypatch.setenv("LOGS_DCR_RULE_ID", "dcr-0")
-    monkeypatch.setenv("AzureWebJobsStorage", settings.DEVELOPMENT_STORAGE.replace("10000", "1"))
+    monkeypatch.setenv("AzureWebJobsStorage", DEVELOPMENT_STORAGE.replace("10000", "1"))
 
     monkeypatch.setattr(wiring, "container", partial(wiring.container, retries=AT_ONCE))
 
@@ -453,7 +457,7 @@ def test_sites_that_nobody_would_collect_are_not_put_on_the_queue(
 ) -> None:
     monkeypatch.setenv("DATA_COLLECTION_ENDPOINT", "https://127.0.0.1:1")
     monkeypatch.setenv("LOGS_DCR_RULE_ID", "dcr-0")
-    monkeypatch.setenv("AzureWebJobsStorage", settings.DEVELOPMENT_STORAGE.replace("10000", "1"))
+    monkeypatch.setenv("AzureWebJobsStorage", DEVELOPMENT_STORAGE.replace("10000", "1"))
     monkeypatch.setenv("QUEUE_SITES_ABOVE", "1")
     monkeypatch.setenv(f"AzureWebJobs{dot}collect_site{dot}Disabled", value)
 

@@ -26,7 +26,7 @@ from jira_audit.core.window import Window
 from jira_audit.edge.jira import JiraSource
 from jira_audit.flow.ports import Pools
 from jira_audit.flow.reader import Reader
-from jira_audit.settings import ApiToken, OAuthClient, Secret, Site
+from jira_audit.settings.values import ApiToken, OAuthClient, Secret, Site
 from jira_audit.simulator.site import Response
 from jira_audit.terminal import check
 from tests.fakes.atlassian import AUDIT, CLOUD_ID, Atlassian, Token

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from jira_audit import settings
 from jira_audit.core.records import TABLE_FILE
+from jira_audit.settings.azure import PUBLIC_CLOUD
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
 from tests.terminal.conftest import Run, Site, as_two_sites
@@ -66,8 +66,8 @@ def service(
     """The workspace that the ingestion service's rows go to."""
     ingestion: Ingestion = request.getfixturevalue("ingestion")
     with QueryService(ingestion.rows).serving(authority[0]) as server:
-        cloud = replace(settings.PUBLIC_CLOUD, queries=server.endpoint)
-        monkeypatch.setattr(settings, "PUBLIC_CLOUD", cloud)
+        cloud = replace(PUBLIC_CLOUD, queries=server.endpoint)
+        monkeypatch.setattr("jira_audit.settings.azure.PUBLIC_CLOUD", cloud)
         yield server
 
 

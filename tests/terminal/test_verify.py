@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import trustme
 
-from jira_audit import __version__, settings, wiring
+from jira_audit import __version__, wiring
 from jira_audit.__main__ import main
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import decode
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.edge.local import LocalCheckpoints
+from jira_audit.settings.azure import PUBLIC_CLOUD
 from jira_audit.terminal import verify as cli_verify
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
@@ -57,8 +58,8 @@ def service(
     """The workspace that the ingestion service's rows go to."""
     ingestion: Ingestion = request.getfixturevalue("ingestion")
     with QueryService(ingestion.rows).serving(authority[0]) as server:
-        cloud = replace(settings.PUBLIC_CLOUD, queries=server.endpoint)
-        monkeypatch.setattr(settings, "PUBLIC_CLOUD", cloud)
+        cloud = replace(PUBLIC_CLOUD, queries=server.endpoint)
+        monkeypatch.setattr("jira_audit.settings.azure.PUBLIC_CLOUD", cloud)
         yield server
 
 

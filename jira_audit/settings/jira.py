@@ -1,0 +1,226 @@
+"""Jira's settings: one site, or those of `JIRA_SITES`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from jira_audit.core.errors import SettingsError
+from jira_audit.settings.address import checked_url, host_of, is_loopback
+from jira_audit.settings.environment import SettingsReader
+from jira_audit.settings.table import EVERYTHING
+from jira_audit.settings.values import ApiToken, InvalidSite, OAuthClient, Secret, Site
+
+SITE_HOSTS = (".atlassian.net", ".jira.com", ".atlassian-us-gov-mod.net")
+"""Atlassian Cloud's own domains: https://support.atlassian.com/organization-administration/docs/ip-addresses-and-domains-for-atlassian-cloud-products/"""
+
+Sites = tuple[tuple[Site, ...], tuple[InvalidSite, ...]]
+"""The sites that are set up, and the entries of `JIRA_SITES` that are wrong."""
+
+_NOT_FOR_JIRA = ("AzureWebJobs", "WEBSITE_", "IDENTITY_", "APPLICATIONINSIGHTS_", "MSI_")
+
+_ENTRY_KEYS = {
+    "url": "JIRA_SITE_URL",
+    "username": "JIRA_USERNAME",
+    "api_token_setting": "JIRA_API_TOKEN",
+    "oauth_client_id": "JIRA_OAUTH_CLIENT_ID",
+    "oauth_client_secret_setting": "JIRA_OAUTH_CLIENT_SECRET",
+    "cloud_id": "JIRA_CLOUD_ID",
+    "token_expires": "JIRA_TOKEN_EXPIRES",
+}
+"""What each key of an entry of `JIRA_SITES` stands for; `…_setting` names where the secret is."""
+
+_SINGLE_SITE_SETTINGS = tuple(_ENTRY_KEYS.values())
+
+
+def read_sites(read: SettingsReader) -> Sites:
+    """The sites that are set up: one, or those of `JIRA_SITES`, and the entries that are wrong.
+
+    They have credentials if what Jira needs is read. If not, nothing is sent to a site, and its
+    host may be any.
+    """
+    text = read.text("JIRA_SITES")
+    if text is None:
+        site = _site(read, connects=read.needs("jira"))
+        return (site,) if site else (), ()
+    for name in filter(read.is_set, _SINGLE_SITE_SETTINGS):
+        read.problem(name, "is set beside JIRA_SITES, which has all sites: remove one of them")
+    return _sites_of(read, _entries(read, text))
+
+
+def _entries(read: SettingsReader, text: str) -> list[Any]:
+    """The entries of a JSON list."""
+    try:
+        entries = json.loads(text)
+    except ValueError:
+        entries = None
+    if isinstance(entries, list) and entries:
+        return entries
+    read.problem(
+        "JIRA_SITES",
+        'must be a list in JSON, such as [{"url": "https://contoso.atlassian.net", "username": '
+        '"auditor@contoso.com", "api_token_setting": "CONTOSO_API_TOKEN"}]',
+    )
+    return []
+
+
+def _sites_of(read: SettingsReader, entries: list[Any]) -> Sites:
+    sites: dict[str, Site] = {}
+    invalid: dict[str, InvalidSite] = {}
+    for number, entry in enumerate(entries, 1):
+        name = f"JIRA_SITES[{number}]"
+        site = _entry(read, entry, name)
+        if isinstance(site, Site):
+            site = _reject_duplicate(site, sites, name)
+        if isinstance(site, Site):
+            sites[site.host] = site
+        else:
+            invalid[name] = site
+    return tuple(sites.values()), tuple(_named_apart(invalid, sites).values())
+
+
+def _named_apart(
+    invalid: Mapping[str, InvalidSite], sites: Mapping[str, Site]
+) -> Mapping[str, InvalidSite]:
+    """A wrong entry goes by its host, unless a sound one does, or a wrong one before it."""
+    by_name: dict[str, InvalidSite] = {}
+    for name, entry in invalid.items():
+        is_taken = entry.site in {*sites, *by_name}
+        unique = InvalidSite(name, entry.error) if is_taken else entry
+        by_name[unique.site] = unique
+    return by_name
+
+
+def _reject_duplicate(site: Site, sites: Mapping[str, Site], name: str) -> Site | InvalidSite:
+    """Two entries for one site would collect it twice, and the other one's not at all."""
+    if site.host in sites:
+        problem = f"{name} names {site.host}, which an entry before it has"
+        return InvalidSite(name, SettingsError([problem]))
+    hosts = {other.cloud_id.lower(): other.host for other in sites.values() if other.cloud_id}
+    if host := hosts.get((site.cloud_id or "").lower()):
+        problem = f"{name}: cloud_id is that of {host}; each site has its own"
+        return InvalidSite(site.host, SettingsError([problem]))
+    return site
+
+
+def _entry(read: SettingsReader, entry: Any, name: str) -> Site | InvalidSite:
+    """One entry of `JIRA_SITES`; what is wrong with it is a matter of this site alone."""
+    if not _is_of_texts(entry):
+        return InvalidSite(name, SettingsError([f"{name} must be an object of texts"]))
+    of_entry = _entry_reader(read, entry, name)
+    site = _site(of_entry, connects=read.needs("jira"))
+    if site is None or of_entry.problems:
+        host = host_of(of_entry.text("JIRA_SITE_URL") or "")
+        return InvalidSite(host or name, SettingsError(of_entry.problems))
+    secret_setting = entry.get("api_token_setting") or entry.get("oauth_client_secret_setting")
+    return replace(site, secret_setting=str(secret_setting))
+
+
+def _is_of_texts(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values())
+
+
+def _entry_reader(read: SettingsReader, entry: Mapping[str, str], name: str) -> SettingsReader:
+    """A reader of an entry's values, by the settings that its keys stand for.
+
+    An entry is to be whole, whatever is needed of it; only the secret that it names need not be
+    there where Jira is not asked.
+    """
+    values = {"JIRA_ALLOWED_HOST_SUFFIXES": read.text("JIRA_ALLOWED_HOST_SUFFIXES") or ""}
+    labels = {}
+    for key, setting in _ENTRY_KEYS.items():
+        values[setting], labels[setting] = entry.get(key, ""), f"{name}: {key}"
+        if key.endswith("_setting") and entry.get(key):
+            values[setting], labels[setting] = _secret(read, entry[key], name, key)
+    of_entry = SettingsReader(values, EVERYTHING, labels)
+    for key in sorted(set(entry) - set(_ENTRY_KEYS)):
+        of_entry.problem(
+            f"{name}: {key}",
+            f"is not known; an entry has {', '.join(_ENTRY_KEYS)}, and secrets in settings of "
+            "their own",
+        )
+    return of_entry
+
+
+def _secret(read: SettingsReader, setting: str, name: str, key: str) -> tuple[str, str]:
+    """The secret in the setting that an entry names, and what to call it in a problem.
+
+    Where Jira is not asked, the name stands for it.
+    """
+    if setting.startswith(_NOT_FOR_JIRA):
+        return "", f"{name}: {key}, which names a setting of the host's and no secret of Jira's,"
+    if not read.needs("jira"):
+        return setting, f"{name}: {key}"
+    value = read.raw(setting)
+    # Only what is there is a name; anything else may be a secret in the wrong place.
+    if value.strip():
+        return value, f"{name}: {setting}"
+    return "", f"{name}: {key}, which names no setting that is set,"
+
+
+def _site(read: SettingsReader, *, connects: bool) -> Site | None:
+    """The site that the settings of one site name; without credentials if nothing `connects`."""
+    address = read.required("JIRA_SITE_URL")
+    credentials = _credentials(read)
+    cloud_id = read.text("JIRA_CLOUD_ID")
+    token_expires = read.day("JIRA_TOKEN_EXPIRES")
+    place = _site_address(read, address, connects=connects) if address else None
+    if place is None or (connects and credentials is None):
+        return None
+    return Site(
+        *place,
+        credentials if connects else None,
+        gateway=cloud_id is not None or (credentials is not None and credentials.is_scoped),
+        cloud_id=cloud_id,
+        token_expires=token_expires,
+        secret_setting=_secret_setting(credentials),
+    )
+
+
+def _secret_setting(credentials: ApiToken | OAuthClient | None) -> str:
+    is_client = isinstance(credentials, OAuthClient)
+    return "JIRA_OAUTH_CLIENT_SECRET" if is_client else "JIRA_API_TOKEN"
+
+
+def _credentials(read: SettingsReader) -> ApiToken | OAuthClient | None:
+    """A user name with its token, or an OAuth client with its secret; not both."""
+    if read.is_set("JIRA_OAUTH_CLIENT_ID") or read.is_set("JIRA_OAUTH_CLIENT_SECRET"):
+        return _oauth_client(read)
+    username = read.required("JIRA_USERNAME")
+    token = read.required("JIRA_API_TOKEN")
+    return ApiToken(username, Secret(token)) if username and token else None
+
+
+def _oauth_client(read: SettingsReader) -> OAuthClient | None:
+    for name in filter(read.is_set, ("JIRA_USERNAME", "JIRA_API_TOKEN")):
+        read.problem(name, "is set beside an OAuth client: remove one of them")
+    client = read.required("JIRA_OAUTH_CLIENT_ID")
+    secret = read.required("JIRA_OAUTH_CLIENT_SECRET")
+    return OAuthClient(client, Secret(secret)) if client and secret else None
+
+
+def _site_address(read: SettingsReader, address: str, *, connects: bool) -> tuple[str, str] | None:
+    """A site's host and base URL, if it may be given credentials."""
+    if re.fullmatch("[A-Za-z0-9-]+", address):  # as in the old connector: `contoso`
+        address = f"https://{address}.atlassian.net"
+    url = checked_url(read, "JIRA_SITE_URL", address, "https://<your site>.atlassian.net")
+    if url is None:
+        return None
+    host = str(url.hostname)
+    if connects and not _is_allowed(host, read.text("JIRA_ALLOWED_HOST_SUFFIXES") or ""):
+        read.problem(
+            "JIRA_SITE_URL",
+            f"names {host}, which is not on Atlassian Cloud ({', '.join(SITE_HOSTS)}); for a "
+            "custom domain, add it to JIRA_ALLOWED_HOST_SUFFIXES",
+        )
+        return None
+    return host, f"{url.scheme}://{url.netloc.lower()}"
+
+
+def _is_allowed(host: str, more: str) -> bool:
+    """Whether a host may be given credentials: Atlassian Cloud's, one of `more`, this machine."""
+    suffixes = (f".{suffix.lstrip('*.')}" for suffix in more.lower().replace(",", " ").split())
+    return is_loopback(host) or f".{host}".endswith((*SITE_HOSTS, *suffixes))

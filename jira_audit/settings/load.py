@@ -1,0 +1,100 @@
+"""Settings: parsed once per run from the environment into one frozen, validated value.
+
+All problems are reported together, each naming its setting and what would be right, before anything
+is requested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from jira_audit.core import moments
+from jira_audit.core.errors import SettingsError
+from jira_audit.core.policy import Policy, Reset
+from jira_audit.settings.azure import read_azure
+from jira_audit.settings.environment import SettingsReader
+from jira_audit.settings.jira import Sites, read_sites
+from jira_audit.settings.table import EVERYTHING, Needs
+from jira_audit.settings.values import Azure, Settings
+
+BEGINNING_OF_ALL = moments.parse("2002-01-01T00:00:00Z")
+"""Where `CHECKPOINT_RESET=all` begins: there was no Jira before."""
+
+
+def load(
+    environment: Mapping[str, str],
+    now: int,
+    folder: Path | None = None,
+    needs: Needs = EVERYTHING,
+) -> Settings:
+    """Read and check the settings that a command needs, all of them by default.
+
+    `now` is a moment. With `folder`, rows and checkpoints are there, and nothing of Azure is
+    needed; if nothing of Jira is needed either, nor are the sites: those of the folder are known by
+    what is in it. What is not needed may be missing or wrong: a site has no credentials then, Azure
+    no rule, and the rest its default. Raises SettingsError with every problem there is.
+    """
+    read = SettingsReader(environment, _needs_of_folder(needs) if folder else needs)
+    sites, invalid = read_sites(read) if read.needs("sites") else _sites_if_set(environment)
+    destination = folder or read_azure(read)
+    hosts = [site.host for site in sites] + [entry.site for entry in invalid]
+    reset, reset_site = _reset(read, now, hosts)
+    policy = _policy(read, destination, reset)
+    read.text("POLL_SCHEDULE")  # the host reads it; that it is wrong is worth knowing before
+    budget_seconds = read.number("RUN_BUDGET_SECONDS")
+    queue_above = read.number("QUEUE_SITES_ABOVE")
+    if read.problems or destination is None:
+        raise SettingsError(read.problems)
+    return Settings(sites, invalid, destination, policy, reset_site, budget_seconds, queue_above)
+
+
+def _needs_of_folder(needs: Needs) -> Needs:
+    """Of what a command needs, what it needs where a local folder stands for Azure."""
+    unneeded: Needs = frozenset({"ingestion", "storage"})
+    return needs - unneeded if "jira" in needs else needs - unneeded - {"sites"}
+
+
+def _sites_if_set(environment: Mapping[str, str]) -> Sites:
+    """The sites that are set up, where that they are, and how, is no condition."""
+    return read_sites(SettingsReader(environment, frozenset({"sites"})))
+
+
+def _policy(read: SettingsReader, destination: Azure | Path | None, reset: Reset | None) -> Policy:
+    return Policy(
+        lookback=read.milliseconds("INITIAL_LOOKBACK_HOURS"),
+        overlap=read.milliseconds("OVERLAP_MINUTES"),
+        sweep=read.milliseconds("SWEEP_HOURS"),
+        event_time=read.choice("TIME_GENERATED_SOURCE") == "created",
+        reset=reset,
+        send_seconds=(
+            destination.send_seconds if isinstance(destination, Azure) else Policy.send_seconds
+        ),
+    )
+
+
+def _reset(read: SettingsReader, now: int, hosts: list[str]) -> tuple[Reset | None, str | None]:
+    """The reset and the site it is limited to, from `[site=](time|all)[#anything]`."""
+    value = read.text("CHECKPOINT_RESET")
+    if value is None:
+        return None, None
+    limited, equals, when = value.split("#")[0].rpartition("=")
+    site = limited.strip().lower() if equals else None
+    if site is not None and hosts and site not in hosts:
+        read.problem("CHECKPOINT_RESET", f"must name a site set up here: {', '.join(hosts)}")
+    start = _start(read, when.strip(), now)
+    return None if start is None else Reset(value, start), site
+
+
+def _start(read: SettingsReader, when: str, now: int) -> int | None:
+    """The moment of a time with its zone, or of `all`."""
+    try:
+        start = BEGINNING_OF_ALL if when == "all" else moments.parse(when)
+    except ValueError:
+        read.problem(
+            "CHECKPOINT_RESET", "must be a time with its zone, such as 2026-09-14T00:00:00Z, or all"
+        )
+        return None
+    if start > now:
+        read.problem("CHECKPOINT_RESET", "lies in the future")
+    return start

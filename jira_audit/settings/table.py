@@ -1,0 +1,293 @@
+"""Every setting there is: a row each, in the order of the README's table.
+
+A setting is read by its row and by nothing else. Its name, default, bounds and words stand here
+once; the README's table, the template's parameters and the portal's form are checked against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from jira_audit.core.moments import HOUR, MINUTE, SECOND
+from jira_audit.settings.values import QUEUE_ABOVE
+
+Part = Literal["sites", "jira", "ingestion", "storage", "run"]
+"""What a command may need: the names of the sites; the connection to Jira; the data collection
+rule; the storage of checkpoints and letters; how a run reads and sends."""
+
+Needs = frozenset[Part]
+
+EVERYTHING: Needs = frozenset({"sites", "jira", "ingestion", "storage", "run"})
+
+STORED: Needs = frozenset({"sites", "storage"})
+"""What a command needs that only looks at what runs have stored."""
+
+Kind = Literal["text", "number", "choice", "date", "address", "list"]
+
+LONGEST_BUDGET_SECONDS = 540
+"""`functionTimeout` of host.json less a minute."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    `parts` are what it is read for. `default` is its value where it is not set; where that is
+    found out, `derived` says how. A `number` lies within `at_least` and `at_most`, counted in
+    `unit` milliseconds if it is a span of time; a `choice` is one of `choices`. A `text` is all of
+    the regular expression `pattern`, or it `must` be what the problem says. `missing` is what to do
+    where it is required and not set; an `optional` one is required only beside others. `help` is
+    the last column of the README's table.
+    """
+
+    name: str
+    parts: Needs
+    help: str = ""
+    kind: Kind = "text"
+    aliases: tuple[str, ...] = ()
+    default: str | int | None = None
+    derived: str = ""
+    missing: str = ""
+    optional: bool = False
+    at_least: int = 0
+    at_most: int = 0
+    unit: int | None = None
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    must: str = ""
+    secret: bool = False
+    free: bool = False
+    """Its parts are checked one by one, and a comment in it may look like a placeholder."""
+
+
+_SITES: Needs = frozenset({"sites"})
+_JIRA: Needs = frozenset({"jira"})
+_INGESTION: Needs = frozenset({"ingestion"})
+_STORAGE: Needs = frozenset({"storage"})
+_RUN: Needs = frozenset({"run"})
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "JIRA_SITE_URL",
+        _SITES,
+        "`https://contoso.atlassian.net`; alias `JiraHomeSiteName` (`contoso`)",
+        kind="address",
+        aliases=("JiraHomeSiteName",),
+        missing="set it to https://<your site>.atlassian.net",
+    ),
+    Setting(
+        "JIRA_USERNAME",
+        _JIRA,
+        "the e-mail address the token belongs to; alias `JiraUsername`",
+        aliases=("JiraUsername",),
+        missing="set it to the e-mail address the token belongs to",
+        pattern="[^:]*",
+        must="must not contain a colon",
+    ),
+    Setting(
+        "JIRA_API_TOKEN",
+        _JIRA,
+        "an API token; a scoped one needs `JIRA_CLOUD_ID`; alias `JiraAccessToken`",
+        aliases=("JiraAccessToken",),
+        missing="set it to the API token",
+        secret=True,
+    ),
+    Setting(
+        "JIRA_OAUTH_CLIENT_ID",
+        _JIRA,
+        "a service account's OAuth 2.0 client, instead of user name and token",
+        missing="set it to the client's id",
+        optional=True,
+    ),
+    Setting(
+        "JIRA_OAUTH_CLIENT_SECRET",
+        _JIRA,
+        "its secret",
+        missing="set it to the client's secret",
+        optional=True,
+        secret=True,
+    ),
+    Setting(
+        "JIRA_CLOUD_ID",
+        _JIRA,
+        "set, requests go through Atlassian's gateway; `check` finds out whether that is needed",
+        derived="discovered",
+        pattern="[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        must="must be an id such as 11111111-2222-4333-8444-555555555555",
+    ),
+    Setting(
+        "JIRA_SITES",
+        _SITES,
+        "several sites, instead of the settings above: [below](#ways-into-jira-and-several-sites)",
+        kind="list",
+        free=True,
+    ),
+    Setting(
+        "DATA_COLLECTION_ENDPOINT",
+        _INGESTION,
+        "the data collection rule's ingestion endpoint",
+        kind="address",
+        missing="set it to the rule's logs ingestion endpoint",
+    ),
+    Setting(
+        "LOGS_DCR_RULE_ID",
+        _INGESTION,
+        "its immutable id, `dcr-…`",
+        missing="set it to the rule's immutable id, dcr-…",
+        pattern="dcr-[0-9A-Za-z-]+",
+        must="must be the immutable id, dcr-…, not the rule's name",
+    ),
+    Setting(
+        "LOGS_DCR_STREAM_NAME",
+        _INGESTION,
+        default="Custom-Jira_Audit_CL",
+        pattern="(Custom|Microsoft)-[0-9A-Za-z_-]+",
+        must="must begin with Custom-",
+    ),
+    Setting(
+        "LOGS_INGESTION_AUDIENCE",
+        _INGESTION,
+        "`https://monitor.azure.us` and so on",
+        kind="address",
+        derived="from the endpoint's cloud",
+    ),
+    Setting(
+        "AzureWebJobsStorage",
+        _STORAGE,
+        "the host's own storage: a connection string",
+        derived="required, or one of the next two",
+        missing="set it to a connection string, or AzureWebJobsStorage__accountName to the "
+        "account's name where an identity is used",
+        secret=True,
+    ),
+    Setting(
+        "AzureWebJobsStorage__accountName",
+        _STORAGE,
+        "the storage account's name, with an identity instead of a key",
+        pattern="[a-z0-9]{3,24}",
+        must="must be 3 to 24 lower-case letters, digits",
+    ),
+    Setting(
+        "AzureWebJobsStorage__blobServiceUri",
+        _STORAGE,
+        "or its blob service's address",
+        kind="address",
+    ),
+    Setting(
+        "AzureWebJobsStorage__clientId",
+        _STORAGE,
+        "the user-assigned identity for storage",
+        derived="`AZURE_CLIENT_ID`",
+    ),
+    Setting("AZURE_CLIENT_ID", _INGESTION | _STORAGE, "the user-assigned identity"),
+    Setting(
+        "CHECKPOINT_CONTAINER",
+        _STORAGE,
+        "checkpoints, dead letters and originals",
+        default="jira-audit",
+        pattern="(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*",
+        must="must be 3 to 63 lower-case letters, digits and single hyphens",
+    ),
+    Setting(
+        "CHECKPOINT_RESET",
+        _RUN,
+        "begin again: an ISO time with zone, or `all`; `contoso.atlassian.net=…` limits it to one "
+        "site; `#anything` after it only makes the value a new one. Applied once for each distinct "
+        "value, so leaving it set does nothing more",
+        free=True,
+    ),
+    Setting(
+        "POLL_SCHEDULE",
+        _RUN,
+        "six fields, seconds first; the host reads it, so it has to be set",
+        default="0 */5 * * * *",
+        # https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions
+        pattern=r"\S+(\s+\S+){5}",
+        must="must have six fields (seconds first), such as 0 */5 * * * *",
+    ),
+    Setting(
+        "INITIAL_LOOKBACK_HOURS",
+        _RUN,
+        "where a site without a checkpoint begins",
+        kind="number",
+        default=24,
+        at_least=1,
+        at_most=24 * 366,
+        unit=HOUR,
+    ),
+    Setting(
+        "OVERLAP_MINUTES",
+        _RUN,
+        "read again by every tick",
+        kind="number",
+        default=15,
+        at_least=1,
+        at_most=24 * 60,
+        unit=MINUTE,
+    ),
+    Setting(
+        "SWEEP_HOURS",
+        _RUN,
+        "read again once a day",
+        kind="number",
+        default=48,
+        at_least=1,
+        at_most=24 * 31,
+        unit=HOUR,
+    ),
+    Setting(
+        "RUN_BUDGET_SECONDS",
+        _RUN,
+        "no new window is begun after it; at most 540",
+        kind="number",
+        default=480,
+        at_least=10,
+        at_most=LONGEST_BUDGET_SECONDS,
+        unit=SECOND,
+    ),
+    Setting(
+        "QUEUE_SITES_ABOVE",
+        _RUN,
+        "at most 10; with more sites, each is collected in an invocation of its own, by way of a "
+        "queue: [deploy/SCALE.md](deploy/SCALE.md)",
+        kind="number",
+        default=QUEUE_ABOVE,
+        at_least=0,
+        at_most=QUEUE_ABOVE,
+    ),
+    Setting(
+        "LEASE_SECONDS",
+        _RUN,
+        "15 to 60: how long a dead run can hold its site",
+        kind="number",
+        default=60,
+        at_least=15,
+        at_most=60,
+        unit=SECOND,
+    ),
+    Setting(
+        "JIRA_ALLOWED_HOST_SUFFIXES",
+        _JIRA,
+        "more domains a site may be on than Atlassian Cloud's own, for custom domains",
+    ),
+    Setting(
+        "JIRA_TOKEN_EXPIRES",
+        _SITES,
+        "a date; every run warns from 14 days before",
+        kind="date",
+    ),
+    Setting(
+        "TIME_GENERATED_SOURCE",
+        _RUN,
+        "or `created`: what `TimeGenerated` is; rules over the last hour then miss what arrives "
+        "later",
+        kind="choice",
+        default="ingestion",
+        choices=("ingestion", "created"),
+    ),
+)
+
+BY_NAME: Mapping[str, Setting] = MappingProxyType({row.name: row for row in SETTINGS})
