@@ -211,7 +211,7 @@ class Gateway:
         return cloud_id
 
 
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
@@ -232,7 +232,7 @@ def _ask(
             limit=ANSWER_LIMIT,
             seconds=ANSWER_SECONDS,
             clock=clock,
-            auth=_nobody,  # else a .netrc might have somebody for this host
+            auth=_no_auth,  # else a .netrc might have somebody for this host
             **content,
         )
     if response.status != 200:
