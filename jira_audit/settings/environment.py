@@ -47,16 +47,19 @@ class SettingsReader:
         return self._legible(BY_NAME[name]) is not None
 
     def text(self, name: str) -> str | None:
-        """The value of a setting or of its alias; None if it is not set, or is wrong."""
+        """The value of a setting or of its alias; None if it is not set, or cannot be meant.
+
+        One that is not as its row says is a problem, and is returned all the same, so that what
+        depends on it is checked, too.
+        """
         row = BY_NAME[name]
         value = self._legible(row)
         if value is not None and row.pattern and not re.fullmatch(row.pattern, value):
             self.problem(name, row.must)
-            return None
         return value
 
     def text_or_default(self, name: str) -> str:
-        """The same, with the row's default where it is not set, or is wrong."""
+        """The same, with the row's default where there is none."""
         return self.text(name) or str(BY_NAME[name].default)
 
     def required(self, name: str) -> str | None:

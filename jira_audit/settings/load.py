@@ -31,11 +31,13 @@ def load(
     """Read and check the settings that a command needs, all of them by default.
 
     `now` is a moment. With `folder`, rows and checkpoints are there, and nothing of Azure is
-    needed; if nothing of Jira is needed either, nor are the sites: those of the folder are known by
-    what is in it. What is not needed may be missing or wrong: a site has no credentials then, Azure
-    no rule, and the rest its default. Raises SettingsError with every problem there is.
+    needed; if Jira is not asked either, nor are the sites, which are known by what is in the
+    folder. Without it, storage is needed always.
+
+    What is not needed may be missing or wrong: a site has no credentials then, Azure no rule, and
+    the rest its default. Raises SettingsError with every problem there is.
     """
-    read = SettingsReader(environment, _needs_of_folder(needs) if folder else needs)
+    read = SettingsReader(environment, _needs_at(folder, needs))
     sites, invalid = read_sites(read) if read.needs("sites") else _sites_if_set(environment)
     destination = folder or read_azure(read)
     hosts = [site.host for site in sites] + [entry.site for entry in invalid]
@@ -49,10 +51,12 @@ def load(
     return Settings(sites, invalid, destination, policy, reset_site, budget_seconds, queue_above)
 
 
-def _needs_of_folder(needs: Needs) -> Needs:
-    """Of what a command needs, what it needs where a local folder stands for Azure."""
-    unneeded: Needs = frozenset({"ingestion", "storage"})
-    return needs - unneeded if "jira" in needs else needs - unneeded - {"sites"}
+def _needs_at(folder: Path | None, needs: Needs) -> Needs:
+    """What a command needs where checkpoints are in a folder, or in Azure."""
+    if folder is None:
+        return needs | {"storage"}
+    needs -= {"ingestion", "storage"}
+    return needs if "jira" in needs else needs - {"sites"}
 
 
 def _sites_if_set(environment: Mapping[str, str]) -> Sites:

@@ -19,8 +19,16 @@ from jira_audit.core import moments
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.moments import HOUR, MINUTE
 from jira_audit.core.policy import Policy, Reset
+from jira_audit.settings.environment import SettingsReader
 from jira_audit.settings.load import load
-from jira_audit.settings.table import LONGEST_BUDGET_SECONDS
+from jira_audit.settings.table import (
+    EVERYTHING,
+    LONGEST_BUDGET_SECONDS,
+    SETTINGS,
+    STORED,
+    Part,
+    Setting,
+)
 from jira_audit.settings.values import ApiToken, Azure, Ingestion, Secret, Settings, Site, Storage
 from tests.conftest import NetworkRefused
 
@@ -269,6 +277,95 @@ def test_the_new_name_wins_over_the_old_one() -> None:
 def test_nothing_of_azure_is_needed_for_a_folder(tmp_path: Path) -> None:
     needed = {name: value for name, value in MINIMAL.items() if name.startswith("JIRA_")}
     assert load(needed, NOW, tmp_path) == replace(settings_with(), destination=tmp_path)
+
+
+STORAGE_BY_NAME = {
+    "JIRA_SITE_URL": MINIMAL["JIRA_SITE_URL"],
+    "AzureWebJobsStorage__accountName": "contoso",
+}
+
+
+def test_what_looks_at_stored_checkpoints_needs_the_sites_name_and_storage() -> None:
+    loaded = load(STORAGE_BY_NAME, NOW, needs=STORED)
+
+    (site,) = loaded.sites
+    assert (site.host, site.credentials) == ("contoso.atlassian.net", None)
+    assert isinstance(loaded.destination, Azure)
+    assert loaded.destination.ingestion is None
+    assert loaded.destination.storage.account == "https://contoso.blob.core.windows.net"
+    assert loaded.policy == settings_with().policy
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "blobs"),
+    [
+        ("https://rule.region.ingest.monitor.azure.us", "blob.core.usgovcloudapi.net"),
+        ("https://rule.region.ingest.monitor.azure.cn/ ", "blob.core.chinacloudapi.cn"),
+        ("https://evil.com/.ingest.monitor.azure.us", "blob.core.windows.net"),
+        ("https://[", "blob.core.windows.net"),
+        (VAULT, "blob.core.windows.net"),
+    ],
+)
+def test_storage_is_in_the_cloud_of_the_endpoint_where_nothing_is_sent_too(
+    endpoint: str, blobs: str
+) -> None:
+    there = {**STORAGE_BY_NAME, "DATA_COLLECTION_ENDPOINT": endpoint}
+
+    destination = load(there, NOW, needs=STORED).destination
+
+    assert isinstance(destination, Azure)
+    assert destination.storage.account == f"https://contoso.{blobs}"
+
+
+@pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
+@pytest.mark.parametrize("value", [VAULT, "<yours>", "ATATT\ud83d"])
+def test_a_setting_that_no_part_needs_may_have_any_value(row: Setting, value: str) -> None:
+    every: list[Part] = ["sites", "jira", "ingestion", "storage", "run"]
+    for part in every:
+        needs = frozenset({part})
+        read = SettingsReader({row.name: value}, needs)
+        text = read.text(row.name)
+        is_read = part in row.parts
+        assert (text is not None or read.problems != []) == is_read
+
+
+@pytest.mark.parametrize("name", sorted(MINIMAL))
+def test_what_is_needed_is_asked_for_by_part(name: str, tmp_path: Path) -> None:
+    without = environment(**{name: None})
+    (row,) = [row for row in SETTINGS if row.name == name]
+    (part,) = row.parts
+
+    with pytest.raises(SettingsError) as raised:
+        load(without, NOW, needs=frozenset({part}) | STORED)
+    assert [problem.split()[0] for problem in raised.value.problems] == [name]
+    load(without, NOW, tmp_path if part == "storage" else None, EVERYTHING - row.parts)
+
+
+def test_a_folder_is_looked_at_whatever_is_set(tmp_path: Path) -> None:
+    wrong = {row.name: VAULT for row in SETTINGS}
+
+    loaded = load(wrong, NOW, tmp_path, STORED)
+
+    assert (loaded.sites, loaded.invalid, loaded.destination) == ((), (), tmp_path)
+    assert loaded.policy == Policy()
+
+
+def test_an_entry_is_to_be_whole_though_nobody_needs_its_secret() -> None:
+    whole = {"url": "https://jira.contoso.com", "username": "a@b", "api_token_setting": "TOKEN"}
+    entries = [whole, {**whole, "url": "contoso", "api_token_setting": ""}, {**whole, "x": "y"}]
+    there = {**STORAGE_BY_NAME, "JIRA_SITE_URL": "", "JIRA_SITES": json.dumps(entries)}
+
+    loaded = load(there, NOW, needs=STORED)
+
+    (site,) = loaded.sites
+    assert (site.host, site.credentials) == ("jira.contoso.com", None)
+    assert site.secret_setting == "TOKEN"
+    problems = [problem for entry in loaded.invalid for problem in entry.error.problems]
+    assert [problem.split(" is ")[0] for problem in problems] == [
+        "JIRA_SITES[2]: api_token_setting",
+        "JIRA_SITES[3]: x",
+    ]
+    assert load({**there, "TOKEN": VAULT}, NOW, needs=STORED).sites == loaded.sites
 
 
 def test_all_problems_are_told_at_once_each_beginning_with_its_setting() -> None:

@@ -159,5 +159,11 @@ def test_jira_is_never_asked(local: Place, site: Site) -> None:
     assert site.asked == 0
 
 
-def test_wrong_settings_are_exit_code_2(run: Run, tmp_path: Path) -> None:
-    assert run("status", "--folder", tmp_path).code == 2
+def test_wrong_settings_are_exit_code_2(run: Run) -> None:
+    os.environ["JIRA_SITE_URL"] = "contoso.atlassian.net"
+
+    ended = run("status")
+
+    assert ended.code == 2
+    names = [line.split()[0] for line in ended.err.splitlines()]
+    assert names == ["JIRA_SITE_URL", "AzureWebJobsStorage"]
