@@ -15,7 +15,7 @@ from pathlib import Path
 COMMAND = "jira-audit"
 MODULE = "jira_audit"
 EXTRA = "terminal"
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 """Where `pyproject.toml` is, unless the package was installed without its checkout."""
 
 
