@@ -24,7 +24,7 @@ COLUMNS: Mapping[Aspect, Sequence[str]] = {
 }
 """By which of the table's columns; for the actor see `actor_of`."""
 
-BETWEEN = " · "
+SEPARATOR = " · "
 """Between the texts of two columns."""
 
 DELAYS: Sequence[int] = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, DAY)
@@ -91,7 +91,7 @@ def actor_of(row: Mapping[str, Any]) -> str:
 
 def joined(texts: Iterable[str]) -> str:
     """The texts of one row's columns as one, without those that are empty."""
-    return BETWEEN.join(text for text in texts if text)
+    return SEPARATOR.join(text for text in texts if text)
 
 
 def _text(row: Mapping[str, Any], column: str) -> str:

@@ -16,7 +16,7 @@ from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import id_in
 from jira_audit.core.records import Identity
 
-Fate = Literal["there", "delivered", "kept", "to come", "missing", "unknown"]
+RecordStatus = Literal["there", "delivered", "kept", "to come", "missing", "unknown"]
 """What became of a record. `there`: its row is in the table; `delivered`: it was accepted, and no
 table was asked; `kept`: as a dead letter, which waits; `to come`: a coming run will read it;
 `missing`: none of these, though it should be; `unknown`: it is not in the reach of what is stored.
@@ -26,7 +26,7 @@ Answer = Literal["complete", "missing", "unknown"]
 
 
 @dataclass
-class Shown:
+class JiraInventory:
     """What Jira has shown of a range of time, up to the moment `through` so far.
 
     16 bytes a record. `nameless` are records without an id or a readable created time: the name
@@ -46,7 +46,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Held:
+class TableInventory:
     """What the table holds: ids, and of those that are there more than once, how often."""
 
     ids: Ledger = field(default_factory=Ledger)
@@ -54,7 +54,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Stored:
+class KnownState:
     """What is stored of a site: the ticks' checkpoint, its backfill's, the names of dead letters.
 
     From the moment `found_from` on, a record that Jira shows late is still read by a coming run.
@@ -71,7 +71,7 @@ class Stored:
             return record_id in self.ticks.ledger
         return self.filled is not None and record_id in self.filled.ledger
 
-    def without_it(self, created: int) -> Fate:
+    def without_it(self, created: int) -> RecordStatus:
         """The fate of a record that is not dealt with, as far as what is stored can tell."""
         if created >= self.ticks.start:
             if created > self.ticks.through or created >= self.found_from:
@@ -92,16 +92,16 @@ class Findings:
     than once, `only_in_table` those that Jira shows no more.
     """
 
-    fates: Mapping[Fate, Ledger]
+    fates: Mapping[RecordStatus, Ledger]
     in_jira: Ledger
     accepted: Ledger
     lost: Ledger
     missing_at: Mapping[int, int]
-    nameless: Mapping[str, Fate]
+    nameless: Mapping[str, RecordStatus]
     copies: Mapping[int, int]
     only_in_table: Ledger
 
-    def count(self, fate: Fate) -> int:
+    def count(self, fate: RecordStatus) -> int:
         """How many records, with and without an identity."""
         return self.fates[fate].count + sum(each == fate for each in self.nameless.values())
 
@@ -113,15 +113,15 @@ class Findings:
         return "unknown" if self.count("unknown") else "complete"
 
 
-def compare(shown: Shown, stored: Stored, held: Held | None) -> Findings:
+def compare(shown: JiraInventory, stored: KnownState, held: TableInventory | None) -> Findings:
     """Tell what became of every record that Jira shows; `held` is None where no table was asked."""
     names = set(stored.letters)
     kept = {number for name in names if (number := id_in(name)) is not None}
-    fates: dict[Fate, list[int]] = {fate: [] for fate in get_args(Fate)}
+    fates: dict[RecordStatus, list[int]] = {fate: [] for fate in get_args(RecordStatus)}
     accepted: list[int] = []
     missing_at: dict[int, int] = {}
 
-    def without_it(created: int) -> Fate:
+    def without_it(created: int) -> RecordStatus:
         fate = stored.without_it(created)
         return "missing" if fate == "unknown" and held else fate
 
@@ -129,7 +129,7 @@ def compare(shown: Shown, stored: Stored, held: Held | None) -> Findings:
         is_accepted = stored.has(record_id, created)
         if is_accepted:
             accepted.append(record_id)
-        fate: Fate
+        fate: RecordStatus
         if held and record_id in held.ids:
             fate = "there"
         elif record_id in kept:

@@ -87,7 +87,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredLetter:
     """A letter as it is stored: under which name, and since which moment."""
 
     name: str
@@ -135,7 +135,7 @@ def full_name(given: str, folder: Folder, site: str) -> str:
     return name
 
 
-def decode(content: bytes, name: str) -> Kept:
+def decode(content: bytes, name: str) -> StoredLetter:
     """Read a letter that is stored under `name`.
 
     Raises SiteError, which says which, for one that cannot be read, lies where it does not belong
@@ -161,7 +161,7 @@ def decode(content: bytes, name: str) -> Kept:
     return kept
 
 
-def _decode(blob: dict[str, Any], name: str) -> Kept:
+def _decode(blob: dict[str, Any], name: str) -> StoredLetter:
     status = blob["status"]
     texts = blob["reason"], blob["site"]
     well_formed = (
@@ -174,4 +174,4 @@ def _decode(blob: dict[str, Any], name: str) -> Kept:
         message = "a field is not of its type"
         raise TypeError(message)
     letter = Letter(blob["kind"], *texts, blob["record"], status)
-    return Kept(name, letter, moments.parse(blob["kept"]))
+    return StoredLetter(name, letter, moments.parse(blob["kept"]))

@@ -21,7 +21,7 @@ from jira_audit.core.errors import (
     RecordRejected,
     SiteError,
 )
-from jira_audit.core.letters import Kept, Letter, decode, full_name
+from jira_audit.core.letters import Letter, StoredLetter, decode, full_name
 from jira_audit.core.mapper import Mapper
 from jira_audit.core.records import Identity, Row, identify
 from jira_audit.flow.delivery import release_quietly
@@ -55,7 +55,7 @@ def replay(run: Run, names: Sequence[str] | None = None) -> Replayed:
     none of a dead letter of this site.
     """
     site = run.site
-    named = None if names is None else [full_name(each, "dead-letters", site) for each in names]
+    named = None if names is None else [full_name(name, "dead-letters", site) for name in names]
     now = run.deadline.clock.now()
     letters = _Replay(run)
     error: ConnectorError | None = None
@@ -83,21 +83,21 @@ class _Replay:
 
         Where what was accepted could not be saved, the lease is left to run out, as in a run.
         """
-        account: _Account | None = None
+        ledger: LedgerWriter | None = None
         try:
-            account = _Account(lease, lease.load())
+            ledger = LedgerWriter(lease, lease.load())
             if names is None:
                 names = self.run.ports.letters.names("dead-letters", self.run.site)
             for name in dict.fromkeys(names):
                 if self.run.deadline.left() <= 0:
                     message = f"{self.run.site}: time was up; replay again what is left"
                     raise OutOfTime(message)
-                self._deal_with(name, account)
+                self._deal_with(name, ledger)
         finally:
-            if account is None or account.is_saved:
+            if ledger is None or ledger.is_saved:
                 release_quietly(lease)
 
-    def _deal_with(self, name: str, account: _Account) -> None:
+    def _deal_with(self, name: str, ledger: LedgerWriter) -> None:
         letters = self.run.ports.letters
         content = letters.read(name)
         if content is None:
@@ -109,7 +109,7 @@ class _Replay:
         except (SiteError, RecordRejected) as reason:  # a matter of this letter: the others go on
             self._keep(name, str(reason))
             return
-        if account.has(row.identity) and not kept.was_identified:
+        if ledger.has(row.identity) and not kept.was_identified:
             # Its id came into the ledger without it, so by a delivery.
             letters.delete(name)
             self.gone.append(name)
@@ -118,12 +118,12 @@ class _Replay:
         if not row.whole:
             letters.keep(Letter.original(self.run.site, kept.letter.record))
         try:
-            self._send(row, account.lease)
+            self._send(row, ledger.lease)
         except BatchRefused as refusal:
             self._keep(name, str(refusal))
             return
         try:
-            account.add(row.identity)
+            ledger.add(row.identity)
             letters.delete(name)
         except ConnectorError as error:
             message = (
@@ -134,7 +134,7 @@ class _Replay:
         self.sent.append(name)
         log.info("%s was accepted, and deleted", name)
 
-    def _row(self, kept: Kept) -> Row:
+    def _row(self, kept: StoredLetter) -> Row:
         """The row as it is made today. Raises RecordRejected if still none can be."""
         record, policy = kept.letter.record, self.run.policy
         mapper = Mapper(self.run.site, policy.event_time, self.run.deadline.clock.now)
@@ -154,7 +154,7 @@ class _Replay:
         log.warning("%s stays: %s", name, reason)
 
 
-class _Account:
+class LedgerWriter:
     """The site's ledger, under its lease, as far as it speaks of dead letters' records.
 
     It speaks of those that ticks read, which is none from before *from*: there an id may have been
@@ -173,16 +173,16 @@ class _Account:
 
     def has(self, identity: Identity) -> bool:
         """Whether this record has been dealt with."""
-        return self._is_spoken_of(identity) and identity.id in self._checkpoint.ledger
+        return self._covers(identity) and identity.id in self._checkpoint.ledger
 
     def add(self, identity: Identity) -> None:
         """See that no tick delivers what was just accepted. Raises TransientError or SiteError."""
-        if not self._is_spoken_of(identity) or identity.id in self._checkpoint.ledger:
+        if not self._covers(identity) or identity.id in self._checkpoint.ledger:
             return
         self.is_saved = False
         self._checkpoint = self._checkpoint.dealt_with([identity])
         self.lease.save(self._checkpoint)
         self.is_saved = True
 
-    def _is_spoken_of(self, identity: Identity) -> bool:
+    def _covers(self, identity: Identity) -> bool:
         return identity.created >= self._checkpoint.start

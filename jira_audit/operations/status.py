@@ -35,54 +35,56 @@ class Status:
 
     site: str
     state: State
-    known: Checkpoint | None = None
+    checkpoint: Checkpoint | None = None
     saved: int | None = None
     letters: int | None = None
     backfilled: Checkpoint | None = None
     problem: str | None = None
 
     @property
-    def needs_someone(self) -> bool:
+    def needs_attention(self) -> bool:
         """Whether the site has failed, or cannot be told of."""
         return self.state in {"failed", "unreadable", "broken"}
 
     def as_json(self, now: int, expires: date | None) -> dict[str, Any]:
         """For programs, at the moment `now`; `expires` is the day on which the token ends."""
-        told: dict[str, Any] = {"site": self.site, "state": self.state, "problem": self.problem}
-        if known := self.known:
-            gaps = known.ledger.gaps
-            told |= {
-                "from": moments.text(known.start),
-                "through": moments.text(known.through),
-                "lag_seconds": lag(known, now) // SECOND,
+        payload: dict[str, Any] = {"site": self.site, "state": self.state, "problem": self.problem}
+        if checkpoint := self.checkpoint:
+            gaps = checkpoint.ledger.gaps
+            payload |= {
+                "from": moments.text(checkpoint.start),
+                "through": moments.text(checkpoint.through),
+                "lag_seconds": lag(checkpoint, now) // SECOND,
                 "saved": None if self.saved is None else moments.text(self.saved),
-                "last": known.last,
-                "dealt_with": len(known.ledger),
-                "late_found": known.late_found,
+                "last": checkpoint.last,
+                "dealt_with": len(checkpoint.ledger),
+                "late_found": checkpoint.late_found,
                 "gaps": {"ids": gaps.count, "ranges": gaps.ranges},
-                "pruned": None if known.pruned is None else moments.text(known.pruned),
+                "pruned": None if checkpoint.pruned is None else moments.text(checkpoint.pruned),
             }
-        filled = self.backfilled
-        return told | {
+        backfill = self.backfilled
+        return payload | {
             "letters": self.letters,
-            "backfill": filled
+            "backfill": backfill
             and {
-                "from": moments.text(filled.start),
-                "through": moments.text(filled.through),
-                "last": filled.last,
-                "dealt_with": len(filled.ledger),
+                "from": moments.text(backfill.start),
+                "through": moments.text(backfill.through),
+                "last": backfill.last,
+                "dealt_with": len(backfill.ledger),
             },
             "token_expires": expires and expires.isoformat(),
             "token_days_left": expires and (expires - date.fromisoformat(moments.day(now))).days,
         }
 
 
-def lag(known: Checkpoint, now: int) -> int:
+def lag(checkpoint: Checkpoint, now: int) -> int:
     """How far *through* is behind the moment `now`, in milliseconds."""
-    return max(0, now - known.through)
+    return max(0, now - checkpoint.through)
 
 
-def look(site: str, checkpoints: Checkpoints, letters: Letters, backfills: Checkpoints) -> Status:
+def read_status(
+    site: str, checkpoints: Checkpoints, letters: Letters, backfills: Checkpoints
+) -> Status:
     """Tell how a site is. `backfills` are the checkpoints of backfills.
 
     A foreseen failure to read it is in the status, so that one site's hides no other's.
@@ -90,19 +92,19 @@ def look(site: str, checkpoints: Checkpoints, letters: Letters, backfills: Check
     try:
         content = checkpoints.stored(site)
         waiting = len(letters.names("dead-letters", site))
-        filled = backfills.stored(site)
-        backfilled = None if filled is None else decode(filled, site)
+        backfill = backfills.stored(site)
+        backfilled = None if backfill is None else decode(backfill, site)
         if content is None:
             return Status(site, "new", letters=waiting, backfilled=backfilled)
-        known = decode(content, site)
+        checkpoint = decode(content, site)
     except ConnectorError as error:
         return Status(site, "unreadable", problem=str(error))
-    last = known.last or {}
+    last = checkpoint.last or {}
     problem = last.get("error")
     return Status(
         site,
         _ENDS.get(str(last.get("outcome")), "unknown"),
-        known,
+        checkpoint,
         saved_at(content),
         waiting,
         backfilled,

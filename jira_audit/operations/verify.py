@@ -13,7 +13,13 @@ from typing import Protocol
 
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
-from jira_audit.core.completeness import Findings, Held, Shown, Stored, compare
+from jira_audit.core.completeness import (
+    Findings,
+    JiraInventory,
+    KnownState,
+    TableInventory,
+    compare,
+)
 from jira_audit.core.errors import ConnectorError, RecordRejected, SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Letter
@@ -33,7 +39,7 @@ ASK_AGAIN_SECONDS = 30.0
 class Table(Protocol):
     """What became of rows that were accepted: the table, read back. No run needs it."""
 
-    def held(self, site: str, window: Window) -> Held:
+    def held(self, site: str, window: Window) -> TableInventory:
         """Which of a site's records that were created in a range are there, and how often.
 
         Raises TransientError or SiteError; never a part for the whole.
@@ -48,7 +54,7 @@ class Verified:
     """
 
     findings: Findings
-    stored: Stored
+    stored: KnownState
     asked: int
     ended: int
 
@@ -67,12 +73,12 @@ class Lookup:
     patience: float = 0.0
 
 
-def read(run: Run, window: Window) -> Shown:
+def read(run: Run, window: Window) -> JiraInventory:
     """Read a range of a site's log; the tally tells how far it came.
 
     Raises TransientError or SiteError.
     """
-    shown = Shown(window.start)
+    shown = JiraInventory(window.start)
     identities: dict[int, Identity] = {}
     with Reader(run) as reader:
         for reading in reader.windows(Stretch(window.start, window.end, FIRST_STEP)):
@@ -95,7 +101,7 @@ def _unreadable(site: str, record: Record, reason: RecordRejected) -> Letter:
     return Letter("unreadable", str(reason), site, record)
 
 
-def verify(run: Run, lookup: Lookup, window: Window, shown: Shown) -> Verified:
+def verify(run: Run, lookup: Lookup, window: Window, shown: JiraInventory) -> Verified:
     """Say of each record that was `shown` of a range (by `read`) what became of it.
 
     The tally tells how many rows are waited for. Raises TransientError or SiteError.
@@ -114,7 +120,7 @@ def verify(run: Run, lookup: Lookup, window: Window, shown: Shown) -> Verified:
         clock.sleep(min(ASK_AGAIN_SECONDS, (until - now) / moments.SECOND))
 
 
-def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[Stored, int]:
+def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[KnownState, int]:
     """What is stored of the site, and the moment of the last save."""
     site, policy = run.site, run.policy
     content, filled = run.ports.checkpoints.stored(site), backfills.stored(site)
@@ -122,7 +128,7 @@ def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[Stored, int]:
         message = f"{site}: there is no checkpoint, so nothing was delivered that could be verified"
         raise SiteError(message)
     ticks = decode(content, site)
-    stored = Stored(
+    stored = KnownState(
         ticks,
         None if filled is None else decode(filled, site),
         run.ports.letters.names("dead-letters", site),

@@ -28,7 +28,7 @@ from jira_audit.terminal.console import (
     shown_while_it_runs,
 )
 from jira_audit.terminal.report_page import Health, page
-from jira_audit.terminal.status import facts
+from jira_audit.terminal.status import summary
 from jira_audit.terminal.statuses import local_statuses, statuses
 
 DEFAULT_RANGE = 30 * DAY
@@ -86,7 +86,7 @@ def report(
             reading = shown_while_it_runs(err, out_, lambda: "reading rows")
             with reading:
                 activity = count(wiring.local_table(folder).rows(), window)
-            health = [Health(each, facts(each, None, now)) for each in local_statuses(folder)]
+            health = [Health(each, summary(each, None, now)) for each in local_statuses(folder)]
             source = f"{TABLE_FILE} in a local folder"
         else:
             activity, health = _from_workspace(str(workspace), window, now, settings)
@@ -105,7 +105,7 @@ def _from_workspace(
         with asking:
             activity = table.activity([site.host for site in sites], window)
         found = statuses(place.settings)
-        return activity, [Health(each, facts(each, expires, now)) for each, expires in found]
+        return activity, [Health(each, summary(each, expires, now)) for each, expires in found]
 
 
 def _write(out: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from jira_audit.core.moments import DAY, HOUR
 from jira_audit.operations.status import Status
 from jira_audit.terminal.console import printable, span, utc
 
-LONGEST = 12
+TOP_N = 12
 """So many of a list are shown."""
 
 NAME_LIMIT = 120
@@ -36,7 +36,7 @@ UNITS: Mapping[int, str] = {
 COLUMNS_UP_TO = 100
 """The chart's columns are of the smallest unit that gives no more than so many."""
 
-COLOURED = 6
+MAX_COLOURS = 6
 """So many categories have a colour of their own; the others share one."""
 
 TITLES: Mapping[Aspect, tuple[str, str]] = {
@@ -53,7 +53,7 @@ class Health:
     """How one site is: its status, and what people are told of it by name."""
 
     status: Status
-    facts: Mapping[str, str]
+    summary: Mapping[str, str]
 
 
 def page(activity: Activity, health: Sequence[Health], source: str, made: int) -> str:
@@ -148,10 +148,10 @@ def _column(
     """One column of the chart: the coloured categories as they are ranked, the others above."""
     said = ", ".join(
         f"{_named(name, 'category')[:NAME_LIMIT]} {rows:,}"
-        for name, rows in found.most_common(LONGEST)
+        for name, rows in found.most_common(TOP_N)
     )
     yield f"<g><title>{utc(at)}: {found.total():,} rows. {_text(said)}</title>"
-    heights = [found[name] for name in ranked[:COLOURED]]
+    heights = [found[name] for name in ranked[:MAX_COLOURS]]
     y = top
     for colour, rows in enumerate([*heights, found.total() - sum(heights)]):
         if rows:
@@ -162,10 +162,10 @@ def _column(
 
 def _legend(ranked: Sequence[str]) -> Iterator[str]:
     yield "<ul class=legend>"
-    for rank, name in enumerate(ranked[:COLOURED]):
+    for rank, name in enumerate(ranked[:MAX_COLOURS]):
         yield f"<li><i class=b{_colour(rank)}></i>{_name(_named(name, 'category'))}</li>"
-    if len(ranked) > COLOURED:
-        yield f"<li><i class=b{COLOURED}></i>others</li>"
+    if len(ranked) > MAX_COLOURS:
+        yield f"<li><i class=b{MAX_COLOURS}></i>others</li>"
     yield "</ul>"
 
 
@@ -181,7 +181,7 @@ def _as_table(
 
 
 def _colour(rank: int) -> int:
-    return min(rank, COLOURED)
+    return min(rank, MAX_COLOURS)
 
 
 def _when(at: int, unit: int) -> str:
@@ -201,8 +201,8 @@ def _list(activity: Activity, aspect: Aspect) -> Iterator[str]:
     title, _ = TITLES[aspect]
     named = [(_named(name, aspect), rows) for name, rows in activity.aspects[aspect].most_common()]
     colours = range(len(named)) if aspect == "category" else None
-    yield from _bars(title, named[:LONGEST], colours)
-    if rest := named[LONGEST:]:
+    yield from _bars(title, named[:TOP_N], colours)
+    if rest := named[TOP_N:]:
         rows = sum(number for _, number in rest)
         yield f"<p class=note>and {len(rest):,} more, with {rows:,} rows</p>"
     yield "</section>"
@@ -211,7 +211,7 @@ def _list(activity: Activity, aspect: Aspect) -> Iterator[str]:
 def _sites(activity: Activity) -> Iterator[str]:
     if len(activity.sites) > 1:
         named = [(name or "none named", rows) for name, rows in activity.sites.most_common()]
-        yield from _bars("By site", named[:LONGEST])
+        yield from _bars("By site", named[:TOP_N])
         yield "</section>"
 
 
@@ -252,12 +252,12 @@ def _health(health: Sequence[Health]) -> Iterator[str]:
         yield "<p>There is no checkpoint, so nothing has been collected.</p>"
     for each in health:
         state = each.status.state
-        mood = "good" if state == "ok" else "bad" if each.status.needs_someone else "fair"
+        mood = "good" if state == "ok" else "bad" if each.status.needs_attention else "fair"
         yield f"<h3>{_name(each.status.site)} <span class={mood}>{_text(state)}</span></h3>"
         if each.status.problem:
             yield f"<p>{_text(each.status.problem)}</p>"
         yield "<dl>"
-        for name, value in each.facts.items():
+        for name, value in each.summary.items():
             if value and name != "site":
                 yield f"<div><dt>{_text(name)}<dd>{_text(value)}</div>"
         yield "</dl>"

@@ -25,7 +25,7 @@ from jira_audit.terminal.console import (
 )
 from jira_audit.terminal.statuses import statuses
 
-SHORT = "site", "last run", "behind", "records", "letters", "late", "gaps", "token"
+TABLE_COLUMNS = "site", "last run", "behind", "records", "letters", "late", "gaps", "token"
 """What fits side by side, where several sites are a table."""
 
 
@@ -54,11 +54,11 @@ def status(
             for each, expires in found:
                 typer.echo(encoding.dumps(each.as_json(now, expires)))
         else:
-            _show(place.out, [facts(each, expires, now) for each, expires in found])
+            _show(place.out, [summary(each, expires, now) for each, expires in found])
             for each, _ in found:
                 if each.problem:
                     say(place.err, each.problem)
-        if any(each.needs_someone for each, _ in found):
+        if any(each.needs_attention for each, _ in found):
             raise typer.Exit(1)
 
 
@@ -66,14 +66,14 @@ def _show(out: Console, sites: list[dict[str, str]]) -> None:
     if out.is_terminal and len(sites) == 1:
         show_lines(out, None, [each for each in sites[0].items() if each[1]])
     elif out.is_terminal:
-        show_lines(out, SHORT, [[each[name] for name in SHORT] for each in sites])
+        show_lines(out, TABLE_COLUMNS, [[each[name] for name in TABLE_COLUMNS] for each in sites])
     else:
         show_lines(out, None, [list(each.values()) for each in sites])
 
 
-def facts(each: Status, expires: date | None, now: int) -> dict[str, str]:
+def summary(each: Status, expires: date | None, now: int) -> dict[str, str]:
     """What people are told of a site, by its name; empty where it is not known."""
-    known, filled = each.known, each.backfilled
+    known, filled = each.checkpoint, each.backfilled
     ago = "" if each.saved is None else f", {span(max(0, now - each.saved))} ago"
     return {
         "site": each.site,

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
-from jira_audit.operations.status import Status, look
+from jira_audit.operations.status import Status, read_status
 from jira_audit.settings import Settings, Site
 from jira_audit.wiring import SIDE_BY_SIDE, local_places, ports
 
@@ -29,10 +29,10 @@ def statuses(settings: Settings) -> Sequence[tuple[Status, date | None]]:
 def _status(settings: Settings, site: Site) -> Status:
     at = ports(settings.target, site)
     backfills = ports(settings.target, site, kind="backfills").checkpoints
-    return look(site.host, at.checkpoints, at.letters, backfills)
+    return read_status(site.host, at.checkpoints, at.letters, backfills)
 
 
 def local_statuses(folder: Path) -> Sequence[Status]:
     """Tell how every site is that was collected into a local folder. Needs no settings."""
     checkpoints, backfills, letters = local_places(folder)
-    return [look(site, checkpoints, letters, backfills) for site in checkpoints.sites()]
+    return [read_status(site, checkpoints, letters, backfills) for site in checkpoints.sites()]

@@ -15,7 +15,7 @@ from jira_audit import INTERRUPTED, __version__, wiring
 from jira_audit.core import encoding, moments
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
-from jira_audit.core.completeness import Fate
+from jira_audit.core.completeness import RecordStatus
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
@@ -201,7 +201,7 @@ def _as_json(
     """The whole report. What concerns a table is null where none was asked."""
     found, stored = verified.findings, verified.stored
 
-    def fate(name: Fate) -> dict[str, Any]:
+    def fate(name: RecordStatus) -> dict[str, Any]:
         letters = [letter for letter, its in found.nameless.items() if its == name]
         told = _ids(found.fates[name]) | {"count": found.count(name)}
         return told | ({"without_id": letters} if letters else {})

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.completeness import Fate, Findings, Held, Shown, Stored, compare
+from jira_audit.core.completeness import (
+    Findings,
+    JiraInventory,
+    KnownState,
+    RecordStatus,
+    TableInventory,
+    compare,
+)
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.records import Identity
@@ -28,17 +35,21 @@ LETTERS = [
     f"dead-letters/{SITE}/undated/{'a' * 32}.json",
     f"dead-letters/{SITE}/2021-01-20/-7.json",
 ]
-STORED = Stored(TICKS, BACKFILL, LETTERS, FOUND_FROM)
-TABLE = Held(Ledger(((100, 120), (300, 310))), {101: 2, 305: 3})
+STORED = KnownState(TICKS, BACKFILL, LETTERS, FOUND_FROM)
+TABLE = TableInventory(Ledger(((100, 120), (300, 310))), {101: 2, 305: 3})
 
 
-def found(*records: tuple[int, int], stored: Stored = STORED, held: Held | None = None) -> Findings:
-    shown = Shown(0)
+def found(
+    *records: tuple[int, int], stored: KnownState = STORED, held: TableInventory | None = None
+) -> Findings:
+    shown = JiraInventory(0)
     shown.add(Identity(number, created) for number, created in records)
     return compare(shown, stored, held)
 
 
-def fate_of(number: int, created: int, held: Held | None = None, stored: Stored = STORED) -> Fate:
+def fate_of(
+    number: int, created: int, held: TableInventory | None = None, stored: KnownState = STORED
+) -> RecordStatus:
     fates = found((number, created), stored=stored, held=held).fates
     [(fate, ids)] = [(fate, ids) for fate, ids in fates.items() if ids.ranges]
     assert ids.ranges == ((number, number),)
@@ -71,7 +82,7 @@ def fate_of(number: int, created: int, held: Held | None = None, stored: Stored 
     ],
 )
 def test_without_a_table_the_ledgers_tell_what_they_can(
-    number: int, created: int, fate: Fate
+    number: int, created: int, fate: RecordStatus
 ) -> None:
     assert fate_of(number, created) == fate
 
@@ -92,7 +103,7 @@ def test_without_a_table_the_ledgers_tell_what_they_can(
         (20, FILLED.start, "missing"),
     ],
 )
-def test_a_table_has_the_last_word(number: int, created: int, fate: Fate) -> None:
+def test_a_table_has_the_last_word(number: int, created: int, fate: RecordStatus) -> None:
     assert fate_of(number, created, TABLE) == fate
 
 
@@ -127,9 +138,9 @@ def test_the_table_tells_of_doubles_and_of_what_jira_has_no_more() -> None:
     ],
 )
 def test_a_record_without_an_identity_is_known_by_its_letter(
-    name: str, by: int, held: Held | None, fate: Fate
+    name: str, by: int, held: TableInventory | None, fate: RecordStatus
 ) -> None:
-    findings = compare(Shown(0, nameless=[(name, by)]), STORED, held)
+    findings = compare(JiraInventory(0, nameless=[(name, by)]), STORED, held)
 
     assert findings.nameless == {name: fate}
     assert findings.count(fate) == 1
@@ -171,14 +182,14 @@ def test_every_record_has_exactly_one_fate_and_nothing_there_or_kept_is_missing(
     held: dict[int, int] | None,
     pruned: int | None,
 ) -> None:
-    stored = Stored(
+    stored = KnownState(
         replace(TICKS, ledger=ticks, pruned=pruned),
         None if filled is None else replace(BACKFILL, ledger=filled),
         [f"dead-letters/{SITE}/2021-01-20/{number}.json" for number in kept],
         FOUND_FROM,
     )
     copies = {number: times for number, times in (held or {}).items() if times > 1}
-    table = None if held is None else Held(Ledger().with_ids(held), copies)
+    table = None if held is None else TableInventory(Ledger().with_ids(held), copies)
 
     findings = found(*shown.items(), stored=stored, held=table)
 

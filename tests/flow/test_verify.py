@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.completeness import Fate
+from jira_audit.core.completeness import RecordStatus
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE
@@ -32,7 +32,7 @@ from tests.flow.test_collect import (
 BLOB = f"checkpoints/{HOST}.json"
 
 
-def told(verified: Verified) -> dict[Fate, set[int]]:
+def told(verified: Verified) -> dict[RecordStatus, set[int]]:
     """Which ids have which fate, of those that are anyone's."""
     return {fate: set(found) for fate, found in verified.findings.fates.items() if found.ranges}
 

@@ -17,7 +17,7 @@ from jira_audit.core.moments import DAY, HOUR
 from jira_audit.core.window import Window
 from jira_audit.operations.status import Status
 from jira_audit.terminal.console import printable
-from jira_audit.terminal.report_page import COLUMNS_UP_TO, LONGEST, Health, page
+from jira_audit.terminal.report_page import COLUMNS_UP_TO, TOP_N, Health, page
 
 NOW = moments.parse("2026-11-20T12:00:00Z")
 MONTH = Window(NOW - 30 * DAY, NOW)
@@ -123,7 +123,7 @@ def test_the_chart_has_as_many_columns_as_can_be_told_apart(length: int, unit: s
 
 
 def test_long_lists_are_cut_and_say_what_is_left() -> None:
-    rows = [row(summary_s=f"event {n:02}") for n in range(LONGEST + 5) for _ in range(n + 1)]
+    rows = [row(summary_s=f"event {n:02}") for n in range(TOP_N + 5) for _ in range(n + 1)]
 
     read = shown(*rows)
 
