@@ -1,7 +1,6 @@
-"""The status of one site: what an operator asks first, read from what runs have stored.
+"""The status of one site, read from what runs have stored.
 
-Nothing is asked of Jira, no lease is taken and nothing is changed. As in `collect.py`, nothing here
-knows Azure or a file.
+Asks Jira nothing, takes no lease and changes nothing. Knows neither Azure nor files.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from jira_audit.core.outcome import Result
 from jira_audit.flow.ports import Checkpoints, Letters
 
 State = Result | Literal["new", "unknown", "unreadable", "broken"]
-"""How the last run that had the site ended. `new`: there was none yet; `unknown`: none that said so
-(it died, or was an older version's); `unreadable`: what is stored cannot be read; `broken`: its
-settings are wrong, so that it is not even tried."""
+"""The outcome of the last run that had the site's lease. `new`: no run yet. `unknown`: the run
+stored none (it died, or an older version ran). `unreadable`: the checkpoint cannot be read.
+`broken`: the site's settings are wrong, so no run tries it."""
 
-_ENDS: dict[str, Result] = {"ok": "ok", "partial": "partial", "failed": "failed"}
+_OUTCOMES: dict[str, Result] = {"ok": "ok", "partial": "partial", "failed": "failed"}
 
 
 @dataclass(frozen=True)
 class Status:
-    """What is stored of a site, and `problem`: what went wrong, or why nothing is known.
+    """What is stored of a site. `problem`: why its last run failed, or why the rest is missing.
 
-    `saved` is the moment of the checkpoint's last save, `letters` the number of dead letters that
-    wait, `backfilled` the checkpoint of its backfill, if there was one.
+    `saved` is the moment of the checkpoint's last save, `letters` the number of dead letters,
+    `backfill` the checkpoint of the site's backfill if there is one.
     """
 
     site: str
@@ -38,16 +37,16 @@ class Status:
     checkpoint: Checkpoint | None = None
     saved: int | None = None
     letters: int | None = None
-    backfilled: Checkpoint | None = None
+    backfill: Checkpoint | None = None
     problem: str | None = None
 
     @property
     def needs_attention(self) -> bool:
-        """Whether the site has failed, or cannot be told of."""
+        """Whether the site failed, or its status cannot be read."""
         return self.state in {"failed", "unreadable", "broken"}
 
-    def as_json(self, now: int, expires: date | None) -> dict[str, Any]:
-        """For programs, at the moment `now`; `expires` is the day on which the token ends."""
+    def payload(self, now: int, expires: date | None) -> dict[str, Any]:
+        """The status as JSON at the moment `now`; `expires` is the last day of the token."""
         payload: dict[str, Any] = {"site": self.site, "state": self.state, "problem": self.problem}
         if checkpoint := self.checkpoint:
             gaps = checkpoint.ledger.gaps
@@ -62,7 +61,7 @@ class Status:
                 "gaps": {"ids": gaps.count, "ranges": gaps.ranges},
                 "pruned": None if checkpoint.pruned is None else moments.text(checkpoint.pruned),
             }
-        backfill = self.backfilled
+        backfill = self.backfill
         return payload | {
             "letters": self.letters,
             "backfill": backfill
@@ -85,17 +84,17 @@ def lag(checkpoint: Checkpoint, now: int) -> int:
 def read_status(
     site: str, checkpoints: Checkpoints, letters: Letters, backfills: Checkpoints
 ) -> Status:
-    """Tell how a site is. `backfills` are the checkpoints of backfills.
+    """Read a site's status; `backfills` are the checkpoints of backfills.
 
-    A foreseen failure to read it is in the status, so that one site's hides no other's.
+    A foreseen failure to read it becomes the status, so that it hides no other site's.
     """
     try:
         content = checkpoints.stored(site)
         waiting = len(letters.names("dead-letters", site))
-        backfill = backfills.stored(site)
-        backfilled = None if backfill is None else decode(backfill, site)
+        backfill_content = backfills.stored(site)
+        backfill = None if backfill_content is None else decode(backfill_content, site)
         if content is None:
-            return Status(site, "new", letters=waiting, backfilled=backfilled)
+            return Status(site, "new", letters=waiting, backfill=backfill)
         checkpoint = decode(content, site)
     except ConnectorError as error:
         return Status(site, "unreadable", problem=str(error))
@@ -103,10 +102,10 @@ def read_status(
     problem = last.get("error")
     return Status(
         site,
-        _ENDS.get(str(last.get("outcome")), "unknown"),
+        _OUTCOMES.get(str(last.get("outcome")), "unknown"),
         checkpoint,
         saved_at(content),
         waiting,
-        backfilled,
+        backfill,
         problem if isinstance(problem, str) else None,
     )

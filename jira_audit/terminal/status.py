@@ -52,7 +52,7 @@ def status(
         found = statuses(place.settings)
         if as_json:
             for each, expires in found:
-                typer.echo(encoding.dumps(each.as_json(now, expires)))
+                typer.echo(encoding.dumps(each.payload(now, expires)))
         else:
             _show(place.out, [summary(each, expires, now) for each, expires in found])
             for each, _ in found:
@@ -73,7 +73,7 @@ def _show(out: Console, sites: list[dict[str, str]]) -> None:
 
 def summary(each: Status, expires: date | None, now: int) -> dict[str, str]:
     """What people are told of a site, by its name; empty where it is not known."""
-    known, filled = each.checkpoint, each.backfilled
+    known, filled = each.checkpoint, each.backfill
     ago = "" if each.saved is None else f", {span(max(0, now - each.saved))} ago"
     return {
         "site": each.site,

@@ -203,7 +203,7 @@ def _as_json(
 
     def fate(name: RecordStatus) -> dict[str, Any]:
         letters = [letter for letter, its in found.nameless.items() if its == name]
-        told = _ids(found.fates[name]) | {"count": found.count(name)}
+        told = _ids(found.by_status[name]) | {"count": found.count(name)}
         return told | ({"without_id": letters} if letters else {})
 
     return {
@@ -218,14 +218,14 @@ def _as_json(
         "complete_up_to": moments.text(min(window.end, stored.ticks.through)),
         "table": table,
         "checkpoint": _reach(stored.ticks),
-        "backfill": stored.filled and _reach(stored.filled),
+        "backfill": stored.backfill and _reach(stored.backfill),
         "method": METHOD,
         "answer": _answer(verified, repaired),
         "in_jira": _ids(found.in_jira) | {"count": found.in_jira.count + len(found.nameless)},
-        "delivered": _ids(found.accepted.without(found.fates["kept"])),
-        "in_table": fate("there") if table else None,
-        "kept": fate("kept"),
-        "to_come": fate("to come"),
+        "delivered": _ids(found.accepted.without(found.by_status["dead letter"])),
+        "in_table": fate("in table") if table else None,
+        "kept": fate("dead letter"),
+        "to_come": fate("pending"),
         "missing": fate("missing"),
         "unknown": fate("unknown"),
         "doubled": {
@@ -249,8 +249,8 @@ def _answer(verified: Verified, repaired: Repaired | None) -> str:
     """As found; `repaired` where all that was missing has been sent since, and no more is open."""
     found = verified.findings
     nameless = found.nameless.values()
-    if found.answer != "missing" or not repaired or repaired.left.ranges or "missing" in nameless:
-        return found.answer
+    if found.verdict != "missing" or not repaired or repaired.left.ranges or "missing" in nameless:
+        return found.verdict
     return "unknown" if found.count("unknown") else "repaired"
 
 

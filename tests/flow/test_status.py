@@ -23,7 +23,7 @@ def look_at(world: World) -> Status:
 def told(world: World, expires: date | None = None) -> dict[str, Any]:
     """As a program reads it."""
     status = look_at(world)
-    return json.loads(json.dumps(status.as_json(world.time.now, expires)))
+    return json.loads(json.dumps(status.payload(world.time.now, expires)))
 
 
 def test_after_a_good_run_it_tells_how_far_and_what_came_of_it() -> None:
@@ -89,7 +89,7 @@ def test_a_site_that_was_never_collected_is_new_and_nobody_is_needed() -> None:
 
     assert status.state == "new"
     assert not status.needs_attention
-    assert "through" not in status.as_json(START, None)
+    assert "through" not in status.payload(START, None)
 
 
 def test_a_run_that_died_leaves_no_word_and_is_no_success() -> None:
@@ -125,7 +125,7 @@ def test_a_checkpoint_that_cannot_be_read_is_told_with_what_to_do(content: bytes
     assert status.state == "unreadable"
     assert status.needs_attention
     assert "checkpoint" in str(status.problem)
-    assert "through" not in status.as_json(START, None)
+    assert "through" not in status.payload(START, None)
 
 
 @pytest.mark.parametrize("error", [SiteError("storage refuses"), TransientError("storage is away")])

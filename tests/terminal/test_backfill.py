@@ -144,11 +144,11 @@ def refused(run: Run, folder: Path, *arguments: str) -> Ended:
 
 def test_where_there_is_nothing_to_do_nothing_is_done(run: Run, site: Site, tmp_path: Path) -> None:
     said = refused(run, tmp_path, "--from", ago(30))
-    assert "nothing says where a backfill is to end" in said.err
+    assert "the end of a backfill is unknown" in said.err
 
     collected(run, tmp_path)
     said = refused(run, tmp_path, "--from", ago(0.5))
-    assert "there is nothing to fill in" in said.err
+    assert "nothing to backfill" in said.err
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_letters_are_sent_again_and_deleted_once_accepted(place: Place) -> None:
     assert place.get(UNREADABLE.name)
     again = place("dead-letters", "replay", "2026-03-01/17")
     assert again.code == 1
-    assert f"WARNING {REFUSED.name} stays: there is no such letter" in again.err
+    assert f"WARNING {REFUSED.name} is kept: there is no such letter" in again.err
     assert place.rows() == 1
 
 
@@ -214,7 +214,7 @@ def test_what_stays_is_said_with_why_and_is_exit_code_1(place: Place) -> None:
 
     assert ended.code == 1
     assert ended.out == f"{HOST}: 1 dead letter sent again and deleted; 1 kept.\n"
-    assert f"{UNREADABLE.name} stays: the record has no readable created time" in ended.err
+    assert f"{UNREADABLE.name} is kept: the record has no readable created time" in ended.err
 
 
 def test_a_replay_is_told_to_programs_too(local: Place) -> None:
