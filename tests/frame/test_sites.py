@@ -31,7 +31,7 @@ from jira_audit.flow.ports import Run
 from jira_audit.operations.replay import replay
 from jira_audit.settings import ApiToken, OAuthClient, Secret, Settings, Site
 from jira_audit.simulator.site import Answer, ImaginarySite, serve
-from jira_audit.terminal.check import check
+from jira_audit.terminal.check import check_results
 from tests.fakes.world import record
 
 NOW = moments.parse("2026-11-20T12:00:00Z")
@@ -430,7 +430,7 @@ def test_the_check_asks_every_site_and_tells_of_entries_that_are_wrong(
     monkeypatch.setenv("LOGS_DCR_RULE_ID", "dcr-0")
     monkeypatch.setenv("AzureWebJobsStorage", settings.DEVELOPMENT_STORAGE.replace("10000", "1"))
 
-    answers = [each for each in check(os.environ) if each.part in {"settings", "Jira"}]
+    answers = [each for each in check_results(os.environ) if each.part in {"settings", "Jira"}]
 
     assert [(each.part, each.ok) for each in answers] == [
         ("settings", True),
