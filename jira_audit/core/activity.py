@@ -1,6 +1,6 @@
-"""Activity: what happened in a range of time, counted from rows, for people to look at. Pure.
+"""Activity: counts of the rows of a range of time, for the report. Pure.
 
-The workspace counts the same itself, by queries (`edge/workspace.py`).
+A workspace computes the same counts by queries (`edge/workspace.py`).
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.window import Window
 
 Aspect = Literal["category", "actor", "object", "event"]
-"""What rows are counted by: who did it, and to what; the event is the record's summary."""
+"""What rows are counted by; the event is the record's summary."""
 
 COLUMNS: Mapping[Aspect, Sequence[str]] = {
     "category": ("Category",),
     "object": ("objectItem_typeName_s", "objectItem_name_s"),
     "event": ("summary_s",),
 }
-"""By which of the table's columns; for the actor see `actor_of`."""
+"""The table's columns of each aspect; for the actor see `actor_of`."""
 
 SEPARATOR = " · "
-"""Between the texts of two columns."""
+"""Stands between the texts of two columns."""
 
 DELAYS: Sequence[int] = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, DAY)
-"""Bounds of how long after its record a row was written, in milliseconds."""
+"""Upper bounds of the delay from record to row, in milliseconds."""
 
 HOURS_UP_TO = 4 * DAY
-"""Longer ranges are counted by the day."""
+"""Up to this length a range is counted by hour, a longer one by day."""
 
 
 @dataclass
 class Activity:
-    """Rows of a range, counted: over time by category, by each aspect, and by their delay.
+    """Counts of the rows of a range.
 
-    `over_time` is by (the hour or day, the category), `delays` by the place in `DELAYS` (its length
-    for what took longer), `sites` by the site's host.
+    `over_time` counts by (hour or day, category), `delays` by the index in `DELAYS` (its length for
+    longer delays), `sites` by host.
     """
 
     window: Window
@@ -57,40 +57,40 @@ class Activity:
 
     @property
     def rows(self) -> int:
-        """How many there are in all."""
+        """The number of rows."""
         return self.sites.total()
 
     @property
     def unit(self) -> int:
-        """What `over_time` counts by, in milliseconds."""
+        """The unit of `over_time`, in milliseconds."""
         return HOUR if self.window.length <= HOURS_UP_TO else DAY
 
 
 def count(rows: Iterable[Mapping[str, Any]], window: Window) -> Activity:
     """Count the rows whose records were created in a range."""
-    found = Activity(window)
+    activity = Activity(window)
     for row in rows:
         created = moments.parse(row["created_t"])
         if not window.start <= created <= window.end:
             continue
-        found.sites[_text(row, "site_s")] += 1
-        found.over_time[created - created % found.unit, _text(row, "Category")] += 1
-        found.aspects["actor"][actor_of(row)] += 1
+        activity.sites[_text(row, "site_s")] += 1
+        activity.over_time[created - created % activity.unit, _text(row, "Category")] += 1
+        activity.aspects["actor"][actor_of(row)] += 1
         for aspect, columns in COLUMNS.items():
-            found.aspects[aspect][joined(_text(row, column) for column in columns)] += 1
+            activity.aspects[aspect][joined(_text(row, column) for column in columns)] += 1
         delay = moments.parse(row["TimeGenerated"]) - created
-        found.delays[sum(delay > bound for bound in DELAYS)] += 1
-    return found
+        activity.delays[sum(delay > bound for bound in DELAYS)] += 1
+    return activity
 
 
 def actor_of(row: Mapping[str, Any]) -> str:
-    """Who did it, as briefly as the row knows: a name of old, or an account id; empty for Jira."""
+    """The author: a legacy user key, or an account id; empty for Jira itself."""
     key, account = _text(row, "authorKey_s"), _text(row, "authorAccountId_s")
     return account if account and (not key or key.startswith("ug:")) else key
 
 
 def joined(texts: Iterable[str]) -> str:
-    """The texts of one row's columns as one, without those that are empty."""
+    """The texts of a row's columns as one, without empty ones."""
     return SEPARATOR.join(text for text in texts if text)
 
 

@@ -1,7 +1,7 @@
-"""Dead letters and originals: what is kept of a record that was not delivered, or not whole.
+"""Dead letters and originals: records that were not delivered, or not in full.
 
-Both are blobs whose name follows from the record, so that keeping one twice keeps it once. Pure:
-where they are kept is the edge's matter.
+Both are blobs that are named after the record, so storing one twice stores it once. Pure: the edge
+stores them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from jira_audit.core.records import Record, created_of, id_of
 VERSION = 1
 
 Kind = Literal["unreadable", "refused", "truncated"]
-"""`unreadable`: no row could be made; `refused`: the service refused the row alone; `truncated`: an
-original, whose row was delivered but says less than the record did."""
+"""`unreadable`: no row could be made of the record. `refused`: the service refused the row, sent
+alone. `truncated`: an original, whose row was delivered without a part of the record."""
 
 Folder = Literal["dead-letters", "originals"]
 
@@ -31,7 +31,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A record kept aside, exactly as it was received.
+    """A record, stored exactly as it was received.
 
     `status` is the HTTP status of a refusal.
     """
@@ -44,12 +44,12 @@ class Letter:
 
     @classmethod
     def original(cls, site: str, record: Record) -> Letter:
-        """The whole of a record whose row had to be cut."""
-        return cls("truncated", "the row was cut, or characters in it replaced", site, record)
+        """The full record of a truncated row."""
+        return cls("truncated", "the row was truncated, or characters in it replaced", site, record)
 
     @property
     def is_dead(self) -> bool:
-        """Dead letters wait to be sent again; originals are an archive that nothing sends."""
+        """Whether it waits for a replay; originals are never sent."""
         return self.kind != "truncated"
 
     @property
@@ -67,7 +67,7 @@ class Letter:
         return f"{self.folder}/{self.site}/{day}/{name}.json"
 
     def encode(self, kept: int) -> bytes:
-        """The blob's content; `kept` is the moment of keeping."""
+        """The blob's content; `kept` is the moment when it is stored."""
         head = {
             "v": VERSION,
             "kind": self.kind,
@@ -82,13 +82,13 @@ class Letter:
         try:
             return encoding.dumps(self.record)
         except ValueError as error:  # only Python 3.11, from about 1,000 levels on
-            message = f"a record of {self.site} is nested too deeply to keep; run Python 3.13"
+            message = f"a record of {self.site} is nested too deeply to store; run Python 3.13"
             raise SiteError(message) from error
 
 
 @dataclass(frozen=True, slots=True)
 class StoredLetter:
-    """A letter as it is stored: under which name, and since which moment."""
+    """A stored letter, with its name and the moment when it was stored."""
 
     name: str
     letter: Letter
@@ -96,38 +96,38 @@ class StoredLetter:
 
     @property
     def was_identified(self) -> bool:
-        """Whether the record had an id and a created time already when it was kept.
+        """Whether the record was stored with an id and a created time.
 
-        Only then was its id put into the ledger. Another version of the connector, that reads more,
-        would name the letter otherwise.
+        Only then is its id in the ledger. If a newer version reads them from a record that an older
+        one could not identify, the letter's name tells the difference.
         """
         record = self.letter.record
-        known = created_of(record) is not None and id_of(record) is not None
-        return known and self.name == self.letter.name
+        is_identified = created_of(record) is not None and id_of(record) is not None
+        return is_identified and self.name == self.letter.name
 
 
 def is_name(name: str) -> bool:
-    """Whether letters are named like this; nothing else is ever read or deleted as one."""
+    """Whether this is the name of a letter; no other blob is read or deleted as one."""
     return _NAME.fullmatch(name) is not None
 
 
 def id_in(name: str) -> int | None:
-    """The record's id that a letter's name ends with; None for a record without one."""
+    """The record's id in a letter's name; None if the record has no id."""
     end = name.rsplit("/", 1)[-1].removesuffix(".json")
     return int(end) if len(end) <= len("-9223372036854775808") else None  # else it is a hash
 
 
 def full_name(given: str, folder: Folder, site: str) -> str:
-    """The whole name of a letter of this site that an operator named.
+    """The full name of a letter of this site.
 
-    `given` is the whole name, or only its end: `2026-11-20/10017`. Raises ValueError, with a
-    sentence, for whatever names no letter in that folder of that site.
+    `given` is the full name, or its end: `2026-11-20/10017`. Raises ValueError, with a sentence,
+    if it is not the name of a letter in that folder of that site.
     """
     place = f"{folder}/{site}/"
     name = given if given.startswith(("dead-letters/", "originals/")) else place + given
     name = name if name.endswith(".json") else name + ".json"
     if not is_name(name):
-        message = f"{given!r} is no letter's name, such as 2026-11-20/10017"
+        message = f"{given!r} is not the name of a letter, such as 2026-11-20/10017"
         raise ValueError(message)
     if not name.startswith(place):
         message = f"{given!r} is not one of the {folder} of {site}"
@@ -138,8 +138,8 @@ def full_name(given: str, folder: Folder, site: str) -> str:
 def decode(content: bytes, name: str) -> StoredLetter:
     """Read a letter that is stored under `name`.
 
-    Raises SiteError, which says which, for one that cannot be read, lies where it does not belong
-    or was written by a newer version.
+    Raises SiteError, with the name, if it cannot be read, belongs to another name, or was written
+    by a newer version.
     """
     try:
         blob = encoding.loads(content)

@@ -173,19 +173,17 @@ def repair(run: Run, backfills: Ports, verified: Verified) -> Repaired:
     missing_at = verified.findings.missing_at
     before = {number: at for number, at in missing_at.items() if at < ticks.start}
     since = {number: at for number, at in missing_at.items() if at >= ticks.start}
-    repairs = (
-        (_Repair(run, since), ticks),
-        (_Repair(replace(run, ports=backfills), before), backfill),
-    )
+    by_ticks = _Repair(run, since)
+    by_backfill = _Repair(replace(run, ports=backfills), before)
     skipped = False
     error: ConnectorError | None = None
-    for part, checkpoint in repairs:
-        try:
-            if part.missing_at and not error and not part.send(checkpoint):
+    try:
+        for part, checkpoint in (by_ticks, ticks), (by_backfill, backfill):
+            if part.missing_at and not part.send(checkpoint):
                 skipped = True
-        except ConnectorError as failure:
-            error = failure
-    sent = Ledger.of(ids for part, _ in repairs for ids in part.sent.ranges)
+    except ConnectorError as failure:
+        error = failure
+    sent = Ledger.of([*by_ticks.sent.ranges, *by_backfill.sent.ranges])
     left = verified.findings.by_status["missing"].without(sent)
     return Repaired(sent, left, error, skipped)
 

@@ -118,7 +118,8 @@ def _over_time(activity: Activity) -> Iterator[str]:
     times = range(first, activity.window.end + 1, unit)
     yield f"<section><h2>Over time</h2><p class=note>Rows in {UNITS[unit]}, by category</p>"
     yield from _legend(ranked)
-    yield from _chart(times, columns, ranked)
+    yield "<div class=chart>"
+    yield from _plot(times, columns, ranked)
     yield "<div class=dates>"
     shown = times[0], times[len(times) // 2], times[-1]
     yield from (f"<span>{_when(at, unit)}</span>" for at in shown)
@@ -134,11 +135,11 @@ def _unit(activity: Activity) -> int:
     return next(fitting, max(UNITS))
 
 
-def _chart(
+def _plot(
     times: Sequence[int], columns: Mapping[int, Counter[str]], ranked: Sequence[str]
 ) -> Iterator[str]:
     top = _round_up(max(column.total() for column in columns.values()))
-    yield f"<div class=chart><div class=scale><span>{top:,}</span><span>{top / 2:,g}</span>"
+    yield f"<div class=scale><span>{top:,}</span><span>{top / 2:,g}</span>"
     yield "<span>0</span></div><div class=plot>"
     yield (
         f'<svg viewBox="0 0 {len(times)} {top}" preserveAspectRatio="none" role="img" '

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections import Counter
 from html.parser import HTMLParser
 from typing import Any
@@ -249,3 +251,13 @@ def test_there_is_a_dark_page_for_whoever_wants_one() -> None:
 
     assert "prefers-color-scheme: dark" in html
     assert html.count("--c0:") == 2
+
+
+def test_the_page_needs_neither_the_command_line_nor_the_app() -> None:
+    code = (
+        "import sys, jira_audit.terminal.report_page; "
+        "print({'typer', 'rich', 'jira_audit.app', 'jira_audit.wiring'} & set(sys.modules))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "set()\n"

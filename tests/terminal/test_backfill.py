@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -87,13 +88,16 @@ def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
         process = begin(*arguments, out=subprocess.PIPE, err=subprocess.PIPE)
         halting.wait_until_halted(tmp_path / "backfills/127.0.0.1.json")
         process.send_signal(signal.SIGINT)
+        since = time.monotonic()
         interrupted = end(process)
+        seconds = time.monotonic() - since
         delivered = len(ids_in(tmp_path))
         halting.go_on.set()
 
         again = run_apart(*arguments)
 
     assert interrupted.code == 130
+    assert seconds < 10  # it does not wait for an answer of Jira's that is under way
     assert "run the same command again to resume." in interrupted.err
     assert "Traceback" not in interrupted.err
     assert recent < delivered < 12_000
