@@ -1,4 +1,4 @@
-"""`jira-audit` and `python -m jira_audit`: run the command line, or say what it lacks."""
+"""`jira-audit` and `python -m jira_audit`: run the command line, or name the missing package."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jira_audit.terminal import invocation
 
 
 def main() -> None:
-    """Run the command line; exits with its code, or with 2 and one sentence if a package misses."""
+    """Run the command line and exit with its code, or with 2 if a package is missing."""
     for stream in (sys.stdout, sys.stderr):
-        # A console that cannot show a character shows a question mark; it is no reason to end.
+        # A console that cannot show a character shows a question mark instead of failing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:

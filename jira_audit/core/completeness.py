@@ -1,7 +1,7 @@
-"""Completeness: of every record that Jira shows, what became of it. Pure.
+"""Completeness: the status of every record that Jira shows. Pure.
 
-What is compared: what Jira shows now, what the checkpoints say was dealt with, which dead letters
-wait, and what the table holds, where that is known.
+Compares what Jira shows now with what the checkpoints' ledgers hold, which dead letters are stored,
+and, where a table was queried, which rows are in it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 from jira_audit.core.checkpoint import Checkpoint
@@ -16,21 +17,20 @@ from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import id_in
 from jira_audit.core.records import Identity
 
-Fate = Literal["there", "delivered", "kept", "to come", "missing", "unknown"]
-"""What became of a record. `there`: its row is in the table; `delivered`: it was accepted, and no
-table was asked; `kept`: as a dead letter, which waits; `to come`: a coming run will read it;
-`missing`: none of these, though it should be; `unknown`: it is not in the reach of what is stored.
-"""
+RecordStatus = Literal["in table", "delivered", "dead letter", "pending", "missing", "unknown"]
+"""`in table`: the table has its row. `delivered`: it was accepted, and no table was queried. `dead
+letter`: it waits as one. `pending`: a coming run will read it. `missing`: none of these, though it
+should be. `unknown`: nothing that is stored covers it."""
 
-Answer = Literal["complete", "missing", "unknown"]
+Verdict = Literal["complete", "missing", "unknown"]
 
 
 @dataclass
-class Shown:
+class JiraInventory:
     """What Jira has shown of a range of time, up to the moment `through` so far.
 
-    16 bytes a record. `nameless` are records without an id or a readable created time: the name
-    that their dead letter has, and the end of the window they were in.
+    Takes 16 bytes a record. `nameless` are records without an id or a readable created time: the
+    name of their dead letter, and the end of the window that had them.
     """
 
     through: int
@@ -39,116 +39,132 @@ class Shown:
     nameless: list[tuple[str, int]] = field(default_factory=list)
 
     def add(self, identities: Iterable[Identity]) -> None:
-        """Take in the records of a window; none may have been in another."""
+        """Add the records of a window; none may have been in another window."""
         for each in identities:
             self.ids.append(each.id)
             self.created.append(each.created)
 
 
 @dataclass(frozen=True)
-class Held:
-    """What the table holds: ids, and of those that are there more than once, how often."""
+class TableInventory:
+    """The ids in the table, and for each id that is there more than once, how often."""
 
     ids: Ledger = field(default_factory=Ledger)
     copies: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What is stored of a site: the ticks' checkpoint, its backfill's, the names of dead letters.
+class KnownState:
+    """What is stored of a site: its checkpoint, its backfill's, and the names of its dead letters.
 
-    From the moment `found_from` on, a record that Jira shows late is still read by a coming run.
+    A record that Jira shows late is still read by a coming run if it was created at `found_from` or
+    later.
     """
 
     ticks: Checkpoint
-    filled: Checkpoint | None
+    backfill: Checkpoint | None
     letters: Sequence[str]
     found_from: int
 
-    def has(self, record_id: int, created: int) -> bool:
-        """Whether a record has been dealt with. Each checkpoint speaks of what it has read."""
-        if created >= self.ticks.start:
-            return record_id in self.ticks.ledger
-        return self.filled is not None and record_id in self.filled.ledger
+    @cached_property
+    def dead_letter_ids(self) -> frozenset[int]:
+        """The ids that dead letters are named by."""
+        return frozenset(number for name in self.letters if (number := id_in(name)) is not None)
 
-    def without_it(self, created: int) -> Fate:
-        """The fate of a record that is not dealt with, as far as what is stored can tell."""
-        if created >= self.ticks.start:
-            if created > self.ticks.through or created >= self.found_from:
-                return "to come"
-            forgotten = self.ticks.pruned is not None and created < self.ticks.pruned
-            return "unknown" if forgotten else "missing"
-        filled = self.filled
-        return "missing" if filled and filled.start <= created <= filled.through else "unknown"
+    def has(self, identity: Identity) -> bool:
+        """Whether a ledger has the record; each checkpoint covers only what it has read."""
+        checkpoint = self.ticks if identity.created >= self.ticks.start else self.backfill
+        return checkpoint is not None and identity.id in checkpoint.ledger
+
+    def status_without(self, created: int) -> RecordStatus:
+        """The status of a record that is in no ledger and no letter, by when it was created."""
+        if created < self.ticks.start:
+            backfill = self.backfill
+            is_covered = backfill and backfill.start <= created <= backfill.through
+            return "missing" if is_covered else "unknown"
+        if created > self.ticks.through or created >= self.found_from:
+            return "pending"
+        is_pruned = self.ticks.pruned is not None and created < self.ticks.pruned
+        return "unknown" if is_pruned else "missing"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What became of the records that Jira shows: each has one of the fates.
+    """The status of every record that Jira shows, and what follows from it.
 
-    `accepted` are the ids that the ledgers have; `lost` those of them that the table is without,
-    `missing_at` all that are missing, with when they were created. `nameless` is the fate of
-    records without an identity, by their letter's name. `copies` are ids that the table has more
-    than once, `only_in_table` those that Jira shows no more.
+    `by_status` are their ids, `nameless` the status of records without an identity by
+    the name of their letter, `missing_at` the moments at which missing records were created.
+    `accepted` are the ids that the ledgers have, `copies` the ids that the table has more than
+    once, `only_in_table` those that Jira no longer shows.
     """
 
-    fates: Mapping[Fate, Ledger]
+    by_status: Mapping[RecordStatus, Ledger]
+    nameless: Mapping[str, RecordStatus]
+    missing_at: Mapping[int, int]
     in_jira: Ledger
     accepted: Ledger
-    lost: Ledger
-    missing_at: Mapping[int, int]
-    nameless: Mapping[str, Fate]
     copies: Mapping[int, int]
     only_in_table: Ledger
 
-    def count(self, fate: Fate) -> int:
-        """How many records, with and without an identity."""
-        return self.fates[fate].count + sum(each == fate for each in self.nameless.values())
+    @property
+    def lost(self) -> Ledger:
+        """The ids that were accepted, and are missing from the table."""
+        return self.by_status["missing"].without(self.by_status["missing"].without(self.accepted))
+
+    def count(self, status: RecordStatus) -> int:
+        """How many records have it, with and without an identity."""
+        return self.by_status[status].count + sum(each == status for each in self.nameless.values())
 
     @property
-    def answer(self) -> Answer:
-        """Whether all that should be there is; `unknown` where nothing can be said of some."""
+    def verdict(self) -> Verdict:
+        """The worst of all statuses: `missing` before `unknown`, else `complete`."""
         if self.count("missing"):
             return "missing"
         return "unknown" if self.count("unknown") else "complete"
 
 
-def compare(shown: Shown, stored: Stored, held: Held | None) -> Findings:
-    """Tell what became of every record that Jira shows; `held` is None where no table was asked."""
-    names = set(stored.letters)
-    kept = {number for name in names if (number := id_in(name)) is not None}
-    fates: dict[Fate, list[int]] = {fate: [] for fate in get_args(Fate)}
+def status_of(
+    record: Identity, stored: KnownState, table: TableInventory | None = None
+) -> RecordStatus:
+    """The status of one record that Jira shows. A table, if one was queried, decides."""
+    if table and record.id in table.ids:
+        return "in table"
+    if record.id in stored.dead_letter_ids:
+        return "dead letter"
+    if stored.has(record):
+        return "missing" if table else "delivered"
+    return _status_without(record.created, stored, table)
+
+
+def compare(shown: JiraInventory, stored: KnownState, table: TableInventory | None) -> Findings:
+    """Find the status of every record that Jira shows; `table` is None where none was queried."""
+    ids: dict[RecordStatus, list[int]] = {status: [] for status in get_args(RecordStatus)}
     accepted: list[int] = []
     missing_at: dict[int, int] = {}
-
-    def without_it(created: int) -> Fate:
-        fate = stored.without_it(created)
-        return "missing" if fate == "unknown" and held else fate
-
-    for record_id, created in zip(shown.ids, shown.created, strict=True):
-        is_accepted = stored.has(record_id, created)
-        if is_accepted:
-            accepted.append(record_id)
-        fate: Fate
-        if held and record_id in held.ids:
-            fate = "there"
-        elif record_id in kept:
-            fate = "kept"
-        elif is_accepted:
-            fate = "missing" if held else "delivered"
-        else:
-            fate = without_it(created)
-        fates[fate].append(record_id)
-        if fate == "missing":
-            missing_at[record_id] = created
-    in_jira, ledger = Ledger().with_ids(shown.ids), Ledger().with_ids(accepted)
+    for record in map(Identity, shown.ids, shown.created):
+        status = status_of(record, stored, table)
+        ids[status].append(record.id)
+        if status == "missing":
+            missing_at[record.id] = record.created
+        if stored.has(record):
+            accepted.append(record.id)
+    in_jira = Ledger().with_ids(shown.ids)
+    letters = set(stored.letters)
     return Findings(
-        {fate: Ledger().with_ids(ids) for fate, ids in fates.items()},
-        in_jira,
-        ledger,
-        Ledger().with_ids(missing for missing in missing_at if missing in ledger),
-        missing_at,
-        {name: "kept" if name in names else without_it(by) for name, by in shown.nameless},
-        held.copies if held else {},
-        held.ids.without(in_jira) if held else Ledger(),
+        by_status={status: Ledger().with_ids(its) for status, its in ids.items()},
+        nameless={
+            name: "dead letter" if name in letters else _status_without(created, stored, table)
+            for name, created in shown.nameless
+        },
+        missing_at=missing_at,
+        in_jira=in_jira,
+        accepted=Ledger().with_ids(accepted),
+        copies=table.copies if table else {},
+        only_in_table=table.ids.without(in_jira) if table else Ledger(),
     )
+
+
+def _status_without(created: int, stored: KnownState, table: TableInventory | None) -> RecordStatus:
+    """As `KnownState.status_without`; what no ledger covers a table can still tell is missing."""
+    status = stored.status_without(created)
+    return "missing" if status == "unknown" and table else status

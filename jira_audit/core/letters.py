@@ -1,7 +1,7 @@
-"""Dead letters and originals: records that could not be delivered, or only truncated.
+"""Dead letters and originals: records that were not delivered, or not in full.
 
-Each is a blob whose name is derived from the record, so that storing it twice leaves one blob.
-Pure: the edge stores them.
+Both are blobs that are named after the record, so storing one twice stores it once. Pure: the edge
+stores them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from jira_audit.core.records import Record, created_of, id_of
 VERSION = 1
 
 Kind = Literal["unreadable", "refused", "truncated"]
-"""`unreadable`: no row could be made. `refused`: the ingestion service refused the row on its own.
-`truncated`: an original, whose row was delivered but has less than the record."""
+"""`unreadable`: no row could be made of the record. `refused`: the service refused the row, sent
+alone. `truncated`: an original, whose row was delivered without a part of the record."""
 
 Folder = Literal["dead-letters", "originals"]
 
@@ -31,9 +31,9 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A record stored exactly as it was received.
+    """A record, stored exactly as it was received.
 
-    `site` is the lower-case host. `status` is the HTTP status of a refusal.
+    `status` is the HTTP status of a refusal.
     """
 
     kind: Kind
@@ -44,16 +44,17 @@ class Letter:
 
     @classmethod
     def original(cls, site: str, record: Record) -> Letter:
-        """The whole of a record whose row had to be truncated."""
-        return cls("truncated", "the row was truncated, or text in it replaced", site, record)
+        """The full record of a truncated row."""
+        return cls("truncated", "the row was truncated, or characters in it replaced", site, record)
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is a dead letter, which can be replayed. An original is never sent."""
+        """Whether it waits for a replay; originals are never sent."""
         return self.kind != "truncated"
 
     @property
     def folder(self) -> Folder:
+        """`dead-letters` or `originals`."""
         return "dead-letters" if self.is_dead else "originals"
 
     @property
@@ -66,7 +67,7 @@ class Letter:
         return f"{self.folder}/{self.site}/{day}/{name}.json"
 
     def encode(self, kept: int) -> bytes:
-        """The blob's content; `kept` is the current time."""
+        """The blob's content; `kept` is the moment when it is stored."""
         head = {
             "v": VERSION,
             "kind": self.kind,
@@ -80,14 +81,14 @@ class Letter:
     def _record_json(self) -> bytes:
         try:
             return encoding.dumps(self.record)
-        except ValueError as error:  # on Python 3.11 only, from about 1,000 levels
-            message = f"a record of {self.site} is nested too deeply to keep; run Python 3.13"
+        except ValueError as error:  # only Python 3.11, from about 1,000 levels on
+            message = f"a record of {self.site} is nested too deeply to store; run Python 3.13"
             raise SiteError(message) from error
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A stored letter: its blob name, and the moment it was stored."""
+class StoredLetter:
+    """A stored letter, with its name and the moment when it was stored."""
 
     name: str
     letter: Letter
@@ -95,32 +96,32 @@ class Kept:
 
     @property
     def was_identified(self) -> bool:
-        """Whether the record's id and created time could be read when it was stored.
+        """Whether the record was stored with an id and a created time.
 
-        Only then is its id in the ledger. A later version of the connector that can read more would
-        derive another name.
+        Only then is its id in the ledger. If a newer version reads them from a record that an older
+        one could not identify, the letter's name tells the difference.
         """
         record = self.letter.record
-        known = created_of(record) is not None and id_of(record) is not None
-        return known and self.name == self.letter.name
+        is_identified = created_of(record) is not None and id_of(record) is not None
+        return is_identified and self.name == self.letter.name
 
 
 def is_name(name: str) -> bool:
-    """Whether this is a valid letter name. Nothing else is ever read or deleted as a letter."""
+    """Whether this is the name of a letter; no other blob is read or deleted as one."""
     return _NAME.fullmatch(name) is not None
 
 
 def id_in(name: str) -> int | None:
-    """The record id at the end of a letter's name; None for a record without an id."""
+    """The record's id in a letter's name; None if the record has no id."""
     end = name.rsplit("/", 1)[-1].removesuffix(".json")
-    return int(end) if len(end) <= len("-9223372036854775808") else None  # longer: a hash
+    return int(end) if len(end) <= len("-9223372036854775808") else None  # else it is a hash
 
 
 def full_name(given: str, folder: Folder, site: str) -> str:
-    """The full name of a letter of this site that an operator entered.
+    """The full name of a letter of this site.
 
-    `given` is the full name, or only its end: `2026-11-20/10017`. Raises ValueError, with a
-    sentence for the operator, if it is not the name of a letter in this folder of this site.
+    `given` is the full name, or its end: `2026-11-20/10017`. Raises ValueError, with a sentence,
+    if it is not the name of a letter in that folder of that site.
     """
     place = f"{folder}/{site}/"
     name = given if given.startswith(("dead-letters/", "originals/")) else place + given
@@ -134,11 +135,11 @@ def full_name(given: str, folder: Folder, site: str) -> str:
     return name
 
 
-def decode(content: bytes, name: str) -> Kept:
-    """Read the letter stored under `name`.
+def decode(content: bytes, name: str) -> StoredLetter:
+    """Read a letter that is stored under `name`.
 
-    Raises SiteError, which names the letter, if it cannot be read, belongs to another folder or
-    site, or was written by a newer version.
+    Raises SiteError, with the name, if it cannot be read, belongs to another name, or was written
+    by a newer version.
     """
     try:
         blob = encoding.loads(content)
@@ -160,7 +161,7 @@ def decode(content: bytes, name: str) -> Kept:
     return kept
 
 
-def _decode(blob: dict[str, Any], name: str) -> Kept:
+def _decode(blob: dict[str, Any], name: str) -> StoredLetter:
     status = blob["status"]
     texts = blob["reason"], blob["site"]
     well_formed = (
@@ -173,4 +174,4 @@ def _decode(blob: dict[str, Any], name: str) -> Kept:
         message = "a field is not of its type"
         raise TypeError(message)
     letter = Letter(blob["kind"], *texts, blob["record"], status)
-    return Kept(name, letter, moments.parse(blob["kept"]))
+    return StoredLetter(name, letter, moments.parse(blob["kept"]))

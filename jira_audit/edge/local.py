@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock
-from jira_audit.core.completeness import Held
+from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Folder, Letter, is_name
@@ -172,7 +172,7 @@ class LocalTable:
     def __init__(self, folder: Path) -> None:
         self._path = folder / TABLE_FILE
 
-    def held(self, site: str, window: Window) -> Held:
+    def held(self, site: str, window: Window) -> TableInventory:
         """Which of a site's records that were created in a range are there, and how often."""
         seen = Counter(
             row["id_d"]
@@ -181,7 +181,7 @@ class LocalTable:
             and window.start <= moments.parse(row["created_t"]) <= window.end
         )
         copies = {number: times for number, times in seen.items() if times > 1}
-        return Held(Ledger().with_ids(seen), copies)
+        return TableInventory(Ledger().with_ids(seen), copies)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row, as it was written; none where there is no file yet.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from jira_audit.core import encoding, moments
 from jira_audit.core.activity import COLUMNS, DELAYS, Activity, joined
 from jira_audit.core.clock import TRYING_AGAIN, Clock, Deadline, RetryPolicy, retry
-from jira_audit.core.completeness import Held
+from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.http import Meaning, StatusTable, error_for
 from jira_audit.core.ledger import Ledger
@@ -94,7 +94,7 @@ class Workspace:
         self._workspace, self._endpoint, self._make_credential = workspace, endpoint, credential
         self._clock, self._only_site = clock, only_site
 
-    def held(self, site: str, window: Window) -> Held:
+    def held(self, site: str, window: Window) -> TableInventory:
         """Which of a site's records that were created in a range are there, and how often.
 
         Raises TransientError or SiteError; a part of the answer is never taken for the whole.
@@ -108,7 +108,7 @@ class Workspace:
             ids += (row["record"] for row in rows)
             copies |= {row["record"]: row["copies"] for row in rows if row["copies"] > 1}
             if len(rows) < PAGE:
-                return Held(Ledger().with_ids(ids), copies)
+                return TableInventory(Ledger().with_ids(ids), copies)
 
     def activity(self, sites: Sequence[str], window: Window) -> Activity:
         """What happened on these sites in a range, counted by the workspace; the longest lists of

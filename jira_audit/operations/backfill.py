@@ -1,8 +1,8 @@
-"""The backfill: what lies before the checkpoint's *from*, read once, beside the running schedule.
+"""The backfill: reads once what lies before the checkpoint's *from*, beside the running schedule.
 
-It is `collect` over one closed range, with a checkpoint, a ledger and a lease of its own
-(`backfills/<site>.json`), so that ticks go on meanwhile, and an interrupted one is gone on with. It
-ends where the ticks' checkpoint begins: no record is within the reach of both, so none is doubled.
+It is `collect` over one closed range with its own checkpoint, ledger and lease
+(`backfills/<site>.json`), so ticks keep running and an interrupted backfill resumes. The range ends
+where the site's checkpoint begins, so the two never deliver the same record.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from jira_audit.flow.ports import Checkpoints, Run
 
 
 def bounds(site: str, ticks: Checkpoints, start: int, end: int | None) -> Window:
-    """The range a backfill from the moment `start` (to `end`, inclusive) has to read.
+    """The range that a backfill from the moment `start` (to `end`, inclusive) has to read.
 
-    `ticks` are the checkpoints of the running schedule; where theirs begins, the range ends. Raises
-    SiteError where there is nothing before that, or no checkpoint that says where that is.
+    It ends where the site's checkpoint in `ticks` begins. Raises SiteError if there is no such
+    checkpoint, or nothing to read before it.
     """
     content = ticks.stored(site)
     if content is None:
         message = (
-            f"{site}: there is no checkpoint, so nothing says where a backfill is to end: let the "
-            "connector run once, or collect, and set INITIAL_LOOKBACK_HOURS if that is enough"
+            f"{site} has no checkpoint, so the end of a backfill is unknown: run collect once "
+            "(INITIAL_LOOKBACK_HOURS sets how far back it begins)"
         )
         raise SiteError(message)
     begins = decode(content, site).start
     last = begins - 1 if end is None else min(end, begins - 1)
     if start > last:
         message = (
-            f"{site}: there is nothing to fill in: from {moments.text(begins)} on the running "
-            "schedule has dealt with everything"
+            f"{site}: nothing to backfill: the running schedule covers everything from "
+            f"{moments.text(begins)} on"
         )
         raise SiteError(message)
     return Window(start, last)
 
 
 def backfill(run: Run, window: Window) -> Outcome:
-    """Deliver one site's records of a range that `bounds` gave, and say how it went.
+    """Deliver one site's records of a range that `bounds` gave.
 
-    `run.ports` keep a backfill's place, not the ticks'. A foreseen failure is in the outcome; what
-    was interrupted or failed goes on where it was.
+    `run.ports` must be those of the site's backfill. A foreseen failure is in the outcome; calling
+    this again resumes.
     """
     return collect(run, Backfill(window))

@@ -1,8 +1,8 @@
-"""The replay: one site's dead letters sent again, each by itself, and deleted once accepted.
+"""The replay: sends one site's dead letters again, one by one, and deletes each once accepted.
 
-For an operator who has mended what they were refused for, or deployed a version that can read them.
-The order that the promise rests on is in `_Replay`: sent, in the ledger and saved, then deleted. As
-in `collect.py`, nothing here knows Azure or a file; originals are never sent.
+For an operator who has fixed the cause of the refusal, or deployed a version that can read the
+records. `_Replay` keeps the order that the delivery guarantees need: send, save the ledger, delete.
+Originals are never sent. Knows neither Azure nor files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jira_audit.core.errors import (
     RecordRejected,
     SiteError,
 )
-from jira_audit.core.letters import Kept, Letter, decode, full_name
+from jira_audit.core.letters import Letter, StoredLetter, decode, full_name
 from jira_audit.core.mapper import Mapper
 from jira_audit.core.records import Identity, Row, identify
 from jira_audit.flow.delivery import release_quietly
@@ -33,11 +33,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Replayed:
-    """What became of the dead letters that were to be sent again, by their names.
+    """The result of a replay, by the letters' names.
 
-    `sent` were accepted, and deleted; `gone` had been delivered meanwhile, and were deleted unsent;
-    `kept` could not be delivered, with why: they are as they were. `error` is what stopped the
-    replay before its end; `skipped` says that another run had the site: then nothing was tried.
+    `sent`: accepted and deleted. `gone`: a run had delivered the record, so the letter was deleted
+    unsent. `kept`: not delivered and not changed, with the reason. `error` is what stopped the
+    replay early. `skipped`: another run holds the lease, so nothing was tried.
     """
 
     sent: tuple[str, ...] = ()
@@ -48,14 +48,14 @@ class Replayed:
 
 
 def replay(run: Run, names: Sequence[str] | None = None) -> Replayed:
-    """Send a site's dead letters again, those named or all, and say what became of each.
+    """Send a site's dead letters again: those named, or all.
 
-    No letter is begun after the deadline. A foreseen failure is in what is returned, and what was
-    done before it stays done. Raises ValueError, before anything is touched, for a name that is
-    none of a dead letter of this site.
+    Begins no letter after the deadline. A foreseen failure is returned, and does not undo what was
+    done before it. Raises ValueError, before anything is changed, for a name that is not one of a
+    dead letter of this site.
     """
     site = run.site
-    named = None if names is None else [full_name(each, "dead-letters", site) for each in names]
+    full = None if names is None else [full_name(name, "dead-letters", site) for name in names]
     now = run.deadline.clock.now()
     letters = _Replay(run)
     error: ConnectorError | None = None
@@ -63,7 +63,7 @@ def replay(run: Run, names: Sequence[str] | None = None) -> Replayed:
         lease = run.ports.checkpoints.take(Checkpoint.first(site, now - run.policy.lookback, now))
         if lease is None:
             return Replayed(skipped=True)
-        letters.send_again(named, lease)
+        letters.replay(full, lease)
     except ConnectorError as failure:
         error = failure
     return Replayed(tuple(letters.sent), tuple(letters.gone), tuple(letters.kept), error)
@@ -71,77 +71,77 @@ def replay(run: Run, names: Sequence[str] | None = None) -> Replayed:
 
 @dataclass
 class _Replay:
-    """One replay under way, and what has become of the letters so far."""
+    """One replay, and its result so far."""
 
     run: Run
     sent: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     kept: list[tuple[str, str]] = field(default_factory=list)
 
-    def send_again(self, names: Sequence[str] | None, lease: Lease) -> None:
-        """Send the letters of these names, or all, and give the lease back.
+    def replay(self, names: Sequence[str] | None, lease: Lease) -> None:
+        """Replay the letters of these names, or all, and release the lease.
 
-        Where what was accepted could not be saved, the lease is left to run out, as in a run.
+        If an accepted id could not be saved, the lease is left to expire, as in a run.
         """
-        account: _Account | None = None
+        ledger: LedgerWriter | None = None
         try:
-            account = _Account(lease, lease.load())
+            ledger = LedgerWriter(lease, lease.load())
             if names is None:
                 names = self.run.ports.letters.names("dead-letters", self.run.site)
             for name in dict.fromkeys(names):
                 if self.run.deadline.left() <= 0:
-                    message = f"{self.run.site}: time was up; replay again what is left"
+                    message = f"{self.run.site}: the time budget is used up; replay the rest again"
                     raise OutOfTime(message)
-                self._deal_with(name, account)
+                self._replay_one(name, ledger)
         finally:
-            if account is None or account.is_saved:
+            if ledger is None or ledger.is_saved:
                 release_quietly(lease)
 
-    def _deal_with(self, name: str, account: _Account) -> None:
+    def _replay_one(self, name: str, ledger: LedgerWriter) -> None:
         letters = self.run.ports.letters
         content = letters.read(name)
         if content is None:
             self._keep(name, "there is no such letter")
             return
         try:
-            kept = decode(content, name)
-            row = self._row(kept)
-        except (SiteError, RecordRejected) as reason:  # a matter of this letter: the others go on
+            stored = decode(content, name)
+            row = self._row(stored)
+        except (SiteError, RecordRejected) as reason:  # concerns this letter only
             self._keep(name, str(reason))
             return
-        if account.has(row.identity) and not kept.was_identified:
-            # Its id came into the ledger without it, so by a delivery.
+        if ledger.has(row.identity) and not stored.was_identified:
+            # The letter did not put its id into the ledger, so a delivery did.
             letters.delete(name)
             self.gone.append(name)
-            log.info("%s had been delivered meanwhile, and was deleted", name)
+            log.info("%s was delivered by a run since, and is deleted", name)
             return
         if not row.whole:
-            letters.keep(Letter.original(self.run.site, kept.letter.record))
+            letters.keep(Letter.original(self.run.site, stored.letter.record))
         try:
-            self._send(row, account.lease)
+            self._send(row, ledger.lease)
         except BatchRefused as refusal:
             self._keep(name, str(refusal))
             return
         try:
-            account.add(row.identity)
+            ledger.add(row.identity)
             letters.delete(name)
         except ConnectorError as error:
             message = (
-                f"{name} was accepted, but is still there: delete it by hand, for sending it "
-                f"again would double it ({error})"
+                f"{name} was accepted but could not be deleted: delete it by hand, because another "
+                f"replay would duplicate it ({error})"
             )
             raise SiteError(message) from error
         self.sent.append(name)
-        log.info("%s was accepted, and deleted", name)
+        log.info("%s was accepted, and is deleted", name)
 
-    def _row(self, kept: Kept) -> Row:
-        """The row as it is made today. Raises RecordRejected if still none can be."""
-        record, policy = kept.letter.record, self.run.policy
+    def _row(self, stored: StoredLetter) -> Row:
+        """The row that this version makes. Raises RecordRejected if it cannot make one either."""
+        record, policy = stored.letter.record, self.run.policy
         mapper = Mapper(self.run.site, policy.event_time, self.run.deadline.clock.now)
         return mapper.row(record, identify(record))
 
     def _send(self, row: Row, lease: Lease) -> None:
-        """Send one row. Raises SiteError where it is not the row that is refused."""
+        """Send one row. Raises SiteError if the configuration is refused rather than the row."""
         try:
             send(Batch((row,)).body, self.run, lease)
         except BatchRefused as refusal:
@@ -151,14 +151,14 @@ class _Replay:
 
     def _keep(self, name: str, reason: str) -> None:
         self.kept.append((name, reason))
-        log.warning("%s stays: %s", name, reason)
+        log.warning("%s is kept: %s", name, reason)
 
 
-class _Account:
-    """The site's ledger, under its lease, as far as it speaks of dead letters' records.
+class LedgerWriter:
+    """Marks replayed ids in the site's ledger, under its lease.
 
-    It speaks of those that ticks read, which is none from before *from*: there an id may have been
-    another record's, where the site's ids began again.
+    Records created before *from* are ignored: after a reset, the same id may belong to another
+    record.
     """
 
     def __init__(self, lease: Lease, checkpoint: Checkpoint) -> None:
@@ -166,23 +166,23 @@ class _Account:
         self._checkpoint = checkpoint
         if lease.created:
             log.warning(
-                "%s: no checkpoint, so one was made, from %s",
+                "%s had no checkpoint; a new one begins at %s",
                 checkpoint.site,
                 moments.text(checkpoint.start),
             )
 
     def has(self, identity: Identity) -> bool:
-        """Whether this record has been dealt with."""
-        return self._is_spoken_of(identity) and identity.id in self._checkpoint.ledger
+        """Whether the ledger has this record."""
+        return self._covers(identity) and identity.id in self._checkpoint.ledger
 
     def add(self, identity: Identity) -> None:
-        """See that no tick delivers what was just accepted. Raises TransientError or SiteError."""
-        if not self._is_spoken_of(identity) or identity.id in self._checkpoint.ledger:
+        """Save an accepted id, so that no tick delivers it. Raises TransientError or SiteError."""
+        if not self._covers(identity) or self.has(identity):
             return
         self.is_saved = False
         self._checkpoint = self._checkpoint.dealt_with([identity])
         self.lease.save(self._checkpoint)
         self.is_saved = True
 
-    def _is_spoken_of(self, identity: Identity) -> bool:
+    def _covers(self, identity: Identity) -> bool:
         return identity.created >= self._checkpoint.start

@@ -1,7 +1,7 @@
-"""The reset at an operator's command: a site begins again at a moment, whatever its checkpoint is.
+"""The reset by an operator: a site begins again at a moment, whatever its checkpoint says.
 
-`CHECKPOINT_RESET` does the same from within a run (`collect.py`); this one also mends a checkpoint
-that cannot be read. As there, nothing here knows Azure or a file.
+`CHECKPOINT_RESET` does the same within a run (`flow/collect.py`); this one also replaces a
+checkpoint that cannot be read. Knows neither Azure nor files.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from jira_audit.flow.ports import Checkpoints
 def reset(
     site: str, checkpoints: Checkpoints, start: int, now: int, applied: str | None
 ) -> Checkpoint | None:
-    """Let a site begin again at the moment `start`; None if another run has it.
+    """Reset a site to the moment `start` and return the saved checkpoint.
 
-    `applied` is the value of CHECKPOINT_RESET to take as applied already where there is no
-    checkpoint, or none that can say. Returns what was saved. Raises TransientError (try again) or
-    SiteError (for an administrator).
+    None if another run holds the lease. `applied` is the value of CHECKPOINT_RESET to count as
+    applied where no stored checkpoint says so. Raises TransientError (run it again) or SiteError
+    (for an administrator).
     """
     lease = checkpoints.take(Checkpoint.first(site, start, now))
     if lease is None:
         return None
     try:
         before = readable(checkpoints.stored(site) or b"", site, applied)
-        again = before.begun_again(start, now, applied if lease.created else before.reset)
-        lease.save(again)
+        after = before.begun_again(start, now, applied if lease.created else before.reset)
+        lease.save(after)
     finally:
         release_quietly(lease)
-    return again
+    return after
 
 
 def readable(content: bytes, site: str, applied: str | None) -> Checkpoint:
-    """The checkpoint, or, of one that cannot be read, as much as a reset leaves of it.
+    """The checkpoint, or of an unreadable one the part that a reset keeps.
 
-    Raises SiteError for one of a newer version: only that version may change it.
+    Raises SiteError for one that a newer version wrote: only that version may change it.
     """
     try:
         return decode(content, site)

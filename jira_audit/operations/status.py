@@ -1,7 +1,6 @@
-"""The status of one site: what an operator asks first, read from what runs have stored.
+"""The status of one site, read from what runs have stored.
 
-Nothing is asked of Jira, no lease is taken and nothing is changed. As in `collect.py`, nothing here
-knows Azure or a file.
+Asks Jira nothing, takes no lease and changes nothing. Knows neither Azure nor files.
 """
 
 from __future__ import annotations
@@ -18,93 +17,95 @@ from jira_audit.core.outcome import Result
 from jira_audit.flow.ports import Checkpoints, Letters
 
 State = Result | Literal["new", "unknown", "unreadable", "broken"]
-"""How the last run that had the site ended. `new`: there was none yet; `unknown`: none that said so
-(it died, or was an older version's); `unreadable`: what is stored cannot be read; `broken`: its
-settings are wrong, so that it is not even tried."""
+"""The outcome of the last run that had the site's lease. `new`: no run yet. `unknown`: the run
+stored none (it died, or an older version ran). `unreadable`: the checkpoint cannot be read.
+`broken`: the site's settings are wrong, so no run tries it."""
 
-_ENDS: dict[str, Result] = {"ok": "ok", "partial": "partial", "failed": "failed"}
+_OUTCOMES: dict[str, Result] = {"ok": "ok", "partial": "partial", "failed": "failed"}
 
 
 @dataclass(frozen=True)
 class Status:
-    """What is stored of a site, and `problem`: what went wrong, or why nothing is known.
+    """What is stored of a site. `problem`: why its last run failed, or why the rest is missing.
 
-    `saved` is the moment of the checkpoint's last save, `letters` the number of dead letters that
-    wait, `backfilled` the checkpoint of its backfill, if there was one.
+    `saved` is the moment of the checkpoint's last save, `letters` the number of dead letters,
+    `backfill` the checkpoint of the site's backfill if there is one.
     """
 
     site: str
     state: State
-    known: Checkpoint | None = None
+    checkpoint: Checkpoint | None = None
     saved: int | None = None
     letters: int | None = None
-    backfilled: Checkpoint | None = None
+    backfill: Checkpoint | None = None
     problem: str | None = None
 
     @property
-    def needs_someone(self) -> bool:
-        """Whether the site has failed, or cannot be told of."""
+    def needs_attention(self) -> bool:
+        """Whether the site failed, or its status cannot be read."""
         return self.state in {"failed", "unreadable", "broken"}
 
-    def as_json(self, now: int, expires: date | None) -> dict[str, Any]:
-        """For programs, at the moment `now`; `expires` is the day on which the token ends."""
-        told: dict[str, Any] = {"site": self.site, "state": self.state, "problem": self.problem}
-        if known := self.known:
-            gaps = known.ledger.gaps
-            told |= {
-                "from": moments.text(known.start),
-                "through": moments.text(known.through),
-                "lag_seconds": lag(known, now) // SECOND,
+    def payload(self, now: int, expires: date | None) -> dict[str, Any]:
+        """The status as JSON at the moment `now`; `expires` is the last day of the token."""
+        payload: dict[str, Any] = {"site": self.site, "state": self.state, "problem": self.problem}
+        if checkpoint := self.checkpoint:
+            gaps = checkpoint.ledger.gaps
+            payload |= {
+                "from": moments.text(checkpoint.start),
+                "through": moments.text(checkpoint.through),
+                "lag_seconds": lag(checkpoint, now) // SECOND,
                 "saved": None if self.saved is None else moments.text(self.saved),
-                "last": known.last,
-                "dealt_with": len(known.ledger),
-                "late_found": known.late_found,
+                "last": checkpoint.last,
+                "dealt_with": len(checkpoint.ledger),
+                "late_found": checkpoint.late_found,
                 "gaps": {"ids": gaps.count, "ranges": gaps.ranges},
-                "pruned": None if known.pruned is None else moments.text(known.pruned),
+                "pruned": None if checkpoint.pruned is None else moments.text(checkpoint.pruned),
             }
-        filled = self.backfilled
-        return told | {
+        backfill = self.backfill
+        return payload | {
             "letters": self.letters,
-            "backfill": filled
+            "backfill": backfill
             and {
-                "from": moments.text(filled.start),
-                "through": moments.text(filled.through),
-                "last": filled.last,
-                "dealt_with": len(filled.ledger),
+                "from": moments.text(backfill.start),
+                "through": moments.text(backfill.through),
+                "last": backfill.last,
+                "dealt_with": len(backfill.ledger),
             },
             "token_expires": expires and expires.isoformat(),
             "token_days_left": expires and (expires - date.fromisoformat(moments.day(now))).days,
         }
 
 
-def lag(known: Checkpoint, now: int) -> int:
+def lag(checkpoint: Checkpoint, now: int) -> int:
     """How far *through* is behind the moment `now`, in milliseconds."""
-    return max(0, now - known.through)
+    return max(0, now - checkpoint.through)
 
 
-def look(site: str, checkpoints: Checkpoints, letters: Letters, backfills: Checkpoints) -> Status:
-    """Tell how a site is. `backfills` are the checkpoints of backfills.
+def read_status(
+    site: str, checkpoints: Checkpoints, letters: Letters, backfills: Checkpoints
+) -> Status:
+    """Read a site's status; `backfills` are the checkpoints of backfills.
 
-    A foreseen failure to read it is in the status, so that one site's hides no other's.
+    A foreseen failure to read it becomes the status, so that it hides no other site's.
     """
     try:
         content = checkpoints.stored(site)
         waiting = len(letters.names("dead-letters", site))
-        filled = backfills.stored(site)
-        backfilled = None if filled is None else decode(filled, site)
+        backfill_content = backfills.stored(site)
+        backfill = None if backfill_content is None else decode(backfill_content, site)
         if content is None:
-            return Status(site, "new", letters=waiting, backfilled=backfilled)
-        known = decode(content, site)
+            return Status(site, "new", letters=waiting, backfill=backfill)
+        checkpoint = decode(content, site)
     except ConnectorError as error:
         return Status(site, "unreadable", problem=str(error))
-    last = known.last or {}
+    last = checkpoint.last or {}
     problem = last.get("error")
     return Status(
         site,
-        _ENDS.get(str(last.get("outcome")), "unknown"),
-        known,
+        _OUTCOMES.get(str(last.get("outcome")), "unknown"),
+        checkpoint,
         saved_at(content),
         waiting,
-        backfilled,
+        backfill,
         problem if isinstance(problem, str) else None,
     )

@@ -1,19 +1,24 @@
-"""The verification: Jira is read again, and each record it shows is looked for where it should be.
+"""Verification: reads a range of Jira's log again and looks up every record it shows.
 
-For an auditor: what is said here rests on nothing a run has claimed of itself but its ledger, and,
-where the table is asked, not even on that. `repair` sends what is missing. As in `collect.py`,
-nothing here knows Azure or a file.
+For an auditor: of what runs have stored, the result relies on the ledger alone, and where a table
+is queried not even on that. `repair` sends the missing records. Knows neither Azure nor files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from jira_audit.core import moments
 from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
-from jira_audit.core.completeness import Findings, Held, Shown, Stored, compare
+from jira_audit.core.completeness import (
+    Findings,
+    JiraInventory,
+    KnownState,
+    TableInventory,
+    compare,
+)
 from jira_audit.core.errors import ConnectorError, RecordRejected, SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Letter
@@ -24,42 +29,42 @@ from jira_audit.core.records import Identity, Record
 from jira_audit.core.window import FIRST_STEP, Ending, Stretch, Window
 from jira_audit.flow.delivery import Delivery, release_quietly
 from jira_audit.flow.ports import Checkpoints, Lease, Ports, Run
-from jira_audit.flow.reader import Reader
+from jira_audit.flow.reader import Reader, WindowReading
 
-ASK_AGAIN_SECONDS = 30.0
-"""Between two looks at a table that does not show yet what it has accepted."""
+POLL_SECONDS = 30.0
+"""Time between two queries of a table that does not show yet what was accepted."""
 
 
 class Table(Protocol):
-    """What became of rows that were accepted: the table, read back. No run needs it."""
+    """The table that rows went to, read back. No run needs it."""
 
-    def held(self, site: str, window: Window) -> Held:
-        """Which of a site's records that were created in a range are there, and how often.
+    def held(self, site: str, window: Window) -> TableInventory:
+        """The ids of a site's records created in a range that are in the table, and their copies.
 
-        Raises TransientError or SiteError; never a part for the whole.
+        Raises TransientError or SiteError; never returns a part of the answer.
         """
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found, and on what it rests.
+    """The findings, and the state they are based on.
 
-    `stored` and the table were asked at the moment `asked`, the table again until `ended`.
+    State and table were read at the moment `asked`, the table again until `ended`.
     """
 
     findings: Findings
-    stored: Stored
+    stored: KnownState
     asked: int
     ended: int
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """Where records are looked for beside the ticks' checkpoint and dead letters.
+    """Where records are looked up, beside the site's checkpoint and dead letters.
 
-    `backfills` keep the backfill's place; `table` is None where none is asked. What was accepted
-    lately may take its time to show there: what does not is asked for again until the last save of
-    a ledger is `patience` seconds ago.
+    `backfills` are the ports of the site's backfill; `table` is None where none is queried.
+    Accepted rows may take a while to show in the table: it is queried again until `patience`
+    seconds have passed since the last save of a ledger.
     """
 
     backfills: Ports
@@ -67,68 +72,77 @@ class Lookup:
     patience: float = 0.0
 
 
-def read(run: Run, window: Window) -> Shown:
-    """Read a range of a site's log; the tally tells how far it came.
+def read(run: Run, window: Window) -> JiraInventory:
+    """Read a range of a site's log; the run's tally shows the progress.
 
     Raises TransientError or SiteError.
     """
-    shown = Shown(window.start)
-    identities: dict[int, Identity] = {}
+    shown = JiraInventory(window.start)
     with Reader(run) as reader:
+        identities: dict[int, Identity] = {}
         for reading in reader.windows(Stretch(window.start, window.end, FIRST_STEP)):
-            nameless: dict[str, None] = {}
-            for page in reading:
-                reading.fresh += len(page.identified.keys() - identities.keys())
-                identities |= {number: each for number, (each, _) in page.identified.items()}
-                letters = (_unreadable(run.site, *each) for each in page.unidentified)
-                nameless |= dict.fromkeys(letter.name for letter in letters)
+            nameless = _read_window(run.site, reading, identities)
             if reading.is_closed:
                 shown.add(identities.values())
                 shown.nameless.extend((name, reading.window.end) for name in nameless)
                 shown.through = reading.window.end
-            if reading.ending is not Ending.MOVED:  # else it is read again, and found more
+            if reading.ending is not Ending.MOVED:  # else the window is read again for the rest
                 identities = {}
     return shown
+
+
+def _read_window(
+    site: str, reading: WindowReading, identities: dict[int, Identity]
+) -> Iterable[str]:
+    """Add a window's records to `identities`; return the names of letters for those without."""
+    nameless: dict[str, None] = {}
+    for page in reading:
+        reading.fresh += len(page.identified.keys() - identities.keys())
+        identities |= {number: identity for number, (identity, _) in page.identified.items()}
+        letters = (_unreadable(site, *rejected) for rejected in page.unidentified)
+        nameless |= dict.fromkeys(letter.name for letter in letters)
+    return nameless
 
 
 def _unreadable(site: str, record: Record, reason: RecordRejected) -> Letter:
     return Letter("unreadable", str(reason), site, record)
 
 
-def verify(run: Run, lookup: Lookup, window: Window, shown: Shown) -> Verified:
-    """Say of each record that was `shown` of a range (by `read`) what became of it.
+def verify(run: Run, lookup: Lookup, window: Window, shown: JiraInventory) -> Verified:
+    """Find the status of every record that `read` has shown of a range.
 
-    The tally tells how many rows are waited for. Raises TransientError or SiteError.
+    While accepted rows are not in the table yet, the run's tally holds how many. Raises
+    TransientError or SiteError.
     """
     clock = run.deadline.clock
     asked = clock.now()
     stored, saved = _stored(run, lookup.backfills.checkpoints, asked)
     until = saved + round(lookup.patience * moments.SECOND)
     while True:
-        held = lookup.table.held(run.site, window) if lookup.table else None
-        findings = compare(shown, stored, held)
+        table = lookup.table.held(run.site, window) if lookup.table else None
+        findings = compare(shown, stored, table)
         now = clock.now()
         if not findings.lost.ranges or now >= until:
             return Verified(findings, stored, asked, now)
         run.tally.waiting_for = findings.lost.count
-        clock.sleep(min(ASK_AGAIN_SECONDS, (until - now) / moments.SECOND))
+        clock.sleep(min(POLL_SECONDS, (until - now) / moments.SECOND))
 
 
-def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[Stored, int]:
-    """What is stored of the site, and the moment of the last save."""
+def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[KnownState, int]:
+    """The state that is stored of the site, and the moment of the last save."""
     site, policy = run.site, run.policy
-    content, filled = run.ports.checkpoints.stored(site), backfills.stored(site)
+    content, backfill = run.ports.checkpoints.stored(site), backfills.stored(site)
     if content is None:
-        message = f"{site}: there is no checkpoint, so nothing was delivered that could be verified"
+        message = f"{site} has no checkpoint: nothing was delivered yet that could be verified"
         raise SiteError(message)
     ticks = decode(content, site)
-    stored = Stored(
+    stored = KnownState(
         ticks,
-        None if filled is None else decode(filled, site),
+        None if backfill is None else decode(backfill, site),
         run.ports.letters.names("dead-letters", site),
         found_from(ticks, now, policy.overlap, policy.sweep),
     )
-    saved = (saved_at(content), saved_at(filled))
+    saved = (saved_at(content), saved_at(backfill))
     return stored, max((at for at in saved if at is not None), default=0)
 
 
@@ -137,9 +151,9 @@ def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[Stored, int]:
 
 @dataclass(frozen=True)
 class Repaired:
-    """What became of missing records: `sent` were accepted, or kept aside; `left` were not.
+    """The missing records that were `sent` (accepted or dead-lettered), and those `left`.
 
-    `error` is what stopped the repair before its end; `skipped` says that another run had the site.
+    `error` is what stopped the repair early. `skipped`: another run holds a lease it needed.
     """
 
     sent: Ledger
@@ -149,77 +163,85 @@ class Repaired:
 
 
 def repair(run: Run, backfills: Ports, verified: Verified) -> Repaired:
-    """Send what `verify` found missing, under the site's lease, and put it into the ledger.
+    """Send the records that `verify` found missing, under the site's lease, and save their ids.
 
-    What was created before the ticks' checkpoint begins goes into the backfill's, under its lease.
-    What a run has delivered meanwhile is not sent. A foreseen failure is in what is returned.
+    Records created before the site's checkpoint begins go into the backfill's ledger, under its
+    lease. Records that a run has delivered since are not sent. Foreseen failures are returned, not
+    raised.
     """
-    ticks, filled = verified.stored.ticks, verified.stored.filled
+    ticks, backfill = verified.stored.ticks, verified.stored.backfill
     missing_at = verified.findings.missing_at
     before = {number: at for number, at in missing_at.items() if at < ticks.start}
     since = {number: at for number, at in missing_at.items() if at >= ticks.start}
-    sent, skipped = Ledger(), False
+    by_ticks = _Repair(run, since)
+    by_backfill = _Repair(replace(run, ports=backfills), before)
+    skipped = False
     error: ConnectorError | None = None
-    for into, ours, known in (run, since, ticks), (replace(run, ports=backfills), before, filled):
-        one = _Repair(into, ours)
-        try:
-            if ours and not error and not one.send(known):
+    try:
+        for part, checkpoint in (by_ticks, ticks), (by_backfill, backfill):
+            if part.missing_at and not part.send(checkpoint):
                 skipped = True
-        except ConnectorError as failure:
-            error = failure
-        sent = Ledger.of([*sent.ranges, *one.sent.ranges])
-    left = verified.findings.fates["missing"].without(sent)
+    except ConnectorError as failure:
+        error = failure
+    sent = Ledger.of([*by_ticks.sent.ranges, *by_backfill.sent.ranges])
+    left = verified.findings.by_status["missing"].without(sent)
     return Repaired(sent, left, error, skipped)
 
 
 @dataclass
 class _Repair:
-    """The missing records that one checkpoint speaks of, by their ids, with their moments."""
+    """The missing records that one checkpoint covers: their ids, and when they were created."""
 
     run: Run
     missing_at: Mapping[int, int]
     sent: Ledger = field(default_factory=Ledger)
 
-    def send(self, known: Checkpoint | None) -> bool:
-        """Send them; false if another run has the site. `known` is what verifying rested on."""
+    def send(self, verified: Checkpoint | None) -> bool:
+        """Send them; False if another run holds the lease. `verified` is the checkpoint compared
+        with.
+        """
         run, clock = self.run, self.run.deadline.clock
         first = Checkpoint.first(run.site, min(self.missing_at.values()), clock.now())
         lease = run.ports.checkpoints.take(first)
         if lease is None:
             return False
-        checkpoint, missing = self._begin(lease, known)
+        checkpoint, missing = self._begin(lease, verified)
         mapper = Mapper(run.site, run.policy.event_time, clock.now)
         delivery = Delivery(run, lease, checkpoint)
         try:
             with Reader(run) as reader, delivery:
-                for window in _around(self.missing_at[number] for number in missing):
-                    for reading in reader.windows(Stretch.of(window)):
-                        for page in reading:
-                            wanted = [
-                                each
-                                for number, each in page.identified.items()
-                                if number in missing and not delivery.knows(number)
-                            ]
-                            reading.fresh += len(wanted)
-                            rows, rejected = mapper.take(page, wanted)
-                            delivery.keep(each for each in rejected if each.identity)
-                            delivery.add(rows)
+                for reading in self._readings(reader, missing):
+                    for page in reading:
+                        wanted = [
+                            identified
+                            for number, identified in page.identified.items()
+                            if number in missing and not delivery.knows(number)
+                        ]
+                        reading.fresh += len(wanted)
+                        rows, rejected = mapper.take(page, wanted)
+                        delivery.keep(each for each in rejected if each.identity)
+                        delivery.add(rows)
                 delivery.finish(None, complete=True)
         finally:
             self.sent = missing.without(missing.without(delivery.saved.ledger))
         return True
 
-    def _begin(self, lease: Lease, known: Checkpoint | None) -> tuple[Checkpoint, Ledger]:
-        """The checkpoint without what is missing, and saved so: should this process die, a ledger
-        says of nothing that it was delivered that was not.
+    def _readings(self, reader: Reader, missing: Ledger) -> Iterator[WindowReading]:
+        for window in _around(self.missing_at[number] for number in missing):
+            yield from reader.windows(Stretch.of(window))
+
+    def _begin(self, lease: Lease, verified: Checkpoint | None) -> tuple[Checkpoint, Ledger]:
+        """Save the checkpoint without the missing ids, and return it with them.
+
+        If this process dies, no ledger then claims an undelivered record.
         """
         try:
             checkpoint = lease.load()
-            if known and checkpoint.start != known.start:
-                message = f"{self.run.site}: it was begun again meanwhile: verify once more"
+            if verified and checkpoint.start != verified.start:
+                message = f"{self.run.site} was reset during the verification: verify it again"
                 raise SiteError(message)
-            meanwhile = checkpoint.ledger.without(known.ledger if known else Ledger())
-            missing = Ledger().with_ids(self.missing_at).without(meanwhile)
+            added = checkpoint.ledger.without(verified.ledger if verified else Ledger())
+            missing = Ledger().with_ids(self.missing_at).without(added)
             checkpoint = checkpoint.without(missing)
             lease.save(checkpoint)
         except ConnectorError:
@@ -228,10 +250,10 @@ class _Repair:
         return checkpoint, missing
 
 
-def _around(moments_: Iterable[int]) -> Sequence[Window]:
+def _around(times: Iterable[int]) -> Sequence[Window]:
     """The fewest windows, of an hour at most, that hold these moments."""
     windows: list[Window] = []
-    for at in sorted(moments_):
+    for at in sorted(times):
         if windows and at - windows[-1].start < HOUR:
             windows[-1] = Window(windows[-1].start, at)
         else:

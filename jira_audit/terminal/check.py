@@ -1,126 +1,175 @@
-"""The check of an installation: is each part reachable, and does it let us in?
+"""`check`: tests each part of an installation: settings, Jira, ingestion and storage.
 
-Asks for the smallest thing that proves it, and changes nothing but that a missing container is made
-(which the first run would do as well). How the answers are shown is in `cli.py`.
+Makes the smallest request that proves each part. Changes nothing, except that it creates a missing
+container, as the first run would.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from jira_audit import wiring
-from jira_audit.core.errors import (
-    BatchRefused,
-    ConnectorError,
-    CredentialsRefused,
-    SiteError,
-)
+from jira_audit.core.errors import BatchRefused, ConnectorError, CredentialsRefused, SiteError
 from jira_audit.flow.sending import PROBE
 from jira_audit.settings.load import load
 from jira_audit.settings.values import Azure, Settings, Site
+from jira_audit.terminal.console import (
+    SettingsFile,
+    consoles,
+    environment,
+    exit_on_settings_error,
+    logging_to,
+    print_message,
+    progress_line,
+)
 
 Part = Literal["settings", "Jira", "ingestion", "storage"]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """How one part is: the sentence says what works, or what to do."""
+class CheckResult:
+    """The result for one part. The sentence says what works, or what to do."""
 
     part: Part
     ok: bool
     sentence: str
 
 
-def check(environment: Mapping[str, str]) -> Iterator[Answer]:
-    """Try every part, independently of the others; each answer comes as soon as it is known.
+def command(settings_file: SettingsFile = None) -> None:
+    """Check the setup: settings, Jira, ingestion and storage, each on its own.
 
-    Raises SettingsError before anything is requested; everything else foreseen is an answer.
+    Sends an empty batch, which adds no row, and creates the container for
+    checkpoints if it does not exist, as the first run would.
     """
-    return _answers(load(environment, wiring.CLOCK.now()))
+    out, err = consoles()
+    results = []
+    with (
+        logging_to(err, logging.CRITICAL),
+        exit_on_settings_error(err),
+        progress_line(out, err, lambda: "checking Jira, ingestion and storage"),
+    ):
+        for result in check_results(environment(settings_file)):
+            _show(out, result)
+            results.append(result)
+    if not all(result.ok for result in results):
+        raise typer.Exit(1)
 
 
-def _answers(checked: Settings) -> Iterator[Answer]:
-    to = checked.destination
-    if isinstance(to, Path) or to.ingestion is None:
-        raise TypeError(to)  # check loads all settings, and none for a folder
-    sites = ", ".join(site.host for site in checked.sites)
-    name, rule = to.ingestion.stream, to.ingestion.rule
+def _show(out: Console, result: CheckResult) -> None:
+    mark, style = ("ok", "green") if result.ok else ("failed", "bold red")
+    if not out.is_terminal:
+        print_message(out, f"{mark:<6}  {result.part:<9}  {result.sentence}")
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=6)
+    table.add_column(width=9)
+    table.add_column()
+    table.add_row(Text(mark, style), Text(result.part, "bold"), Text(result.sentence))
+    out.print(table)
+
+
+def check_results(environment: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Check every part independently; each result comes as soon as it is there.
+
+    Raises SettingsError before any request; every other foreseen error is a result.
+    """
+    return _results(load(environment, wiring.CLOCK.now()))
+
+
+def _results(loaded: Settings) -> Iterator[CheckResult]:
+    azure = loaded.destination
+    if isinstance(azure, Path) or azure.ingestion is None:
+        raise TypeError(azure)  # check loads all settings, and none for a folder
+    sites = ", ".join(site.host for site in loaded.sites)
+    name, rule = azure.ingestion.stream, azure.ingestion.rule
     stream = f"{name} of {rule}"
-    yield Answer("settings", ok=True, sentence=f"complete: from {sites} to {stream}")
-    for entry in checked.invalid:
-        yield Answer("settings", ok=False, sentence=str(entry.error).removeprefix("settings: "))
-    for site in checked.sites:
+    yield CheckResult("settings", ok=True, sentence=f"complete: from {sites} to {stream}")
+    for entry in loaded.invalid:
+        yield CheckResult(
+            "settings", ok=False, sentence=str(entry.error).removeprefix("settings: ")
+        )
+    for site in loaded.sites:
         yield _jira(site)
-    yield _answer(
-        "ingestion", lambda: _send_nothing(to, name), f"an empty batch was taken by {stream}"
-    )
-    container = f"the container {to.storage.container} is there"
-    yield _answer("storage", lambda: wiring.probe_storage(to), container)
+    yield _result("ingestion", lambda: _send_nothing(azure, name), f"accepts data for {stream}")
+    container = f"the container {azure.storage.container} exists and can be written"
+    yield _result("storage", lambda: wiring.probe_storage(azure), container)
 
 
-def _jira(site: Site) -> Answer:
-    """Whether the audit log may be read; where the site refuses a token, by the gateway."""
-    who = site.holder
-    by = " through Atlassian's gateway" if site.gateway else ""
+def _jira(site: Site) -> CheckResult:
+    """Whether the audit log can be read; tries the gateway if the site refuses the token."""
+    holder = site.holder
     try:
         wiring.source(site).probe()
     except CredentialsRefused as refused:
         if site.gateway:
-            return Answer("Jira", ok=False, sentence=str(refused))
-        other = replace(site, gateway=True)
-        try:
-            wiring.source(other).probe()
-        except ConnectorError as error:
-            sentence = f"{refused} Tried through the gateway as well: {error}"
-            return Answer("Jira", ok=False, sentence=sentence)
-        cloud_id = wiring.gateway(other).cloud_id()
-        return Answer(
-            "Jira",
-            ok=False,
-            sentence=f"the token of {who} is a scoped one: {site.host} refuses it, and Atlassian's "
-            f"gateway takes it. Set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {cloud_id}",
-        )
+            return CheckResult("Jira", ok=False, sentence=str(refused))
+        return _through_gateway(site, refused)
     except ConnectorError as error:
-        return Answer("Jira", ok=False, sentence=str(error))
-    good = f"{who} may read the audit log of {site.host}{by}"
-    return _compared(site, good) if site.cloud_id else Answer("Jira", ok=True, sentence=good)
+        return CheckResult("Jira", ok=False, sentence=str(error))
+    route = " through Atlassian's gateway" if site.gateway else ""
+    sentence = f"{holder} can read the audit log of {site.host}{route}"
+    if site.cloud_id:
+        return _compare_cloud_id(site, sentence)
+    return CheckResult("Jira", ok=True, sentence=sentence)
 
 
-def _compared(site: Site, good: str) -> Answer:
-    """Whether a cloud id that is set is the site's own, as the site itself tells it."""
+def _through_gateway(site: Site, refused: CredentialsRefused) -> CheckResult:
+    """Whether a token that the site refuses is a scoped one, which only the gateway accepts."""
+    gateway = replace(site, gateway=True)
     try:
-        told = wiring.gateway(replace(site, cloud_id=None)).cloud_id()
+        wiring.source(gateway).probe()
     except ConnectorError as error:
-        unseen = f"; whether the cloud id is that of {site.host} could not be seen: {error}"
-        return Answer("Jira", ok=True, sentence=good + unseen)
-    if told == site.cloud_id:
-        return Answer("Jira", ok=True, sentence=good)
+        sentence = f"{refused} Tried through Atlassian's gateway as well: {error}"
+        return CheckResult("Jira", ok=False, sentence=sentence)
+    cloud_id = wiring.gateway(gateway).cloud_id()
     sentence = (
-        f"the cloud id {site.cloud_id} is that of another site, whose records would come under the "
-        f"name {site.host}: set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {told}"
+        f"the token of {site.holder} is scoped: {site.host} refuses it, Atlassian's "
+        f"gateway accepts it. Set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {cloud_id}"
     )
-    return Answer("Jira", ok=False, sentence=sentence)
+    return CheckResult("Jira", ok=False, sentence=sentence)
 
 
-def _answer(part: Part, attempt: Callable[[], None], good: str) -> Answer:
+def _compare_cloud_id(site: Site, sentence: str) -> CheckResult:
+    """Whether the cloud id in the settings is the one that the site itself names."""
+    try:
+        cloud_id = wiring.gateway(replace(site, cloud_id=None)).cloud_id()
+    except ConnectorError as error:
+        unchecked = f"; its cloud id could not be compared with that of {site.host}: {error}"
+        return CheckResult("Jira", ok=True, sentence=sentence + unchecked)
+    if cloud_id == site.cloud_id:
+        return CheckResult("Jira", ok=True, sentence=sentence)
+    wrong = (
+        f"the cloud id {site.cloud_id} belongs to another site, whose records would be delivered "
+        f"as those of {site.host}: set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {cloud_id}"
+    )
+    return CheckResult("Jira", ok=False, sentence=wrong)
+
+
+def _result(part: Part, attempt: Callable[[], None], sentence: str) -> CheckResult:
     try:
         attempt()
     except ConnectorError as error:
-        return Answer(part, ok=False, sentence=str(error))
-    return Answer(part, ok=True, sentence=good)
+        return CheckResult(part, ok=False, sentence=str(error))
+    return CheckResult(part, ok=True, sentence=sentence)
 
 
-def _send_nothing(to: Azure, stream: str) -> None:
-    sink = wiring.sink(to)
+def _send_nothing(azure: Azure, stream: str) -> None:
+    sink = wiring.sink(azure)
     sink.prepare()
     try:
         sink.send(PROBE)
     except BatchRefused as error:
         message = (
-            f"{error}, though there were none: see that LOGS_DCR_STREAM_NAME "
-            f"({stream}) is a stream that the rule declares"
+            f"{error}, though the batch was empty: LOGS_DCR_STREAM_NAME "
+            f"({stream}) must be a stream that the rule declares"
         )
         raise SiteError(message) from error

@@ -1,7 +1,6 @@
-"""Commands for the checkpoint: how far the site is, and where it is to begin again.
+"""`checkpoint`: shows and resets a site's checkpoint.
 
-What is asked for, and how what came of it is shown; what happens is in `reset.py`. Needs the extra
-`terminal`.
+The reset itself is in `operations/reset.py`. Needs the extra `terminal`.
 """
 
 from __future__ import annotations
@@ -16,177 +15,198 @@ from jira_audit.core import encoding
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
-from jira_audit.operations import reset as reset_
+from jira_audit.operations import reset
 from jira_audit.settings.table import STORED, Needs
 from jira_audit.terminal.console import (
     LocalFolder,
-    Place,
     SettingsFile,
+    SiteContext,
     SiteHost,
-    moment_given,
-    place_at,
-    printable,
-    say,
+    parse_time,
+    print_message,
     show_lines,
-    span,
-    utc,
+    site_context,
 )
+from jira_audit.terminal.format import format_duration, printable, utc
 
 RESET_NEEDS: Needs = STORED | {"run"}
 
 LATEST_GAPS = 10
-"""So many of the ledger's gaps are shown."""
+"""The most gaps of the ledger that are shown."""
 
-checkpoint = typer.Typer(
-    help="How far the site has been dealt with: look at it, or begin again.",
-    no_args_is_help=True,
-)
+group = typer.Typer(help="Show and reset the checkpoint of a site.", no_args_is_help=True)
 
 
-@checkpoint.command("show")
+@group.command("show")
 def show_checkpoint(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="The blob as it is.")] = False,
-    site: SiteHost = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the blob unchanged.")] = False,
+    host: SiteHost = None,
     folder: LocalFolder = None,
-    settings: SettingsFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
-    """Show how far the site has been dealt with. Changes nothing."""
-    with place_at(folder, settings, site, STORED) as place:
-        content = place.ports.checkpoints.stored(place.site)
+    """Show a site's checkpoint. Changes nothing."""
+    with site_context(folder, settings_file, host, STORED) as ctx:
+        content = ctx.ports.checkpoints.stored(ctx.host)
         if content is None:
-            say(place.err, f"{place.site}: no checkpoint yet; the next run is the first.")
+            print_message(ctx.err, f"{ctx.host}: no checkpoint yet; the next run is the first.")
         elif as_json:
             typer.echo(content)
         else:
-            known = decode(content, place.site)
+            checkpoint = decode(content, ctx.host)
             saved = encoding.loads(content).get("saved")
-            facts = [
-                ("site", known.site),
-                *_facts(known, wiring.CLOCK.now()),
+            lines = [
+                ("site", checkpoint.site),
+                *_summary(checkpoint, wiring.CLOCK.now()),
                 ("saved", str(saved)),
             ]
-            show_lines(place.out, None, [(name, printable(value)) for name, value in facts])
+            show_lines(ctx.out, None, [(name, printable(value)) for name, value in lines])
 
 
-def _facts(known: Checkpoint, now: int) -> Iterator[tuple[str, str]]:
-    yield "from", utc(known.start)
-    yield "through", f"{utc(known.through)}, {span(now - known.through)} ago"
-    yield "latest", "none" if known.latest is None else utc(known.latest)
-    ledger, ranges = known.ledger, known.ledger.ranges
+def _summary(checkpoint: Checkpoint, now: int) -> Iterator[tuple[str, str]]:
+    through, latest = checkpoint.through, checkpoint.latest
+    yield "from", utc(checkpoint.start)
+    yield "complete up to", f"{utc(through)}, {format_duration(now - through)} ago"
+    yield "latest", "none" if latest is None else utc(latest)
+    yield from _ledger(checkpoint.ledger)
+    if checkpoint.pruned is not None:
+        yield "pruned", f"ids of records created before {utc(checkpoint.pruned)}"
+    yield "step", format_duration(checkpoint.step)
+    if checkpoint.reread is not None:
+        yield "reread", f"overlap read again up to {utc(checkpoint.reread)}"
+    yield "sweep", _sweep(checkpoint)
+    yield "reset", checkpoint.reset or "none applied"
+
+
+def _sweep(checkpoint: Checkpoint) -> str:
+    if checkpoint.sweep:
+        return f"running: {utc(checkpoint.sweep.through)} of {utc(checkpoint.sweep.end)}"
+    return "none yet" if checkpoint.swept is None else f"last completed {utc(checkpoint.swept)}"
+
+
+def _ledger(ledger: Ledger) -> Iterator[tuple[str, str]]:
+    ranges = ledger.ranges
     if not ranges:
         yield "ledger", "empty"
-    else:
-        several = f" in {len(ranges):,} ranges" if len(ranges) > 1 else ""
-        yield "ledger", f"{len(ledger):,} ids, {ranges[0][0]} to {ranges[-1][1]}{several}"
+        return
+    several = f" in {len(ranges):,} ranges" if len(ranges) > 1 else ""
+    yield "ledger", f"{len(ledger):,} ids, {ranges[0][0]} to {ranges[-1][1]}{several}"
     if len(ranges) > 1:
         yield "gaps", _gaps(ledger.gaps)
-    if known.pruned is not None:
-        yield "pruned", f"ids from before {utc(known.pruned)} are forgotten"
-    yield "step", span(known.step)
-    if known.reread is not None:
-        yield "reread", f"the overlap was read again up to {utc(known.reread)}"
-    if known.sweep:
-        yield "sweep", f"under way: {utc(known.sweep.through)} of {utc(known.sweep.end)}"
-    else:
-        yield "sweep", "none yet" if known.swept is None else f"last done {utc(known.swept)}"
-    yield "reset", known.reset or "none was applied"
 
 
 def _gaps(gaps: Ledger) -> str:
     shown = [str(a) if a == b else f"{a} to {b}" for a, b in gaps.ranges[-LATEST_GAPS:]]
     number = gaps.count
-    what = f"{number:,} {'id' if number == 1 else 'ids'}"
+    count = f"{number:,} {'id' if number == 1 else 'ids'}"
     latest = f", the latest {LATEST_GAPS}" if len(gaps.ranges) > LATEST_GAPS else ""
-    return f"{what}{latest}: {', '.join(shown)}"
+    return f"{count}{latest}: {', '.join(shown)}"
 
 
-@checkpoint.command()
-def reset(
+@group.command("reset")
+def reset_checkpoint(
     begin: Annotated[
         str,
         typer.Option(
             "--from",
             metavar="TIME|all",
-            help="Read again from this moment on: an ISO time with its zone, such as "
-            "2026-09-14T00:00:00Z, or all.",
+            help="Begin again at this time, with a UTC offset, such as 2026-09-14T00:00:00Z, or "
+            "all.",
         ),
     ],
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
-    site: SiteHost = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    host: SiteHost = None,
     folder: LocalFolder = None,
-    settings: SettingsFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
-    """Begin again at a moment: mends a checkpoint that cannot be read.
+    """Begin again at a time; also replaces a checkpoint that cannot be read.
 
-    Everything that Jira shows from that moment on is read and delivered, what
-    was delivered before too. A CHECKPOINT_RESET that was applied before is not
+    The next run delivers everything that Jira shows from that time on, including
+    what was delivered before. A CHECKPOINT_RESET that was applied before is not
     applied again.
 
     For example:
 
       jira-audit checkpoint reset --from 2026-09-14T00:00:00Z
     """
-    with place_at(folder, settings, site, RESET_NEEDS) as place:
+    with site_context(folder, settings_file, host, RESET_NEEDS) as ctx:
         now = wiring.CLOCK.now()
-        start = moment_given(begin, now, "--from")
-        for sentence in _consequences(place, start, now):
-            say(place.err, sentence)
-        if not yes and not _confirmed("Reset the checkpoint? [y/N] "):
-            say(place.err, "Nothing was changed.")
+        start = parse_time(begin, now, "--from")
+        for sentence in _consequences(ctx, start, now):
+            print_message(ctx.err, sentence)
+        if not yes and not _is_confirmed("Reset the checkpoint? [y/N] "):
+            print_message(ctx.err, "Nothing was changed.")
             raise typer.Exit(1)
-        applied = place.pending.value if place.pending else None
-        again = reset_.reset(
-            place.site, place.ports.checkpoints, start, wiring.CLOCK.now(), applied
+        pending = ctx.pending_reset.value if ctx.pending_reset else None
+        checkpoint = reset.reset(
+            ctx.host, ctx.ports.checkpoints, start, wiring.CLOCK.now(), pending
         )
-        if again is None:
-            say(
-                place.err,
-                f"{place.site}: nothing was changed: another run has the site. Try again.",
-            )
+        if checkpoint is None:
+            message = "nothing was changed: another run holds the lease. Retry in a few minutes."
+            print_message(ctx.err, f"{ctx.host}: {message}")
             raise typer.Exit(1)
-        say(place.out, f"{place.site}: the next run reads from {utc(again.start)} on.")
+        print_message(ctx.out, f"{ctx.host}: the next run reads from {utc(checkpoint.start)} on.")
 
 
-def _confirmed(question: str) -> bool:
-    """Ask beside the output (click's own way would leave a space in it); no answer is no."""
+def _is_confirmed(question: str) -> bool:
+    """Ask on standard error: click's confirm would add a space to the output. Default: no."""
     typer.echo(question, nl=False, err=True)
     return typer.get_text_stream("stdin").readline().strip().lower() in {"y", "yes"}
 
 
-def _consequences(place: Place, start: int, now: int) -> Iterator[str]:
-    """What a reset will do, before it is confirmed. Raises SiteError if it may not be done."""
-    content = place.ports.checkpoints.stored(place.site)
-    known: Checkpoint | None = None
+def _consequences(ctx: SiteContext, start: int, now: int) -> Iterator[str]:
+    """What a reset will do. Raises SiteError if only a newer version may reset the checkpoint."""
+    content = ctx.ports.checkpoints.stored(ctx.host)
+    checkpoint = None if content is None else _readable(content, ctx.host)
     if content is None:
-        yield f"{place.site} has no checkpoint yet."
+        yield f"{ctx.host} has no checkpoint yet."
+    elif checkpoint is None:
+        yield f"The checkpoint of {ctx.host} cannot be read."
     else:
-        try:
-            known = decode(content, place.site)
-        except SiteError:
-            reset_.readable(content, place.site, None)  # raises for a newer version's
-            yield f"The checkpoint of {place.site} cannot be read."
-        else:
-            yield f"{place.site} was dealt with from {utc(known.start)} to {utc(known.through)}."
-    yield f"After the reset, everything since {utc(start)} is read ({span(now - start)})."
-    if known and start > known.through:
+        covered = f"{utc(checkpoint.start)} to {utc(checkpoint.through)}"
+        yield f"The checkpoint of {ctx.host} covers {covered}."
+    duration = format_duration(now - start)
+    yield f"After the reset, everything since {utc(start)} is read ({duration})."
+    if checkpoint is None:
+        yield "Records in that range that were delivered before will be in the table twice."
+    else:
+        yield from _affected(checkpoint, start)
+    yield from _pending(ctx, checkpoint)
+
+
+def _readable(content: bytes, host: str) -> Checkpoint | None:
+    """The checkpoint; None if it cannot be read. Raises SiteError for a newer version's."""
+    try:
+        return decode(content, host)
+    except SiteError:
+        reset.readable(content, host, None)
+        return None
+
+
+def _affected(checkpoint: Checkpoint, start: int) -> Iterator[str]:
+    """The records that a reset duplicates or leaves out."""
+    through = utc(checkpoint.through)
+    if start > checkpoint.through:
         yield (
-            f"What was created between {utc(known.through)} and then is NOT read: it will be "
+            f"Records created between {through} and {utc(start)} are NOT read: they will be "
             "missing from the table."
         )
-    elif known and known.ledger.ranges:
-        twice = utc(max(start, known.start))
-        yield f"What was delivered of {twice} to {utc(known.through)} will be in the table twice."
-    elif not known:
-        yield "What was delivered of that already will be in the table twice."
-    if known and place.pending and place.pending.value != known.reset:
+    elif checkpoint.ledger.ranges:
+        since = utc(max(start, checkpoint.start))
+        yield f"Records delivered of {since} to {through} will be in the table twice."
+
+
+def _pending(ctx: SiteContext, checkpoint: Checkpoint | None) -> Iterator[str]:
+    """Whether the next run would apply CHECKPOINT_RESET after this reset."""
+    pending = ctx.pending_reset
+    if checkpoint and pending and pending.value != checkpoint.reset:
         yield (
-            "CHECKPOINT_RESET is set and was not applied yet: the next run applies it over this "
+            "CHECKPOINT_RESET is set and not applied yet: the next run applies it after this "
             "reset. Remove it first."
         )
-    if not known and not place.pending:
+    if not checkpoint and not pending:
         yield (
-            "If CHECKPOINT_RESET is set in the Function App, it may be applied again: remove it "
-            "there first."
+            "If CHECKPOINT_RESET is set in the Function App, the next run may apply it again: "
+            "remove it there first."
         )

@@ -1,4 +1,4 @@
-"""What every command of the terminal shares: where settings come from, and how things are said.
+"""What all commands share: options, settings, messages, errors, and progress.
 
 Needs the extra `terminal`.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,15 +24,15 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from jira_audit import wiring
+from jira_audit import INTERRUPTED, wiring
 from jira_audit.core import moments
 from jira_audit.core.errors import ConnectorError, SettingsError
-from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
+from jira_audit.core.outcome import Tally
 from jira_audit.core.policy import Reset
 from jira_audit.core.window import Window
 from jira_audit.flow.ports import Ports
 from jira_audit.settings.load import BEGINNING_OF_ALL, load
-from jira_audit.settings.table import Needs
+from jira_audit.settings.table import EVERYTHING, Needs
 from jira_audit.settings.values import Settings, Site
 
 SettingsFile = Annotated[
@@ -55,7 +54,7 @@ LocalFolder = Annotated[
         metavar="DIR",
         exists=True,
         file_okay=False,
-        help="The folder that was given to collect --to, instead of Azure.",
+        help="Use the folder that collect --to has written, instead of Azure.",
     ),
 ]
 
@@ -64,16 +63,16 @@ SiteHost = Annotated[
     typer.Option(
         "--site",
         metavar="HOST",
-        help="Which site, where JIRA_SITES has several, such as contoso.atlassian.net.",
+        help="Host of the site, if JIRA_SITES has several, such as contoso.atlassian.net.",
     ),
 ]
 
-# Settings, and the place they name.
+# Settings.
 
 
 @dataclass(frozen=True)
-class SetUp:
-    """What is set up, and where it is shown."""
+class Context:
+    """The settings of a command, and the consoles it writes to."""
 
     settings: Settings
     out: Console
@@ -81,45 +80,56 @@ class SetUp:
 
 
 @dataclass(frozen=True)
-class Place(SetUp):
-    """One site that is set up, or was chosen among several; `site` is its host."""
+class SiteContext(Context):
+    """The context of a command for one site."""
 
-    site: str
-    chosen: Site
+    site: Site
     ports: Ports
 
     @property
-    def pending(self) -> Reset | None:
-        """CHECKPOINT_RESET as it is set here, for this site."""
-        return self.settings.policy_for(self.chosen).reset
+    def host(self) -> str:
+        """The site's host, which names it."""
+        return self.site.host
+
+    @property
+    def pending_reset(self) -> Reset | None:
+        """CHECKPOINT_RESET as the settings here have it for this site."""
+        return self.settings.policy_for(self.site).reset
 
 
 @contextmanager
-def set_up_at(folder: Path | None, file: Path | None, needs: Needs) -> Iterator[SetUp]:
-    """What the settings say that the command `needs`; a failure is one sentence and exit code 1.
+def context(folder: Path | None, settings_file: Path | None, needs: Needs) -> Iterator[Context]:
+    """Load the settings that the command `needs`; a foreseen error within is printed and ends it.
 
-    Of a folder the sites are told that are in it, too, unless Jira is asked.
+    Unless Jira is asked, the sites that were collected into a folder belong to it, too.
     """
     out, err = consoles()
-    with logged(err, logging.INFO), failures_said(err):
-        settings = load(environment(file), wiring.CLOCK.now(), folder, needs)
+    with logging_to(err, logging.INFO), exit_on_error(err):
+        settings = load_settings(settings_file, folder, needs)
         if folder and "jira" not in needs:
             settings = settings.with_stored(_stored(folder))
             if not settings.sites and not settings.invalid:
                 message = f"no site was collected into {folder}"
                 raise typer.BadParameter(message, param_hint="--folder")
-        yield SetUp(settings, out, err)
+        yield Context(settings, out, err)
 
 
 @contextmanager
-def place_at(
-    folder: Path | None, file: Path | None, host: str | None, needs: Needs
-) -> Iterator[Place]:
-    """The place of the one site there is, or of the one of this host; else as `set_up_at`."""
-    with set_up_at(folder, file, needs) as place:
-        site = _chosen(place.settings, host, _stored(folder) if folder else ())
-        ports = wiring.ports(place.settings.destination, site)
-        yield Place(place.settings, place.out, place.err, site.host, site, ports)
+def site_context(
+    folder: Path | None, settings_file: Path | None, host: str | None, needs: Needs
+) -> Iterator[SiteContext]:
+    """As `context`, for the site of this host, or the only site if it is None."""
+    with context(folder, settings_file, needs) as ctx:
+        site = _site(ctx.settings, host, _stored(folder) if folder else ())
+        ports = wiring.ports(ctx.settings.destination, site)
+        yield SiteContext(ctx.settings, ctx.out, ctx.err, site, ports)
+
+
+def load_settings(
+    settings_file: Path | None, folder: Path | None, needs: Needs = EVERYTHING
+) -> Settings:
+    """Load the settings from the environment and a file. Raises SettingsError."""
+    return load(environment(settings_file), wiring.CLOCK.now(), folder, needs)
 
 
 def _stored(folder: Path) -> Sequence[str]:
@@ -127,10 +137,10 @@ def _stored(folder: Path) -> Sequence[str]:
     return wiring.local_places(folder)[0].sites()
 
 
-def _chosen(settings: Settings, host: str | None, stored: Sequence[str]) -> Site:
-    """The site of a host; where none is named, the only one that is stored, or the only one.
+def _site(settings: Settings, host: str | None, stored: Sequence[str]) -> Site:
+    """The site of this host; without one, the only site that is stored, or the only site.
 
-    Raises SettingsError for an entry that is wrong, BadParameter where a site is to be named.
+    Raises SettingsError for an invalid entry, and BadParameter if a site must be named.
     """
     name, sites = host and host.lower(), settings.sites
     for entry in settings.invalid:
@@ -146,21 +156,21 @@ def _chosen(settings: Settings, host: str | None, stored: Sequence[str]) -> Site
     return candidates[0]
 
 
-def environment(file: Path | None) -> Mapping[str, str]:
-    """The process's environment, with what it lacks filled in from a settings file.
+def environment(settings_file: Path | None) -> Mapping[str, str]:
+    """The process's environment, with missing variables added from a settings file.
 
-    Filled in where it is, as the Functions host does: Azure's libraries look there as well. Raises
-    SettingsError if the file cannot be read as one.
+    They are set in the process itself, as the Functions host does, because Azure's libraries read
+    it too. Raises SettingsError if the file cannot be read.
     """
-    if file:
-        for name, value in _values(file).items():
+    if settings_file:
+        for name, value in _values(settings_file).items():
             if not os.environ.get(name):
                 os.environ[name] = value
     return os.environ
 
 
 def _values(file: Path) -> Mapping[str, str]:
-    """What stands under Values: https://learn.microsoft.com/azure/azure-functions/functions-develop-local#local-settings-file"""
+    """The Values of https://learn.microsoft.com/azure/azure-functions/functions-develop-local#local-settings-file"""
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
         values = content["Values"]
@@ -177,70 +187,95 @@ def _values(file: Path) -> Mapping[str, str]:
     )
 
 
+# Options.
+
+
+def parse_range(begin: str | None, end: str | None, now: int, default: int) -> Window:
+    """The range of --from and --to; without them from the moment `default` to now."""
+    start = default if begin is None else parse_time(begin, now, "--from")
+    until = now if end is None else parse_time(end, now, "--to")
+    require_order(start, until)
+    return Window(start, until)
+
+
+def require_order(start: int, until: int | None) -> None:
+    """Raises BadParameter if --to lies before --from."""
+    if until is not None and until < start:
+        message = "is before --from"
+        raise typer.BadParameter(message, param_hint="--to")
+
+
+def parse_time(text: str, now: int, option: str) -> int:
+    """The moment that an option names. Raises BadParameter, also for one after `now`."""
+    try:
+        moment = BEGINNING_OF_ALL if text == "all" else moments.parse(text)
+    except ValueError:
+        message = f"{text!r} is not a time with a UTC offset (2026-09-14T00:00:00Z), nor all"
+        raise typer.BadParameter(message, param_hint=option) from None
+    if moment > now:
+        message = f"{text} is in the future"
+        raise typer.BadParameter(message, param_hint=option)
+    return moment
+
+
+# Errors: a message for the person who acts, and an exit code.
+
+
 @contextmanager
-def problems_listed(err: Console) -> Iterator[None]:
-    """Where settings are wrong, each problem on a line of its own, and exit code 2."""
+def exit_on_settings_error(err: Console) -> Iterator[None]:
+    """Print each problem of the settings on its own line, and exit with 2."""
     try:
         yield
     except SettingsError as error:
         for problem in error.problems:
             name, _, rest = problem.partition(" ")
-            say(err, Text.assemble((name, "bold red"), " ", rest))
+            print_message(err, Text.assemble((name, "bold red"), " ", rest))
         raise typer.Exit(2) from None
 
 
 @contextmanager
-def failures_said(err: Console) -> Iterator[None]:
-    """A foreseen failure is one sentence and exit code 1; wrong settings are listed, and 2."""
-    with problems_listed(err):
+def exit_on_error(err: Console) -> Iterator[None]:
+    """Print a foreseen error and exit with 1, or 2 if the settings are wrong."""
+    with exit_on_settings_error(err):
         try:
             yield
         except SettingsError:
             raise
         except ConnectorError as error:
-            say(err, Text(str(error), "bold red"))
+            print_message(err, Text(str(error), "bold red"))
             raise typer.Exit(1) from None
 
 
-def range_given(begin: str | None, end: str | None, now: int, default: int) -> Window:
-    """The range that --from and --to name: from the moment `default`, to now."""
-    start = default if begin is None else moment_given(begin, now, "--from")
-    until = now if end is None else moment_given(end, now, "--to")
-    if until < start:
-        message = "is before --from"
-        raise typer.BadParameter(message, param_hint="--to")
-    return Window(start, until)
+@contextmanager
+def exit_on_interrupt(err: Console, advice: str, tally: Tally | None = None) -> Iterator[None]:
+    """On Ctrl-C, print the advice, after the rows of the tally if there is one, and exit with 130.
 
-
-def moment_given(text: str, now: int, option: str) -> int:
-    """The moment that an option names: a time with its zone, not after `now`, or `all`."""
+    Belongs around the run: what it has begun has to end first.
+    """
     try:
-        moment = BEGINNING_OF_ALL if text == "all" else moments.parse(text)
-    except ValueError:
-        message = f"{text!r} is no time with its zone, such as 2026-09-14T00:00:00Z, nor all"
-        raise typer.BadParameter(message, param_hint=option) from None
-    if moment > now:
-        message = f"{text} lies in the future"
-        raise typer.BadParameter(message, param_hint=option)
-    return moment
+        yield
+    except KeyboardInterrupt:
+        progress = "" if tally is None else f" after {tally.rows:,} rows"
+        print_message(err, f"Interrupted{progress}. {advice}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
-# Showing.
+# Output.
 
 
 def consoles() -> tuple[Console, Console]:
-    """Standard output and standard error; rich knows whether they are terminals, and NO_COLOR."""
+    """Standard output and error. Rich detects terminals and NO_COLOR."""
     return Console(highlight=False, emoji=False), Console(stderr=True, highlight=False, emoji=False)
 
 
-def say(console: Console, sentence: str | Text) -> None:
-    """One sentence; a line of its own where nobody looks, for whoever reads lines."""
-    text = Text(sentence) if isinstance(sentence, str) else sentence
+def print_message(console: Console, message: str | Text) -> None:
+    """Print one message; it is wrapped on a terminal only, so that programs read it as one line."""
+    text = Text(message) if isinstance(message, str) else message
     console.print(text, soft_wrap=not console.is_terminal)
 
 
 def show_lines(out: Console, header: Sequence[str] | None, lines: Iterable[Sequence[str]]) -> None:
-    """A table where somebody looks, else a line each, with tabs between."""
+    """Print a table on a terminal, else tab-separated lines without the header."""
     if not out.is_terminal:
         for line in lines:
             typer.echo("\t".join(line))
@@ -254,44 +289,9 @@ def show_lines(out: Console, header: Sequence[str] | None, lines: Iterable[Seque
         out.print(table)
 
 
-# What a terminal could take for a command, or for another order of the letters; and halves of
-# characters, which cannot be written.
-_UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def escaped(text: str) -> str:
-    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def printable(text: str) -> str:
-    """On one line."""
-    return escaped(" ".join(text.split()))
-
-
-def utc(moment: int) -> str:
-    """A moment for a person."""
-    text = moments.text(moment)
-    return f"{text[:10]} {text[11:19]} UTC"
-
-
-def span(milliseconds: int) -> str:
-    """A length of time, roughly."""
-    if milliseconds < SECOND:
-        return f"{milliseconds} ms"
-    for unit, name, smaller, its_name in (
-        (DAY, "d", HOUR, "h"),
-        (HOUR, "h", MINUTE, "min"),
-        (MINUTE, "min", SECOND, "s"),
-    ):
-        if milliseconds >= unit:
-            rest = milliseconds % unit // smaller
-            return f"{milliseconds // unit:,} {name}" + (f" {rest} {its_name}" if rest else "")
-    return f"{milliseconds // SECOND} s"
-
-
 @contextmanager
-def logged(err: Console, level: int) -> Iterator[None]:
-    """Our log from `level` up on standard error; of everyone else's, warnings at most."""
+def logging_to(err: Console, level: int) -> Iterator[None]:
+    """Log to standard error: ours from `level` up, other loggers' from WARNING up."""
     handler: logging.Handler
     if err.is_terminal:
         handler = RichHandler(
@@ -313,12 +313,12 @@ def logged(err: Console, level: int) -> Iterator[None]:
 
 
 @contextmanager
-def shown_while_it_runs(
-    console: Console, other: Console, words: Callable[[], str]
+def progress_line(
+    console: Console, other: Console, status_text: Callable[[], str]
 ) -> Iterator[None]:
-    """Where somebody looks, a line on `console` that says what goes on, and goes with it.
+    """Show a line with the current status on `console`, if both consoles are terminals.
 
-    What is printed meanwhile must go to `console`, which puts it above the line.
+    Within, print to `console` only: it puts the output above the line.
     """
     if not (console.is_terminal and other.is_terminal):
         yield
@@ -327,7 +327,7 @@ def shown_while_it_runs(
 
     def line() -> Spinner:
         minutes, seconds = divmod(int(wiring.CLOCK.monotonic() - began), 60)
-        spinner.update(text=Text(f"{words()}  {minutes}:{seconds:02}"))
+        spinner.update(text=Text(f"{status_text()}  {minutes}:{seconds:02}"))
         return spinner
 
     with Live(get_renderable=line, console=console, transient=True, refresh_per_second=10):

@@ -1,19 +1,22 @@
-"""The demo: a simulated Jira site, two real runs into a local folder, and a look at the rows.
+"""`demo`: a simulated Jira site, two real runs into a local folder, and a look at the rows.
 
-Only the site and the clock's five minutes between the runs are made up: requests go over HTTP on
-loopback, and what collects them is what runs in Azure. No account or setting plays a part.
+Only the site, and the five minutes between the runs, are simulated. Requests go over HTTP on
+loopback to the same code that runs in Azure. No account and no settings are needed.
 """
 
 from __future__ import annotations
 
+import logging
 import shlex
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -30,27 +33,28 @@ from jira_audit.simulator.records import Record, sample_records
 from jira_audit.simulator.server import serve
 from jira_audit.simulator.site import FakeJira
 from jira_audit.terminal import invocation
+from jira_audit.terminal.console import logging_to
 
 HOST = "fernmoor.atlassian.example"
-"""No one can own it: https://www.rfc-editor.org/rfc/rfc2606#section-2"""
+"""Nobody can register this name: https://www.rfc-editor.org/rfc/rfc2606#section-2"""
 
 USERNAME, TOKEN = "auditor@fernmoor.example", "simulated"
 
 TICK = 5 * MINUTE
-"""Between the two runs, as the timer would leave."""
+"""The time between the two runs: the timer's default."""
 
 FIRST_ID = 48_213
 DAY_SEED, LATE_SEED, LATER_SEED = 25, 1, 164
-"""Chosen by eye: with these, the latest rows are of several kinds and by several people."""
+"""Chosen so that the latest rows have several categories and authors."""
 
 LATEST_ROWS, CATEGORIES = 8, 3
 
 
 @dataclass(frozen=True)
-class Story:
-    """The site's records: those of a day, those of the next minutes, and one that Jira shows late.
+class DemoData:
+    """The site's records: a day's, those of the next five minutes, and a late one.
 
-    The late one was created before the first run, and is there only for the second.
+    The late record was created before the first run, but Jira shows it only to the second.
     """
 
     day: list[Record]
@@ -58,8 +62,8 @@ class Story:
     later: list[Record]
 
     @classmethod
-    def until(cls, now: int) -> Story:
-        """A story whose second run is at the moment `now`, one tick after the first."""
+    def until(cls, now: int) -> DemoData:
+        """Data for a second run at the moment `now`, one tick after the first."""
         first_run = now - TICK
         day = sample_records(
             300, first_id=FIRST_ID, end_ms=first_run, span_ms=DAY - HOUR, seed=DAY_SEED
@@ -77,21 +81,47 @@ class Story:
         return cls(day, late, later)
 
 
-def play(folder: Path, console: Console) -> bool:
-    """Collect a simulated site twice into an empty folder, and show what came of it.
+def command(
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            file_okay=False,
+            help="A new or empty folder for rows and checkpoint.  [dim]default: a new temporary "
+            "one[/]",
+        ),
+    ] = None,
+) -> None:
+    """Show how it works: a simulated Jira site, two runs, and the rows.
 
-    True if both runs went well and every record of the site is a row, once.
+    Needs no account, no settings and no network: the site is served on this
+    machine, and a folder stands in for the table.
     """
-    story = Story.until(wiring.CLOCK.now())
+    if folder and folder.exists() and any(folder.iterdir()):
+        message = f"{folder} is not empty: name a new folder"
+        raise typer.BadParameter(message, param_hint="--dir")
+    with logging_to(Console(stderr=True), logging.ERROR):
+        target = folder or Path(tempfile.mkdtemp(prefix="jira-audit-demo-"))
+        if not run_demo(target, Console(highlight=False, emoji=False)):
+            raise typer.Exit(1)
+
+
+def run_demo(folder: Path, console: Console) -> bool:
+    """Collect a simulated site twice into an empty folder, and show the result.
+
+    True if both runs ended well and every record of the site is a row, once.
+    """
+    data = DemoData.until(wiring.CLOCK.now())
     site = FakeJira(USERNAME, TOKEN)
-    console.print(f"Simulated Jira site [bold]{HOST}[/], {len(story.day)} audit records in a day")
+    console.print(f"Simulated Jira site [bold]{HOST}[/], {len(data.day)} audit records in a day")
     console.print()
-    site.add(story.day)
+    site.add(data.day)
     first = _run(site, folder, replace(wiring.CLOCK, now=lambda: wiring.CLOCK.now() - TICK))
     _show_run(console, "First run", first)
-    site.add([*story.later, story.late])
+    site.add([*data.later, data.late])
     console.print(
-        f"[dim]             five minutes later: {len(story.later)} new records, and a late one[/]"
+        f"[dim]             five minutes later: {len(data.later)} new records, and a late one[/]"
     )
     second = _run(site, folder, wiring.CLOCK)
     _show_run(console, "Second run", second)
@@ -101,9 +131,11 @@ def play(folder: Path, console: Console) -> bool:
     rows = [orjson.loads(line) for line in (folder / TABLE_FILE).read_bytes().splitlines()]
     console.print()
     _show_rows(console, rows)
-    complete = sorted(row["id_d"] for row in rows) == sorted(each["id"] for each in site.records)
-    _show_end(console, folder, len(rows), complete=complete)
-    return complete
+    is_complete = sorted(row["id_d"] for row in rows) == sorted(
+        record["id"] for record in site.records
+    )
+    _show_end(console, folder, len(rows), is_complete=is_complete)
+    return is_complete
 
 
 def _run(site: FakeJira, folder: Path, clock: Clock) -> Outcome:
@@ -117,10 +149,10 @@ def _run(site: FakeJira, folder: Path, clock: Clock) -> Outcome:
 def _show_run(console: Console, name: str, outcome: Outcome) -> None:
     tally = outcome.tally
     late = f", {tally.late_found} late" if tally.late_found else ""
-    again = f", {tally.duplicates_skipped} known skipped" if tally.duplicates_skipped else ""
+    skipped = f", {tally.duplicates_skipped} duplicates skipped" if tally.duplicates_skipped else ""
     console.print(
         f"[bold]{name:<11}[/]  [green]{tally.rows} new rows[/]{late}"
-        f"[dim] · {tally.records} records read{again} · {outcome.duration_ms} ms[/]"
+        f"[dim] · {tally.records} records read{skipped} · {outcome.duration_ms} ms[/]"
     )
 
 
@@ -133,9 +165,9 @@ def _show_rows(console: Console, rows: Sequence[dict[str, Any]]) -> None:
         table.add_row(
             Text(row["created_t"][11:19]),
             Text(row["Category"], no_wrap=True),
-            _cut(row["summary_s"]),
+            _one_line(row["summary_s"]),
             Text(_who(row)[:8]),
-            _cut(row.get("objectItem_name_s", "")),
+            _one_line(row.get("objectItem_name_s", "")),
         )
     console.print(table)
     counts = Counter(row["Category"] for row in rows).most_common()
@@ -145,23 +177,23 @@ def _show_rows(console: Console, rows: Sequence[dict[str, Any]]) -> None:
     console.print(Text.assemble(("By category  ", "bold"), " · ".join(shown)))
 
 
-def _cut(text: str) -> Text:
-    """On one line, however narrow it is."""
+def _one_line(text: str) -> Text:
+    """Text that is truncated to the width of its column."""
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _who(row: dict[str, Any]) -> str:
-    """The author as briefly as the row knows it; what the site does itself has none."""
+    """The author's key or account id; events of the site itself have none."""
     key = str(row.get("authorKey_s", ""))
     return str(row.get("authorAccountId_s", "")) if key.startswith("ug:") else key
 
 
-def _show_end(console: Console, folder: Path, rows: int, *, complete: bool) -> None:
+def _show_end(console: Console, folder: Path, rows: int, *, is_complete: bool) -> None:
     console.print()
-    if complete:
-        console.print(f"[green]{rows} rows, {rows} records:[/] every one of the site's, each once")
+    if is_complete:
+        console.print(f"[green]{rows} rows, {rows} records:[/] every record of the site, once")
     else:
-        console.print("[red]These are not the site's records: this is a bug, please report it[/]")
+        console.print("[red]The rows differ from the site's records: please report this bug[/]")
     for name, path in (
         ("rows", folder / TABLE_FILE),
         ("checkpoint", folder / "checkpoints" / f"{HOST}.json"),
@@ -169,9 +201,9 @@ def _show_end(console: Console, folder: Path, rows: int, *, complete: bool) -> N
         console.print(Text(f"  {name:<12}{path}"), soft_wrap=True)
     command = invocation.command()
     for heading, line in (
-        ("These rows as a page", f"{command} report --folder {shlex.quote(str(folder))}"),
+        ("See these rows as an HTML page", f"{command} report --folder {shlex.quote(str(folder))}"),
         (
-            "Your own site, with JIRA_SITE_URL, JIRA_USERNAME and JIRA_API_TOKEN set",
+            "Collect your own site (set JIRA_SITE_URL, JIRA_USERNAME and JIRA_API_TOKEN)",
             f"{command} collect --to ./out",
         ),
     ):

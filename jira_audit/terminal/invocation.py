@@ -1,6 +1,6 @@
-"""How the command line is called: the name that help shows, and what runs it from where one is.
+"""How the command line is called: its name in help, and the command that runs it from here.
 
-Imports nothing but the standard library: it also speaks where the extra `terminal` is missing.
+Imports the standard library alone, because it is also used where the extra `terminal` is missing.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 COMMAND = "jira-audit"
 MODULE = "jira_audit"
 EXTRA = "terminal"
-CHECKOUT = Path(__file__).parents[1]
-"""Where `pyproject.toml` is, unless the package was installed without its checkout."""
+CHECKOUT = Path(__file__).parents[2]
+"""The folder of `pyproject.toml`, unless the package was installed without its checkout."""
 
 
 def name() -> str:
-    """What usage and errors call the command line: the way in which it was called."""
+    """The name of the command line in usage and errors: as it was called."""
     return f"python -m {MODULE}" if Path(sys.argv[0]).name == "__main__.py" else COMMAND
 
 
 def command() -> str:
-    """What runs the command line from the current folder, with this Python, quoted for a shell."""
+    """The command that runs this program with this Python from the current folder, quoted."""
     for script in (_beside(Path(sys.executable).parent), sys.argv[0]):
         if script and Path(script).stem == COMMAND and os.access(script, os.X_OK):
             on_path = shutil.which(COMMAND)
@@ -36,10 +36,10 @@ def command() -> str:
 
 
 def remedy(arguments: Sequence[str]) -> str:
-    """What to do where a package of the extra `terminal` is missing, as the end of a sentence.
+    """What to do if a package of the extra `terminal` is missing, as the end of a sentence.
 
-    `arguments` are those of the command that could not run. The remedy repeats it where another
-    Python is to run it.
+    `arguments` are those of the command that failed; the remedy repeats it if another Python must
+    run it.
     """
     if not (CHECKOUT / "pyproject.toml").is_file():
         return f"install it again from where it came, with its extra {EXTRA}."
@@ -64,12 +64,12 @@ def remedy(arguments: Sequence[str]) -> str:
 
 
 def _beside(folder: Path) -> str | None:
-    """The installed command in a folder of programs."""
+    """The installed command in this folder, if it is there."""
     return shutil.which(COMMAND, path=str(folder))
 
 
 def _python() -> str:
-    """This Python: by its name if PATH has it first, else by its path."""
+    """This Python's name if PATH finds it first, else its path."""
     executable = Path(sys.executable)
     for spelling in ("python", "python3"):
         on_path = shutil.which(spelling)
@@ -80,7 +80,7 @@ def _python() -> str:
 
 
 def _from_here(path: Path) -> str:
-    """A path relative to the current folder if it is in it, else whole; always with a slash."""
+    """A path relative to the current folder if it is inside, else absolute; always with a slash."""
     here = Path.cwd()
     if path == here:
         return "."

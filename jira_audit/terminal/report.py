@@ -1,6 +1,6 @@
-"""The command that writes a page to look at.
+"""`report`: writes one HTML page. What is on it is in `report_page.py`.
 
-What is on it is in `report.py`. Needs the extra `terminal`.
+Needs the extra `terminal`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from jira_audit import wiring
 from jira_audit.core.activity import Activity, count
@@ -22,31 +23,31 @@ from jira_audit.terminal.console import (
     LocalFolder,
     SettingsFile,
     consoles,
-    failures_said,
-    range_given,
-    say,
-    set_up_at,
-    shown_while_it_runs,
+    context,
+    exit_on_error,
+    parse_range,
+    print_message,
+    progress_line,
 )
 from jira_audit.terminal.report_page import Health, page
-from jira_audit.terminal.status import facts
+from jira_audit.terminal.status import summary
 from jira_audit.terminal.statuses import local_statuses, statuses
 
 DEFAULT_RANGE = 30 * DAY
 
 
-def report(
+def command(
     begin: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="TIME|all",
-            help="From this moment on: an ISO time with its zone.  [dim]default: 30 days ago[/]",
+            help="From this time on, with a UTC offset.  [dim]default: 30 days ago[/]",
         ),
     ] = None,
     end: Annotated[
         str | None,
-        typer.Option("--to", metavar="TIME", help="Up to this moment.  [dim]default: now[/]"),
+        typer.Option("--to", metavar="TIME", help="Up to this time.  [dim]default: now[/]"),
     ] = None,
     workspace: Annotated[
         str | None,
@@ -57,18 +58,18 @@ def report(
             "GUID).",
         ),
     ] = None,
-    out: Annotated[
+    output: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE", dir_okay=False, help="Where the page goes."),
+        typer.Option("--out", metavar="FILE", dir_okay=False, help="The file to write."),
     ] = Path("jira-audit-report.html"),
     folder: LocalFolder = None,
-    settings: SettingsFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
-    """Write one page to look at: what happened, when, by whom, and how the connector is.
+    """Write an HTML page: what happened, when, by whom, and the connector's health.
 
-    A file that any browser shows, with nothing loaded from elsewhere. It holds
-    names and account ids: personal data, as the audit log does. With --folder
-    no settings are needed.
+    Any browser shows it, and it loads nothing else. It contains names and account
+    ids: personal data, as the audit log does. With --folder, no settings are
+    needed.
 
     For example:
 
@@ -76,42 +77,46 @@ def report(
       jira-audit report --workspace 0a0b0c0d-…
     """
     if bool(folder) == bool(workspace):
-        message = "say --folder or --workspace"
+        message = "use either --folder or --workspace"
         raise typer.BadParameter(message, param_hint="--workspace")
-    out_, err = consoles()
-    health: Sequence[Health]
-    with failures_said(err):
+    out, err = consoles()
+    with exit_on_error(err):
         now = wiring.CLOCK.now()
-        window = range_given(begin, end, now, now - DEFAULT_RANGE)
+        window = parse_range(begin, end, now, now - DEFAULT_RANGE)
         if folder:
-            reading = shown_while_it_runs(err, out_, lambda: "reading rows")
-            with reading:
-                activity = count(wiring.local_table(folder).rows(), window)
-            health = [Health(each, facts(each, None, now)) for each in local_statuses(folder)]
+            activity, health = _from_folder(folder, window, now, out, err)
             source = f"{TABLE_FILE} in a local folder"
         else:
-            activity, health = _from_workspace(str(workspace), window, now, settings)
+            activity, health = _from_workspace(str(workspace), window, now, settings_file)
             source = f"Jira_Audit_CL in the workspace {workspace}"
-        _write(out, page(activity, health, source, now))
-        say(out_, f"{out}: {activity.rows:,} rows. It holds personal data.")
+        _write(output, page(activity, health, source, now))
+        print_message(out, f"{output}: {activity.rows:,} rows. It contains personal data.")
+
+
+def _from_folder(
+    folder: Path, window: Window, now: int, out: Console, err: Console
+) -> tuple[Activity, Sequence[Health]]:
+    with progress_line(err, out, lambda: "reading rows"):
+        activity = count(wiring.local_table(folder).rows(), window)
+    sites = local_statuses(folder)
+    return activity, [Health(site, summary(site, None, now)) for site in sites]
 
 
 def _from_workspace(
-    workspace: str, window: Window, now: int, settings: Path | None
+    workspace: str, window: Window, now: int, settings_file: Path | None
 ) -> tuple[Activity, Sequence[Health]]:
-    with set_up_at(None, settings, STORED) as place:
-        table = wiring.workspace(place.settings, workspace)
-        sites = place.settings.sites
-        asking = shown_while_it_runs(place.err, place.out, lambda: "asking the workspace")
-        with asking:
-            activity = table.activity([site.host for site in sites], window)
-        found = statuses(place.settings)
-        return activity, [Health(each, facts(each, expires, now)) for each, expires in found]
+    with context(None, settings_file, STORED) as ctx:
+        table = wiring.workspace(ctx.settings, workspace)
+        hosts = [site.host for site in ctx.settings.sites]
+        with progress_line(ctx.err, ctx.out, lambda: "querying the workspace"):
+            activity = table.activity(hosts, window)
+        sites = statuses(ctx.settings)
+        return activity, [Health(site, summary(site, expires, now)) for site, expires in sites]
 
 
-def _write(out: Path, text: str) -> None:
+def _write(output: Path, text: str) -> None:
     try:
-        out.write_text(text, encoding="utf-8", errors="replace")
+        output.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
-        message = f"{out} cannot be written: {error.strerror}"
+        message = f"{output} cannot be written: {error.strerror}"
         raise ConnectorError(message) from error

@@ -1,7 +1,7 @@
-"""The report: one HTML page that holds everything it shows, for people who would rather look.
+"""The report page: one HTML file without scripts or other resources.
 
-No script, no other resource, and a policy that lets none in: what records say is text, whatever it
-looks like. What is shown was counted in `core/activity.py`. Needs the extra `terminal`.
+Its content security policy blocks both, so text from records stays text. The counts come from
+`core/activity.py`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from jira_audit import __version__
 from jira_audit.core.activity import DELAYS, Activity, Aspect
 from jira_audit.core.moments import DAY, HOUR
 from jira_audit.operations.status import Status
-from jira_audit.terminal.console import printable, span, utc
+from jira_audit.terminal.format import format_duration, printable, utc
 
-LONGEST = 12
-"""So many of a list are shown."""
+TOP_N = 12
+"""The most names that a list shows."""
 
 NAME_LIMIT = 120
-"""Characters of a name; the whole of it is in its tooltip, up to `TOOLTIP_LIMIT`."""
+"""The most characters of a name; its tooltip shows up to `TOOLTIP_LIMIT`."""
 TOOLTIP_LIMIT = 1_000
 
 UNITS: Mapping[int, str] = {
@@ -34,30 +34,30 @@ UNITS: Mapping[int, str] = {
     30 * DAY: "30 days",
 }
 COLUMNS_UP_TO = 100
-"""The chart's columns are of the smallest unit that gives no more than so many."""
+"""The most columns of the chart, which uses the smallest unit that needs no more."""
 
-COLOURED = 6
-"""So many categories have a colour of their own; the others share one."""
+MAX_COLOURS = 6
+"""The most categories with a colour of their own; the others share one."""
 
 TITLES: Mapping[Aspect, tuple[str, str]] = {
-    "category": ("By category", "none named"),
-    "event": ("What happened", "nothing said"),
-    "actor": ("Who did it", "Jira itself, or nobody named"),
-    "object": ("To what", "nothing named"),
+    "category": ("By category", "no category"),
+    "event": ("What happened", "no summary"),
+    "actor": ("Who did it", "Jira itself, or no author"),
+    "object": ("What it was done to", "no object"),
 }
-"""What a list is called, and what the empty name in it stands for."""
+"""Each list's title, and the text that stands for an empty name in it."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """How one site is: its status, and what people are told of it by name."""
+    """A site's status, and its summary for people."""
 
     status: Status
-    facts: Mapping[str, str]
+    summary: Mapping[str, str]
 
 
 def page(activity: Activity, health: Sequence[Health], source: str, made: int) -> str:
-    """The whole page. `source` says where the rows were read, `made` is the moment of now."""
+    """The HTML of the page. `source` names where the rows were read; `made` is the current time."""
     window = activity.window
     sites = ", ".join(sorted(filter(None, activity.sites))) or "no site"
     body = [
@@ -72,15 +72,15 @@ def page(activity: Activity, health: Sequence[Health], source: str, made: int) -
     body += _health(health)
     body.append(
         f"<footer><p>Made {utc(made)} by the Jira audit connector {__version__} from "
-        f"{_text(source)}. Rows are counted: one that was delivered twice counts twice. All times "
-        "are UTC. <strong>This page holds personal data</strong>, as the audit log does.</p>"
+        f"{_text(source)}. A row that was delivered twice counts twice. All times are UTC. "
+        "<strong>This page contains personal data</strong>, as the audit log does.</p>"
         "</footer>"
     )
     return "\n".join([_HEAD, *body, "</main></body></html>", ""])
 
 
 def _figures(activity: Activity) -> Iterator[str]:
-    """What can be said in one number each."""
+    """The key figures."""
     by_time: Counter[int] = Counter()
     for (at, _), rows in activity.over_time.items():
         by_time[at] += rows
@@ -109,79 +109,88 @@ def _distinct(activity: Activity, aspect: Aspect) -> int:
 
 
 def _over_time(activity: Activity) -> Iterator[str]:
-    fitting = (
-        unit
-        for unit in UNITS
-        if unit >= activity.unit and activity.window.length <= unit * COLUMNS_UP_TO
-    )
-    unit = next(fitting, max(UNITS))
+    unit = _unit(activity)
     columns: dict[int, Counter[str]] = {}
     for (at, category), rows in activity.over_time.items():
         columns.setdefault(at - at % unit, Counter())[category] += rows
     ranked = [name for name, _ in activity.aspects["category"].most_common()]
     first = activity.window.start - activity.window.start % unit
-    places = list(range(first, activity.window.end + 1, unit))
-    top = _round_up(max(each.total() for each in columns.values()))
+    times = range(first, activity.window.end + 1, unit)
     yield f"<section><h2>Over time</h2><p class=note>Rows in {UNITS[unit]}, by category</p>"
     yield from _legend(ranked)
-    yield f"<div class=chart><div class=scale><span>{top:,}</span><span>{top / 2:,g}</span>"
-    yield "<span>0</span></div><div class=plot>"
-    yield (
-        f'<svg viewBox="0 0 {len(places)} {top}" preserveAspectRatio="none" role="img" '
-        f'aria-label="Rows over time, by category">'
-    )
-    for place, at in enumerate(places):
-        if found := columns.get(at):
-            yield from _column(place, top, at, found, ranked)
-    yield "</svg></div>"
-    middle = places[len(places) // 2]
+    yield "<div class=chart>"
+    yield from _plot(times, columns, ranked)
     yield "<div class=dates>"
-    yield from (f"<span>{_when(at, unit)}</span>" for at in (places[0], middle, places[-1]))
+    shown = times[0], times[len(times) // 2], times[-1]
+    yield from (f"<span>{_when(at, unit)}</span>" for at in shown)
     yield "</div></div>"
-    yield from _as_table(places, columns, unit)
+    yield from _as_table(times, columns, unit)
     yield "</section>"
 
 
-def _column(
-    place: int, top: int, at: int, found: Counter[str], ranked: Sequence[str]
+def _unit(activity: Activity) -> int:
+    """The time that one column of the chart covers."""
+    length = activity.window.length
+    fitting = (unit for unit in UNITS if unit >= activity.unit and length <= unit * COLUMNS_UP_TO)
+    return next(fitting, max(UNITS))
+
+
+def _plot(
+    times: Sequence[int], columns: Mapping[int, Counter[str]], ranked: Sequence[str]
 ) -> Iterator[str]:
-    """One column of the chart: the coloured categories as they are ranked, the others above."""
-    said = ", ".join(
-        f"{_named(name, 'category')[:NAME_LIMIT]} {rows:,}"
-        for name, rows in found.most_common(LONGEST)
+    top = _round_up(max(column.total() for column in columns.values()))
+    yield f"<div class=scale><span>{top:,}</span><span>{top / 2:,g}</span>"
+    yield "<span>0</span></div><div class=plot>"
+    yield (
+        f'<svg viewBox="0 0 {len(times)} {top}" preserveAspectRatio="none" role="img" '
+        f'aria-label="Rows over time, by category">'
     )
-    yield f"<g><title>{utc(at)}: {found.total():,} rows. {_text(said)}</title>"
-    heights = [found[name] for name in ranked[:COLOURED]]
+    for index, at in enumerate(times):
+        if column := columns.get(at):
+            yield from _column(index, top, at, column, ranked)
+    yield "</svg></div>"
+
+
+def _column(
+    index: int, top: int, at: int, column: Counter[str], ranked: Sequence[str]
+) -> Iterator[str]:
+    """One column of the chart: the largest categories in their colours, the others above."""
+    counts = ", ".join(
+        f"{_named(name, 'category')[:NAME_LIMIT]} {rows:,}"
+        for name, rows in column.most_common(TOP_N)
+    )
+    yield f"<g><title>{utc(at)}: {column.total():,} rows. {_text(counts)}</title>"
+    heights = [column[name] for name in ranked[:MAX_COLOURS]]
     y = top
-    for colour, rows in enumerate([*heights, found.total() - sum(heights)]):
+    for colour, rows in enumerate([*heights, column.total() - sum(heights)]):
         if rows:
             y -= rows
-            yield (f'<rect class=c{colour} x="{place}.07" y="{y}" width=".86" height="{rows}"/>')
+            yield f'<rect class=c{colour} x="{index}.07" y="{y}" width=".86" height="{rows}"/>'
     yield "</g>"
 
 
 def _legend(ranked: Sequence[str]) -> Iterator[str]:
     yield "<ul class=legend>"
-    for rank, name in enumerate(ranked[:COLOURED]):
+    for rank, name in enumerate(ranked[:MAX_COLOURS]):
         yield f"<li><i class=b{_colour(rank)}></i>{_name(_named(name, 'category'))}</li>"
-    if len(ranked) > COLOURED:
-        yield f"<li><i class=b{COLOURED}></i>others</li>"
+    if len(ranked) > MAX_COLOURS:
+        yield f"<li><i class=b{MAX_COLOURS}></i>others</li>"
     yield "</ul>"
 
 
 def _as_table(
-    places: Sequence[int], columns: Mapping[int, Counter[str]], unit: int
+    times: Sequence[int], columns: Mapping[int, Counter[str]], unit: int
 ) -> Iterator[str]:
-    """The same in numbers, for whoever cannot see the chart, or wants to know exactly."""
+    """The chart in numbers, for screen readers and for exact values."""
     yield "<details><summary>In numbers</summary><table><tr><th>from<th>rows"
-    for at in places:
-        if found := columns.get(at):
-            yield f"<tr><td>{_when(at, unit)}<td>{found.total():,}"
+    for at in times:
+        if column := columns.get(at):
+            yield f"<tr><td>{_when(at, unit)}<td>{column.total():,}"
     yield "</table></details>"
 
 
 def _colour(rank: int) -> int:
-    return min(rank, COLOURED)
+    return min(rank, MAX_COLOURS)
 
 
 def _when(at: int, unit: int) -> str:
@@ -189,54 +198,57 @@ def _when(at: int, unit: int) -> str:
 
 
 def _round_up(number: int) -> int:
-    """To a number that a scale, and its half, can be read by."""
+    """The next number that suits a scale, and whose half does."""
     power: int = 10 ** (len(str(number)) - 1)
-    return next(each * power for each in (1, 2, 4, 6, 8, 10) if each * power >= number)
+    return next(digit * power for digit in (1, 2, 4, 6, 8, 10) if digit * power >= number)
 
 
 # Lists.
 
 
 def _list(activity: Activity, aspect: Aspect) -> Iterator[str]:
+    counts = [(_named(name, aspect), rows) for name, rows in activity.aspects[aspect].most_common()]
+    note = ""
+    if rest := counts[TOP_N:]:
+        note = f"and {len(rest):,} more, with {sum(rows for _, rows in rest):,} rows"
     title, _ = TITLES[aspect]
-    named = [(_named(name, aspect), rows) for name, rows in activity.aspects[aspect].most_common()]
-    colours = range(len(named)) if aspect == "category" else None
-    yield from _bars(title, named[:LONGEST], colours)
-    if rest := named[LONGEST:]:
-        rows = sum(number for _, number in rest)
-        yield f"<p class=note>and {len(rest):,} more, with {rows:,} rows</p>"
-    yield "</section>"
+    yield from _bars(title, counts[:TOP_N], note, has_colours=aspect == "category")
 
 
 def _sites(activity: Activity) -> Iterator[str]:
     if len(activity.sites) > 1:
-        named = [(name or "none named", rows) for name, rows in activity.sites.most_common()]
-        yield from _bars("By site", named[:LONGEST])
-        yield "</section>"
+        counts = [(name or "(no site)", rows) for name, rows in activity.sites.most_common()]
+        yield from _bars("By site", counts[:TOP_N])
 
 
 def _delays(activity: Activity) -> Iterator[str]:
-    names = [f"within {span(bound)}" for bound in DELAYS] + [f"over {span(DELAYS[-1])}"]
-    named = [(name, activity.delays[place]) for place, name in enumerate(names)]
-    yield from _bars("How soon a row was written", named)
-    yield "<p class=note>From created_t to TimeGenerated, which is the time of sending unless "
-    yield "TIME_GENERATED_SOURCE says otherwise.</p></section>"
+    names = [f"within {format_duration(bound)}" for bound in DELAYS]
+    names.append(f"over {format_duration(DELAYS[-1])}")
+    counts = [(name, activity.delays[index]) for index, name in enumerate(names)]
+    note = (
+        "From created_t to TimeGenerated, the time of sending unless TIME_GENERATED_SOURCE is "
+        "created."
+    )
+    yield from _bars("Delay until a row was written", counts, note)
 
 
 def _bars(
-    title: str, named: Sequence[tuple[str, int]], colours: Sequence[int] | None = None
+    title: str, counts: Sequence[tuple[str, int]], note: str = "", *, has_colours: bool = False
 ) -> Iterator[str]:
-    """A list of names with a number and a bar each. The section is left open."""
-    most = max((rows for _, rows in named), default=0) or 1
+    """A section: a list of names, each with a number and a bar, and a note below it."""
+    most = max((rows for _, rows in counts), default=0) or 1
     yield f"<section><h2>{title}</h2><ol class=bars>"
-    for place, (name, rows) in enumerate(named):
-        colour = _colour(colours[place]) if colours is not None else 0
+    for rank, (name, rows) in enumerate(counts):
+        colour = _colour(rank) if has_colours else 0
         yield (
             f"<li><span>{_name(name)}</span><b>{rows:,}</b>"
             f'<svg viewBox="0 0 1000 1" preserveAspectRatio="none" aria-hidden=true>'
             f'<rect class=c{colour} width="{rows * 1000 // most}" height="1"/></svg></li>'
         )
     yield "</ol>"
+    if note:
+        yield f"<p class=note>{note}</p>"
+    yield "</section>"
 
 
 def _named(name: str, aspect: Aspect) -> str:
@@ -246,36 +258,39 @@ def _named(name: str, aspect: Aspect) -> str:
 # The connector.
 
 
-def _health(health: Sequence[Health]) -> Iterator[str]:
+def _health(sites: Sequence[Health]) -> Iterator[str]:
     yield "<section><h2>The connector</h2>"
-    if not health:
-        yield "<p>There is no checkpoint, so nothing has been collected.</p>"
-    for each in health:
-        state = each.status.state
-        mood = "good" if state == "ok" else "bad" if each.status.needs_someone else "fair"
-        yield f"<h3>{_name(each.status.site)} <span class={mood}>{_text(state)}</span></h3>"
-        if each.status.problem:
-            yield f"<p>{_text(each.status.problem)}</p>"
-        yield "<dl>"
-        for name, value in each.facts.items():
-            if value and name != "site":
-                yield f"<div><dt>{_text(name)}<dd>{_text(value)}</div>"
-        yield "</dl>"
-    yield "<p class=note>Records: delivered, or kept as letters. Late: of those, what runs before "
-    yield "had missed. Gaps: ids between those that Jira has not shown, a diagnostic and no proof "
-    yield "of anything; verify tells whether every record is there.</p></section>"
+    if not sites:
+        yield "<p>There is no checkpoint: nothing has been collected yet.</p>"
+    for site in sites:
+        yield from _site(site.status, site.summary)
+    yield "<p class=note>Records: delivered or dead-lettered. Late: those of them that an earlier "
+    yield "run had missed. Gaps: ids in between that Jira has not shown: a hint, not a proof; use "
+    yield "verify for that.</p></section>"
 
 
-# Texts: records' own are foreign, and may be anything.
+def _site(status: Status, summary: Mapping[str, str]) -> Iterator[str]:
+    mood = "good" if status.state == "ok" else "bad" if status.needs_attention else "fair"
+    yield f"<h3>{_name(status.site)} <span class={mood}>{_text(status.state)}</span></h3>"
+    if status.problem:
+        yield f"<p>{_text(status.problem)}</p>"
+    yield "<dl>"
+    for name, value in summary.items():
+        if value and name != "site":
+            yield f"<div><dt>{_text(name)}<dd>{_text(value)}</div>"
+    yield "</dl>"
 
 
-def _text(foreign: str) -> str:
-    return escape(printable(foreign))
+# Text from records, which may contain anything.
 
 
-def _name(foreign: str) -> str:
-    """A name on its own: isolated, so that it orders no other text, and cut where it is long."""
-    text = printable(foreign)
+def _text(text: str) -> str:
+    return escape(printable(text))
+
+
+def _name(name: str) -> str:
+    """A name, truncated if long, and isolated: right-to-left text must not reorder the rest."""
+    text = printable(name)
     if len(text) <= NAME_LIMIT:
         return f"<bdi>{escape(text)}</bdi>"
     whole = text if len(text) <= TOOLTIP_LIMIT else text[:TOOLTIP_LIMIT] + "…"

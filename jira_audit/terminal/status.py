@@ -1,10 +1,11 @@
-"""The command that tells how every site is.
+"""`status`: shows the health of each site.
 
-What is told is in `status.py`. Needs the extra `terminal`.
+Needs the extra `terminal`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated
 
@@ -13,81 +14,92 @@ from rich.console import Console
 
 from jira_audit import app, wiring
 from jira_audit.core import encoding, moments
+from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.operations.status import Status, lag
 from jira_audit.settings.table import STORED
 from jira_audit.terminal.console import (
     LocalFolder,
     SettingsFile,
-    say,
-    set_up_at,
+    context,
+    print_message,
     show_lines,
-    span,
-    utc,
 )
+from jira_audit.terminal.format import format_duration, utc
 from jira_audit.terminal.statuses import statuses
 
-SHORT = "site", "last run", "behind", "records", "letters", "late", "gaps", "token"
-"""What fits side by side, where several sites are a table."""
+TABLE_COLUMNS = "site", "last run", "lag", "records", "dead letters", "late", "gaps", "token"
+"""The columns that fit on a terminal if there are several sites."""
 
 
-def status(
+def command(
     *,
     as_json: Annotated[
-        bool, typer.Option("--json", help="JSON for programs, one object a line for each site.")
+        bool, typer.Option("--json", help="Print JSON, one object per line and site.")
     ] = False,
     folder: LocalFolder = None,
-    settings: SettingsFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
-    """How is every site? How far, how its last run went, what waits.
+    """Show the health of each site: watermark, last run, dead letters.
 
-    "Records" are those dealt with since the checkpoint's beginning: delivered,
-    or kept as letters; "late" those of them that runs before had missed.
-    "Gaps" are ids between those dealt with, which Jira has not shown: a
-    diagnostic, and no proof of anything; for that there is verify.
+    "Records" counts those delivered or dead-lettered since the checkpoint began;
+    "late" counts those of them that an earlier run had missed. "Gaps" counts ids
+    in between that Jira has not shown: a hint, not a proof; use verify for that.
 
-    Where the output is no terminal, each site is a line with tabs between.
-    Exit code 1 if a site has failed or cannot be told of.
+    If the output is not a terminal, each site is a tab-separated line. Exit code
+    1 if a site has failed or its status cannot be read.
     """
-    with set_up_at(folder, settings, STORED) as place:
+    with context(folder, settings_file, STORED) as ctx:
         now = wiring.CLOCK.now()
-        found = statuses(place.settings)
+        sites = statuses(ctx.settings)
         if as_json:
-            for each, expires in found:
-                typer.echo(encoding.dumps(each.as_json(now, expires)))
+            for site, expires in sites:
+                typer.echo(encoding.dumps(site.payload(now, expires)))
         else:
-            _show(place.out, [facts(each, expires, now) for each, expires in found])
-            for each, _ in found:
-                if each.problem:
-                    say(place.err, each.problem)
-        if any(each.needs_someone for each, _ in found):
+            _show(ctx.out, [summary(site, expires, now) for site, expires in sites])
+            for site, _ in sites:
+                if site.problem:
+                    print_message(ctx.err, site.problem)
+        if any(site.needs_attention for site, _ in sites):
             raise typer.Exit(1)
 
 
-def _show(out: Console, sites: list[dict[str, str]]) -> None:
-    if out.is_terminal and len(sites) == 1:
-        show_lines(out, None, [each for each in sites[0].items() if each[1]])
-    elif out.is_terminal:
-        show_lines(out, SHORT, [[each[name] for name in SHORT] for each in sites])
+def _show(out: Console, sites: Sequence[Mapping[str, str]]) -> None:
+    if not out.is_terminal:
+        show_lines(out, None, [list(site.values()) for site in sites])
+    elif len(sites) == 1:
+        show_lines(out, None, [line for line in sites[0].items() if line[1]])
     else:
-        show_lines(out, None, [list(each.values()) for each in sites])
+        show_lines(out, TABLE_COLUMNS, [[site[name] for name in TABLE_COLUMNS] for site in sites])
 
 
-def facts(each: Status, expires: date | None, now: int) -> dict[str, str]:
-    """What people are told of a site, by its name; empty where it is not known."""
-    known, filled = each.known, each.backfilled
-    ago = "" if each.saved is None else f", {span(max(0, now - each.saved))} ago"
+def summary(status: Status, expires: date | None, now: int) -> dict[str, str]:
+    """A site's status for people, by name; an unknown value is empty."""
+    ago = "" if status.saved is None else f", {format_duration(max(0, now - status.saved))} ago"
+    values = _progress(status.checkpoint, now) if status.checkpoint else {}
+    backfill = status.backfill
     return {
-        "site": each.site,
-        "last run": f"{each.state}{ago}",
-        "from": utc(known.start) if known else "",
-        "through": utc(known.through) if known else "",
-        "behind": span(lag(known, now)) if known else "",
-        "records": f"{known.ledger.count:,}" if known else "",
-        "letters": "" if each.letters is None else f"{each.letters:,}",
-        "late": f"{known.late_found:,}" if known else "",
-        "gaps": f"{known.ledger.gaps.count:,}" if known else "",
-        "backfill": f"{utc(filled.start)} to {utc(filled.through)}" if filled else "",
+        "site": status.site,
+        "last run": f"{status.state}{ago}",
+        "from": values.get("from", ""),
+        "complete up to": values.get("complete up to", ""),
+        "lag": values.get("lag", ""),
+        "records": values.get("records", ""),
+        "dead letters": "" if status.letters is None else f"{status.letters:,}",
+        "late": values.get("late", ""),
+        "gaps": values.get("gaps", ""),
+        "backfill": f"{utc(backfill.start)} to {utc(backfill.through)}" if backfill else "",
         "token": _token(expires, now),
+    }
+
+
+def _progress(checkpoint: Checkpoint, now: int) -> dict[str, str]:
+    return {
+        "from": utc(checkpoint.start),
+        "complete up to": utc(checkpoint.through),
+        "lag": format_duration(lag(checkpoint, now)),
+        "records": f"{checkpoint.ledger.count:,}",
+        "late": f"{checkpoint.late_found:,}",
+        "gaps": f"{checkpoint.ledger.gaps.count:,}",
     }
 
 

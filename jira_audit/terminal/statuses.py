@@ -1,4 +1,4 @@
-"""The status of every site that is set up, or that was collected into a local folder."""
+"""The status of all sites, which `status` and `report` show."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
-from jira_audit.operations.status import Status, look
+from jira_audit.operations.status import Status, read_status
 from jira_audit.settings.values import Settings, Site
 from jira_audit.wiring import SIDE_BY_SIDE, local_places, ports
 
 
 def statuses(settings: Settings) -> Sequence[tuple[Status, date | None]]:
-    """Tell how every site is, and when its token ends: those that cannot even be tried at the end.
+    """The status of every site and the last day of its token; sites with invalid settings last.
 
-    Asks storage alone.
+    Requests go to storage only.
     """
     with ThreadPoolExecutor(SIDE_BY_SIDE) as executor:
-        told = list(executor.map(lambda site: _status(settings, site), settings.sites))
-    ends = [site.token_expires for site in settings.sites]
+        read = list(executor.map(lambda site: _status(settings, site), settings.sites))
+    expiries = [site.token_expires for site in settings.sites]
     broken = [
-        (Status(each.site, "broken", problem=str(each.error)), None) for each in settings.invalid
+        (Status(entry.site, "broken", problem=str(entry.error)), None) for entry in settings.invalid
     ]
-    return [*zip(told, ends, strict=True), *broken]
+    return [*zip(read, expiries, strict=True), *broken]
 
 
 def _status(settings: Settings, site: Site) -> Status:
-    at = ports(settings.destination, site)
+    own = ports(settings.destination, site)
     backfills = ports(settings.destination, site, kind="backfills").checkpoints
-    return look(site.host, at.checkpoints, at.letters, backfills)
+    return read_status(site.host, own.checkpoints, own.letters, backfills)
 
 
 def local_statuses(folder: Path) -> Sequence[Status]:
-    """Tell how every site is that was collected into a local folder. Needs no settings."""
+    """The status of every site with a checkpoint in a local folder. Needs no settings."""
     checkpoints, backfills, letters = local_places(folder)
-    return [look(site, checkpoints, letters, backfills) for site in checkpoints.sites()]
+    return [read_status(site, checkpoints, letters, backfills) for site in checkpoints.sites()]

@@ -1,6 +1,6 @@
-"""The command that verifies a range of time, and the report that an auditor can file.
+"""`verify`: proves a range of time complete, and writes the report that an auditor files.
 
-What is compared and repaired is in `verify.py`. Needs the extra `terminal`.
+The comparison and the repair are in `operations/verify.py`. Needs the extra `terminal`.
 """
 
 from __future__ import annotations
@@ -11,50 +11,50 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from jira_audit import INTERRUPTED, __version__, wiring
+from jira_audit import __version__, wiring
 from jira_audit.core import encoding, moments
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
-from jira_audit.core.completeness import Fate
+from jira_audit.core.completeness import Findings, RecordStatus
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
-from jira_audit.operations.verify import Lookup, Repaired, Table, Verified, read
-from jira_audit.operations.verify import repair as repair_
-from jira_audit.operations.verify import verify as verify_
+from jira_audit.operations import verify
+from jira_audit.operations.verify import Lookup, Repaired, Table, Verified
 from jira_audit.settings.table import EVERYTHING
 from jira_audit.terminal.console import (
     LocalFolder,
-    Place,
     SettingsFile,
+    SiteContext,
     SiteHost,
-    place_at,
-    range_given,
-    say,
+    exit_on_interrupt,
+    parse_range,
+    print_message,
+    progress_line,
     show_lines,
-    shown_while_it_runs,
-    utc,
+    site_context,
 )
+from jira_audit.terminal.format import utc
 
 VERSION = 1
-"""Of the JSON; changes when what it says changes its meaning."""
+"""The version of the JSON; it changes when the meaning of a field does."""
 
 UNKNOWN = 3
-"""The exit code where nothing is missing as far as can be known, and not all can be known."""
+"""The exit code if nothing is known to be missing, but some records cannot be checked."""
 
 RANGES_SHOWN = 10
 
 METHOD = (
-    "Every record that Jira's audit log shows now for this range, as it says when it was created, "
-    "was looked for by its id. delivered: the connector's ledger has it, and no dead letter of it "
-    "waits. in_table: the table has a row with its id, whatever the ledger says. kept: a dead "
-    "letter of it waits, and it is not in the table. to_come: it was created after the "
-    "checkpoint's through, or shown so late that the next overlap or sweep reads it. missing: it "
-    "should be in the table, or in the ledger where no table was asked, and is in neither that nor "
-    "a letter. unknown: it was created where no ledger says anything, and no table was asked. What "
-    "was delivered and not in the table was asked for again for as long as the option --wait says "
-    "after the ledger's last save. What Jira has deleted cannot be verified; what the table's own "
-    "retention has deleted is missing."
+    "Every record that Jira's audit log shows now for this range of created times was looked up by "
+    "its id. delivered: the connector's ledger has it, and it has no dead letter. in_table: the "
+    "table has a row with its id, whatever the ledger says. kept: it has a dead letter and is not "
+    "in the table. to_come: it was created after the checkpoint's through, or shown so late that "
+    "the next overlap or sweep reads it. missing: it should be in the table (in the ledger, if no "
+    "table was queried), and is neither there nor a dead letter. unknown: no ledger covers the "
+    "time when it was created, and no table was queried. Records that were delivered and not in "
+    "the table were queried again until the time of the option --wait had passed since the "
+    "ledger's last save. Records deleted from Jira cannot be verified; rows deleted by the table's "
+    "own retention count as missing."
 )
 
 WorkspaceId = Annotated[
@@ -62,26 +62,24 @@ WorkspaceId = Annotated[
     typer.Option(
         "--workspace",
         metavar="ID",
-        help="Look in the table, too: the Workspace ID of the Log Analytics workspace, a GUID.",
+        help="Query the table as well: the Workspace ID of the Log Analytics workspace, a GUID.",
     ),
 ]
 
 
-def verify(
+def command(
     begin: Annotated[
         str,
         typer.Option(
             "--from",
             metavar="TIME|all",
-            help="Verify from this moment on: an ISO time with its zone, such as "
-            "2026-03-01T00:00:00Z, or all that Jira still has.",
+            help="Verify from this time on, with a UTC offset, such as 2026-03-01T00:00:00Z, or "
+            "all that Jira still has.",
         ),
     ],
     end: Annotated[
         str | None,
-        typer.Option(
-            "--to", metavar="TIME", help="Verify up to this moment.  [dim]default: now[/]"
-        ),
+        typer.Option("--to", metavar="TIME", help="Verify up to this time.  [dim]default: now[/]"),
     ] = None,
     *,
     workspace: WorkspaceId = None,
@@ -92,14 +90,14 @@ def verify(
             metavar="MINUTES",
             min=0,
             max=24 * 60,
-            help="How long what was accepted may take to show in a workspace's table, before it is "
-            "called missing.",
+            help="How long accepted rows may take to show in a workspace's table before they count "
+            "as missing.",
         ),
     ] = 15,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Send what is missing, under the site's lease.")
+        bool, typer.Option("--repair", help="Send missing records, under the site's lease.")
     ] = False,
-    report: Annotated[
+    json_file: Annotated[
         Path | None,
         typer.Option(
             "--json",
@@ -110,110 +108,101 @@ def verify(
             "[dim]-: to standard output[/]",
         ),
     ] = None,
-    site: SiteHost = None,
+    host: SiteHost = None,
     folder: LocalFolder = None,
-    settings: SettingsFile = None,
+    settings_file: SettingsFile = None,
 ) -> None:
-    """Is every record there? Reads Jira again, and looks for each one it shows.
+    """Prove that every record is there: read Jira again and look up each record.
 
-    In the ledger and among the dead letters; with --workspace in the table as
-    well, with --folder in its rows. What lies before the checkpoint's from, or
-    was pruned from its ledger, is unknown unless there is a table to look in.
-    Nothing is changed but with --repair; ticks go on meanwhile.
+    Looks in the ledger and the dead letters; with --workspace also in the table,
+    with --folder in the folder's rows. Without a table, records older than the
+    checkpoint's from, or pruned from its ledger, are unknown. Changes nothing
+    without --repair; ticks keep running.
 
     Exit code 0 if nothing is missing (or --repair has sent it), 1 if something
-    is, 3 if nothing is as far as can be known, but not all can be known.
+    is, 3 if nothing is known to be missing, but some records cannot be checked.
 
     For example:
 
       jira-audit verify --from 2026-03-01T00:00:00Z --workspace …
     """
     needs = EVERYTHING if repair else EVERYTHING - {"ingestion"}
-    with place_at(folder, settings, site, needs) as place:
+    with site_context(folder, settings_file, host, needs) as ctx:
         now = wiring.CLOCK.now()
-        window = range_given(begin, end, now, now)
-        table = wiring.table(place.settings, workspace)
-        where = _where(folder, workspace)
-        try:
-            verified = _verify(place, window, table, 0 if folder else wait)
-            repaired = _repair(place, verified) if repair else None
-        except KeyboardInterrupt:
-            say(place.err, "Interrupted. What a repair has sent is in the ledger: verify again.")
-            raise typer.Exit(INTERRUPTED) from None
-        told = _as_json(place.site, window, now, where, verified, repaired)
-        if report and str(report) == "-":
-            typer.echo(encoding.dumps(told))
-        else:
-            if report:
-                report.write_bytes(encoding.dumps(told) + b"\n")
-            show_lines(place.out, None, [line for line in _facts(told) if line[1]])
-            say(place.out, _sentence(place.site, told))
+        window = parse_range(begin, end, now, now)
+        table = wiring.table(ctx.settings, workspace)
+        with exit_on_interrupt(ctx.err, "What a repair sent is in the ledger: verify again."):
+            verified = _verify(ctx, window, table, 0 if folder else wait)
+            repaired = _repair(ctx, verified) if repair else None
+        name = _table_name(folder, workspace)
+        payload = _payload(ctx.host, window, now, name, verified, repaired)
+        _write(ctx, payload, json_file)
         if repaired and repaired.error:
             raise repaired.error
-        if code := {"missing": 1, "unknown": UNKNOWN}.get(told["answer"]):
+        if code := {"missing": 1, "unknown": UNKNOWN}.get(payload["answer"]):
             raise typer.Exit(code)
 
 
-def _where(folder: Path | None, workspace: str | None) -> str | None:
-    """What table was looked in."""
+def _table_name(folder: Path | None, workspace: str | None) -> str | None:
+    """The table that was queried."""
     if folder:
         return str(folder / TABLE_FILE)
     return workspace and f"Jira_Audit_CL of workspace {workspace}"
 
 
-def _verify(place: Place, window: Window, table: Table | None, wait: int) -> Verified:
-    """Read Jira again and compare; where somebody looks, it says how far that is."""
-    site = place.chosen
-    lookup = Lookup(
-        wiring.ports(place.settings.destination, site, kind="backfills"), table, wait * 60.0
-    )
-    with wiring.site_run(place.settings, site, Deadline.never(wiring.CLOCK)) as run:
+def _verify(ctx: SiteContext, window: Window, table: Table | None, wait: int) -> Verified:
+    backfills = wiring.ports(ctx.settings.destination, ctx.site, kind="backfills")
+    with wiring.site_run(ctx.settings, ctx.site, Deadline.never(wiring.CLOCK)) as run:
 
-        def words() -> str:
+        def status_text() -> str:
             if run.tally.waiting_for:
                 return f"waiting for {run.tally.waiting_for:,} rows to show in the table"
-            at = window.start if run.tally.position is None else run.tally.position
-            return f"read up to {utc(at)}, {run.tally.records:,} records"
+            position = window.start if run.tally.position is None else run.tally.position
+            return f"read up to {utc(position)}, {run.tally.records:,} records"
 
-        with shown_while_it_runs(place.err, place.out, words):
-            if table:  # what may not be asked shall fail now, and not after hours of reading
-                table.held(place.site, Window(window.end, window.end))
-            return verify_(run, lookup, window, read(run, window))
+        with progress_line(ctx.err, ctx.out, status_text):
+            if table:  # a table that must not be queried shall fail now, not after hours of reading
+                table.held(ctx.host, Window(window.end, window.end))
+            shown = verify.read(run, window)
+            return verify.verify(run, Lookup(backfills, table, wait * 60.0), window, shown)
 
 
-def _repair(place: Place, verified: Verified) -> Repaired:
-    site = place.chosen
-    backfills = wiring.ports(place.settings.destination, site, kind="backfills")
+def _repair(ctx: SiteContext, verified: Verified) -> Repaired:
+    backfills = wiring.ports(ctx.settings.destination, ctx.site, kind="backfills")
     with (
-        wiring.site_run(place.settings, site, Deadline.never(wiring.CLOCK)) as run,
-        shown_while_it_runs(place.err, place.out, lambda: f"{run.tally.rows:,} rows sent"),
+        wiring.site_run(ctx.settings, ctx.site, Deadline.never(wiring.CLOCK)) as run,
+        progress_line(ctx.err, ctx.out, lambda: f"{run.tally.rows:,} rows sent"),
     ):
-        return repair_(run, backfills, verified)
+        return verify.repair(run, backfills, verified)
+
+
+def _write(ctx: SiteContext, payload: dict[str, Any], json_file: Path | None) -> None:
+    if json_file and str(json_file) == "-":
+        typer.echo(encoding.dumps(payload))
+        return
+    if json_file:
+        json_file.write_bytes(encoding.dumps(payload) + b"\n")
+    show_lines(ctx.out, None, _counts(payload))
+    print_message(ctx.out, _summary(ctx.host, payload))
 
 
 # The report.
 
 
-def _as_json(
-    site: str,
+def _payload(
+    host: str,
     window: Window,
     began: int,
     table: str | None,
     verified: Verified,
     repaired: Repaired | None,
 ) -> dict[str, Any]:
-    """The whole report. What concerns a table is null where none was asked."""
-    found, stored = verified.findings, verified.stored
-
-    def fate(name: Fate) -> dict[str, Any]:
-        letters = [letter for letter, its in found.nameless.items() if its == name]
-        told = _ids(found.fates[name]) | {"count": found.count(name)}
-        return told | ({"without_id": letters} if letters else {})
-
+    """The whole report. Fields about the table are null if none was queried."""
+    findings, stored = verified.findings, verified.stored
     return {
         "v": VERSION,
         "connector": __version__,
-        "site": site,
+        "site": host,
         "from": moments.text(window.start),
         "to": moments.text(window.end),
         "began": moments.text(began),
@@ -222,40 +211,51 @@ def _as_json(
         "complete_up_to": moments.text(min(window.end, stored.ticks.through)),
         "table": table,
         "checkpoint": _reach(stored.ticks),
-        "backfill": stored.filled and _reach(stored.filled),
+        "backfill": stored.backfill and _reach(stored.backfill),
         "method": METHOD,
         "answer": _answer(verified, repaired),
-        "in_jira": _ids(found.in_jira) | {"count": found.in_jira.count + len(found.nameless)},
-        "delivered": _ids(found.accepted.without(found.fates["kept"])),
-        "in_table": fate("there") if table else None,
-        "kept": fate("kept"),
-        "to_come": fate("to come"),
-        "missing": fate("missing"),
-        "unknown": fate("unknown"),
-        "doubled": {
-            **_ids(Ledger().with_ids(found.copies)),
-            "rows_too_many": sum(found.copies.values()) - len(found.copies),
-        }
-        if table
-        else None,
-        "only_in_table": _ids(found.only_in_table) if table else None,
-        "repaired": repaired
-        and {
-            "sent": _ids(repaired.sent),
-            "left": _ids(repaired.left),
-            "skipped": repaired.skipped,
-            "error": None if repaired.error is None else str(repaired.error),
-        },
+        "in_jira": _ids(findings.in_jira)
+        | {"count": findings.in_jira.count + len(findings.nameless)},
+        "delivered": _ids(findings.accepted.without(findings.by_status["dead letter"])),
+        "in_table": _records(findings, "in table") if table else None,
+        "kept": _records(findings, "dead letter"),
+        "to_come": _records(findings, "pending"),
+        "missing": _records(findings, "missing"),
+        "unknown": _records(findings, "unknown"),
+        "doubled": _duplicates(findings) if table else None,
+        "only_in_table": _ids(findings.only_in_table) if table else None,
+        "repaired": repaired and _repaired_payload(repaired),
+    }
+
+
+def _records(findings: Findings, status: RecordStatus) -> dict[str, Any]:
+    letters = [letter for letter, its in findings.nameless.items() if its == status]
+    records = _ids(findings.by_status[status]) | {"count": findings.count(status)}
+    return records | ({"without_id": letters} if letters else {})
+
+
+def _duplicates(findings: Findings) -> dict[str, Any]:
+    extra = sum(findings.copies.values()) - len(findings.copies)
+    return _ids(Ledger().with_ids(findings.copies)) | {"rows_too_many": extra}
+
+
+def _repaired_payload(repaired: Repaired) -> dict[str, Any]:
+    return {
+        "sent": _ids(repaired.sent),
+        "left": _ids(repaired.left),
+        "skipped": repaired.skipped,
+        "error": None if repaired.error is None else str(repaired.error),
     }
 
 
 def _answer(verified: Verified, repaired: Repaired | None) -> str:
-    """As found; `repaired` where all that was missing has been sent since, and no more is open."""
-    found = verified.findings
-    nameless = found.nameless.values()
-    if found.answer != "missing" or not repaired or repaired.left.ranges or "missing" in nameless:
-        return found.answer
-    return "unknown" if found.count("unknown") else "repaired"
+    """The verdict; `repaired` if every missing record was sent, and no other is unknown."""
+    findings = verified.findings
+    if findings.verdict != "missing" or repaired is None:
+        return findings.verdict
+    if repaired.left.ranges or "missing" in findings.nameless.values():
+        return "missing"
+    return "unknown" if findings.count("unknown") else "repaired"
 
 
 def _ids(ledger: Ledger) -> dict[str, Any]:
@@ -270,65 +270,77 @@ def _reach(checkpoint: Checkpoint) -> dict[str, Any]:
 
 # For people.
 
+COUNTS = {
+    "in_jira": "in Jira",
+    "in_table": "in the table",
+    "delivered": "delivered",
+    "kept": "dead letters",
+    "to_come": "pending",
+    "missing": "missing",
+    "unknown": "unknown",
+    "doubled": "duplicated",
+    "only_in_table": "no longer in Jira",
+}
+"""The report's counts, and what people read instead of their names."""
 
-def _facts(told: dict[str, Any]) -> list[tuple[str, str]]:
-    names = {
-        "in_jira": "in Jira",
-        "in_table": "in the table",
-        "delivered": "delivered",
-        "kept": "kept as letters",
-        "to_come": "still to come",
-        "missing": "missing",
-        "unknown": "unknown",
-        "doubled": "doubled",
-        "only_in_table": "no more in Jira",
-    }
-    listed = {"missing", "unknown", "doubled"}
-    facts = [(says, _count(told[name], listed=name in listed)) for name, says in names.items()]
-    if repaired := told["repaired"]:
-        facts.append(("repaired", _count(repaired["sent"], listed=True)))
-    return [("site", told["site"]), ("from", told["from"]), ("to", told["to"]), *facts]
+WITH_IDS = frozenset({"missing", "unknown", "doubled"})
 
 
-def _count(told: dict[str, Any] | None, *, listed: bool) -> str:
-    """How many, and which; empty where nobody asked."""
-    if told is None:
-        return ""
-    ranges = [str(a) if a == b else f"{a} to {b}" for a, b in told["ids"][:RANGES_SHOWN]]
-    more = len(told["ids"]) - RANGES_SHOWN
-    which = ", ".join([*ranges, *([f"and {more:,} more ranges"] if more > 0 else [])])
-    letters = [f"{len(told['without_id']):,} without an id"] if "without_id" in told else []
-    said = "; ".join([*([which] if which else []), *letters])
-    return f"{told['count']:,}" + (f": {said}" if listed and said else "")
+def _counts(payload: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [(name, payload[name]) for name in ("site", "from", "to")]
+    for name, label in COUNTS.items():
+        if records := payload[name]:
+            lines.append((label, _count(records, with_ids=name in WITH_IDS)))
+    if repaired := payload["repaired"]:
+        lines.append(("repaired", _count(repaired["sent"], with_ids=True)))
+    return lines
 
 
-def _sentence(site: str, told: dict[str, Any]) -> Text:
-    """What it comes to, for a person."""
-    answer, repaired = told["answer"], told["repaired"]
-    number, missing = f"{told['in_jira']['count']:,}", f"{told['missing']['count']:,}"
+def _count(records: dict[str, Any], *, with_ids: bool) -> str:
+    """The number of records and, if asked for, their first ids."""
+    details = []
+    if with_ids and records["ids"]:
+        details.append(_first_ids(records["ids"]))
+    if with_ids and "without_id" in records:
+        details.append(f"{len(records['without_id']):,} without an id")
+    return f"{records['count']:,}" + (f": {'; '.join(details)}" if details else "")
+
+
+def _first_ids(ranges: list[tuple[int, int]]) -> str:
+    ids = [str(a) if a == b else f"{a} to {b}" for a, b in ranges[:RANGES_SHOWN]]
+    more = len(ranges) - RANGES_SHOWN
+    return ", ".join([*ids, *([f"and {more:,} more ranges"] if more > 0 else [])])
+
+
+def _summary(host: str, payload: dict[str, Any]) -> Text:
+    """The result in one or two sentences."""
+    answer = payload["answer"]
+    number, missing = f"{payload['in_jira']['count']:,}", f"{payload['missing']['count']:,}"
     if answer == "complete":
-        place = "in the table" if told["table"] else "delivered"
+        place = "in the table" if payload["table"] else "delivered"
         text = (
             f"nothing is missing. Of {number} records, every one that was created up to "
-            f"{utc(moments.parse(told['complete_up_to']))} is {place} or kept as a dead letter."
+            f"{utc(moments.parse(payload['complete_up_to']))} is {place} or a dead letter."
         )
     elif answer == "repaired":
         text = (
-            f"{missing} of {number} records were missing, and have been sent just now. Verify "
-            "again to see them arrive."
+            f"{missing} of {number} records were missing, and were sent now. Verify again to check "
+            "that they arrive."
         )
     elif answer == "unknown":
         text = (
-            f"nothing is missing as far as can be known. Of {told['unknown']['count']:,} of "
-            f"{number} records nothing is known: no ledger reaches so far. Name the workspace "
-            "(--workspace) to look for them in the table."
+            f"nothing is known to be missing, but {payload['unknown']['count']:,} of {number} "
+            "records cannot be checked: no ledger covers them. Use --workspace to look for them in "
+            "the table."
         )
     else:
-        text = f"{missing} of {number} records are MISSING."
-        if repaired is None:
-            text += " --repair sends them."
-        else:
-            text += f" {repaired['sent']['count']:,} of them have been sent just now."
-            text += " Another run has the site: try again soon." if repaired["skipped"] else ""
+        text = f"{missing} of {number} records are MISSING.{_repair_result(payload['repaired'])}"
     style = {"missing": "bold red", "unknown": "bold yellow"}.get(answer, "bold green")
-    return Text.assemble((site, style), f": {text}")
+    return Text.assemble((host, style), f": {text}")
+
+
+def _repair_result(repaired: dict[str, Any] | None) -> str:
+    if repaired is None:
+        return " --repair sends them."
+    skipped = " Another run holds the lease: retry in a few minutes." if repaired["skipped"] else ""
+    return f" {repaired['sent']['count']:,} of them were sent now.{skipped}"

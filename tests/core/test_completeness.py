@@ -1,4 +1,4 @@
-"""What became of a record: one fate for each, whatever ledger, letters and table say of it."""
+"""What became of a record: one status for each, whatever ledger, letters and table say of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.completeness import Fate, Findings, Held, Shown, Stored, compare
+from jira_audit.core.completeness import (
+    JiraInventory,
+    KnownState,
+    RecordStatus,
+    TableInventory,
+    compare,
+    status_of,
+)
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.records import Identity
@@ -28,35 +35,28 @@ LETTERS = [
     f"dead-letters/{SITE}/undated/{'a' * 32}.json",
     f"dead-letters/{SITE}/2021-01-20/-7.json",
 ]
-STORED = Stored(TICKS, BACKFILL, LETTERS, FOUND_FROM)
-TABLE = Held(Ledger(((100, 120), (300, 310))), {101: 2, 305: 3})
+STORED = KnownState(TICKS, BACKFILL, LETTERS, FOUND_FROM)
+TABLE = TableInventory(Ledger(((100, 120), (300, 310))), {101: 2, 305: 3})
 
 
-def found(*records: tuple[int, int], stored: Stored = STORED, held: Held | None = None) -> Findings:
-    shown = Shown(0)
+def inventory(*records: tuple[int, int]) -> JiraInventory:
+    shown = JiraInventory(0)
     shown.add(Identity(number, created) for number, created in records)
-    return compare(shown, stored, held)
-
-
-def fate_of(number: int, created: int, held: Held | None = None, stored: Stored = STORED) -> Fate:
-    fates = found((number, created), stored=stored, held=held).fates
-    [(fate, ids)] = [(fate, ids) for fate, ids in fates.items() if ids.ranges]
-    assert ids.ranges == ((number, number),)
-    return fate
+    return shown
 
 
 @pytest.mark.parametrize(
-    ("number", "created", "fate"),
+    ("number", "created", "status"),
     [
         (100, NOON - DAY, "delivered"),
         (100, PRUNED - DAY, "delivered"),
-        (150, NOON - DAY, "kept"),
-        (-7, NOON - DAY, "kept"),
+        (150, NOON - DAY, "dead letter"),
+        (-7, NOON - DAY, "dead letter"),
         (200, NOON - DAY, "missing"),
         (200, FOUND_FROM - 1, "missing"),
-        (200, FOUND_FROM, "to come"),
-        (200, NOON, "to come"),
-        (200, NOON + 1, "to come"),
+        (200, FOUND_FROM, "pending"),
+        (200, NOON, "pending"),
+        (200, NOON + 1, "pending"),
         (200, PRUNED, "missing"),
         (200, PRUNED - 1, "unknown"),
         (200, START, "unknown"),
@@ -71,73 +71,77 @@ def fate_of(number: int, created: int, held: Held | None = None, stored: Stored 
     ],
 )
 def test_without_a_table_the_ledgers_tell_what_they_can(
-    number: int, created: int, fate: Fate
+    number: int, created: int, status: RecordStatus
 ) -> None:
-    assert fate_of(number, created) == fate
+    assert status_of(Identity(number, created), STORED) == status
 
 
 @pytest.mark.parametrize(
-    ("number", "created", "fate"),
+    ("number", "created", "status"),
     [
-        (100, NOON - DAY, "there"),
-        (300, NOON - DAY, "there"),  # whatever the ledger says
-        (300, START - DAY, "there"),
+        (100, NOON - DAY, "in table"),
+        (300, NOON - DAY, "in table"),  # whatever the ledger says
+        (300, START - DAY, "in table"),
         (121, NOON - DAY, "missing"),  # accepted, and not there
-        (150, NOON - DAY, "kept"),
+        (150, NOON - DAY, "dead letter"),
         (200, NOON - DAY, "missing"),
-        (200, NOON, "to come"),
+        (200, NOON, "pending"),
         (121, NOON, "missing"),
         (200, PRUNED - 1, "missing"),  # a table leaves nothing unknown
         (200, START - 1, "missing"),
         (20, FILLED.start, "missing"),
     ],
 )
-def test_a_table_has_the_last_word(number: int, created: int, fate: Fate) -> None:
-    assert fate_of(number, created, TABLE) == fate
+def test_a_table_has_the_last_word(number: int, created: int, status: RecordStatus) -> None:
+    assert status_of(Identity(number, created), STORED, TABLE) == status
 
 
 def test_what_was_accepted_and_is_not_there_is_lost() -> None:
-    findings = found((121, NOON - DAY), (200, NOON - DAY), (150, NOON - DAY), held=TABLE)
+    findings = compare(
+        inventory((121, NOON - DAY), (200, NOON - DAY), (150, NOON - DAY)), STORED, TABLE
+    )
 
     assert findings.lost == Ledger(((121, 121),))
     assert findings.missing_at == {121: NOON - DAY, 200: NOON - DAY}
-    assert not found((121, NOON - DAY)).lost.ranges
+    assert not compare(inventory((121, NOON - DAY)), STORED, None).lost.ranges
 
 
 def test_without_a_backfill_nothing_before_the_beginning_is_known() -> None:
-    assert fate_of(15, FILLED.start, stored=replace(STORED, filled=None)) == "unknown"
+    stored = replace(STORED, backfill=None)
+
+    assert status_of(Identity(15, FILLED.start), stored) == "unknown"
 
 
-def test_the_table_tells_of_doubles_and_of_what_jira_has_no_more() -> None:
-    findings = found((100, NOON - DAY), (101, NOON - DAY), held=TABLE)
+def test_the_table_tells_of_duplicates_and_of_what_jira_no_longer_has() -> None:
+    findings = compare(inventory((100, NOON - DAY), (101, NOON - DAY)), STORED, TABLE)
 
     assert findings.copies == {101: 2, 305: 3}
     assert findings.only_in_table == Ledger(((102, 120), (300, 310)))
 
 
 @pytest.mark.parametrize(
-    ("name", "by", "held", "fate"),
+    ("name", "by", "table", "status"),
     [
-        (LETTERS[1], NOON - DAY, None, "kept"),
-        (LETTERS[1], START - DAY, TABLE, "kept"),
+        (LETTERS[1], NOON - DAY, None, "dead letter"),
+        (LETTERS[1], START - DAY, TABLE, "dead letter"),
         ("another", NOON - DAY, None, "missing"),
         ("another", START - DAY, None, "unknown"),
         ("another", START - DAY, TABLE, "missing"),
-        ("another", NOON, None, "to come"),
+        ("another", NOON, None, "pending"),
     ],
 )
 def test_a_record_without_an_identity_is_known_by_its_letter(
-    name: str, by: int, held: Held | None, fate: Fate
+    name: str, by: int, table: TableInventory | None, status: RecordStatus
 ) -> None:
-    findings = compare(Shown(0, nameless=[(name, by)]), STORED, held)
+    findings = compare(JiraInventory(0, nameless=[(name, by)]), STORED, table)
 
-    assert findings.nameless == {name: fate}
-    assert findings.count(fate) == 1
-    assert findings.answer == {"missing": "missing", "unknown": "unknown"}.get(fate, "complete")
+    assert findings.nameless == {name: status}
+    assert findings.count(status) == 1
+    assert findings.verdict == {"missing": "missing", "unknown": "unknown"}.get(status, "complete")
 
 
 @pytest.mark.parametrize(
-    ("records", "answer"),
+    ("records", "verdict"),
     [
         ([], "complete"),
         ([(100, NOON - DAY), (150, NOON), (200, NOON + MINUTE)], "complete"),
@@ -145,10 +149,10 @@ def test_a_record_without_an_identity_is_known_by_its_letter(
         ([(200, NOON - DAY), (100, START - DAY)], "missing"),
     ],
 )
-def test_the_answer_is_the_worst_of_what_was_found(
-    records: list[tuple[int, int]], answer: str
+def test_the_verdict_is_the_worst_of_what_was_found(
+    records: list[tuple[int, int]], verdict: str
 ) -> None:
-    assert found(*records).answer == answer
+    assert compare(inventory(*records), STORED, None).verdict == verdict
 
 
 numbers = st.integers(0, 60)
@@ -163,7 +167,7 @@ ledgers = st.sets(numbers).map(Ledger().with_ids)
     held=st.none() | st.dictionaries(numbers, st.integers(1, 3)),
     pruned=st.none() | st.integers(START, NOON),
 )
-def test_every_record_has_exactly_one_fate_and_nothing_there_or_kept_is_missing(
+def test_every_record_has_exactly_one_status_and_nothing_there_or_kept_is_missing(
     shown: dict[int, int],
     ticks: Ledger,
     filled: Ledger | None,
@@ -171,24 +175,24 @@ def test_every_record_has_exactly_one_fate_and_nothing_there_or_kept_is_missing(
     held: dict[int, int] | None,
     pruned: int | None,
 ) -> None:
-    stored = Stored(
+    stored = KnownState(
         replace(TICKS, ledger=ticks, pruned=pruned),
         None if filled is None else replace(BACKFILL, ledger=filled),
         [f"dead-letters/{SITE}/2021-01-20/{number}.json" for number in kept],
         FOUND_FROM,
     )
     copies = {number: times for number, times in (held or {}).items() if times > 1}
-    table = None if held is None else Held(Ledger().with_ids(held), copies)
+    table = None if held is None else TableInventory(Ledger().with_ids(held), copies)
 
-    findings = found(*shown.items(), stored=stored, held=table)
+    findings = compare(inventory(*shown.items()), stored, table)
 
-    told = [number for ids in findings.fates.values() for number in ids]
-    assert sorted(told) == sorted(shown)
-    missing = set(findings.fates["missing"])
+    numbers_found = [number for ids in findings.by_status.values() for number in ids]
+    assert sorted(numbers_found) == sorted(shown)
+    missing = set(findings.by_status["missing"])
     assert set(findings.missing_at) == missing
     assert not missing & kept
     assert not missing & set(held or {})
-    assert set(findings.fates["there"]) == set(held or {}) & set(shown)
-    assert held is None or not findings.fates["unknown"].ranges
-    assert held is None or not findings.fates["delivered"].ranges
+    assert set(findings.by_status["in table"]) == set(held or {}) & set(shown)
+    assert held is None or not findings.by_status["unknown"].ranges
+    assert held is None or not findings.by_status["delivered"].ranges
     assert set(findings.lost) <= missing & set(findings.accepted)

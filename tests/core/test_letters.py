@@ -128,5 +128,5 @@ def test_a_record_nested_too_deeply_to_keep_stops_the_site() -> None:
     record: Any = []
     for _ in range(100_000):
         record = [record]
-    with pytest.raises(SiteError, match=r"contoso\.atlassian\.net is nested too deeply to keep"):
+    with pytest.raises(SiteError, match=r"contoso\.atlassian\.net is nested too deeply to store"):
         unreadable(record).encode(KEPT)

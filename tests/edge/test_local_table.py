@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jira_audit.core import moments
-from jira_audit.core.completeness import Held
+from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import HOUR
@@ -40,11 +40,11 @@ def test_the_rows_of_a_site_and_a_range_are_told_and_how_often_each_is_there(
         row(5, site="other.atlassian.net"),
     )
 
-    assert table.held(SITE, RANGE) == Held(Ledger().with_ids([1, 2]), {2: 2})
+    assert table.held(SITE, RANGE) == TableInventory(Ledger().with_ids([1, 2]), {2: 2})
 
 
 def test_where_nothing_was_written_nothing_is_held(tmp_path: Path) -> None:
-    assert LocalTable(tmp_path).held(SITE, RANGE) == Held()
+    assert LocalTable(tmp_path).held(SITE, RANGE) == TableInventory()
 
 
 def test_what_a_crash_left_of_a_line_is_no_row(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_what_a_crash_left_of_a_line_is_no_row(tmp_path: Path) -> None:
     with (tmp_path / TABLE_FILE).open("ab") as file:
         file.write(b'{"id_d":2,"site_s":"')
 
-    assert table.held(SITE, RANGE) == Held(Ledger(((1, 1),)))
+    assert table.held(SITE, RANGE) == TableInventory(Ledger(((1, 1),)))
 
 
 @pytest.mark.parametrize(

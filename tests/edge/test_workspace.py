@@ -16,7 +16,7 @@ from azure.core.exceptions import ClientAuthenticationError
 
 from jira_audit.core import moments
 from jira_audit.core.activity import Activity, count
-from jira_audit.core.completeness import Held
+from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR
@@ -86,8 +86,8 @@ def workspace(service: QueryService, identity: Identity, time: Time) -> Workspac
     return asking(service, time)
 
 
-def held(*ids: int, **copies: int) -> Held:
-    return Held(
+def held(*ids: int, **copies: int) -> TableInventory:
+    return TableInventory(
         Ledger().with_ids(ids), {int(number[1:]): times for number, times in copies.items()}
     )
 
@@ -149,7 +149,7 @@ def test_more_ids_than_one_answer_holds_come_page_by_page(
 
     found = workspace.held(SITE, RANGE)
 
-    assert found == Held(Ledger().with_ids(numbers), dict.fromkeys(numbers, 2))
+    assert found == TableInventory(Ledger().with_ids(numbers), dict.fromkeys(numbers, 2))
     assert len(service.queries) == count // 10 + 1
 
 

@@ -29,7 +29,7 @@ from jira_audit.core import moments
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock, Deadline
-from jira_audit.core.completeness import Held
+from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import BatchRefused, LeaseLost, SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Folder, Letter, is_name
@@ -240,7 +240,7 @@ class FakeTable:
         self.seconds, self.dropped, self.asked = 0.0, set[int](), 0
         self._sink, self._time = sink, time
 
-    def held(self, site: str, window: Window) -> Held:
+    def held(self, site: str, window: Window) -> TableInventory:
         self.asked += 1
         until = self._time.now - round(self.seconds * 1000)
         seen = Counter(
@@ -252,7 +252,7 @@ class FakeTable:
             and row["id_d"] not in self.dropped
         )
         copies = {number: times for number, times in seen.items() if times > 1}
-        return Held(Ledger().with_ids(seen), copies)
+        return TableInventory(Ledger().with_ids(seen), copies)
 
 
 class MemoryStore:

@@ -192,12 +192,15 @@ def test_a_backfill_never_reads_what_the_schedule_has() -> None:
 def test_where_there_is_nothing_before_from_it_says_so() -> None:
     world = world_with_a_past()
 
-    with pytest.raises(SiteError, match="nothing to fill in: from 2026-11-19T12:00"):
+    with pytest.raises(
+        SiteError,
+        match=r"nothing to backfill: the running schedule .* from 2026-11-19T12:00",
+    ):
         world.backfill(START - HOUR)
 
 
 def test_without_a_checkpoint_nothing_says_where_it_is_to_end() -> None:
-    with pytest.raises(SiteError, match="there is no checkpoint, so nothing says where"):
+    with pytest.raises(SiteError, match="has no checkpoint, so the end of a backfill is unknown"):
         World().backfill(LONG_AGO)
 
 

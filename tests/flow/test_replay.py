@@ -1,4 +1,4 @@
-"""Replay of dead letters: what is delivered, what stays, and which duplicates a crash may cause."""
+"""Dead letters sent again: what is delivered, what stays, what a death in between may double."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_LETTER = f"dead-letters/{HOST}/2026-11-20/77.json"
 
 
 def world_with_letters() -> World:
-    """A site of 60 records, two of which were refused and would now be accepted."""
+    """A site of 60 records, two of which were refused; now they would be accepted."""
     world = world_with(60)
     world.sink.poison = set(REFUSED)
     world.run()
@@ -41,14 +41,14 @@ def name_of(record_id: int, day: str = "2026-11-20") -> str:
 
 
 def keep_unread(world: World, record_id: int, created: int, name: str | None = None) -> str:
-    """A letter stored by a version that could not read its record; this version can."""
+    """A letter that was kept by a version that could not read its record; this one can."""
     name = name or name_of(record_id, "undated")
     letter = Letter("unreadable", "no readable created time", HOST, record(record_id, created))
     world.store.blobs[name] = letter.encode(START)
     return name
 
 
-# Normal replays
+# Ordinary replays
 
 
 def test_letters_are_sent_and_only_then_deleted() -> None:
@@ -175,7 +175,7 @@ def test_without_letters_nothing_is_sent() -> None:
 def test_a_name_of_no_dead_letter_of_the_site_is_refused_before_anything_happens(name: str) -> None:
     world = world_with_letters()
 
-    with pytest.raises(ValueError, match=r"not the name of a letter|not one of the dead-letters"):
+    with pytest.raises(ValueError, match=r"is not (the name of a letter|one of the dead-letters)"):
         world.replay(name_of(10_017), name)
 
     assert not world.journal.entries
@@ -238,7 +238,7 @@ def test_where_even_an_empty_array_is_refused_it_stops_at_the_first() -> None:
     replayed = world.replay()
 
     assert isinstance(replayed.error, SiteError)
-    assert "no row is lost" in str(replayed.error)
+    assert "nothing was given up" in str(replayed.error)
     assert world.sink.calls == calls + 2
     assert len(names(world)) == 2
     assert not world.store.leases
@@ -283,7 +283,7 @@ def test_a_garbled_letter_is_named_and_stays_and_the_others_go_on(
     assert world.store.blobs[name] == content
 
 
-# Letters stored by a version that read less
+# Letters kept by a version that read less
 
 
 def test_one_that_was_delivered_meanwhile_is_deleted_unsent() -> None:
@@ -318,7 +318,7 @@ def test_one_that_was_not_is_sent_and_no_tick_sends_it_again(name: str | None) -
 
 
 def test_one_from_before_the_checkpoint_began_is_sent_whatever_the_ledger_holds() -> None:
-    """Its id may belong to another record there: the site's ids may have restarted."""
+    """There its id may have been another record's: the site's ids may have begun again."""
     world = world_with_letters()
     name = keep_unread(world, 10_030, START - 30 * DAY)
     ledger = world.store.checkpoint().ledger
@@ -444,7 +444,7 @@ UNREADABLE, UNREAD_NEWS, UNREAD_KNOWN = 10_099, 10_061, 10_030
 
 
 def world_to_die_in() -> World:
-    """Letters of every kind; the ticks also see the record of one of them."""
+    """Letters of every kind, the record of one of which Jira shows to the ticks as well."""
     world = world_with_letters()
     unreadable = Letter("unreadable", "", HOST, {"id": UNREADABLE, "created": "soon"})
     world.store.blobs[unreadable.name] = unreadable.encode(START)
@@ -516,7 +516,7 @@ def test_an_answer_lost_after_acceptance_doubles_that_letter_alone() -> None:
 
 
 def test_letters_hold_what_they_held() -> None:
-    """The tests above write letters themselves; the flow writes the same ones."""
+    """What the tests above write past the flow is what the flow writes."""
     world = world_with_letters()
     [first, _] = [json.loads(world.store.blobs[name]) for name in names(world)]
     assert first.keys() == json.loads(Letter("refused", "", HOST, {}, 400).encode(0)).keys()

@@ -11,19 +11,19 @@ import pytest
 
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.moments import DAY, HOUR, MINUTE
-from jira_audit.operations.status import Status, look
+from jira_audit.operations.status import Status, read_status
 from tests.fakes.world import HOST, START, World, record
 from tests.flow.test_collect import answering, world_with
 
 
 def look_at(world: World) -> Status:
-    return look(HOST, world.store, world.store, world.store.backfills())
+    return read_status(HOST, world.store, world.store, world.store.backfills())
 
 
 def told(world: World, expires: date | None = None) -> dict[str, Any]:
     """The status as a program reads it."""
     status = look_at(world)
-    return json.loads(json.dumps(status.as_json(world.time.now, expires)))
+    return json.loads(json.dumps(status.payload(world.time.now, expires)))
 
 
 def test_after_a_good_run_it_tells_how_far_and_what_came_of_it() -> None:
@@ -56,7 +56,7 @@ def test_a_failure_is_told_with_what_to_do_however_often_it_is_repeated() -> Non
     status = look_at(world)
 
     assert status.state == "failed"
-    assert status.needs_someone
+    assert status.needs_attention
     assert status.problem == str(world.outcomes[-1].error)
     assert told(world)["lag_seconds"] >= 900
 
@@ -88,8 +88,8 @@ def test_a_site_that_was_never_collected_is_new_and_nobody_is_needed() -> None:
     status = look_at(World())
 
     assert status.state == "new"
-    assert not status.needs_someone
-    assert "through" not in status.as_json(START, None)
+    assert not status.needs_attention
+    assert "through" not in status.payload(START, None)
 
 
 def test_a_run_that_died_leaves_no_word_and_is_no_success() -> None:
@@ -123,9 +123,9 @@ def test_a_checkpoint_that_cannot_be_read_is_told_with_what_to_do(content: bytes
     status = look_at(world)
 
     assert status.state == "unreadable"
-    assert status.needs_someone
+    assert status.needs_attention
     assert "checkpoint" in str(status.problem)
-    assert "through" not in status.as_json(START, None)
+    assert "through" not in status.payload(START, None)
 
 
 @pytest.mark.parametrize("error", [SiteError("storage refuses"), TransientError("storage is away")])

@@ -1,5 +1,5 @@
-"""A verification reports the status of every record that Jira returns; a repair sends the missing
-ones, once.
+"""A verification says of every record that Jira shows what became of it; a repair sends what is
+missing, once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.completeness import Fate
+from jira_audit.core.completeness import RecordStatus
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.moments import DAY, HOUR, MINUTE
@@ -22,6 +22,8 @@ from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, START, World, record
 from tests.flow.test_backfill import LONG_AGO, world_with_a_past
 from tests.flow.test_collect import (
+
+pytestmark = pytest.mark.orders  # it reads Jira as a run does, and may be refused half-way
     accepting_then_raising,
     answering,
     ids,
@@ -29,30 +31,29 @@ from tests.flow.test_collect import (
     world_with,
 )
 
-pytestmark = pytest.mark.orders  # it reads Jira as a run does, and may be refused half-way
-
 BLOB = f"checkpoints/{HOST}.json"
 
 
-def told(verified: Verified) -> dict[Fate, set[int]]:
-    """The ids of each fate that has any."""
-    return {fate: set(found) for fate, found in verified.findings.fates.items() if found.ranges}
+def statuses(verified: Verified) -> dict[RecordStatus, set[int]]:
+    """The ids of each status that any record has."""
+    by_status = verified.findings.by_status
+    return {status: set(its) for status, its in by_status.items() if its.ranges}
 
 
 def edit(world: World, change: Callable[[Checkpoint], Checkpoint], name: str = BLOB) -> None:
-    """Change the stored checkpoint, as a fault would."""
+    """Change what is stored, as a fault would."""
     store = world.store if name == BLOB else world.store.backfills()
     world.store.blobs[name] = change(store.checkpoint()).encode(world.time.now)
 
 
 def lose(world: World, *lost: int) -> None:
-    """Remove these ids from rows and ledger, as if the connector had never seen them."""
+    """Rows and ledger without these, as if the connector had never seen them."""
     world.sink.table = [row for row in world.sink.table if row["id_d"] not in lost]
     edit(world, lambda place: place.without(Ledger().with_ids(lost)))
 
 
 def settled() -> World:
-    """A site of 100 records, two days after all of them were dealt with."""
+    """A site of 100 records, collected, and two days later with everything dealt with."""
     world = world_with(100)
     world.run()
     world.time.pass_by(2 * 24 * 3600)
@@ -60,7 +61,7 @@ def settled() -> World:
     return world
 
 
-# Findings
+# What is found
 
 
 @pytest.mark.parametrize("table", [False, True])
@@ -69,8 +70,8 @@ def test_after_good_runs_nothing_is_missing(table: bool) -> None:
 
     verified = world.verify(START - DAY, table=table)
 
-    assert told(verified) == {"there" if table else "delivered": ids(world)}
-    assert verified.findings.answer == "complete"
+    assert statuses(verified) == {"in table" if table else "delivered": ids(world)}
+    assert verified.findings.verdict == "complete"
     assert set(verified.findings.in_jira) == ids(world)
 
 
@@ -81,8 +82,8 @@ def test_records_that_were_lost_are_named(table: bool) -> None:
 
     verified = world.verify(START - DAY, table=table)
 
-    assert told(verified)["missing"] == {10_007, 10_008, 10_050}
-    assert verified.findings.answer == "missing"
+    assert statuses(verified)["missing"] == {10_007, 10_008, 10_050}
+    assert verified.findings.verdict == "missing"
     assert world.tally.waited_for == []  # no ledger says that these were accepted
 
 
@@ -90,8 +91,8 @@ def test_what_was_accepted_and_never_arrived_is_found_in_the_table_alone() -> No
     world = settled()
     world.table.dropped = {10_007}
 
-    assert world.verify(START - DAY).findings.answer == "complete"
-    assert told(world.verify(START - DAY, table=True))["missing"] == {10_007}
+    assert world.verify(START - DAY).findings.verdict == "complete"
+    assert statuses(world.verify(START - DAY, table=True))["missing"] == {10_007}
 
 
 def test_dead_letters_are_kept_and_not_missing() -> None:
@@ -101,8 +102,8 @@ def test_dead_letters_are_kept_and_not_missing() -> None:
 
     for table in (False, True):
         verified = world.verify(START - DAY, table=table)
-        assert told(verified)["kept"] == {10_020}
-        assert verified.findings.answer == "complete"
+        assert statuses(verified)["dead letter"] == {10_020}
+        assert verified.findings.verdict == "complete"
 
 
 def test_a_letter_that_is_gone_is_missing_from_the_table() -> None:
@@ -113,7 +114,7 @@ def test_a_letter_that_is_gone_is_missing_from_the_table() -> None:
     world.run()
     world.store.blobs = {n: b for n, b in world.store.blobs.items() if "dead" not in n}
 
-    assert told(world.verify(START - DAY, table=True))["missing"] == {10_020}
+    assert statuses(world.verify(START - DAY, table=True))["missing"] == {10_020}
 
 
 def test_records_after_the_last_run_are_still_to_come() -> None:
@@ -124,8 +125,8 @@ def test_records_after_the_last_run_are_still_to_come() -> None:
 
     for table in (False, True):
         verified = world.verify(START - DAY, table=table)
-        assert told(verified)["to come"] == {10_100}
-        assert verified.findings.answer == "complete"
+        assert statuses(verified)["pending"] == {10_100}
+        assert verified.findings.verdict == "complete"
 
 
 def test_a_late_record_is_to_come_as_long_as_a_run_will_find_it_and_then_it_is_there() -> None:
@@ -133,36 +134,36 @@ def test_a_late_record_is_to_come_as_long_as_a_run_will_find_it_and_then_it_is_t
     late = [record(9_999, world.time.now - 20 * HOUR)]
     world.jira.site.add(late)
 
-    assert told(world.verify(START - DAY))["to come"] == {9_999}
+    assert statuses(world.verify(START - DAY))["pending"] == {9_999}
 
     for _ in range(26):
         world.time.pass_by(3600)
         world.run()
-    assert told(world.verify(START - DAY)) == {"delivered": ids(world)}
+    assert statuses(world.verify(START - DAY)) == {"delivered": ids(world)}
 
 
 def test_a_record_shown_later_than_any_run_finds_it_is_missing() -> None:
     world = settled()
     world.jira.site.add([record(9_999, world.time.now - 40 * HOUR)])
 
-    assert told(world.verify(START - DAY))["missing"] == {9_999}
+    assert statuses(world.verify(START - DAY))["missing"] == {9_999}
 
 
 def test_before_the_beginning_nothing_is_known_without_a_table() -> None:
     world = world_with_a_past()
     past = {known["id"] for known in world.jira.site.records} - set(world.rows())
 
-    assert told(world.verify(LONG_AGO))["unknown"] == past
-    assert world.verify(LONG_AGO).findings.answer == "unknown"
-    assert told(world.verify(LONG_AGO, table=True))["missing"] == past
+    assert statuses(world.verify(LONG_AGO))["unknown"] == past
+    assert world.verify(LONG_AGO).findings.verdict == "unknown"
+    assert statuses(world.verify(LONG_AGO, table=True))["missing"] == past
 
 
 def test_what_a_backfill_delivered_is_delivered() -> None:
     world = world_with_a_past()
     world.backfill(LONG_AGO)
 
-    assert told(world.verify(LONG_AGO)) == {"delivered": ids(world)}
-    assert told(world.verify(LONG_AGO, table=True)) == {"there": ids(world)}
+    assert statuses(world.verify(LONG_AGO)) == {"delivered": ids(world)}
+    assert statuses(world.verify(LONG_AGO, table=True)) == {"in table": ids(world)}
 
 
 def test_where_the_ledger_was_pruned_nothing_is_known_without_a_table() -> None:
@@ -173,16 +174,16 @@ def test_where_the_ledger_was_pruned_nothing_is_known_without_a_table() -> None:
     )
 
     forgotten = {number for number in ids(world) if number < 10_050}
-    assert told(world.verify(START - DAY))["unknown"] == forgotten
-    assert told(world.verify(START - DAY, table=True)) == {"there": ids(world)}
+    assert statuses(world.verify(START - DAY))["unknown"] == forgotten
+    assert statuses(world.verify(START - DAY, table=True)) == {"in table": ids(world)}
 
 
 def test_after_a_reset_the_table_tells_what_was_delivered_before() -> None:
     world = settled()
     world.run(reset=Reset("x", START))
 
-    assert world.verify(START - DAY, START - 1).findings.answer == "unknown"
-    assert world.verify(START - DAY, START - 1, table=True).findings.answer == "complete"
+    assert world.verify(START - DAY, START - 1).findings.verdict == "unknown"
+    assert world.verify(START - DAY, START - 1, table=True).findings.verdict == "complete"
 
 
 def test_rows_that_are_there_twice_are_counted() -> None:
@@ -192,7 +193,7 @@ def test_rows_that_are_there_twice_are_counted() -> None:
     verified = world.verify(START - DAY, table=True)
 
     assert verified.findings.copies == {row["id_d"]: 2 for row in world.sink.table[-2:]}
-    assert verified.findings.answer == "complete"
+    assert verified.findings.verdict == "complete"
 
 
 def test_what_jira_has_deleted_is_told_and_not_missing() -> None:
@@ -202,7 +203,7 @@ def test_what_jira_has_deleted_is_told_and_not_missing() -> None:
     verified = world.verify(START - DAY, table=True)
 
     assert set(verified.findings.only_in_table) == {10_000, 10_001}
-    assert verified.findings.answer == "complete"
+    assert verified.findings.verdict == "complete"
 
 
 def test_only_the_range_is_looked_at() -> None:
@@ -210,7 +211,7 @@ def test_only_the_range_is_looked_at() -> None:
     lose(world, 10_000, 10_099)
     verified = world.verify(START - 3 * HOUR, START - HOUR, table=True)
 
-    assert verified.findings.answer == "complete"
+    assert verified.findings.verdict == "complete"
     assert 0 < verified.findings.in_jira.count < 60
 
 
@@ -222,16 +223,16 @@ def test_a_record_without_an_identity_is_looked_for_among_the_letters() -> None:
     world.run()
 
     verified = world.verify(START - DAY)
-    assert set(verified.findings.nameless.values()) == {"kept"}
-    assert verified.findings.answer == "complete"
+    assert set(verified.findings.nameless.values()) == {"dead letter"}
+    assert verified.findings.verdict == "complete"
 
     world.store.blobs = {n: b for n, b in world.store.blobs.items() if "dead" not in n}
     verified = world.verify(START - DAY)
     assert set(verified.findings.nameless.values()) == {"missing"}
-    assert verified.findings.answer == "missing"
+    assert verified.findings.verdict == "missing"
 
 
-# The delay of the table
+# The table takes its time
 
 
 def test_what_the_table_does_not_show_yet_is_waited_for_and_not_called_missing() -> None:
@@ -242,7 +243,7 @@ def test_what_the_table_does_not_show_yet_is_waited_for_and_not_called_missing()
 
     verified = world.verify(START - DAY, table=True)
 
-    assert told(verified) == {"there": ids(world)}
+    assert statuses(verified) == {"in table": ids(world)}
     assert world.tally.waited_for == [100] * 6
     assert world.time.now - began < 200_000
 
@@ -255,7 +256,7 @@ def test_it_waits_no_longer_than_it_may_since_the_last_save() -> None:
 
     verified = world.verify(START - DAY, table=True, wait=300.0)
 
-    assert told(verified)["missing"] == {10_001}
+    assert statuses(verified)["missing"] == {10_001}
     assert 300_000 <= verified.ended - saved < 301_000
 
 
@@ -267,7 +268,7 @@ def test_what_was_saved_long_ago_is_not_waited_for() -> None:
 
     verified = world.verify(START - DAY, table=True)
 
-    assert told(verified)["missing"] == {10_001}
+    assert statuses(verified)["missing"] == {10_001}
     assert world.tally.waited_for == []
 
 
@@ -279,7 +280,7 @@ def test_a_backfill_under_way_is_waited_for_too() -> None:
 
     verified = world.verify(LONG_AGO, table=True)
 
-    assert told(verified) == {"there": ids(world)}
+    assert statuses(verified) == {"in table": ids(world)}
     assert world.tally.waited_for
 
 
@@ -321,7 +322,7 @@ def test_many_records_in_one_millisecond_are_all_looked_for() -> None:
     world.jira.site.add(record(n, START - HOUR) for n in range(500))
     world.run()
 
-    assert told(world.verify(START - DAY)) == {"delivered": ids(world)}
+    assert statuses(world.verify(START - DAY)) == {"delivered": ids(world)}
 
 
 def test_a_failure_of_jira_is_no_answer() -> None:
@@ -336,7 +337,7 @@ def test_an_answer_that_is_late_is_waited_for() -> None:
     world = settled()
     world.jira.faults.script = [None, answering(429, Retry_After="1200"), answering(503)]
 
-    assert world.verify(START - DAY).findings.answer == "complete"
+    assert world.verify(START - DAY).findings.verdict == "complete"
 
 
 def test_without_a_checkpoint_there_is_nothing_to_verify() -> None:
@@ -373,7 +374,7 @@ def test_what_is_missing_is_sent_once_and_then_nothing_is(table: bool) -> None:
         world.time.pass_by(3600)
         world.run()
     assert not world.doubled()
-    assert world.verify(START - DAY, table=True).findings.answer == "complete"
+    assert world.verify(START - DAY, table=True).findings.verdict == "complete"
 
 
 def test_what_was_accepted_and_never_arrived_is_sent_again() -> None:
@@ -415,7 +416,7 @@ def test_both_sides_of_the_beginning_are_repaired_at_once() -> None:
     verified = world.verify(LONG_AGO)
     repaired = world.repair(verified)
 
-    assert told(verified)["missing"] == set(repaired.sent) == {10_005, 10_320}
+    assert statuses(verified)["missing"] == set(repaired.sent) == {10_005, 10_320}
     assert not world.doubled()
 
 
@@ -455,10 +456,10 @@ def test_a_reset_between_finding_and_sending_stops_the_repair() -> None:
 
     repaired = world.repair(verified)
 
-    assert "verify once more" in str(repaired.error)
+    assert "verify it again" in str(repaired.error)
     assert not repaired.sent.ranges
     world.time.pass_by(1)
-    assert world.run().result == "ok"  # the lease was released
+    assert world.run().result == "ok"  # the lease was given back
 
 
 def test_a_row_that_is_refused_alone_is_kept_as_a_letter() -> None:
@@ -538,7 +539,7 @@ def test_a_repair_that_dies_anywhere_doubles_at_most_what_was_in_flight(
 
     assert not world.missing(ids(world))
     assert world.doubled_bytes() <= 4 * 1_500
-    assert world.verify(START - DAY, table=True).findings.answer == "complete"
+    assert world.verify(START - DAY, table=True).findings.verdict == "complete"
 
 
 def test_a_repair_that_died_leaves_no_ledger_that_says_more_than_was_delivered() -> None:
@@ -551,7 +552,7 @@ def test_a_repair_that_died_leaves_no_ledger_that_says_more_than_was_delivered()
     world.run_until_dead(lambda: world.repair(verified))
 
     assert world.journal.entries[-4:] == ["take", "load", "save", "fetch"]
-    assert told(world.verify(START - DAY))["missing"] == lost
+    assert statuses(world.verify(START - DAY))["missing"] == lost
 
 
 def test_an_interrupted_repair_has_its_place_saved_and_is_gone_on_with() -> None:

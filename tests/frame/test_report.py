@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections import Counter
 from html.parser import HTMLParser
 from typing import Any
@@ -16,8 +18,8 @@ from jira_audit.core.activity import Activity, count
 from jira_audit.core.moments import DAY, HOUR
 from jira_audit.core.window import Window
 from jira_audit.operations.status import Status
-from jira_audit.terminal.console import printable
-from jira_audit.terminal.report_page import COLUMNS_UP_TO, LONGEST, Health, page
+from jira_audit.terminal.format import printable
+from jira_audit.terminal.report_page import COLUMNS_UP_TO, TOP_N, Health, page
 
 NOW = moments.parse("2026-11-20T12:00:00Z")
 MONTH = Window(NOW - 30 * DAY, NOW)
@@ -123,7 +125,7 @@ def test_the_chart_has_as_many_columns_as_can_be_told_apart(length: int, unit: s
 
 
 def test_long_lists_are_cut_and_say_what_is_left() -> None:
-    rows = [row(summary_s=f"event {n:02}") for n in range(LONGEST + 5) for _ in range(n + 1)]
+    rows = [row(summary_s=f"event {n:02}") for n in range(TOP_N + 5) for _ in range(n + 1)]
 
     read = shown(*rows)
 
@@ -134,7 +136,7 @@ def test_long_lists_are_cut_and_say_what_is_left() -> None:
 
 
 def test_what_has_no_name_says_so() -> None:
-    assert "(Jira itself, or nobody named)" in shown(row()).named()
+    assert "(Jira itself, or no author)" in shown(row()).named()
 
 
 def test_an_empty_range_is_said_and_has_no_chart() -> None:
@@ -169,7 +171,7 @@ def test_the_connectors_health_says_what_went_wrong() -> None:
 def test_it_says_that_it_holds_personal_data_and_where_it_is_from() -> None:
     said = shown(row()).said()
 
-    assert "This page holds personal data" in said
+    assert "This page contains personal data" in said
     assert "from a test" in said
 
 
@@ -218,8 +220,8 @@ def test_any_text_comes_back_as_the_same_text(category: str, actor: str) -> None
 
     assert set(read.tags) <= TAGS
     assert set(read.attributes) <= ATTRIBUTES
-    assert printable(category or "(none named)") in [*read.named(), ""]
-    assert printable(actor or "(Jira itself, or nobody named)") in [*read.named(), ""]
+    assert printable(category or "(no category)") in [*read.named(), ""]
+    assert printable(actor or "(Jira itself, or no author)") in [*read.named(), ""]
 
 
 def test_nothing_is_loaded_and_a_policy_lets_nothing_in() -> None:
@@ -249,3 +251,13 @@ def test_there_is_a_dark_page_for_whoever_wants_one() -> None:
 
     assert "prefers-color-scheme: dark" in html
     assert html.count("--c0:") == 2
+
+
+def test_the_page_needs_neither_the_command_line_nor_the_app() -> None:
+    code = (
+        "import sys, jira_audit.terminal.report_page; "
+        "print({'typer', 'rich', 'jira_audit.app', 'jira_audit.wiring'} & set(sys.modules))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "set()\n"

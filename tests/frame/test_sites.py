@@ -35,7 +35,7 @@ from jira_audit.settings.load import load
 from jira_audit.settings.values import ApiToken, OAuthClient, Secret, Settings, Site
 from jira_audit.simulator.server import serve
 from jira_audit.simulator.site import FakeJira, Response
-from jira_audit.terminal.check import check
+from jira_audit.terminal.check import check_results
 from tests.fakes.world import record
 from tests.servers.azurite import AT_ONCE
 
@@ -439,7 +439,7 @@ def test_the_check_asks_every_site_and_tells_of_entries_that_are_wrong(
 
     monkeypatch.setattr(wiring, "container", partial(wiring.container, retries=AT_ONCE))
 
-    answers = [each for each in check(os.environ) if each.part in {"settings", "Jira"}]
+    answers = [each for each in check_results(os.environ) if each.part in {"settings", "Jira"}]
 
     assert [(each.part, each.ok) for each in answers] == [
         ("settings", True),

@@ -360,7 +360,7 @@ def test_the_check_finds_the_gateway_for_a_token_that_the_site_refuses(cloud: At
     answer = check._jira(classic())
 
     assert not answer.ok
-    assert f"{HOST} refuses it, and Atlassian's gateway takes it" in answer.sentence
+    assert f"{HOST} refuses it, Atlassian's gateway accepts it" in answer.sentence
     assert f"Set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {CLOUD_ID}" in answer.sentence
 
 
@@ -368,7 +368,7 @@ def test_the_check_tells_of_both_ways_where_neither_works(cloud: Atlassian) -> N
     answer = check._jira(classic())
 
     assert not answer.ok
-    assert "Tried through the gateway as well" in answer.sentence
+    assert "Tried through Atlassian's gateway as well" in answer.sentence
     assert TOKEN not in answer.sentence
 
 
@@ -380,7 +380,7 @@ def test_the_check_says_who_is_let_in_and_which_way(cloud: Atlassian) -> None:
 
     assert answer.ok
     assert answer.sentence == (
-        f"the OAuth client {CLIENT} may read the audit log of {HOST} through Atlassian's gateway"
+        f"the OAuth client {CLIENT} can read the audit log of {HOST} through Atlassian's gateway"
     )
 
 
@@ -396,9 +396,9 @@ def test_the_check_does_not_try_the_gateway_for_what_is_no_matter_of_credentials
 @pytest.mark.parametrize(
     ("told", "ok", "says"),
     [
-        (CLOUD_ID, True, f"may read the audit log of {HOST} through Atlassian's gateway"),
-        (OTHER_ID, False, "is that of another site"),
-        (None, True, "could not be seen: "),
+        (CLOUD_ID, True, f"can read the audit log of {HOST} through Atlassian's gateway"),
+        (OTHER_ID, False, "belongs to another site"),
+        (None, True, "could not be compared with that of "),
     ],
 )
 def test_the_check_compares_a_cloud_id_that_is_set_with_what_the_site_tells(

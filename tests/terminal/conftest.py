@@ -62,7 +62,7 @@ def no_warm_clients() -> Iterator[None]:
 
 @pytest.fixture
 def run() -> Run:
-    """Run the command line in this process; what goes out is no terminal."""
+    """Run the command line in this process; what goes out is not a terminal."""
 
     def call(*arguments: str | Path) -> Ended:
         ended = CliRunner().invoke(cli, [str(each) for each in arguments])
@@ -96,7 +96,7 @@ def end(process: subprocess.Popen[str]) -> Ended:
 
 @pytest.fixture
 def run_apart() -> Run:
-    """Run the command line in another process, as people do; what goes out is no terminal."""
+    """Run the command line in another process, as people do; what goes out is not a terminal."""
 
     def call(*arguments: str | Path) -> Ended:
         return end(begin(*arguments, out=subprocess.PIPE, err=subprocess.PIPE))

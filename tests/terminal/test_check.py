@@ -55,9 +55,9 @@ def test_four_parts_that_are_well_are_four_lines_and_exit_code_0(
     container = os.environ["CHECKPOINT_CONTAINER"]
     assert ended.out.splitlines() == [
         f"ok      settings   complete: from 127.0.0.1 to {STREAM} of {RULE}",
-        f"ok      Jira       {USERNAME} may read the audit log of 127.0.0.1",
-        f"ok      ingestion  an empty batch was taken by {STREAM} of {RULE}",
-        f"ok      storage    the container {container} is there",
+        f"ok      Jira       {USERNAME} can read the audit log of 127.0.0.1",
+        f"ok      ingestion  accepts data for {STREAM} of {RULE}",
+        f"ok      storage    the container {container} exists and can be written",
     ]
     assert site.asked == 1
     assert [(call.status, call.rows) for call in ingestion.calls] == [(204, 0)]
@@ -86,7 +86,7 @@ def test_an_unknown_stream_is_named(run: Run) -> None:
 
     sentence = broken(run("check"), "ingestion")
 
-    assert "see that LOGS_DCR_STREAM_NAME (Custom-Other_CL) is a stream" in sentence
+    assert "LOGS_DCR_STREAM_NAME (Custom-Other_CL) must be a stream" in sentence
     assert "InvalidStream" in sentence
 
 

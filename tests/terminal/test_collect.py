@@ -17,7 +17,7 @@ from jira_audit.core.outcome import Outcome, Result, Tally
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.edge.local import LocalCheckpoints
 from jira_audit.simulator.site import FakeJira, Response
-from jira_audit.terminal.cli import _sentence
+from jira_audit.terminal.collect import summary
 from tests.terminal.conftest import TOKEN, USERNAME, Run, Site, begin, end, records, set_up
 from tests.terminal.test_demo import ESCAPE, on_a_terminal
 
@@ -69,7 +69,7 @@ def test_a_site_that_refuses_is_exit_code_1_with_what_to_do_and_no_traceback(
 
     assert ended.code == 1
     assert "ERROR 127.0.0.1: Jira does not know the credentials" in ended.err
-    assert "failed; nothing is lost, the next run goes on from " in ended.out
+    assert "failed; nothing is lost: the next run continues from " in ended.out
     assert "Traceback" not in ended.out + ended.err
     assert "secret" not in ended.out + ended.err
 
@@ -84,7 +84,7 @@ def test_a_site_that_another_run_has_is_left_alone_with_exit_code_0(
     lease.release()
 
     assert ended.code == 0
-    assert "another run is collecting it" in ended.out
+    assert "another run holds the lease" in ended.out
     assert site.asked == 0
 
 
@@ -220,7 +220,7 @@ NOON = 1_772_366_400_000  # 2026-03-01T12:00:00Z
             Tally(rows=2_000, late_found=3, letters=1),
             (
                 "2,000 new rows in T (3 of them late), complete up to 2026-03-01 12:00:00 UTC. "
-                "Records kept aside in dead-letters: 1."
+                "Dead letters: 1."
             ),
         ),
         (
@@ -228,21 +228,21 @@ NOON = 1_772_366_400_000  # 2026-03-01T12:00:00Z
             NOON,
             Tally(),
             (
-                "no new rows in T, complete up to 2026-03-01 12:00:00 UTC; time was up: run "
-                "it again to go on."
+                "no new rows in T, complete up to 2026-03-01 12:00:00 UTC; the time budget is used "
+                "up: run it again to continue."
             ),
         ),
-        ("skipped", None, Tally(), "left alone, as another run is collecting it."),
+        ("skipped", None, Tally(), "skipped: another run holds the lease."),
         (
             "failed",
             NOON,
             Tally(rows=7),
             (
-                "failed after 7 new rows in T; nothing is lost, the next run goes on from "
+                "failed after 7 new rows in T; nothing is lost: the next run continues from "
                 "2026-03-01 12:00:00 UTC."
             ),
         ),
-        ("failed", None, Tally(), "failed to begin."),
+        ("failed", None, Tally(), "could not start."),
     ],
 )
 def test_a_sentence_says_how_the_run_went(
@@ -251,7 +251,7 @@ def test_a_sentence_says_how_the_run_went(
     error = SiteError("it was logged") if result == "failed" else None
     outcome = Outcome("s", result, tally, through, now=NOON, duration_ms=1, error=error)
 
-    assert _sentence(outcome, "T").plain == f"s: {sentence}"
+    assert summary(outcome, "T").plain == f"s: {sentence}"
 
 
 def test_ctrl_c_ends_several_sites_with_what_each_has_delivered_saved(

@@ -23,7 +23,7 @@ def test_the_demo_shows_two_runs_of_which_the_second_adds_only_what_is_new(
     assert (ended.code, ended.err) == (0, "")
     assert "300 new rows" in ended.out
     assert "15 new rows, 1 late" in ended.out
-    assert "315 rows, 315 records: every one" in ended.out
+    assert "315 rows, 315 records: every record" in ended.out
     rows = [json.loads(line) for line in (folder / "Jira_Audit_CL.jsonl").read_bytes().splitlines()]
     ids = [row["id_d"] for row in rows]
     assert sorted(ids[:300]) == list(range(FIRST_ID, FIRST_ID + 300))

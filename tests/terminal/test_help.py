@@ -122,12 +122,25 @@ def test_the_version_is_told(run: Run) -> None:
     assert run("--version").out == f"{__version__}\n"
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich", "filelock"])
-def test_one_sentence_says_how_to_install_what_the_terminal_needs(missing: str) -> None:
+@pytest.mark.parametrize(
+    ("missing", "arguments"),
+    [
+        ("typer", []),
+        ("rich", []),
+        ("filelock", ["report", "--folder", "."]),  # only a local folder needs it
+    ],
+)
+def test_one_sentence_says_how_to_install_what_the_terminal_needs(
+    missing: str, arguments: list[str]
+) -> None:
     begin = "runpy.run_module('jira_audit', run_name='__main__')"
     code = f"import runpy, sys; sys.modules[{missing!r}] = None; {begin}"
     ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert ended.returncode == 2

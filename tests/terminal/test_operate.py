@@ -199,13 +199,13 @@ def test_letters_are_sent_again_and_deleted_once_accepted(place: Place) -> None:
 
     assert ended.code == 0
     assert ended.out == f"{HOST}: 1 dead letter sent again and deleted.\n"
-    assert f"INFO {REFUSED.name} was accepted, and deleted" in ended.err
+    assert f"INFO {REFUSED.name} was accepted, and is deleted" in ended.err
     assert place.rows() == 1
     assert place.get(REFUSED.name) is None
     assert place.get(UNREADABLE.name)
     again = place("dead-letters", "replay", "2026-03-01/17")
     assert again.code == 1
-    assert f"WARNING {REFUSED.name} stays: there is no such letter" in again.err
+    assert f"WARNING {REFUSED.name} is kept: there is no such letter" in again.err
     assert place.rows() == 1
 
 
@@ -214,7 +214,7 @@ def test_what_stays_is_said_with_why_and_is_exit_code_1(place: Place) -> None:
 
     assert ended.code == 1
     assert ended.out == f"{HOST}: 1 dead letter sent again and deleted; 1 kept.\n"
-    assert f"{UNREADABLE.name} stays: the record has no readable created time" in ended.err
+    assert f"{UNREADABLE.name} is kept: the record has no readable created time" in ended.err
 
 
 def test_a_replay_is_told_to_programs_too(local: Place) -> None:
@@ -240,7 +240,7 @@ def test_what_stops_a_replay_is_said_with_what_to_do(
     ended = place("dead-letters", "replay", "--all")
 
     assert ended.code == 1
-    assert "0 dead letters sent again and deleted; then it stopped." in ended.out
+    assert "0 dead letters sent again and deleted; then an error stopped it." in ended.out
     assert "see LOGS_DCR_RULE_ID" in ended.err
     assert place.get(REFUSED.name)
 
@@ -263,8 +263,8 @@ def test_a_site_that_another_run_has_is_left_alone_with_exit_code_1(
     lease.release()
 
     assert (replayed.code, reset.code) == (1, 1)
-    assert "another run has the site" in replayed.out
-    assert "another run has the site" in reset.err
+    assert "another run holds the lease" in replayed.out
+    assert "another run holds the lease" in reset.err
     assert local.get(PATH) == before
     assert local.rows() == 0
 
@@ -295,11 +295,11 @@ def test_the_checkpoint_is_shown_for_people_and_as_it_is(place: Place) -> None:
     assert (ended.code, ended.err) == (0, "")
     facts = dict(line.split("\t") for line in ended.out.splitlines())
     assert facts["site"] == HOST
-    assert facts["through"].endswith(" UTC, 2 h ago")
+    assert facts["complete up to"].endswith(" UTC, 2 h ago")
     assert facts["ledger"] == "12 ids, 10 to 30 in 3 ranges"
     assert facts["gaps"] == "9 ids: 20, 22 to 29"
     assert facts["step"] == "1 h"
-    assert facts["sweep"].startswith("last done ")
+    assert facts["sweep"].startswith("last completed ")
     assert facts["reset"] == "all#2"
     assert facts["saved"]
     assert place("checkpoint", "show", "--json").out.encode() == content + b"\n"
@@ -399,7 +399,7 @@ def test_a_setting_that_is_still_to_be_applied_is_warned_of(local: Place) -> Non
 
     ended = local("checkpoint", "reset", "--from", "all", "--yes")
 
-    assert "the next run applies it over this reset" in ended.err
+    assert "the next run applies it after this reset" in ended.err
 
 
 def test_where_there_was_none_a_reset_makes_a_checkpoint(place: Place) -> None:

@@ -30,7 +30,7 @@ def test_a_folder_is_shown_without_any_settings(run: Run, collected: Path, tmp_p
     ended = run("report", "--folder", collected, "--out", page)
 
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out == f"{page}: 315 rows. It holds personal data.\n"
+    assert ended.out == f"{page}: 315 rows. It contains personal data.\n"
     html = page.read_text(encoding="utf-8")
     assert "<b>315</b> rows" in html
     assert "fernmoor.atlassian.example" in html
@@ -53,7 +53,7 @@ def test_only_the_range_is_shown(run: Run, collected: Path, tmp_path: Path) -> N
 
     ended = run("report", "--folder", collected, "--out", page, "--from", moment, "--to", moment)
 
-    assert ended.out == f"{page}: 0 rows. It holds personal data.\n"
+    assert ended.out == f"{page}: 0 rows. It contains personal data.\n"
     assert "There are no rows in this range." in page.read_text(encoding="utf-8")
 
 

@@ -14,7 +14,17 @@ from tests.terminal.test_demo import on_a_terminal
 from tests.terminal.test_operate import HOST, PATH, Place, blobs, folder
 
 COLUMNS = (
-    *("site", "last run", "from", "through", "behind", "records", "letters", "late", "gaps"),
+    *(
+        "site",
+        "last run",
+        "from",
+        "complete up to",
+        "lag",
+        "records",
+        "dead letters",
+        "late",
+        "gaps",
+    ),
     *("backfill", "token"),
 )
 
@@ -48,7 +58,7 @@ def test_after_a_run_a_line_tells_how_the_site_is(place: Place) -> None:
     assert facts["site"] == HOST
     assert facts["last run"].startswith("ok, ")
     assert facts["records"] == "200"
-    assert (facts["letters"], facts["late"], facts["gaps"]) == ("2", "0", "0")
+    assert (facts["dead letters"], facts["late"], facts["gaps"]) == ("2", "0", "0")
     assert facts["backfill"] == "1970-01-01 00:00:00 UTC to 1970-01-01 00:00:00 UTC"
     assert facts["token"] == "2999-01-01"
 
@@ -148,7 +158,7 @@ def test_on_a_terminal_several_sites_are_a_table(run: Run, site: Site, tmp_path:
 
     shown = on_a_terminal("status", "--folder", tmp_path)
 
-    for word in ("behind", "records", "letters", "localhost", "127.0.0.1"):
+    for word in ("lag", "records", "dead letters", "localhost", "127.0.0.1"):
         assert word in shown
     assert "\t" not in shown
 

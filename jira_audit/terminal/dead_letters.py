@@ -1,0 +1,197 @@
+"""`dead-letters`: lists, shows and replays records that could not be delivered.
+
+The replay itself is in `operations/replay.py`. Needs the extra `terminal`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from jira_audit import wiring
+from jira_audit.core import encoding, moments
+from jira_audit.core.clock import Deadline
+from jira_audit.core.errors import SiteError
+from jira_audit.core.letters import decode
+from jira_audit.operations import replay
+from jira_audit.operations.replay import Replayed
+from jira_audit.settings.table import STORED, Needs
+from jira_audit.terminal.console import (
+    LocalFolder,
+    SettingsFile,
+    SiteContext,
+    SiteHost,
+    exit_on_interrupt,
+    print_message,
+    progress_line,
+    show_lines,
+    site_context,
+)
+from jira_audit.terminal.format import printable
+from jira_audit.terminal.letters import Name, parse_name, short_name, show_letter
+
+REPLAY_NEEDS: Needs = STORED | {"ingestion", "run"}
+
+group = typer.Typer(
+    help="List, show and replay records that could not be delivered.", no_args_is_help=True
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
+
+
+@group.command("list")
+def list_dead_letters(
+    *,
+    as_json: AsJson = False,
+    host: SiteHost = None,
+    folder: LocalFolder = None,
+    settings_file: SettingsFile = None,
+) -> None:
+    """List dead letters: which records, since when, and why.
+
+    If the output is not a terminal, each is a tab-separated line of name, kind,
+    time of storing and reason.
+    """
+    with site_context(folder, settings_file, host, STORED) as ctx:
+        letters = _read_all(ctx)
+        if as_json:
+            for letter in letters:
+                typer.echo(encoding.dumps(letter))
+            return
+        lines = [
+            (
+                short_name(ctx, letter["name"]),
+                letter["kind"] or "garbled",
+                letter["kept"] or "",
+                printable(letter["reason"]),
+            )
+            for letter in letters
+        ]
+        show_lines(ctx.out, ("name", "kind", "kept", "reason"), lines)
+        if not lines:
+            print_message(ctx.err, f"{ctx.host}: no dead letters.")
+
+
+def _read_all(ctx: SiteContext) -> list[dict[str, Any]]:
+    """All fields of every dead letter except its record."""
+    letters: list[dict[str, Any]] = []
+    with progress_line(ctx.err, ctx.out, lambda: f"{len(letters):,} dead letters read"):
+        for name in ctx.ports.letters.names("dead-letters", ctx.host):
+            content = ctx.ports.letters.read(name)
+            if content is not None:  # else a replay has deleted it since
+                letters.append(_payload(content, name))
+    return letters
+
+
+def _payload(content: bytes, name: str) -> dict[str, Any]:
+    try:
+        stored = decode(content, name)
+    except SiteError as error:
+        return {"name": name, "kind": None, "status": None, "kept": None, "reason": str(error)}
+    letter = stored.letter
+    return {
+        "name": name,
+        "kind": letter.kind,
+        "status": letter.status,
+        "kept": moments.text(stored.kept),
+        "reason": letter.reason,
+    }
+
+
+@group.command("show")
+def show_dead_letter(
+    name: Name,
+    host: SiteHost = None,
+    folder: LocalFolder = None,
+    settings_file: SettingsFile = None,
+) -> None:
+    """Show one dead letter, with the record exactly as received from Jira.
+
+    The record may contain personal data.
+    """
+    with site_context(folder, settings_file, host, STORED) as ctx:
+        show_letter(ctx, "dead-letters", name)
+
+
+@group.command("replay")
+def replay_dead_letters(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="As listed or logged, or use --all."),
+    ] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Replay all dead letters.")] = False,
+    as_json: AsJson = False,
+    host: SiteHost = None,
+    folder: LocalFolder = None,
+    settings_file: SettingsFile = None,
+) -> None:
+    """Send dead letters again; each is deleted once it is accepted.
+
+    A letter that is refused again, or still cannot be read, is kept unchanged.
+    Ticks skip the site during a replay. You can interrupt it at any time: run it
+    again to resume. After a reset, ticks may have delivered records that have a
+    dead letter: replaying those duplicates them.
+
+    Exit code 0 if every letter was sent, else 1.
+
+    For example:
+
+      jira-audit dead-letters replay 2026-11-20/10017
+      jira-audit dead-letters replay --all
+    """
+    if bool(names) == everything:
+        raise typer.BadParameter("name letters, or use --all", param_hint="NAME")
+    with site_context(folder, settings_file, host, REPLAY_NEEDS) as ctx:
+        full_names = [parse_name(name, "dead-letters", ctx.host) for name in names or ()]
+        replayed = _replay(ctx, full_names or None)
+        if as_json:
+            typer.echo(encoding.dumps(_replayed_payload(ctx.host, replayed)))
+        else:
+            print_message(ctx.out, _summary(ctx.host, replayed))
+        if replayed.error:
+            raise replayed.error
+        if replayed.kept or replayed.skipped:
+            raise typer.Exit(1)
+
+
+def _replay(ctx: SiteContext, names: list[str] | None) -> Replayed:
+    deadline = Deadline.after(wiring.CLOCK, ctx.settings.budget_seconds)
+    with (
+        exit_on_interrupt(ctx.err, "Accepted letters are deleted: run it again to resume."),
+        wiring.site_run(ctx.settings, ctx.site, deadline) as run,
+    ):
+        return replay.replay(run, names)
+
+
+def _replayed_payload(host: str, replayed: Replayed) -> dict[str, Any]:
+    return {
+        "site": host,
+        "sent": replayed.sent,
+        "gone": replayed.gone,
+        "kept": [{"name": name, "reason": reason} for name, reason in replayed.kept],
+        "skipped": replayed.skipped,
+        "error": None if replayed.error is None else str(replayed.error),
+    }
+
+
+def _summary(host: str, replayed: Replayed) -> Text:
+    """One sentence on the result of a replay."""
+    if replayed.skipped:
+        text = "nothing was sent: another run holds the lease. Retry in a few minutes."
+        return Text.assemble((host, "bold yellow"), f": {text}")
+    count = len(replayed.sent)
+    text = f"{count} dead {'letter' if count == 1 else 'letters'} sent again and deleted"
+    if replayed.gone:
+        text += f"; {len(replayed.gone)} deleted, because a run had delivered the record"
+    if replayed.kept:
+        text += f"; {len(replayed.kept)} kept"
+    text += "; then an error stopped it." if replayed.error else "."
+    return Text.assemble((host, _style(replayed)), f": {text}")
+
+
+def _style(replayed: Replayed) -> str:
+    if replayed.error:
+        return "bold red"
+    return "bold yellow" if replayed.kept else "bold green"
