@@ -222,7 +222,7 @@ def _fit(columns: dict[str, object], structures: dict[str, Any]) -> tuple[bytes,
     """
     raw = {column: _raw_json(value) for column, value in structures.items()}
     cutters = {column: partial(_cut_json, value) for column, value in structures.items()}
-    for column in [name for name in columns if COLUMNS[name] == "string"]:
+    for column in [name for name in columns if COLUMNS[name] == "string" and name not in raw]:
         raw[column] = str(columns[column])
         cutters[column] = partial(_cut, raw[column])
     texts = {column: _valid_unicode(text) for column, text in raw.items()}

@@ -136,7 +136,7 @@ def test_what_is_logged_while_sending_belongs_to_the_invocation_too(
 
     tick = worker.invoke("poll")
 
-    [retried] = [line for line in tick.logs if "trying again" in line.message]
+    [retried] = [line for line in tick.logs if "retrying in" in line.message]
     assert tick.ok
     assert retried.level == "WARNING"
     assert tick.dropped == ()
@@ -156,7 +156,7 @@ def test_the_lines_of_several_sites_belong_to_their_invocation(
     messages = [(line.level, line.message) for line in tick.logs if line.logger != "azure"]
     canonical = [text for level, text in messages if text.startswith("jira_audit site=")]
     letters = [text for level, text in messages if level == "ERROR" and "dead-letters/" in text]
-    retries = [text for level, text in messages if "trying again" in text]
+    retries = [text for level, text in messages if "retrying in" in text]
     assert tick.ok
     assert len({text.split("site=")[1].split(" ")[0] for text in canonical}) == 3
     assert (len(canonical), len(letters), len(retries)) == (3, 3, 1)

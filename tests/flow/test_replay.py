@@ -238,7 +238,7 @@ def test_where_even_an_empty_array_is_refused_it_stops_at_the_first() -> None:
     replayed = world.replay()
 
     assert isinstance(replayed.error, SiteError)
-    assert "nothing was given up" in str(replayed.error)
+    assert "no row is lost" in str(replayed.error)
     assert world.sink.calls == calls + 2
     assert len(names(world)) == 2
     assert not world.store.leases

@@ -22,14 +22,14 @@ from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, START, World, record
 from tests.flow.test_backfill import LONG_AGO, world_with_a_past
 from tests.flow.test_collect import (
-
-pytestmark = pytest.mark.orders  # it reads Jira as a run does, and may be refused half-way
     accepting_then_raising,
     answering,
     ids,
     raising,
     world_with,
 )
+
+pytestmark = pytest.mark.orders  # it reads Jira as a run does, and may be refused half-way
 
 BLOB = f"checkpoints/{HOST}.json"
 
