@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Outcome, Tally
@@ -22,7 +22,14 @@ from jira_audit.core.queueing import due
 from jira_audit.flow.collect import collect
 from jira_audit.settings.load import load
 from jira_audit.settings.values import InvalidSite, Settings, Site
-from jira_audit.wiring import CLOCK, PLAIN_THREADS, SIDE_BY_SIDE, Threads, queue_places, site_run
+from jira_audit.wiring import (
+    CLOCK,
+    MAX_CONCURRENT_SITES,
+    PLAIN_THREADS,
+    Threads,
+    queue_places,
+    site_run,
+)
 
 log = logging.getLogger("jira_audit")
 
@@ -80,7 +87,7 @@ def run_settings(
 
     if len(settings.sites) <= 1:  # on this thread, so that Ctrl-C interrupts it
         return (*outcomes, *map(collected, settings.sites))
-    with threads.pool(SIDE_BY_SIDE, "site") as sites:
+    with threads.pool(MAX_CONCURRENT_SITES, "site") as sites:
         runs = [sites.submit(collected, site) for site in settings.sites]
         try:
             wait(runs)
@@ -165,7 +172,7 @@ def _raise_failed(outcomes: Sequence[Outcome]) -> None:
 def _warn_of_expiry(site: Site, now: int) -> None:
     if site.token_expires is None:
         return
-    days = (site.token_expires - date.fromisoformat(moments.day(now))).days
+    days = (site.token_expires - date.fromisoformat(timestamps.day(now))).days
     if days <= TOKEN_WARNING_DAYS:
         log.warning(
             "%s: the token or secret expires on %s, in %d days: create a new one, then set %s and "

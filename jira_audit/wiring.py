@@ -44,7 +44,7 @@ from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.transport import Route
-from jira_audit.flow.fetching import UNDER_WAY
+from jira_audit.flow.fetching import MAX_CONCURRENT_REQUESTS
 from jira_audit.flow.ports import Pools, Ports, Run, Source
 from jira_audit.settings.address import is_loopback
 from jira_audit.settings.table import Part
@@ -70,7 +70,7 @@ GOVERNMENT = ".atlassian-us-gov-mod"
 Kind = Literal["checkpoints", "backfills"]
 """Which checkpoint: that of the ticks or that of backfills, each with its own lease."""
 
-SIDE_BY_SIDE = 10
+MAX_CONCURRENT_SITES = 10
 """Concurrent sites in one process, at most."""
 
 STORAGE_TOKEN_RETRIES = RetryPolicy(retries=3, first=0.5, longest=4.0)
@@ -116,7 +116,7 @@ def pools(policy: Policy, threads: Threads) -> Iterator[Pools]:
 
     An interrupted run does not wait for requests to Jira in progress.
     """
-    fetches = threads.pool(UNDER_WAY, "fetch")
+    fetches = threads.pool(MAX_CONCURRENT_REQUESTS, "fetch")
     with threads.pool(policy.in_flight, "send") as sends:
         try:
             yield Pools(fetches, sends)
@@ -169,7 +169,7 @@ class _Unused:
     decipher = prepare = send = fetch
 
 
-@lru_cache(SIDE_BY_SIDE)
+@lru_cache(MAX_CONCURRENT_SITES)
 def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
     """A site's audit log, with its pool of connections."""
     return JiraSource(site.host, route(site, clock), clock)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from jira_audit.core import moments
-from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.core import timestamps
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.core.window import Window
 
 Aspect = Literal["category", "actor", "object", "event"]
@@ -70,7 +70,7 @@ def count(rows: Iterable[Mapping[str, Any]], window: Window) -> Activity:
     """Count the rows whose records were created in a range."""
     activity = Activity(window)
     for row in rows:
-        created = moments.parse(row["created_t"])
+        created = timestamps.parse(row["created_t"])
         if not window.start <= created <= window.end:
             continue
         activity.sites[_text(row, "site_s")] += 1
@@ -78,7 +78,7 @@ def count(rows: Iterable[Mapping[str, Any]], window: Window) -> Activity:
         activity.aspects["actor"][actor_of(row)] += 1
         for aspect, columns in COLUMNS.items():
             activity.aspects[aspect][joined(_text(row, column) for column in columns)] += 1
-        delay = moments.parse(row["TimeGenerated"]) - created
+        delay = timestamps.parse(row["TimeGenerated"]) - created
         activity.delays[sum(delay > bound for bound in DELAYS)] += 1
     return activity
 

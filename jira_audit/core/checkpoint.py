@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import DAY, MINUTE
 from jira_audit.core.records import Identity
+from jira_audit.core.timestamps import DAY, MINUTE
 from jira_audit.core.window import FIRST_STEP
 
 VERSION = 1
@@ -25,7 +25,7 @@ VERSION = 1
 SIZE_LIMIT = 1_048_576
 """Bytes of a checkpoint above which the ledger is pruned."""
 
-CLOCK_TOLERANCE = 5 * MINUTE
+CLOCK_SKEW = 5 * MINUTE
 """How far *through* may be ahead of this machine's clock, in milliseconds: clock skew."""
 
 
@@ -72,11 +72,11 @@ class Checkpoint:
         """The checkpoint of a site that has none, with reading to begin at `start`."""
         return cls(site, start, start, swept=now)
 
-    def begun_again(self, start: int, now: int, reset: str | None) -> Checkpoint:
+    def reset_to(self, start: int, now: int, reset: str | None) -> Checkpoint:
         """The checkpoint after a reset: everything from `start` on is read and delivered again."""
         return replace(Checkpoint.first(self.site, start, now), reset=reset, unknown=self.unknown)
 
-    def beginning_at(self, start: int) -> Checkpoint:
+    def starting_at(self, start: int) -> Checkpoint:
         """For a backfill from `start`: unchanged if the range already covers `start`.
 
         Otherwise reading restarts there. The ledger is kept, so nothing is delivered twice.
@@ -108,13 +108,13 @@ class Checkpoint:
     def without(self, ids: Ledger) -> Checkpoint:
         return replace(self, ledger=self.ledger.without(ids))
 
-    def read_through(self, moment: int) -> Checkpoint:
-        """Everything up to `moment` has been dealt with. *through* never decreases."""
-        return replace(self, through=max(self.through, moment))
+    def read_through(self, timestamp_ms: int) -> Checkpoint:
+        """Everything up to `timestamp_ms` has been dealt with. *through* never decreases."""
+        return replace(self, through=max(self.through, timestamp_ms))
 
-    def reread_through(self, moment: int) -> Checkpoint:
-        """The deadline ended a run that had re-read the overlap up to `moment`, or all of it."""
-        return replace(self, reread=moment if moment < self.through else None)
+    def reread_through(self, timestamp_ms: int) -> Checkpoint:
+        """The deadline ended a run. `timestamp_ms` is where its re-read of the overlap stopped."""
+        return replace(self, reread=timestamp_ms if timestamp_ms < self.through else None)
 
     def reread_done(self) -> Checkpoint:
         """The whole overlap was re-read."""
@@ -124,9 +124,9 @@ class Checkpoint:
         """The next window is `step` milliseconds long."""
         return replace(self, step=step)
 
-    def swept_through(self, moment: int, end: int, began: int) -> Checkpoint:
-        """The sweep that is to reach `end` has reached `moment`."""
-        return replace(self, sweep=Sweep(moment, end, began))
+    def swept_through(self, timestamp_ms: int, end: int, began: int) -> Checkpoint:
+        """The sweep that is to reach `end` has reached `timestamp_ms`."""
+        return replace(self, sweep=Sweep(timestamp_ms, end, began))
 
     def sweep_done(self, began: int) -> Checkpoint:
         """The sweep is complete. Records that appeared after it `began` are for the next one."""
@@ -149,18 +149,18 @@ class Checkpoint:
         days[start // DAY] = min(at, start), min(known, smallest)
         return replace(self, marks=tuple(sorted(days.values())))
 
-    def earliest(self, moment: int) -> int:
-        """Where a re-read from `moment` begins: neither before *from* nor in the pruned range."""
-        return max(moment, self.start, self.pruned if self.pruned is not None else self.start)
+    def earliest(self, timestamp_ms: int) -> int:
+        """Where a re-read from `timestamp_ms` begins: not before *from* or in the pruned range."""
+        return max(timestamp_ms, self.start, self.pruned if self.pruned is not None else self.start)
 
-    def fitted(self, reach: int, limit: int = SIZE_LIMIT) -> Checkpoint:
+    def pruned_to_size(self, earliest_reread: int, limit: int = SIZE_LIMIT) -> Checkpoint:
         """This checkpoint pruned to at most `limit` bytes, as far as that is safe.
 
-        Removes only ids below every id that a re-read from the moment `reach` on can meet.
+        Removes only ids below every id that a re-read from `earliest_reread` on can meet.
         """
         if len(self.encode(0)) <= limit:
             return self
-        at = bisect_right(self.marks, self.earliest(reach), key=itemgetter(0)) - 1
+        at = bisect_right(self.marks, self.earliest(earliest_reread), key=itemgetter(0)) - 1
         if at < 0:
             return self
         kept = self.marks[at:]
@@ -173,7 +173,7 @@ class Checkpoint:
         for each in FIELDS:
             value, write = getattr(self, each.attribute), each.form.write
             blob[each.name] = value if value is None or write is None else write(value)
-        blob["saved"] = moments.text(saved)
+        blob["saved"] = timestamps.text(saved)
         return encoding.dumps(blob)
 
 
@@ -274,17 +274,17 @@ def _ledger(value: Any) -> Ledger:
 
 
 def _marks(value: Any) -> tuple[tuple[int, int], ...]:
-    return tuple(sorted([(moments.parse(at), _whole(number)) for at, number in _list(value)]))
+    return tuple(sorted([(timestamps.parse(at), _whole(number)) for at, number in _list(value)]))
 
 
 def _sweep(value: Any) -> Sweep:
-    return Sweep(*(moments.parse(value[name]) for name in ("through", "end", "began")))
+    return Sweep(*(timestamps.parse(value[name]) for name in ("through", "end", "began")))
 
 
 _SITE = Form(None, lambda value: value)
-_MOMENT = Form(moments.text, moments.parse)
+_MOMENT = Form(timestamps.text, timestamps.parse)
 _SWEEP = Form(
-    lambda sweep: {name: moments.text(at) for name, at in asdict(sweep).items()},
+    lambda sweep: {name: timestamps.text(at) for name, at in asdict(sweep).items()},
     _sweep,
 )
 
@@ -299,7 +299,7 @@ FIELDS = (
     Field(
         "marks",
         "marks",
-        Form(lambda marks: [[moments.text(at), number] for at, number in marks], _marks),
+        Form(lambda marks: [[timestamps.text(at), number] for at, number in marks], _marks),
     ),
     Field("pruned", "pruned", _MOMENT, nullable=True),
     Field("swept", "swept", _MOMENT, nullable=True),
@@ -339,7 +339,7 @@ def decode(content: bytes, site: str) -> Checkpoint:
 def saved_at(content: bytes | None) -> int | None:
     """When a checkpoint blob was saved; None if it cannot be read."""
     try:
-        return moments.parse(encoding.loads(content or b"")["saved"])
+        return timestamps.parse(encoding.loads(content or b"")["saved"])
     except (ValueError, TypeError, KeyError):
         return None
 

@@ -59,7 +59,7 @@ class Deadline:
         return self.at - self.clock.monotonic()
 
 
-TRYING_AGAIN = "%s (retrying in %.1f s)"
+RETRY_LOG_FORMAT = "%s (retrying in %.1f s)"
 """The log line of a wait; takes the arguments of `on_wait`."""
 
 

@@ -57,14 +57,14 @@ class TableInventory:
 class KnownState:
     """What is stored of a site: its checkpoint, its backfill's, and the names of its dead letters.
 
-    A record that Jira shows late is still read by a coming run if it was created at `found_from` or
-    later.
+    A record that Jira shows late is still read by a coming run if it was created at
+    `late_found_from` or later.
     """
 
     ticks: Checkpoint
     backfill: Checkpoint | None
     letters: Sequence[str]
-    found_from: int
+    late_found_from: int
 
     @cached_property
     def dead_letter_ids(self) -> frozenset[int]:
@@ -82,7 +82,7 @@ class KnownState:
             backfill = self.backfill
             is_covered = backfill and backfill.start <= created <= backfill.through
             return "missing" if is_covered else "unknown"
-        if created > self.ticks.through or created >= self.found_from:
+        if created > self.ticks.through or created >= self.late_found_from:
             return "pending"
         is_pruned = self.ticks.pruned is not None and created < self.ticks.pruned
         return "unknown" if is_pruned else "missing"
@@ -93,7 +93,7 @@ class Findings:
     """The status of every record that Jira shows, and what follows from it.
 
     `by_status` are their ids, `nameless` the status of records without an identity by
-    the name of their letter, `missing_at` the moments at which missing records were created.
+    the name of their letter, `missing_at` when the missing records were created.
     `accepted` are the ids that the ledgers have, `copies` the ids that the table has more than
     once, `only_in_table` those that Jira no longer shows.
     """

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
 
 
@@ -80,7 +80,7 @@ def date(text: str | None) -> int | None:
     """
     try:
         at = email.utils.parsedate_to_datetime(text or "")
-        return int(at.replace(tzinfo=at.tzinfo or UTC).timestamp()) * moments.SECOND
+        return int(at.replace(tzinfo=at.tzinfo or UTC).timestamp()) * timestamps.SECOND
     except (ValueError, OverflowError):
         return None
 
@@ -97,7 +97,7 @@ def retry_after(headers: Mapping[str, str], now: int) -> float | None:
     until = date(said)
     if until is None:
         try:
-            until = moments.parse(headers.get("X-RateLimit-Reset", ""))
+            until = timestamps.parse(headers.get("X-RateLimit-Reset", ""))
         except ValueError:
             return None
-    return max(0, until - now) / moments.SECOND
+    return max(0, until - now) / timestamps.SECOND

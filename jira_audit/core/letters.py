@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.errors import SiteError
 from jira_audit.core.records import Record, created_of, id_of
 
@@ -61,7 +61,7 @@ class Letter:
     def name(self) -> str:
         """The blob's name: `<folder>/<site>/<day of created, or undated>/<id or hash>.json`."""
         created, record_id = created_of(self.record), id_of(self.record)
-        day = "undated" if created is None else moments.day(created)
+        day = "undated" if created is None else timestamps.day(created)
         unnamed = record_id is None
         name = hashlib.sha256(self._record_json()).hexdigest()[:32] if unnamed else record_id
         return f"{self.folder}/{self.site}/{day}/{name}.json"
@@ -74,7 +74,7 @@ class Letter:
             "reason": self.reason,
             "status": self.status,
             "site": self.site,
-            "kept": moments.text(kept),
+            "kept": timestamps.text(kept),
         }
         return encoding.dumps(head)[:-1] + b',"record":' + self._record_json() + b"}"
 
@@ -174,4 +174,4 @@ def _decode(blob: dict[str, Any], name: str) -> StoredLetter:
         message = "a field is not of its type"
         raise TypeError(message)
     letter = Letter(blob["kind"], *texts, blob["record"], status)
-    return StoredLetter(name, letter, moments.parse(blob["kept"]))
+    return StoredLetter(name, letter, timestamps.parse(blob["kept"]))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.errors import RecordRejected, SiteError
 from jira_audit.core.letters import Letter
 from jira_audit.core.pages import Page
@@ -54,7 +54,7 @@ class Mapper:
             raise SiteError(message)
         rows: list[Row] = []
         rejected = [Rejected(self._letter(*each), None) for each in page.unidentified]
-        generated = moments.text(self.now()) if fresh else ""
+        generated = timestamps.text(self.now()) if fresh else ""
         for identity, record in fresh:
             try:
                 rows.append(self.row(record, identity, generated))
@@ -68,9 +68,9 @@ class Mapper:
         `generated` is the current time as text, if the caller has it already.
         """
         if self.event_time:
-            at = moments.text(identity.created)
+            at = timestamps.text(identity.created)
         else:
-            at = generated or moments.text(self.now())
+            at = generated or timestamps.text(self.now())
         return to_row(record, identity, site=self.site, generated=at)
 
     def _letter(self, record: Record, reason: RecordRejected) -> Letter:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.errors import ConnectorError, OutOfTime
 
 Result = Literal["ok", "partial", "skipped", "failed"]
@@ -64,8 +64,8 @@ class Outcome:
             **self.tally.counts(),
         }
         if self.through is not None:
-            pairs["through"] = moments.text(self.through)
-            pairs["lag_seconds"] = max(0, (self.now - self.through) // moments.SECOND)
+            pairs["through"] = timestamps.text(self.through)
+            pairs["lag_seconds"] = max(0, (self.now - self.through) // timestamps.SECOND)
         pairs["duration_ms"] = self.duration_ms
         if self.error is not None:
             pairs["error"] = type(self.error).__name__
@@ -100,4 +100,4 @@ def remembered(
     or a record's content.
     """
     said = str(error) if isinstance(error, ConnectorError) else error and type(error).__name__
-    return {"outcome": result, "at": moments.text(now), **tally.counts(), "error": said}
+    return {"outcome": result, "at": timestamps.text(now), **tally.counts(), "error": said}

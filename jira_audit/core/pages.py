@@ -22,7 +22,7 @@ PAGE_SIZE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class RecordsPage:
     """One response: the records from `offset` on, and `date`, the moment by Jira's clock."""
 
     offset: int
@@ -94,7 +94,7 @@ class Reading:
     _repeated: bool = False
     _longest: int = 0
 
-    def take(self, response: Response) -> Page:
+    def take(self, response: RecordsPage) -> Page:
         """Fit the response to the request at `offset` to the responses before it.
 
         Raises TransientError if Jira keeps returning the same records.

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from jira_audit.core import moments
-from jira_audit.core.checkpoint import CLOCK_TOLERANCE, Checkpoint
+from jira_audit.core import timestamps
+from jira_audit.core.checkpoint import CLOCK_SKEW, Checkpoint
 from jira_audit.core.errors import SiteError
-from jira_audit.core.moments import DAY
 from jira_audit.core.policy import Policy
-from jira_audit.core.window import Stretch, Window
+from jira_audit.core.timestamps import DAY
+from jira_audit.core.window import ReadRange, Window
 
 SWEEP_EVERY = DAY
 
@@ -24,7 +24,7 @@ class Task(Protocol):
     """One range that a run reads, and the resulting changes to the checkpoint."""
 
     @property
-    def range(self) -> Stretch:
+    def range(self) -> ReadRange:
         """The range to read, oldest first."""
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
@@ -84,7 +84,7 @@ class Plan(Protocol):
 class Tick:
     """The range that every run of the timer reads: the overlap, and everything after it."""
 
-    range: Stretch
+    range: ReadRange
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
         """*through* passes the window."""
@@ -105,7 +105,7 @@ class Tick:
 class SweepTask:
     """The daily longer re-read, up to where the tick's range starts; it `began` at that moment."""
 
-    range: Stretch
+    range: ReadRange
     began: int
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
@@ -125,7 +125,7 @@ class SweepTask:
 class BackfillTask:
     """One range before the ticks' checkpoint."""
 
-    range: Stretch
+    range: ReadRange
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
         return checkpoint.read_through(through)
@@ -160,12 +160,12 @@ class Schedule:
         """
         reset = self.policy.reset
         if reset and reset.value != checkpoint.reset:
-            checkpoint = checkpoint.begun_again(reset.start, now, reset.value)
-        if checkpoint.through > now + CLOCK_TOLERANCE:
+            checkpoint = checkpoint.reset_to(reset.start, now, reset.value)
+        if checkpoint.through > now + CLOCK_SKEW:
             message = (
                 f"{checkpoint.site}: the checkpoint is in the future "
-                f"({moments.text(checkpoint.through)}): check that this machine's clock is right, "
-                "or set CHECKPOINT_RESET to the moment from which to read again"
+                f"({timestamps.text(checkpoint.through)}): check that this machine's clock is "
+                "right, or set CHECKPOINT_RESET to the moment from which to read again"
             )
             raise SiteError(message)
         return checkpoint
@@ -180,7 +180,9 @@ class Schedule:
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
         """Prune to the size limit; only now does every window read have its mark."""
-        return checkpoint.fitted(reach(checkpoint, now, self.policy.overlap, self.policy.sweep))
+        return checkpoint.pruned_to_size(
+            earliest_reread(checkpoint, now, self.policy.overlap, self.policy.sweep)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ class Backfill:
 
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:  # noqa: ARG002
         """Continue an interrupted backfill of this range, or begin at the start of the range."""
-        return checkpoint.beginning_at(self.window.start)
+        return checkpoint.starting_at(self.window.start)
 
     def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
         yield BackfillTask(tick_range(checkpoint, min(now, self.window.end), overlap=0))
@@ -210,7 +212,7 @@ class Backfill:
         return checkpoint
 
 
-def tick_range(checkpoint: Checkpoint, now: int, overlap: int) -> Stretch:
+def tick_range(checkpoint: Checkpoint, now: int, overlap: int) -> ReadRange:
     """The range of a tick: from *through* less the overlap (milliseconds) to now.
 
     If a deadline ended the previous run within the overlap, it starts where that run stopped.
@@ -218,10 +220,10 @@ def tick_range(checkpoint: Checkpoint, now: int, overlap: int) -> Stretch:
     start = checkpoint.earliest(checkpoint.through - overlap)
     if checkpoint.reread is not None:
         start = max(start, min(checkpoint.reread, checkpoint.through) + 1)
-    return Stretch(start, now, checkpoint.step)
+    return ReadRange(start, now, checkpoint.step)
 
 
-def sweep_range(checkpoint: Checkpoint, now: int, length: int, own: Stretch) -> Stretch | None:
+def sweep_range(checkpoint: Checkpoint, now: int, length: int, own: ReadRange) -> ReadRange | None:
     """The range of a sweep: from `length` milliseconds ago to the start of the tick's range `own`.
 
     An unfinished sweep continues where it stopped. An overdue sweep reaches as far back as it would
@@ -231,11 +233,11 @@ def sweep_range(checkpoint: Checkpoint, now: int, length: int, own: Stretch) -> 
     under_way = checkpoint.sweep
     if under_way:
         start = checkpoint.earliest(under_way.through + 1)
-        return Stretch(start, under_way.end, checkpoint.step)
+        return ReadRange(start, under_way.end, checkpoint.step)
     # If the clock was ahead and was then corrected, the sweep must not wait for that future time.
     if checkpoint.swept is not None and 0 <= now - checkpoint.swept < SWEEP_EVERY:
         return None
-    return Stretch(_sweep_start(checkpoint, now, length), own.start, checkpoint.step)
+    return ReadRange(_sweep_start(checkpoint, now, length), own.start, checkpoint.step)
 
 
 def late_until(checkpoint: Checkpoint) -> int:
@@ -247,7 +249,7 @@ def late_until(checkpoint: Checkpoint) -> int:
     return checkpoint.start - 1 if begins else checkpoint.through
 
 
-def found_from(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
+def late_found_from(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
     """The moment from which on late records will still be read, however late Jira shows them."""
     tick = checkpoint.through - overlap
     if checkpoint.sweep:
@@ -257,7 +259,7 @@ def found_from(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> i
     return checkpoint.earliest(min(tick, place, swept - max(0, length - SWEEP_EVERY)))
 
 
-def reach(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
+def earliest_reread(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
     """The earliest moment at which any later re-read can begin; ids seen only before it can go."""
     tick, sweep = checkpoint.through - overlap, _sweep_start(checkpoint, now, length)
     place = checkpoint.sweep.through if checkpoint.sweep else now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jira_audit.core.batches import BATCH_LIMIT
-from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.core.timestamps import HOUR, MINUTE
 
 
 @dataclass(frozen=True)

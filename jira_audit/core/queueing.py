@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from jira_audit.core.moments import MINUTE
+from jira_audit.core.timestamps import MINUTE
 
 PENDING = 15 * MINUTE
 """How long a queued message is assumed to be alive, in milliseconds: three attempts, a minute apart
 (host.json). Older messages are poisoned or lost, so the site is queued again."""
 
-CLOCKS_APART = MINUTE
+CLOCK_SKEW = MINUTE
 """How far storage's clock may differ from this machine's, in milliseconds."""
 
 
@@ -39,4 +39,4 @@ def _is_taken(lease: LeaseState | None, queued: int | None, now: int) -> bool:
         return True
     if queued is None or not 0 <= now - queued < PENDING:
         return False
-    return lease is None or lease.saved < queued - CLOCKS_APART
+    return lease is None or lease.saved < queued - CLOCK_SKEW

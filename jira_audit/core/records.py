@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.errors import RecordRejected
 
 Record = Any
@@ -122,7 +122,7 @@ def created_of(record: Record) -> int | None:
     """The record's created time in milliseconds, or None if it is missing or unreadable."""
     created = record.get("created") if isinstance(record, dict) else None
     try:
-        return moments.parse(created) if isinstance(created, str) else None
+        return timestamps.parse(created) if isinstance(created, str) else None
     except ValueError:
         return None
 
@@ -140,7 +140,7 @@ def identify(record: Record) -> Identity:
 def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> Row:
     """Map a record to its row.
 
-    `site` is the lower-case host; `generated` is `TimeGenerated` as text (`moments.text`), which
+    `site` is the lower-case host; `generated` is `TimeGenerated` as text (`timestamps.text`), which
     many rows share. A field absent or null in Jira is absent from the row. Unknown fields go to
     `extra_s` as JSON. Raises RecordRejected if the record is nested too deeply.
     """
@@ -171,7 +171,7 @@ def _created_text(record: dict[str, Any], identity: Identity) -> str:
     """The created time as text. Jira's usual form needs no formatting, which saves time."""
     text: str = record["created"]
     usual = text[23:] == "+0000" and text[10] == "T" and text[19] == "." and text[5] != "W"
-    return f"{text[:23]}Z" if usual else moments.text(identity.created)
+    return f"{text[:23]}Z" if usual else timestamps.text(identity.created)
 
 
 def _sort_out(record: dict[str, Any], columns: dict[str, object]) -> dict[str, Any]:

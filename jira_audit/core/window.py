@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from jira_audit.core.moments import HOUR
+from jira_audit.core.timestamps import HOUR
 
 FIRST_STEP = HOUR
 """The length of the first window, in milliseconds; the checkpoint keeps the current step."""
@@ -37,21 +37,21 @@ class Window:
         return self.end - self.start + 1
 
     @property
-    def half(self) -> int:
+    def halved(self) -> int:
         """The step to use instead if reading this window took too long."""
         return max(1, self.length // 2)
 
-    def shorter(self, oldest: int) -> int:
+    def shrunk_to_fit(self, oldest: int) -> int:
         """The step to use instead if this window held too many pages: half of it at most.
 
         Records come newest first, so the pages read reach back to the moment `oldest`. Their
         density shows which step fits: a window of fifty pages is shortened once, not three times.
         """
         read = self.end - max(self.start, min(oldest, self.end)) + 1
-        return max(1, min(self.half, round(read * AIM_PAGES / MAX_PAGES)))
+        return max(1, min(self.halved, round(read * AIM_PAGES / MAX_PAGES)))
 
 
-class Ending(Enum):
+class WindowResult(Enum):
     """How the reading of a window ended."""
 
     CLOSED = "read to its end: continue after it"
@@ -60,20 +60,20 @@ class Ending(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ReadRange:
     """The range still to read, oldest first: from `start` to `end`, both inclusive.
 
-    `step` is the length of the next window in milliseconds. After an abandoned window, `crowded` is
-    a pair: the moment that its newest pages reach back to, and the step that fits there.
+    `step` is the length of the next window in milliseconds. After an abandoned window, `dense_from`
+    is a pair: the moment that its newest pages reach back to, and the step that fits there.
     """
 
     start: int
     end: int
     step: int
-    crowded: tuple[int, int] | None = None
+    dense_from: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, window: Window) -> Stretch:
+    def of(cls, window: Window) -> ReadRange:
         return cls(window.start, window.end, window.length)
 
     @property
@@ -88,16 +88,16 @@ class Stretch:
         """Whether this window is the last of the range."""
         return window.end >= self.end
 
-    def after(self, window: Window, ending: Ending, pages: float, oldest: int) -> Stretch:
+    def after(self, window: Window, ending: WindowResult, pages: float, oldest: int) -> ReadRange:
         """The rest of the range after its first window ended after `pages` pages (as in `Page`).
 
         `oldest` is the earliest created time in these pages.
         """
-        if ending is Ending.MOVED:
+        if ending is WindowResult.MOVED:
             return self
-        if ending is Ending.TOO_LONG:
-            step = window.shorter(oldest)
-            return replace(self, step=step, crowded=(oldest, step))
+        if ending is WindowResult.TOO_LONG:
+            step = window.shrunk_to_fit(oldest)
+            return replace(self, step=step, dense_from=(oldest, step))
         left = replace(self, start=window.end + 1)
         stepping = left.stepping(window.length, pages)
         if window.length >= self.step:
@@ -105,23 +105,25 @@ class Stretch:
         # A window shorter than the step cannot lengthen it; a dense one can shorten it.
         return stepping if pages > 1 and stepping.step < self.step else left
 
-    def stepping(self, length: int, pages: float) -> Stretch:
+    def stepping(self, length: int, pages: float) -> ReadRange:
         """This range with the step that fits after a window of this length and number of pages.
 
         Few pages lengthen the step: quiet months then cost few requests, and busy ones few empty
         pages. A range known to be dense is approached by halving the distance to it.
         """
         grows = min(2.0, AIM_PAGES / max(pages, 1.0))
-        if self.crowded is None:
+        if self.dense_from is None:
             stays = SHRINKS_FROM < grows < GROWS_FROM
             return replace(self, step=length if stays else max(1, round(length * grows)))
-        begins, step = self.crowded
+        begins, step = self.dense_from
         if pages > 1 or self.start >= begins:
-            return replace(self, step=step, crowded=None if self.start >= begins else self.crowded)
+            return replace(
+                self, step=step, dense_from=None if self.start >= begins else self.dense_from
+            )
         return replace(self, step=max(step, min(length * 2, (begins - self.start) // 2)))
 
 
-def may_give_up(window: Window, pages: float) -> bool:
+def is_too_long(window: Window, pages: float) -> bool:
     """Whether to abandon a window that has not ended after `pages` pages (as in `Page`).
 
     A window of one millisecond cannot be shortened, so it is always read to its end.

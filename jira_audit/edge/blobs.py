@@ -21,13 +21,13 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobClient, BlobLeaseClient, ContainerClient, ExponentialRetry
 
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
-from jira_audit.core.moments import SECOND
 from jira_audit.core.queueing import LeaseState
+from jira_audit.core.timestamps import SECOND
 
 SAVE_SECONDS = 10.0
 """What must be left of the lease when a save begins; the service refuses one that is late."""
@@ -216,7 +216,7 @@ class BlobEnqueueTimes:
         self._container = container
 
     def load(self) -> dict[str, int]:
-        """Read the moments by site; none where nothing was stored, or what is cannot be read.
+        """Read the time by site; none where nothing was stored, or what is cannot be read.
 
         That it forgets puts a site on the queue once more, and a run that finds it taken skips it.
         """
@@ -224,13 +224,13 @@ class BlobEnqueueTimes:
             content = _content(self._container, self.NAME)
         try:
             stored = encoding.loads(content or b"{}")
-            return {str(site): moments.parse(at) for site, at in stored.items()}
+            return {str(site): timestamps.parse(at) for site, at in stored.items()}
         except (ValueError, TypeError, AttributeError):
             return {}
 
     def save(self, queued: Mapping[str, int]) -> None:
-        """Write the moments by site."""
-        content = encoding.dumps({site: moments.text(at) for site, at in queued.items()})
+        """Write the time by site."""
+        content = encoding.dumps({site: timestamps.text(at) for site, at in queued.items()})
         with _translate_errors("what is on the queue could not be saved"):
             try:
                 self._container.upload_blob(self.NAME, content, overwrite=True)

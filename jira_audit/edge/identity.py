@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from jira_audit.core import encoding
-from jira_audit.core.clock import TRYING_AGAIN, Clock, Deadline, RetryPolicy, retry
+from jira_audit.core.clock import RETRY_LOG_FORMAT, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import Meaning, StatusTable, error_for
 
@@ -82,7 +82,7 @@ class Tokens:
         if self._policy is None:
             return ask()
         deadline = Deadline.after(self._clock, STORAGE_RETRY_SECONDS)
-        on_wait = partial(log.warning, TRYING_AGAIN)
+        on_wait = partial(log.warning, RETRY_LOG_FORMAT)
         return retry(ask, policy=self._policy, deadline=deadline, on_wait=on_wait)
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jira_audit.core import encoding, moments
-from jira_audit.core.ahead import Place
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import (
     ConnectorError,
@@ -20,7 +19,8 @@ from jira_audit.core.errors import (
     TransientError,
 )
 from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
-from jira_audit.core.pages import PAGE_SIZE, Response
+from jira_audit.core.pages import PAGE_SIZE, RecordsPage
+from jira_audit.core.prefetch import PageRequest
 from jira_audit.core.window import Window
 from jira_audit.edge import transport
 from jira_audit.edge.transport import Connection, Route
@@ -86,15 +86,15 @@ class JiraSource:
         self._session = transport.session()
         self._session.headers.update(HEADERS)
 
-    def fetch(self, place: Place, seconds: float) -> RawResponse:
+    def fetch(self, request: PageRequest, seconds: float) -> RawResponse:
         """Ask for the page at a place, once, in about so many seconds at most.
 
         May be called from several threads. Raises TransientError where nothing is answered, and
         what opening the route to the site raises.
         """
-        return self._fetch(place, self.page_size, seconds)
+        return self._fetch(request, self.page_size, seconds)
 
-    def decipher(self, answer: RawResponse, offset: int) -> Response:
+    def decipher(self, answer: RawResponse, offset: int) -> RecordsPage:
         """Turn what was answered at an offset into records; raises as `parse_page` does."""
         try:
             return parse_page(answer, offset)
@@ -104,28 +104,30 @@ class JiraSource:
     def probe(self) -> None:
         """Ask once for one record, to see whether the log may be read. Raises as above."""
         now = self._clock.now()
-        place = Window(now - moments.DAY, now), 0
-        self.decipher(self._fetch(place, 1, PROBE_SECONDS), 0)
+        request = Window(now - timestamps.DAY, now), 0
+        self.decipher(self._fetch(request, 1, PROBE_SECONDS), 0)
 
-    def _fetch(self, place: Place, limit: int, seconds: float) -> RawResponse:
+    def _fetch(self, request: PageRequest, limit: int, seconds: float) -> RawResponse:
         """One request, one response; a second one with new credentials."""
         try:
             connection = self._route.open()
-            response = self._ask(connection, place, limit, seconds)
+            response = self._ask(connection, request, limit, seconds)
             if refuses_credentials(response) and self._route.refresh(connection.auth):
-                response = self._ask(self._route.open(), place, limit, seconds)
+                response = self._ask(self._route.open(), request, limit, seconds)
         except (TransientError, SiteError) as error:
             raise with_site(self._site, error) from error
         return response
 
-    def _ask(self, connection: Connection, place: Place, limit: int, seconds: float) -> RawResponse:
+    def _ask(
+        self, connection: Connection, request: PageRequest, limit: int, seconds: float
+    ) -> RawResponse:
         """One request over an open route, one response."""
-        window, offset = place
+        window, offset = request
         query = {
             # Without the offset from UTC, the gateway answers 200 with no records at all:
             # https://github.com/elastic/integrations/issues/18138
-            "from": moments.text(window.start),
-            "to": moments.text(window.end),
+            "from": timestamps.text(window.start),
+            "to": timestamps.text(window.end),
             "offset": str(offset),
             "limit": str(limit),
         }
@@ -156,7 +158,7 @@ def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
     return type(error)(message)
 
 
-def parse_page(answer: RawResponse, offset: int) -> Response:
+def parse_page(answer: RawResponse, offset: int) -> RecordsPage:
     """Turn an answer into records. Whatever is not a documented page raises.
 
     `offset` is what was asked for. Raises what `STATUS` says for the status; TransientError for a
@@ -188,7 +190,7 @@ def parse_page(answer: RawResponse, offset: int) -> Response:
     if not isinstance(records, list):
         message = "Jira's answer has no list of records, though its status is 200"
         raise TransientError(message)
-    return Response(offset, records, date(answer.headers.get("Date")))
+    return RecordsPage(offset, records, date(answer.headers.get("Date")))
 
 
 def _error_message(body: bytes) -> str:

@@ -16,7 +16,7 @@ from typing import IO, Any
 import orjson
 from filelock import FileLock, Timeout
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock
 from jira_audit.core.completeness import TableInventory
@@ -178,7 +178,7 @@ class LocalTable:
             row["id_d"]
             for row in self.rows()
             if row["site_s"] == site
-            and window.start <= moments.parse(row["created_t"]) <= window.end
+            and window.start <= timestamps.parse(row["created_t"]) <= window.end
         )
         copies = {number: times for number, times in seen.items() if times > 1}
         return TableInventory(Ledger().with_ids(seen), copies)
@@ -203,7 +203,7 @@ def _row(line: bytes, number: int) -> dict[str, Any]:
     try:
         row = orjson.loads(line)
         if isinstance(row["id_d"], int) and isinstance(row["site_s"], str):
-            moments.parse(row["created_t"])
+            timestamps.parse(row["created_t"])
             return dict(row)
     except (ValueError, TypeError, KeyError):
         pass

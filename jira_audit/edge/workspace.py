@@ -14,14 +14,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.activity import COLUMNS, DELAYS, Activity, joined
-from jira_audit.core.clock import TRYING_AGAIN, Clock, Deadline, RetryPolicy, retry
+from jira_audit.core.clock import RETRY_LOG_FORMAT, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.http import Meaning, StatusTable, error_for
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import DAY, HOUR
+from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Workspace:
             lambda: self._ask_once(query, (since, until)),
             policy=RetryPolicy(),
             deadline=Deadline.after(self._clock, math.inf),
-            on_wait=partial(log.warning, TRYING_AGAIN),
+            on_wait=partial(log.warning, RETRY_LOG_FORMAT),
         )
 
     def _ask_once(
@@ -229,7 +229,7 @@ _ACTOR = (
 _DELAY = (
     "case("
     + "".join(
-        f"TimeGenerated - created_t <= {bound // moments.SECOND}s, {place}, "
+        f"TimeGenerated - created_t <= {bound // timestamps.SECOND}s, {place}, "
         for place, bound in enumerate(DELAYS)
     )
     + f"{len(DELAYS)})"
@@ -254,7 +254,7 @@ Jira_Audit_CL
 def _where(sites: Sequence[str], window: Window, *, only_site: bool) -> str:
     """The rows of sites whose records were created in a range."""
     unnamed = " or isempty(site_s)" if only_site else ""
-    start, end = moments.text(window.start), moments.text(window.end)
+    start, end = timestamps.text(window.start), timestamps.text(window.end)
     return (
         f"| where created_t between (datetime({start}) .. datetime({end}))\n"
         f"| where site_s in ({', '.join(map(json.dumps, sites))}){unnamed}"

@@ -11,20 +11,20 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, saved_at
 from jira_audit.core.errors import ConnectorError, SiteError
 from jira_audit.core.mapper import Mapper
-from jira_audit.core.moments import DAY
 from jira_audit.core.outcome import Outcome, Result, ending
 from jira_audit.core.plan import Closed, Plan
+from jira_audit.core.timestamps import DAY
 from jira_audit.flow.delivery import Delivery, release_quietly
 from jira_audit.flow.ports import Lease, Run
 from jira_audit.flow.reader import Reader
 
 log = logging.getLogger(__name__)
 
-HELD_TOO_LONG = DAY
+STALE_LEASE_AFTER = DAY
 """Milliseconds since the last save: longer than any run, and than an outage over a night."""
 
 
@@ -81,10 +81,10 @@ def begin(lease: Lease, plan: Plan, now: int) -> Checkpoint:
         stored = lease.load()
         checkpoint = plan.begin(stored, now)
         if checkpoint.reset != stored.reset:
-            log.warning("%s: reset to %s", checkpoint.site, moments.text(checkpoint.start))
+            log.warning("%s: reset to %s", checkpoint.site, timestamps.text(checkpoint.start))
             lease.save(checkpoint)
         elif lease.created and plan.first_run:
-            start = moments.text(checkpoint.start)
+            start = timestamps.text(checkpoint.start)
             log.warning("%s: %s, from %s", checkpoint.site, plan.first_run, start)
     except ConnectorError:
         release_quietly(lease)
@@ -99,10 +99,10 @@ def check_lease_is_fresh(run: Run, now: int) -> None:
     run that holds the lease reports an unreadable checkpoint.
     """
     saved = saved_at(run.ports.checkpoints.stored(run.site))
-    if saved is not None and now - saved > HELD_TOO_LONG:
+    if saved is not None and now - saved > STALE_LEASE_AFTER:
         message = (
             f"{run.site}: the checkpoint has been leased, and not saved, since "
-            f"{moments.text(saved)}: find out what holds it, then break the lease of the blob "
+            f"{timestamps.text(saved)}: find out what holds it, then break the lease of the blob "
             f"checkpoints/{run.site}.json"
         )
         raise SiteError(message)

@@ -13,7 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.batches import Batch, Batcher
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import (
@@ -69,7 +69,7 @@ class Delivery:
                 unknown.append(each)
                 late += identity.created <= until
             elif self.loaded.is_restarted_by(identity):
-                through = moments.text(self._progress.checkpoint.through)
+                through = timestamps.text(self._progress.checkpoint.through)
                 message = (
                     f"{self._run.site}: record {identity.id} is newer than every delivered record, "
                     "but its id was delivered before: the site's ids have restarted. Set "

@@ -7,14 +7,14 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jira_audit.core.ahead import Place
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
 from jira_audit.core.http import RawResponse
 from jira_audit.core.letters import Folder, Letter
 from jira_audit.core.outcome import Tally
-from jira_audit.core.pages import Response
+from jira_audit.core.pages import RecordsPage
 from jira_audit.core.policy import Policy
+from jira_audit.core.prefetch import PageRequest
 
 
 class Source(Protocol):
@@ -22,14 +22,14 @@ class Source(Protocol):
 
     page_size: int
 
-    def fetch(self, place: Place, seconds: float) -> RawResponse:
+    def fetch(self, request: PageRequest, seconds: float) -> RawResponse:
         """Request the page at a place once, in at most about `seconds`.
 
         Called from several threads. Raises TransientError if there is no response (the next tick
         retries), or SiteError if access is refused (someone must act).
         """
 
-    def decipher(self, answer: RawResponse, offset: int) -> Response:
+    def decipher(self, answer: RawResponse, offset: int) -> RecordsPage:
         """Parse the response to the request at an offset into records.
 
         Raises TransientError or SiteError; a failure is never an empty page.
@@ -129,8 +129,8 @@ def _first_done(futures: Sequence[Future[Any]]) -> None:
 class Pools:
     """The threads for concurrent requests to Jira, and for concurrent sends.
 
-    Their numbers are `fetching.UNDER_WAY` and `Policy.in_flight`. `first_done` waits until at least
-    one of several fetches has ended.
+    Their numbers are `fetching.MAX_CONCURRENT_REQUESTS` and `Policy.in_flight`. `first_done` waits
+    until at least one of several fetches has ended.
     """
 
     fetches: Executor

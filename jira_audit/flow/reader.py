@@ -1,7 +1,7 @@
 """The reading half of a run: a range of a site's log, window by window, page by page.
 
 `core/pages.py` decides how pages fit together, `core/window.py` how long windows are, and
-`core/ahead.py` which pages to prefetch. `fetching.py` sends the requests.
+`core/prefetch.py` which pages to prefetch. `fetching.py` sends the requests.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ from functools import partial
 from itertools import islice
 from typing import Self
 
-from jira_audit.core.ahead import Place, ahead
 from jira_audit.core.clock import GRACE_SECONDS
 from jira_audit.core.errors import OutOfTime
-from jira_audit.core.pages import Page, Reading, Response
-from jira_audit.core.window import AIM_PAGES, MAX_PAGES, Ending, Stretch, Window, may_give_up
-from jira_audit.flow.fetching import HELD, PageRequests
+from jira_audit.core.pages import Page, Reading, RecordsPage
+from jira_audit.core.prefetch import PageRequest, prefetch_order
+from jira_audit.core.window import (
+    AIM_PAGES,
+    MAX_PAGES,
+    ReadRange,
+    Window,
+    WindowResult,
+    is_too_long,
+)
+from jira_audit.flow.fetching import MAX_BUFFERED_RESPONSES, PageRequests
 from jira_audit.flow.ports import Run
 
 LONGER_AT_MOST = MAX_PAGES / AIM_PAGES
@@ -45,8 +52,8 @@ class WindowReading:
     smallest: int | None = None
     is_ending: bool = False
     fresh: int = 0
-    ending: Ending | None = None
-    left: Stretch | None = None
+    ending: WindowResult | None = None
+    left: ReadRange | None = None
 
     def __iter__(self) -> Iterator[Page]:
         """The pages; can be iterated once."""
@@ -54,7 +61,7 @@ class WindowReading:
 
     @property
     def is_closed(self) -> bool:
-        return self.ending is Ending.CLOSED
+        return self.ending is WindowResult.CLOSED
 
     def note(self, page: Page) -> None:
         """Update `through`, `oldest` and `smallest` with a page."""
@@ -67,11 +74,11 @@ class WindowReading:
             ids = page.identified
             self.smallest = min(ids) if self.smallest is None else min(self.smallest, *ids)
 
-    def ending_at(self, page: Page) -> Ending | None:
+    def ending_at(self, page: Page) -> WindowResult | None:
         """How the window ends with this page; None: another page follows."""
         if page.ended:
-            return Ending.MOVED if page.moved and self.fresh else Ending.CLOSED
-        return Ending.TOO_LONG if may_give_up(self.window, page.pages) else None
+            return WindowResult.MOVED if page.moved and self.fresh else WindowResult.CLOSED
+        return WindowResult.TOO_LONG if is_too_long(self.window, page.pages) else None
 
 
 class Reader:
@@ -84,7 +91,7 @@ class Reader:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._requests = PageRequests(run)
-        self._next: Place | None = None
+        self._next: PageRequest | None = None
         self._density: float | None = None
         self.position = 0
         self.deadline_came = False
@@ -95,16 +102,16 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         """Drop the unused requests. Those in progress end by themselves; no new ones begin."""
-        self._requests.drop(self._requests.places)
+        self._requests.drop(self._requests.unused)
 
     @property
     def must_wait(self) -> bool:
         """Whether the next page has not arrived yet."""
         if self._next is None:  # at the end of a window: pages of the next may have arrived
-            return not any(self._requests.peek(place) for place in self._requests.places)
+            return not any(self._requests.peek(request) for request in self._requests.unused)
         return self._requests.peek(self._next) is None
 
-    def windows(self, left: Stretch) -> Iterator[WindowReading]:
+    def windows(self, left: ReadRange) -> Iterator[WindowReading]:
         """Read a range window by window, oldest first. Iterate each window for its pages.
 
         A window whose list moved is read again; one that is too long is replaced by a shorter one.
@@ -127,14 +134,14 @@ class Reader:
                 return
             left = reading.left
 
-    def _next_window(self, left: Stretch) -> Window | None:
+    def _next_window(self, left: ReadRange) -> Window | None:
         """The next window: as it was prefetched, unless that is too long by now."""
-        for window, _ in self._requests.places:
+        for window, _ in self._requests.unused:
             if window.start == left.start and window.length <= LONGER_AT_MOST * left.step:
                 return window
         return left.window
 
-    def _pages(self, it: WindowReading, range_: Stretch) -> Iterator[Page]:
+    def _pages(self, it: WindowReading, range_: ReadRange) -> Iterator[Page]:
         """The pages of one window of a range, to the empty page that ends it."""
         window = it.window
         pages = Reading(self._run.ports.source.page_size)
@@ -151,7 +158,7 @@ class Reader:
                 yield page
                 it.ending = it.ending_at(page)
                 if it.ending is None and self._run.deadline.left() < -GRACE_SECONDS:
-                    it.step = window.half  # so that the next run can finish a window
+                    it.step = window.halved  # so that the next run can finish a window
                     message = "the deadline came within a window; the next tick reads it again"
                     self.error = OutOfTime(f"{self._run.site}: {message}")
                     return
@@ -160,17 +167,21 @@ class Reader:
         except OutOfTime as error:
             self.error = error
         finally:  # a window that is read again is requested again
-            self._requests.drop(place for place in self._requests.places if place[0] == window)
+            self._requests.drop(
+                request for request in self._requests.unused if request[0] == window
+            )
             self._density = pages.received / window.length if pages.ended else None
 
-    def _response(self, it: WindowReading, pages: Reading, left: Stretch) -> Response:
-        place = it.window, pages.offset
-        return self._requests.response(place, lambda: self._prefetch(it, pages, left))
+    def _response(self, it: WindowReading, pages: Reading, left: ReadRange) -> RecordsPage:
+        request = it.window, pages.offset
+        return self._requests.response(request, lambda: self._prefetch(it, pages, left))
 
-    def _prefetch(self, it: WindowReading, pages: Reading, left: Stretch) -> None:
+    def _prefetch(self, it: WindowReading, pages: Reading, left: ReadRange) -> None:
         """Prefetch the predicted pages, in this window and those after it."""
         if it.is_last and not pages.full and (pages.pages or self._density is None):
             return  # there is nothing to predict
         peek, following = self._requests.peek, self._next_window
-        course = ahead(it.window, pages, left, self._density, following, peek)
-        self._requests.prefetch(list(islice(course, 2 * HELD)), (it.window, pages.offset))
+        course = prefetch_order(it.window, pages, left, self._density, following, peek)
+        self._requests.prefetch(
+            list(islice(course, 2 * MAX_BUFFERED_RESPONSES)), (it.window, pages.offset)
+        )

@@ -13,7 +13,7 @@ from functools import partial
 from threading import Lock
 
 from jira_audit.core.batches import Batch
-from jira_audit.core.clock import TRYING_AGAIN, RetryPolicy, retry
+from jira_audit.core.clock import RETRY_LOG_FORMAT, RetryPolicy, retry
 from jira_audit.core.errors import BatchRefused, OutOfTime, SiteError
 from jira_audit.core.records import Row
 from jira_audit.flow.ports import Lease, Run
@@ -154,7 +154,7 @@ def send(body: bytes, run: Run, lease: Lease) -> None:
         lease.hold(seconds)
         sink.send(body)
 
-    on_wait = partial(log.warning, TRYING_AGAIN)
+    on_wait = partial(log.warning, RETRY_LOG_FORMAT)
     retry(attempt, policy=RetryPolicy(), deadline=run.deadline, on_wait=on_wait)
 
 

@@ -7,7 +7,7 @@ where the site's checkpoint begins, so the two never deliver the same record.
 
 from __future__ import annotations
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.outcome import Outcome
@@ -35,7 +35,7 @@ def bounds(site: str, ticks: Checkpoints, start: int, end: int | None) -> Window
     if start > last:
         message = (
             f"{site}: nothing to backfill: the running schedule covers everything from "
-            f"{moments.text(begins)} on"
+            f"{timestamps.text(begins)} on"
         )
         raise SiteError(message)
     return Window(start, last)

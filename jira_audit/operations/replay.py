@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.batches import Batch
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import (
@@ -168,7 +168,7 @@ class LedgerWriter:
             log.warning(
                 "%s had no checkpoint; a new one begins at %s",
                 checkpoint.site,
-                moments.text(checkpoint.start),
+                timestamps.text(checkpoint.start),
             )
 
     def has(self, identity: Identity) -> bool:

@@ -29,7 +29,7 @@ def reset(
         return None
     try:
         before = readable(checkpoints.stored(site) or b"", site, applied)
-        after = before.begun_again(start, now, applied if lease.created else before.reset)
+        after = before.reset_to(start, now, applied if lease.created else before.reset)
         lease.save(after)
     finally:
         release_quietly(lease)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
 from jira_audit.core.errors import ConnectorError
-from jira_audit.core.moments import SECOND
 from jira_audit.core.outcome import Result
+from jira_audit.core.timestamps import SECOND
 from jira_audit.flow.ports import Checkpoints, Letters
 
 State = Result | Literal["new", "unknown", "unreadable", "broken"]
@@ -51,28 +51,28 @@ class Status:
         if checkpoint := self.checkpoint:
             gaps = checkpoint.ledger.gaps
             payload |= {
-                "from": moments.text(checkpoint.start),
-                "through": moments.text(checkpoint.through),
+                "from": timestamps.text(checkpoint.start),
+                "through": timestamps.text(checkpoint.through),
                 "lag_seconds": lag(checkpoint, now) // SECOND,
-                "saved": None if self.saved is None else moments.text(self.saved),
+                "saved": None if self.saved is None else timestamps.text(self.saved),
                 "last": checkpoint.last,
                 "dealt_with": len(checkpoint.ledger),
                 "late_found": checkpoint.late_found,
                 "gaps": {"ids": gaps.count, "ranges": gaps.ranges},
-                "pruned": None if checkpoint.pruned is None else moments.text(checkpoint.pruned),
+                "pruned": None if checkpoint.pruned is None else timestamps.text(checkpoint.pruned),
             }
         backfill = self.backfill
         return payload | {
             "letters": self.letters,
             "backfill": backfill
             and {
-                "from": moments.text(backfill.start),
-                "through": moments.text(backfill.through),
+                "from": timestamps.text(backfill.start),
+                "through": timestamps.text(backfill.through),
                 "last": backfill.last,
                 "dealt_with": len(backfill.ledger),
             },
             "token_expires": expires and expires.isoformat(),
-            "token_days_left": expires and (expires - date.fromisoformat(moments.day(now))).days,
+            "token_days_left": expires and (expires - date.fromisoformat(timestamps.day(now))).days,
         }
 
 

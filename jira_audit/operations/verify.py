@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
 from jira_audit.core.completeness import (
     Findings,
@@ -23,10 +23,10 @@ from jira_audit.core.errors import ConnectorError, RecordRejected, SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Letter
 from jira_audit.core.mapper import Mapper
-from jira_audit.core.moments import HOUR
-from jira_audit.core.plan import found_from
+from jira_audit.core.plan import late_found_from
 from jira_audit.core.records import Identity, Record
-from jira_audit.core.window import FIRST_STEP, Ending, Stretch, Window
+from jira_audit.core.timestamps import HOUR
+from jira_audit.core.window import FIRST_STEP, ReadRange, Window, WindowResult
 from jira_audit.flow.delivery import Delivery, release_quietly
 from jira_audit.flow.ports import Checkpoints, Lease, Ports, Run
 from jira_audit.flow.reader import Reader, WindowReading
@@ -80,13 +80,15 @@ def read(run: Run, window: Window) -> JiraInventory:
     shown = JiraInventory(window.start)
     with Reader(run) as reader:
         identities: dict[int, Identity] = {}
-        for reading in reader.windows(Stretch(window.start, window.end, FIRST_STEP)):
+        for reading in reader.windows(ReadRange(window.start, window.end, FIRST_STEP)):
             nameless = _read_window(run.site, reading, identities)
             if reading.is_closed:
                 shown.add(identities.values())
                 shown.nameless.extend((name, reading.window.end) for name in nameless)
                 shown.through = reading.window.end
-            if reading.ending is not Ending.MOVED:  # else the window is read again for the rest
+            if (
+                reading.ending is not WindowResult.MOVED
+            ):  # else the window is read again for the rest
                 identities = {}
     return shown
 
@@ -117,7 +119,7 @@ def verify(run: Run, lookup: Lookup, window: Window, shown: JiraInventory) -> Ve
     clock = run.deadline.clock
     asked = clock.now()
     stored, saved = _stored(run, lookup.backfills.checkpoints, asked)
-    until = saved + round(lookup.patience * moments.SECOND)
+    until = saved + round(lookup.patience * timestamps.SECOND)
     while True:
         table = lookup.table.held(run.site, window) if lookup.table else None
         findings = compare(shown, stored, table)
@@ -125,7 +127,7 @@ def verify(run: Run, lookup: Lookup, window: Window, shown: JiraInventory) -> Ve
         if not findings.lost.ranges or now >= until:
             return Verified(findings, stored, asked, now)
         run.tally.waiting_for = findings.lost.count
-        clock.sleep(min(POLL_SECONDS, (until - now) / moments.SECOND))
+        clock.sleep(min(POLL_SECONDS, (until - now) / timestamps.SECOND))
 
 
 def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[KnownState, int]:
@@ -140,7 +142,7 @@ def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[KnownState, int
         ticks,
         None if backfill is None else decode(backfill, site),
         run.ports.letters.names("dead-letters", site),
-        found_from(ticks, now, policy.overlap, policy.sweep),
+        late_found_from(ticks, now, policy.overlap, policy.sweep),
     )
     saved = (saved_at(content), saved_at(backfill))
     return stored, max((at for at in saved if at is not None), default=0)
@@ -228,7 +230,7 @@ class _Repair:
 
     def _readings(self, reader: Reader, missing: Ledger) -> Iterator[WindowReading]:
         for window in _around(self.missing_at[number] for number in missing):
-            yield from reader.windows(Stretch.of(window))
+            yield from reader.windows(ReadRange.of(window))
 
     def _begin(self, lease: Lease, verified: Checkpoint | None) -> tuple[Checkpoint, Ledger]:
         """Save the checkpoint without the missing ids, and return it with them.

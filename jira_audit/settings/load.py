@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy, Reset
 from jira_audit.settings.azure import read_azure
@@ -18,7 +18,7 @@ from jira_audit.settings.jira import Sites, read_sites
 from jira_audit.settings.table import EVERYTHING, Needs
 from jira_audit.settings.values import Azure, Settings
 
-BEGINNING_OF_ALL = moments.parse("2002-01-01T00:00:00Z")
+BEGINNING_OF_ALL = timestamps.parse("2002-01-01T00:00:00Z")
 """Where `CHECKPOINT_RESET=all` begins: there was no Jira before."""
 
 
@@ -93,7 +93,7 @@ def _reset(read: SettingsReader, now: int, hosts: list[str]) -> tuple[Reset | No
 def _start(read: SettingsReader, when: str, now: int) -> int | None:
     """The moment of a time with its zone, or of `all`."""
     try:
-        start = BEGINNING_OF_ALL if when == "all" else moments.parse(when)
+        start = BEGINNING_OF_ALL if when == "all" else timestamps.parse(when)
     except ValueError:
         read.problem(
             "CHECKPOINT_RESET", "must be a time with its zone, such as 2026-09-14T00:00:00Z, or all"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from jira_audit.core.moments import HOUR, MINUTE, SECOND
+from jira_audit.core.timestamps import HOUR, MINUTE, SECOND
 from jira_audit.settings.values import QUEUE_ABOVE
 
 Part = Literal["sites", "jira", "ingestion", "storage", "run"]

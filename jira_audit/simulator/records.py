@@ -76,7 +76,7 @@ def sample_records(
     rng = random.Random(seed)  # noqa: S311 - chance for scenery, never for a secret
     scenarios = _ScenarioGenerator(rng)
     drafts: list[Record] = []
-    moments: list[int] = []
+    timestamps: list[int] = []
     authorless = 0
     while len(drafts) < count:
         by_itself = authorless < _AUTHORLESS_SHARE * len(drafts)
@@ -84,23 +84,27 @@ def sample_records(
         authorless += len(scenario) if by_itself else 0
         author = rng.choice(scenarios.people)
         drafts += (draft if by_itself else _signed(draft, author, rng) for draft in scenario)
-        moments += _scenario_moments(rng, end_ms - rng.randint(0, span_ms), end_ms, len(scenario))
-    del moments[count:]
+        timestamps += _scenario_moments(
+            rng, end_ms - rng.randint(0, span_ms), end_ms, len(scenario)
+        )
+    del timestamps[count:]
     # Sorted apart from the drafts: ids rise with time, and a burst keeps its one millisecond.
-    moments.sort()
+    timestamps.sort()
     return [
-        _finished(draft, first_id + place, moment)
-        for place, (draft, moment) in enumerate(zip(drafts, moments, strict=False))
+        _finished(draft, first_id + place, timestamp_ms)
+        for place, (draft, timestamp_ms) in enumerate(zip(drafts, timestamps, strict=False))
     ]
 
 
-def _scenario_moments(rng: random.Random, moment: int, end_ms: int, count: int) -> list[int]:
+def _scenario_moments(rng: random.Random, timestamp_ms: int, end_ms: int, count: int) -> list[int]:
     """When the records of one scenario were created: in bursts, a few milliseconds apart."""
-    moments: list[int] = []
-    while len(moments) < count:
-        moments += [min(moment, end_ms)] * min(rng.randint(1, _LONGEST_BURST), count - len(moments))
-        moment += rng.randint(1, 40)
-    return moments
+    timestamps: list[int] = []
+    while len(timestamps) < count:
+        timestamps += [min(timestamp_ms, end_ms)] * min(
+            rng.randint(1, _LONGEST_BURST), count - len(timestamps)
+        )
+        timestamp_ms += rng.randint(1, 40)
+    return timestamps
 
 
 def _finished(draft: Record, identity: int, moment_ms: int) -> Record:

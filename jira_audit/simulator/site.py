@@ -218,10 +218,10 @@ def _bound_ms(query: Mapping[str, str], name: str, default: int) -> int | None:
 
 def _milliseconds(text: str) -> int:
     """A time with a UTC offset, in milliseconds since 1970."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+    timestamp_ms = datetime.fromisoformat(text)
+    if timestamp_ms.tzinfo is None:
         raise ValueError(f"a time needs a UTC offset: {text!r}")
-    return (moment - _EPOCH) // _MILLISECOND
+    return (timestamp_ms - _EPOCH) // _MILLISECOND
 
 
 def _permissions(query: Mapping[str, str]) -> object:

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jira_audit import INTERRUPTED, wiring
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Tally
 from jira_audit.core.policy import Reset
@@ -208,14 +208,14 @@ def require_order(start: int, until: int | None) -> None:
 def parse_time(text: str, now: int, option: str) -> int:
     """The moment that an option names. Raises BadParameter, also for one after `now`."""
     try:
-        moment = BEGINNING_OF_ALL if text == "all" else moments.parse(text)
+        timestamp_ms = BEGINNING_OF_ALL if text == "all" else timestamps.parse(text)
     except ValueError:
         message = f"{text!r} is not a time with a UTC offset (2026-09-14T00:00:00Z), nor all"
         raise typer.BadParameter(message, param_hint=option) from None
-    if moment > now:
+    if timestamp_ms > now:
         message = f"{text} is in the future"
         raise typer.BadParameter(message, param_hint=option)
-    return moment
+    return timestamp_ms
 
 
 # Errors: a message for the person who acts, and an exit code.

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from jira_audit import wiring
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import SiteError
 from jira_audit.core.letters import decode
@@ -94,7 +94,7 @@ def _payload(content: bytes, name: str) -> dict[str, Any]:
         "name": name,
         "kind": letter.kind,
         "status": letter.status,
-        "kept": moments.text(stored.kept),
+        "kept": timestamps.text(stored.kept),
         "reason": letter.reason,
     }
 

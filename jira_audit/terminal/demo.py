@@ -24,10 +24,10 @@ from rich.text import Text
 
 from jira_audit import app, wiring
 from jira_audit.core.clock import Clock
-from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.outcome import Outcome
 from jira_audit.core.policy import Policy
 from jira_audit.core.records import TABLE_FILE
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.settings.values import ApiToken, Secret, Settings, Site
 from jira_audit.simulator.records import Record, sample_records
 from jira_audit.simulator.server import serve

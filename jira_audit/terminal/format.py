@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from jira_audit.core import moments
-from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
+from jira_audit.core import timestamps
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE, SECOND
 
 # Control characters, which a terminal may obey; bidirectional overrides, which reorder text; and
 # surrogates, which cannot be encoded.
@@ -22,9 +22,9 @@ def printable(text: str) -> str:
     return escaped(" ".join(text.split()))
 
 
-def utc(moment: int) -> str:
+def utc(timestamp_ms: int) -> str:
     """A moment as `2026-03-01 12:00:00 UTC`."""
-    text = moments.text(moment)
+    text = timestamps.text(timestamp_ms)
     return f"{text[:10]} {text[11:19]} UTC"
 
 

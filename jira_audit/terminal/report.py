@@ -15,8 +15,8 @@ from rich.console import Console
 from jira_audit import wiring
 from jira_audit.core.activity import Activity, count
 from jira_audit.core.errors import ConnectorError
-from jira_audit.core.moments import DAY
 from jira_audit.core.records import TABLE_FILE
+from jira_audit.core.timestamps import DAY
 from jira_audit.core.window import Window
 from jira_audit.settings.table import STORED
 from jira_audit.terminal.console import (

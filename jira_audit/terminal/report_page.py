@@ -14,7 +14,7 @@ from itertools import chain
 
 from jira_audit import __version__
 from jira_audit.core.activity import DELAYS, Activity, Aspect
-from jira_audit.core.moments import DAY, HOUR
+from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.operations.status import Status
 from jira_audit.terminal.format import format_duration, printable, utc
 

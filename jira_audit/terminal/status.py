@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from jira_audit import app, wiring
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.operations.status import Status, lag
 from jira_audit.settings.table import STORED
@@ -106,5 +106,5 @@ def _progress(checkpoint: Checkpoint, now: int) -> dict[str, str]:
 def _token(expires: date | None, now: int) -> str:
     if expires is None:
         return ""
-    days = (expires - date.fromisoformat(moments.day(now))).days
+    days = (expires - date.fromisoformat(timestamps.day(now))).days
     return f"{expires}" if days > app.TOKEN_WARNING_DAYS else f"{expires}, in {days} days"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jira_audit.operations.status import Status, read_status
 from jira_audit.settings.values import Settings, Site
-from jira_audit.wiring import SIDE_BY_SIDE, local_places, ports
+from jira_audit.wiring import MAX_CONCURRENT_SITES, local_places, ports
 
 
 def statuses(settings: Settings) -> Sequence[tuple[Status, date | None]]:
@@ -17,7 +17,7 @@ def statuses(settings: Settings) -> Sequence[tuple[Status, date | None]]:
 
     Requests go to storage only.
     """
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as executor:
+    with ThreadPoolExecutor(MAX_CONCURRENT_SITES) as executor:
         read = list(executor.map(lambda site: _status(settings, site), settings.sites))
     expiries = [site.token_expires for site in settings.sites]
     broken = [

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from jira_audit import __version__, wiring
-from jira_audit.core import encoding, moments
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
 from jira_audit.core.completeness import Findings, RecordStatus
@@ -203,12 +203,12 @@ def _payload(
         "v": VERSION,
         "connector": __version__,
         "site": host,
-        "from": moments.text(window.start),
-        "to": moments.text(window.end),
-        "began": moments.text(began),
-        "asked": moments.text(verified.asked),
-        "ended": moments.text(verified.ended),
-        "complete_up_to": moments.text(min(window.end, stored.ticks.through)),
+        "from": timestamps.text(window.start),
+        "to": timestamps.text(window.end),
+        "began": timestamps.text(began),
+        "asked": timestamps.text(verified.asked),
+        "ended": timestamps.text(verified.ended),
+        "complete_up_to": timestamps.text(min(window.end, stored.ticks.through)),
         "table": table,
         "checkpoint": _reach(stored.ticks),
         "backfill": stored.backfill and _reach(stored.backfill),
@@ -263,8 +263,8 @@ def _ids(ledger: Ledger) -> dict[str, Any]:
 
 
 def _reach(checkpoint: Checkpoint) -> dict[str, Any]:
-    pruned = None if checkpoint.pruned is None else moments.text(checkpoint.pruned)
-    start, through = moments.text(checkpoint.start), moments.text(checkpoint.through)
+    pruned = None if checkpoint.pruned is None else timestamps.text(checkpoint.pruned)
+    start, through = timestamps.text(checkpoint.start), timestamps.text(checkpoint.through)
     return {"from": start, "through": through, "pruned": pruned}
 
 
@@ -320,7 +320,7 @@ def _summary(host: str, payload: dict[str, Any]) -> Text:
         place = "in the table" if payload["table"] else "delivered"
         text = (
             f"nothing is missing. Of {number} records, every one that was created up to "
-            f"{utc(moments.parse(payload['complete_up_to']))} is {place} or a dead letter."
+            f"{utc(timestamps.parse(payload['complete_up_to']))} is {place} or a dead letter."
         )
     elif answer == "repaired":
         text = (

@@ -26,7 +26,7 @@ from azure.storage.blob import ContainerClient
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import DAY, MINUTE
+from jira_audit.core.timestamps import DAY, MINUTE
 from tests.bench.plot import draw
 from tests.bench.servers import TOKEN, USERNAME
 from tests.servers import azurite
@@ -205,7 +205,7 @@ def ledgers() -> Iterator[tuple[str, Checkpoint]]:
             mark = start + day * DAY
             full = full.marked(mark, mark, FIRST_ID + day * ids // 366)
         name = "none missing" if every is None else f"every {every:,}th missing for ever"
-        yield name, full.fitted(at - 3 * DAY)
+        yield name, full.pruned_to_size(at - 3 * DAY)
 
 
 def long_pulls(it: Bench) -> Iterator[tuple[str, Measured, Measured]]:

@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.activity import DELAYS, Activity, actor_of, count
-from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.core.window import Window
 
-NOW = moments.parse("2026-11-20T12:30:00Z")
+NOW = timestamps.parse("2026-11-20T12:30:00Z")
 RANGE = Window(NOW - DAY, NOW)
 
 
 def row(created: int = NOW - HOUR, delay: int = 0, **columns: str) -> dict[str, Any]:
     return {
         "site_s": "contoso.atlassian.net",
-        "created_t": moments.text(created),
-        "TimeGenerated": moments.text(created + delay),
+        "created_t": timestamps.text(created),
+        "TimeGenerated": timestamps.text(created + delay),
         **columns,
     }
 
@@ -27,10 +27,10 @@ def row(created: int = NOW - HOUR, delay: int = 0, **columns: str) -> dict[str, 
 def test_rows_are_counted_by_the_hour_or_in_long_ranges_by_the_day() -> None:
     rows = [row(Category="users"), row(NOW - HOUR + 1, Category="users"), row(NOW - 2 * DAY)]
 
-    noon = moments.parse("2026-11-20T11:00:00Z")
+    noon = timestamps.parse("2026-11-20T11:00:00Z")
     assert count(rows, RANGE).over_time == {(noon, "users"): 2}
     days = count(rows, Window(NOW - 9 * DAY, NOW)).over_time
-    assert {(moments.text(at)[:13], name): times for (at, name), times in days.items()} == {
+    assert {(timestamps.text(at)[:13], name): times for (at, name), times in days.items()} == {
         ("2026-11-20T00", "users"): 2,
         ("2026-11-18T00", ""): 1,
     }

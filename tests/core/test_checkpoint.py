@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jira_audit.core.checkpoint import CLOCK_TOLERANCE, SIZE_LIMIT, Checkpoint, Sweep, decode
+from jira_audit.core.checkpoint import CLOCK_SKEW, SIZE_LIMIT, Checkpoint, Sweep, decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import DAY, HOUR, MINUTE
-from jira_audit.core.plan import reach, sweep_range, tick_range
+from jira_audit.core.plan import earliest_reread, sweep_range, tick_range
 from jira_audit.core.records import Identity
-from jira_audit.core.window import Ending, Stretch
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE
+from jira_audit.core.window import ReadRange, WindowResult
 from tests.core.json_strategies import texts, values
 
 SITE = "contoso.atlassian.net"
@@ -135,30 +135,30 @@ def test_a_first_checkpoint_is_complete() -> None:
     assert decode(first.encode(NOON), SITE) == first
 
 
-moment = st.integers(-(10**12), 10**13)
+timestamp_ms = st.integers(-(10**12), 10**13)
 checkpoints = st.builds(
     lambda start, ahead, **rest: Checkpoint(SITE, start, start + ahead, **rest),
-    start=moment,
+    start=timestamp_ms,
     ahead=st.integers(0, 10**10),
-    reread=st.none() | moment,
-    latest=st.none() | moment,
+    reread=st.none() | timestamp_ms,
+    latest=st.none() | timestamp_ms,
     ledger=st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 50)).map(Ledger().with_ids),
     step=st.integers(1, 10**15),
-    marks=st.lists(st.tuples(moment, st.integers(0, 10**9))).map(
+    marks=st.lists(st.tuples(timestamp_ms, st.integers(0, 10**9))).map(
         lambda marks: tuple(sorted(marks))
     ),
-    pruned=st.none() | moment,
+    pruned=st.none() | timestamp_ms,
     last=st.none() | st.dictionaries(texts, st.none() | st.integers(0, 9) | texts, max_size=3),
     late_found=st.integers(0, 10**9),
-    swept=st.none() | moment,
-    sweep=st.none() | st.builds(Sweep, moment, moment, moment),
+    swept=st.none() | timestamp_ms,
+    sweep=st.none() | st.builds(Sweep, timestamp_ms, timestamp_ms, timestamp_ms),
     reset=st.none() | texts,
     unknown=st.dictionaries(texts.map(lambda name: f"x{name}"), values, max_size=3),
 )
 
 
 @settings(deadline=None)
-@given(checkpoints, moment)
+@given(checkpoints, timestamp_ms)
 def test_any_checkpoint_is_read_as_it_was_stored(checkpoint: Checkpoint, saved: int) -> None:
     read = decode(checkpoint.encode(saved), SITE)
     assert read == checkpoint
@@ -171,8 +171,8 @@ def test_unknown_fields_survive_changes_and_saves() -> None:
     for change in (
         place.dealt_with([Identity(10_291, NOON)]),
         place.read_through(NOON + 1).stepping(5).swept_through(1, 2, 3).marked(NOON, NOON, 4),
-        place.begun_again(NOON, NOON, "all"),
-        place.fitted(NOON, limit=1),
+        place.reset_to(NOON, NOON, "all"),
+        place.pruned_to_size(NOON, limit=1),
     ):
         again = json.loads(decode(change.encode(0), SITE).encode(0))
         assert again["later"] == {"a": [2**70, None]}
@@ -311,7 +311,7 @@ def test_no_blob_whatever_is_in_it_is_anything_but_a_checkpoint_or_an_error(
 # What changes it.
 
 
-@given(st.lists(moment, min_size=1, max_size=9))
+@given(st.lists(timestamp_ms, min_size=1, max_size=9))
 def test_through_only_grows(to: list[int]) -> None:
     place = replace(FULL, start=-(10**12), through=to[0])
     for at, so_far in ((at, max(to[: n + 1])) for n, at in enumerate(to)):
@@ -348,7 +348,7 @@ def test_records_may_come_as_an_iterator() -> None:
 
 
 def test_a_reset_begins_again_and_keeps_its_value_and_what_is_unknown() -> None:
-    place = replace(FULL, unknown={"x": 1}).begun_again(NOON - 9 * DAY, NOON + 5, "all#3")
+    place = replace(FULL, unknown={"x": 1}).reset_to(NOON - 9 * DAY, NOON + 5, "all#3")
     assert place == Checkpoint(
         SITE,
         NOON - 9 * DAY,
@@ -371,7 +371,7 @@ def test_a_sweep_has_its_place_until_its_end_and_then_is_done_for_a_day() -> Non
 
 def test_a_change_leaves_the_checkpoint_before_as_it_was() -> None:
     before = FULL.encode(0)
-    FULL.dealt_with([Identity(1, 1)]).marked(0, 0, 0).read_through(NOON + 1).begun_again(0, 0, None)
+    FULL.dealt_with([Identity(1, 1)]).marked(0, 0, 0).read_through(NOON + 1).reset_to(0, 0, None)
     assert FULL.encode(0) == before
 
 
@@ -414,13 +414,13 @@ def test_marks_are_sorted_whatever_order_windows_are_read_in(
 
 def test_the_limit_is_a_mebibyte_and_clocks_may_differ_by_five_minutes() -> None:
     assert SIZE_LIMIT == 1_048_576
-    assert CLOCK_TOLERANCE == 300_000
+    assert CLOCK_SKEW == 300_000
 
 
 def test_nothing_is_forgotten_below_the_limit() -> None:
     size = len(FULL.encode(0))
-    assert FULL.fitted(NOON, limit=size) == FULL
-    assert FULL.fitted(NOON, limit=size - 1) != FULL
+    assert FULL.pruned_to_size(NOON, limit=size) == FULL
+    assert FULL.pruned_to_size(NOON, limit=size - 1) != FULL
 
 
 def test_above_the_limit_ids_that_no_read_can_meet_are_forgotten() -> None:
@@ -431,8 +431,8 @@ def test_above_the_limit_ids_that_no_read_can_meet_are_forgotten() -> None:
         ledger=Ledger(((100, 100), (200, 250), (300, 300))),
         marks=((DAY_0, 100), (DAY_0 + DAY, 240), (DAY_0 + 2 * DAY, 230), (DAY_0 + 3 * DAY, 290)),
     )
-    fitted = place.fitted(DAY_0 + DAY + HOUR, limit=1)
-    assert fitted == replace(
+    pruned_to_size = place.pruned_to_size(DAY_0 + DAY + HOUR, limit=1)
+    assert pruned_to_size == replace(
         place,
         ledger=Ledger(((230, 250), (300, 300))),
         marks=place.marks[1:],
@@ -450,9 +450,9 @@ def test_a_mark_within_a_longer_window_learns_of_its_smallest_id() -> None:
 
 def test_nothing_is_forgotten_where_no_mark_tells_what_a_read_can_meet() -> None:
     place = Checkpoint(SITE, DAY_0, DAY_0, ledger=Ledger(((1, 9),)))
-    assert place.fitted(DAY_0 + DAY, limit=1) == place
+    assert place.pruned_to_size(DAY_0 + DAY, limit=1) == place
     marked = place.marked(DAY_0 + 2 * DAY, DAY_0 + 2 * DAY, 5)
-    assert marked.fitted(DAY_0 + DAY, limit=1) == marked
+    assert marked.pruned_to_size(DAY_0 + DAY, limit=1) == marked
 
 
 def test_a_ledger_of_scattered_ids_is_brought_below_the_limit() -> None:
@@ -461,11 +461,11 @@ def test_a_ledger_of_scattered_ids_is_brought_below_the_limit() -> None:
         at = DAY_0 + day * DAY
         place = place.marked(at, at, day * 4_000)
     assert len(place.encode(0)) > SIZE_LIMIT
-    fitted = place.fitted(DAY_0 + 97 * DAY)
-    assert len(fitted.encode(0)) < SIZE_LIMIT
-    assert fitted.pruned == DAY_0 + 97 * DAY
-    assert fitted.ledger.ranges[0] == (388_002, 388_002)
-    assert fitted.marks == place.marks[97:]
+    pruned_to_size = place.pruned_to_size(DAY_0 + 97 * DAY)
+    assert len(pruned_to_size.encode(0)) < SIZE_LIMIT
+    assert pruned_to_size.pruned == DAY_0 + 97 * DAY
+    assert pruned_to_size.ledger.ranges[0] == (388_002, 388_002)
+    assert pruned_to_size.marks == place.marks[97:]
 
 
 @dataclass
@@ -505,8 +505,8 @@ class Site:
             self.place = self.place.sweep_done(began)
         self.forget(now)
 
-    def read(self, stretch: Stretch, now: int, windows: int, close: Any) -> bool:
-        while window := stretch.window:
+    def read(self, read_range: ReadRange, now: int, windows: int, close: Any) -> bool:
+        while window := read_range.window:
             if windows == 0:
                 return False
             windows -= 1
@@ -528,13 +528,13 @@ class Site:
             self.place = close(place, window.end)
             if self.each_window:
                 self.forget(now)
-            stretch = stretch.after(window, Ending.CLOSED, self.pages, window.start)
+            read_range = read_range.after(window, WindowResult.CLOSED, self.pages, window.start)
         return True
 
     def forget(self, now: int) -> None:
         before = len(self.place.ledger)
-        self.place = self.place.fitted(
-            reach(self.place, now, self.overlap, self.length), self.limit
+        self.place = self.place.pruned_to_size(
+            earliest_reread(self.place, now, self.overlap, self.length), self.limit
         )
         self.forgotten += before - len(self.place.ledger)
         self.check()

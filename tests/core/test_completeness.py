@@ -18,8 +18,8 @@ from jira_audit.core.completeness import (
     status_of,
 )
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.records import Identity
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.core.window import Window
 
 SITE = "contoso.atlassian.net"

@@ -21,7 +21,7 @@ NOW = 1_445_412_480_000  # Wed, 21 Oct 2015 07:28:00 GMT
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "timestamp_ms"),
     [
         ("Wed, 21 Oct 2015 07:28:00 GMT", NOW),
         ("21 Oct 2015 07:28:00 GMT", NOW),
@@ -31,8 +31,8 @@ NOW = 1_445_412_480_000  # Wed, 21 Oct 2015 07:28:00 GMT
         ("Wed, 21 Oct 2015 07:28:00 -0000", NOW),
     ],
 )
-def test_an_http_date_is_read_as_a_moment_in_utc(text: str, moment: int) -> None:
-    assert date(text) == moment
+def test_an_http_date_is_read_as_a_moment_in_utc(text: str, timestamp_ms: int) -> None:
+    assert date(text) == timestamp_ms
 
 
 @pytest.mark.parametrize(

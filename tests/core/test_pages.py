@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jira_audit.core.errors import TransientError
-from jira_audit.core.pages import PAGE_SIZE, Page, Reading, Response
+from jira_audit.core.pages import PAGE_SIZE, Page, Reading, RecordsPage
 
 SIZE = 4
 
@@ -39,7 +39,7 @@ def pages(
 ) -> Iterator[Page]:
     reading = Reading(size)
     for _ in range(most):
-        page = reading.take(Response(reading.offset, log.give(reading.offset, size)))
+        page = reading.take(RecordsPage(reading.offset, log.give(reading.offset, size)))
         yield page
         if page.ended:
             return
@@ -118,15 +118,15 @@ def test_a_window_that_ends_with_a_full_page_is_asked_for_its_seam_and_its_end()
 
 def test_more_than_asked_for_is_taken_and_advanced_by() -> None:
     reading = Reading(3)
-    first = reading.take(Response(0, [{"id": number} for number in (9, 8, 7, 6, 5)]))
+    first = reading.take(RecordsPage(0, [{"id": number} for number in (9, 8, 7, 6, 5)]))
     assert [record["id"] for record in first.records] == [9, 8, 7, 6, 5]
     assert reading.offset == 4
 
 
 def test_the_date_of_each_response_is_handed_on() -> None:
     reading = Reading(SIZE)
-    assert reading.take(Response(0, [{"id": 1}], 1_234)).date == 1_234
-    assert reading.take(Response(1, [], 5_678)).date == 5_678
+    assert reading.take(RecordsPage(0, [{"id": 1}], 1_234)).date == 1_234
+    assert reading.take(RecordsPage(1, [], 5_678)).date == 5_678
 
 
 def test_a_thousand_records_are_asked_for() -> None:
@@ -205,12 +205,12 @@ def test_the_old_end_removed_up_to_the_seam_is_seen_and_comes_to_an_end() -> Non
 
 def test_an_empty_page_before_the_end_of_what_was_received_does_not_end_the_window() -> None:
     reading = Reading(2)
-    reading.take(Response(0, [{"id": 2}, {"id": 1}]))
-    empty = reading.take(Response(1, []))
+    reading.take(RecordsPage(0, [{"id": 2}, {"id": 1}]))
+    empty = reading.take(RecordsPage(1, []))
     assert not empty.ended
     assert empty.moved
     assert reading.offset == 2
-    assert reading.take(Response(2, [])).ended
+    assert reading.take(RecordsPage(2, [])).ended
 
 
 def test_moved_stays_said_up_to_the_end() -> None:
@@ -232,25 +232,25 @@ def test_a_page_that_comes_once_again_is_a_list_that_moved_and_no_error() -> Non
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 50])
 def test_a_jira_that_ignores_the_offset_is_an_error_that_says_so(count: int) -> None:
     reading, page = Reading(SIZE), [{"id": number} for number in falling(count)[:SIZE]]
-    assert not reading.take(Response(0, page)).moved
-    assert reading.take(Response(reading.offset, page)).moved
+    assert not reading.take(RecordsPage(0, page)).moved
+    assert reading.take(RecordsPage(reading.offset, page)).moved
     with pytest.raises(TransientError, match="the same records at different offsets"):
-        reading.take(Response(reading.offset, page))
+        reading.take(RecordsPage(reading.offset, page))
 
 
 def test_a_jira_that_gives_two_pages_in_turn_is_an_error() -> None:
     one, other = [{"id": 4}, {"id": 3}], [{"id": 2}, {"id": 1}]
     reading = Reading(SIZE)
     for page in (one, other, one):
-        reading.take(Response(reading.offset, page))
+        reading.take(RecordsPage(reading.offset, page))
     with pytest.raises(TransientError):
-        reading.take(Response(reading.offset, other))
+        reading.take(RecordsPage(reading.offset, other))
 
 
 def test_the_seam_holds_by_id_though_the_content_changed() -> None:
     reading = Reading(2)
-    reading.take(Response(0, [{"id": 3}, {"id": 2}]))
-    page = reading.take(Response(1, [{"id": 2, "associatedItems": []}, {"id": 1}]))
+    reading.take(RecordsPage(0, [{"id": 3}, {"id": 2}]))
+    page = reading.take(RecordsPage(1, [{"id": 2, "associatedItems": []}, {"id": 1}]))
     assert not page.moved
     assert page.records == [{"id": 1}]
 
@@ -258,8 +258,8 @@ def test_the_seam_holds_by_id_though_the_content_changed() -> None:
 @pytest.mark.parametrize("record", [None, "text", 7, [], {}, {"id": None}, {"summary": "a"}])
 def test_the_seam_of_records_without_an_id_holds_by_content(record: Any) -> None:
     reading = Reading(2)
-    reading.take(Response(0, [{"id": 3}, record]))
-    page = reading.take(Response(1, [record, {"id": 1}]))
+    reading.take(RecordsPage(0, [{"id": 3}, record]))
+    page = reading.take(RecordsPage(1, [record, {"id": 1}]))
     assert not page.moved
     assert page.records == [{"id": 1}]
 
@@ -267,8 +267,8 @@ def test_the_seam_of_records_without_an_id_holds_by_content(record: Any) -> None
 @pytest.mark.parametrize("record", ["text", {"id": 9}, {"summary": "b"}, {"id": "x"}])
 def test_the_seam_does_not_hold_for_another_record(record: Any) -> None:
     reading = Reading(2)
-    reading.take(Response(0, [{"id": 3}, {"summary": "a"}]))
-    page = reading.take(Response(1, [record, {"id": 1}]))
+    reading.take(RecordsPage(0, [{"id": 3}, {"summary": "a"}]))
+    page = reading.take(RecordsPage(1, [record, {"id": 1}]))
     assert page.moved
     assert page.records == [record, {"id": 1}]
 

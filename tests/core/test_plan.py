@@ -8,20 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jira_audit.core.checkpoint import Checkpoint, Sweep
-from jira_audit.core.moments import DAY, HOUR, MINUTE
-from jira_audit.core.plan import SWEEP_EVERY, found_from, reach, sweep_range, tick_range
-from jira_audit.core.window import Ending, Stretch
+from jira_audit.core.plan import (
+    SWEEP_EVERY,
+    earliest_reread,
+    late_found_from,
+    sweep_range,
+    tick_range,
+)
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE
+from jira_audit.core.window import ReadRange, WindowResult
 
 SITE = "contoso.atlassian.net"
 NOW = 1_700_000_000_000
 OVERLAP, LENGTH = 15 * MINUTE, 48 * HOUR
 OLD = Checkpoint(SITE, NOW - 90 * DAY, NOW - 5 * MINUTE, swept=NOW - DAY)
 CUT = NOW - 10 * MINUTE
-OWN = Stretch(NOW - 20 * MINUTE, NOW, HOUR)
+OWN = ReadRange(NOW - 20 * MINUTE, NOW, HOUR)
 
 
 def test_a_tick_reads_the_overlap_again_and_then_up_to_now() -> None:
-    assert tick_range(OLD, NOW, OVERLAP) == Stretch(NOW - 20 * MINUTE, NOW, HOUR)
+    assert tick_range(OLD, NOW, OVERLAP) == ReadRange(NOW - 20 * MINUTE, NOW, HOUR)
 
 
 def test_a_tick_goes_on_with_the_step_in_the_checkpoint() -> None:
@@ -48,13 +54,13 @@ def test_an_overlap_that_a_deadline_cut_goes_on_after_its_place() -> None:
 def test_an_overlap_longer_than_a_run_is_read_to_its_end_and_then_again() -> None:
     place, starts = OLD.stepping(MINUTE), []
     for tick in range(8):  # six windows a tick
-        stretch = tick_range(place, NOW + tick * MINUTE, OVERLAP)
-        starts.append(stretch.start - OLD.through)
+        read_range = tick_range(place, NOW + tick * MINUTE, OVERLAP)
+        starts.append(read_range.start - OLD.through)
         for _ in range(6):
-            if window := stretch.window:
+            if window := read_range.window:
                 place = place.read_through(window.end)
-                stretch = stretch.after(window, Ending.CLOSED, 6.5, window.start)
-        cut = stretch.window
+                read_range = read_range.after(window, WindowResult.CLOSED, 6.5, window.start)
+        cut = read_range.window
         place = place.reread_through(cut.start - 1) if cut else place.reread_done()
     # From 15 minutes before *through*, continued after each deadline; past *through*, again.
     assert starts[:4] == [-15 * MINUTE, -9 * MINUTE, -3 * MINUTE, -12 * MINUTE - 1]
@@ -63,18 +69,18 @@ def test_an_overlap_longer_than_a_run_is_read_to_its_end_and_then_again() -> Non
 
 def test_a_first_run_reads_from_where_it_begins() -> None:
     first = Checkpoint.first(SITE, NOW - DAY, NOW)
-    assert tick_range(first, NOW, OVERLAP) == Stretch(NOW - DAY, NOW, HOUR)
-    assert sweep_range(first, NOW, LENGTH, Stretch(NOW - DAY, NOW, HOUR)) is None
+    assert tick_range(first, NOW, OVERLAP) == ReadRange(NOW - DAY, NOW, HOUR)
+    assert sweep_range(first, NOW, LENGTH, ReadRange(NOW - DAY, NOW, HOUR)) is None
 
 
 def test_a_through_ahead_of_the_clock_leaves_the_overlap_to_read() -> None:
     ahead = replace(OLD, through=NOW + MINUTE)
-    assert tick_range(ahead, NOW, OVERLAP) == Stretch(NOW - 14 * MINUTE, NOW, HOUR)
+    assert tick_range(ahead, NOW, OVERLAP) == ReadRange(NOW - 14 * MINUTE, NOW, HOUR)
     assert tick_range(replace(OLD, through=NOW + HOUR), NOW, OVERLAP).window is None
 
 
 def test_a_sweep_reads_its_length_back_up_to_what_the_tick_reads() -> None:
-    assert sweep_range(OLD, NOW, LENGTH, OWN) == Stretch(NOW - LENGTH, NOW - 20 * MINUTE, HOUR)
+    assert sweep_range(OLD, NOW, LENGTH, OWN) == ReadRange(NOW - LENGTH, NOW - 20 * MINUTE, HOUR)
 
 
 def test_a_sweep_is_due_after_a_day_and_not_before() -> None:
@@ -86,21 +92,23 @@ def test_a_sweep_is_due_after_a_day_and_not_before() -> None:
 
 def test_a_site_that_was_never_swept_is_due() -> None:
     never = replace(OLD, swept=None)
-    assert sweep_range(never, NOW, LENGTH, OWN) == Stretch(NOW - LENGTH, OWN.start, HOUR)
+    assert sweep_range(never, NOW, LENGTH, OWN) == ReadRange(NOW - LENGTH, OWN.start, HOUR)
 
 
 def test_a_sweep_under_way_goes_on_after_its_place_though_none_is_due() -> None:
     under_way = replace(OLD, swept=NOW, sweep=Sweep(NOW - 30 * HOUR, NOW - DAY, NOW))
-    assert sweep_range(under_way, NOW, LENGTH, OWN) == Stretch(NOW - 30 * HOUR + 1, NOW - DAY, HOUR)
+    assert sweep_range(under_way, NOW, LENGTH, OWN) == ReadRange(
+        NOW - 30 * HOUR + 1, NOW - DAY, HOUR
+    )
 
 
 def test_a_sweep_never_begins_before_from_or_what_was_pruned() -> None:
     young = Checkpoint(SITE, NOW - 30 * HOUR, NOW, swept=NOW - DAY)
-    assert sweep_range(young, NOW, LENGTH, OWN) == Stretch(NOW - 30 * HOUR, OWN.start, HOUR)
+    assert sweep_range(young, NOW, LENGTH, OWN) == ReadRange(NOW - 30 * HOUR, OWN.start, HOUR)
     pruned = replace(OLD, pruned=NOW - 7 * HOUR)
-    assert sweep_range(pruned, NOW, LENGTH, OWN) == Stretch(NOW - 7 * HOUR, OWN.start, HOUR)
+    assert sweep_range(pruned, NOW, LENGTH, OWN) == ReadRange(NOW - 7 * HOUR, OWN.start, HOUR)
     under_way = replace(pruned, sweep=Sweep(NOW - 30 * HOUR, NOW - HOUR, NOW))
-    assert sweep_range(under_way, NOW, LENGTH, OWN) == Stretch(NOW - 7 * HOUR, NOW - HOUR, HOUR)
+    assert sweep_range(under_way, NOW, LENGTH, OWN) == ReadRange(NOW - 7 * HOUR, NOW - HOUR, HOUR)
 
 
 def test_the_tick_and_the_sweep_leave_no_millisecond_between_them_unread() -> None:
@@ -133,7 +141,7 @@ def test_a_sweep_cut_short_and_carried_on_reads_every_window_of_it_once() -> Non
 def test_a_sweep_that_is_late_reaches_as_far_back_as_it_would_have_in_time() -> None:
     for late in (0, HOUR, 30 * HOUR, 9 * DAY):
         place = replace(OLD, through=NOW, swept=NOW - DAY - late, sweep=None)
-        sweep = sweep_range(place, NOW, 48 * HOUR, Stretch(NOW, NOW, HOUR))
+        sweep = sweep_range(place, NOW, 48 * HOUR, ReadRange(NOW, NOW, HOUR))
         assert sweep is not None
         assert sweep.start == place.earliest(NOW - 48 * HOUR - late)
 
@@ -142,21 +150,21 @@ def test_a_sweep_carried_on_keeps_the_end_it_began_with() -> None:
     begun = OLD.swept_through(NOW - 40 * HOUR, NOW - HOUR, NOW)
     assert begun.sweep == Sweep(NOW - 40 * HOUR, NOW - HOUR, NOW)
     assert begun.swept == OLD.swept
-    later = sweep_range(begun, NOW + DAY, LENGTH, Stretch(NOW + DAY, NOW + DAY, HOUR))
-    assert later == Stretch(NOW - 40 * HOUR + 1, NOW - HOUR, HOUR)
+    later = sweep_range(begun, NOW + DAY, LENGTH, ReadRange(NOW + DAY, NOW + DAY, HOUR))
+    assert later == ReadRange(NOW - 40 * HOUR + 1, NOW - HOUR, HOUR)
 
 
-moment = st.integers(0, 40)
+timestamp_ms = st.integers(0, 40)
 
 
 @given(
-    start=moment,
-    ahead=moment,
-    pruned=st.none() | moment,
-    reread=st.none() | moment,
-    swept=st.none() | moment,
-    sweep=st.none() | st.tuples(moment, moment),
-    later=moment,
+    start=timestamp_ms,
+    ahead=timestamp_ms,
+    pruned=st.none() | timestamp_ms,
+    reread=st.none() | timestamp_ms,
+    swept=st.none() | timestamp_ms,
+    sweep=st.none() | st.tuples(timestamp_ms, timestamp_ms),
+    later=timestamp_ms,
     overlap=st.integers(0, 20),
     length=st.integers(0, 60),
 )
@@ -181,7 +189,7 @@ def test_nothing_read_later_begins_before_the_reach(
         sweep=Sweep(*sweep, began=NOW) if sweep else None,
     )
     now = start + ahead
-    limit = reach(place, now, overlap, length)
+    limit = earliest_reread(place, now, overlap, length)
     own = tick_range(place, now + later, overlap)
     again = sweep_range(place, now + later, length, own)
     assert limit <= own.start
@@ -192,11 +200,11 @@ def test_nothing_read_later_begins_before_the_reach(
 # Which late records will still be read.
 
 
-def covered(place: Checkpoint, moment: int, now: int, length: int) -> bool:
+def covered(place: Checkpoint, timestamp_ms: int, now: int, length: int) -> bool:
     """Whether a run at `now` reads a moment."""
     own = tick_range(place, now, OVERLAP)
     sweep = sweep_range(place, now, length, own)
-    return any(each.start <= moment <= each.end for each in (own, sweep) if each)
+    return any(each.start <= timestamp_ms <= each.end for each in (own, sweep) if each)
 
 
 @given(
@@ -222,19 +230,19 @@ def test_a_late_record_that_is_said_to_come_is_read_by_a_tick_or_a_sweep(
         done, began = under_way
         end = place.through - OVERLAP
         place = replace(place, sweep=Sweep(end - done, end, NOW - began))
-    moment = found_from(place, NOW, OVERLAP, length) + late
+    timestamp_ms = late_found_from(place, NOW, OVERLAP, length) + late
     tick = NOW + next_tick
-    if moment > NOW or covered(place, moment, tick, length):
+    if timestamp_ms > NOW or covered(place, timestamp_ms, tick, length):
         return
     if place.sweep:  # the sweep ends without reading the moment
         place = place.sweep_done(place.sweep.began)
     place = replace(place, through=tick)
     assert place.swept is not None, "a sweep that was never done is due at once"
     due = max(tick, place.swept + SWEEP_EVERY) + next_sweep
-    assert covered(place, moment, due, length)
+    assert covered(place, timestamp_ms, due, length)
 
 
 def test_nothing_from_before_the_beginning_or_the_pruned_is_said_to_come() -> None:
     young = Checkpoint(SITE, NOW - HOUR, NOW, swept=NOW)
-    assert found_from(young, NOW, OVERLAP, LENGTH) == NOW - HOUR
-    assert found_from(replace(OLD, pruned=NOW - HOUR), NOW, OVERLAP, LENGTH) == NOW - HOUR
+    assert late_found_from(young, NOW, OVERLAP, LENGTH) == NOW - HOUR
+    assert late_found_from(replace(OLD, pruned=NOW - HOUR), NOW, OVERLAP, LENGTH) == NOW - HOUR

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from jira_audit.core import moments
-from jira_audit.core.moments import MINUTE
-from jira_audit.core.queueing import CLOCKS_APART, PENDING, LeaseState, due
+from jira_audit.core import timestamps
+from jira_audit.core.queueing import CLOCK_SKEW, PENDING, LeaseState, due
+from jira_audit.core.timestamps import MINUTE
 
-NOW = moments.parse("2026-11-25T12:00:00Z")
+NOW = timestamps.parse("2026-11-25T12:00:00Z")
 A, B = "a.atlassian.net", "b.atlassian.net"
 
 
@@ -41,7 +41,7 @@ def test_a_message_that_is_older_than_any_gets_is_not_waited_for(
 
 def test_a_storage_clock_that_is_behind_holds_no_site_back() -> None:
     queued = NOW - 5 * MINUTE
-    leases = {A: LeaseState(queued - CLOCKS_APART, leased=False)}
+    leases = {A: LeaseState(queued - CLOCK_SKEW, leased=False)}
 
     assert due([A], leases, {A: queued}, NOW) == [A]
 

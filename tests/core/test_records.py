@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.encoding import loads
 from jira_audit.core.errors import RecordRejected
 from jira_audit.core.records import (
@@ -50,7 +50,7 @@ ITEM = ("id", "name", "typeName", "parentId", "parentName")
 
 
 def row_of(record: Any) -> Row:
-    return to_row(record, identify(record), site=SITE, generated=moments.text(NOW))
+    return to_row(record, identify(record), site=SITE, generated=timestamps.text(NOW))
 
 
 def columns_of(record: Any) -> dict[str, Any]:
@@ -196,11 +196,11 @@ def test_created_is_written_as_its_moment_is_however_it_is_spelled(created: str)
         identity = identify(record)
     except RecordRejected:
         return
-    assert strict(row_of(record).line)["created_t"] == moments.text(identity.created)
+    assert strict(row_of(record).line)["created_t"] == timestamps.text(identity.created)
 
 
 def test_the_time_generated_is_the_one_that_was_handed_in() -> None:
-    row = to_row(LEAST, identify(LEAST), site="other.example", generated=moments.text(0))
+    row = to_row(LEAST, identify(LEAST), site="other.example", generated=timestamps.text(0))
     assert strict(row.line)["TimeGenerated"] == "1970-01-01T00:00:00.000Z"
     assert strict(row.line)["site_s"] == "other.example"
 

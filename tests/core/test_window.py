@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.core.window import (
     FIRST_STEP,
     MAX_PAGES,
-    Ending,
-    Stretch,
+    ReadRange,
     Window,
-    may_give_up,
+    WindowResult,
+    is_too_long,
 )
 
-CLOSED, MOVED, TOO_LONG = Ending.CLOSED, Ending.MOVED, Ending.TOO_LONG
+CLOSED, MOVED, TOO_LONG = WindowResult.CLOSED, WindowResult.MOVED, WindowResult.TOO_LONG
 
 
 def reached(events: dict[int, int], window: Window, page_size: int) -> int:
@@ -31,23 +31,25 @@ def reached(events: dict[int, int], window: Window, page_size: int) -> int:
     return window.start
 
 
-def read(stretch: Stretch, events: dict[int, int], page_size: int = 10) -> list[Window]:
+def read(read_range: ReadRange, events: dict[int, int], page_size: int = 10) -> list[Window]:
     """Read as a run does, with a number of records at each moment; returns the closed windows.
 
     Fails if reading does not end.
     """
     closed = list[Window]()
     for _ in range(10_000):
-        window = stretch.window
+        window = read_range.window
         if window is None:
             return closed
         records = sum(n for at, n in events.items() if window.start <= at <= window.end)
         pages = -(-records // page_size)
-        if pages >= MAX_PAGES and may_give_up(window, MAX_PAGES):
-            stretch = stretch.after(window, TOO_LONG, MAX_PAGES, reached(events, window, page_size))
+        if pages >= MAX_PAGES and is_too_long(window, MAX_PAGES):
+            read_range = read_range.after(
+                window, TOO_LONG, MAX_PAGES, reached(events, window, page_size)
+            )
         else:
             closed.append(window)
-            stretch = stretch.after(window, CLOSED, pages, window.start)
+            read_range = read_range.after(window, CLOSED, pages, window.start)
     raise AssertionError("reading does not come to an end")
 
 
@@ -61,8 +63,10 @@ def test_closed_windows_cover_a_stretch_exactly(
     start: int, length: int, step: int, events: dict[int, int]
 ) -> None:
     end = start + length - 1
-    windows = read(Stretch(start, end, step), events)
-    covered = [moment for window in windows for moment in range(window.start, window.end + 1)]
+    windows = read(ReadRange(start, end, step), events)
+    covered = [
+        timestamp_ms for window in windows for timestamp_ms in range(window.start, window.end + 1)
+    ]
     assert covered == list(range(start, end + 1))
 
 
@@ -71,18 +75,18 @@ def test_a_burst_in_one_millisecond_is_read_in_a_window_of_its_own(
     start: int, into: int, step: int
 ) -> None:
     burst = start + into
-    windows = read(Stretch(start, start + 99, step), {burst: 80})
+    windows = read(ReadRange(start, start + 99, step), {burst: 80})
     assert [window for window in windows if window.start <= burst <= window.end] == [
         Window(burst, burst)
     ]
 
 
 def test_windows_are_closed_ranges_and_touch_without_overlapping() -> None:
-    stretch = Stretch(1_000, 1_000 + 3 * HOUR - 1, HOUR)
-    first = stretch.window
+    read_range = ReadRange(1_000, 1_000 + 3 * HOUR - 1, HOUR)
+    first = read_range.window
     assert first == Window(1_000, 1_000 + HOUR - 1)
     assert first.length == HOUR
-    assert stretch.after(first, CLOSED, 6.5, 0) == Stretch(1_000 + HOUR, stretch.end, HOUR)
+    assert read_range.after(first, CLOSED, 6.5, 0) == ReadRange(1_000 + HOUR, read_range.end, HOUR)
 
 
 def test_the_first_step_is_an_hour_and_the_eighth_page_is_too_many() -> None:
@@ -104,65 +108,65 @@ def test_the_first_step_is_an_hour_and_the_eighth_page_is_too_many() -> None:
     ],
 )
 def test_the_step_becomes_what_six_and_a_half_pages_need(pages: float, step: int) -> None:
-    stretch, window = Stretch(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
-    assert stretch.after(window, CLOSED, pages, 0).step == step
+    read_range, window = ReadRange(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
+    assert read_range.after(window, CLOSED, pages, 0).step == step
 
 
 def test_a_window_that_was_longer_than_the_step_sets_it_where_it_was_well_filled() -> None:
-    stretch = Stretch(0, 10 * HOUR, HOUR)
-    assert stretch.after(Window(0, 90 * MINUTE - 1), CLOSED, 6.5, 0).step == 90 * MINUTE
-    assert stretch.after(Window(0, 30 * MINUTE - 1), CLOSED, 0, 0).step == HOUR
+    read_range = ReadRange(0, 10 * HOUR, HOUR)
+    assert read_range.after(Window(0, 90 * MINUTE - 1), CLOSED, 6.5, 0).step == 90 * MINUTE
+    assert read_range.after(Window(0, 30 * MINUTE - 1), CLOSED, 0, 0).step == HOUR
 
 
 def test_a_step_never_shrinks_to_nothing() -> None:
-    assert Stretch(5, 99, 1).after(Window(5, 5), CLOSED, 41.0, 5).step == 1
+    assert ReadRange(5, 99, 1).after(Window(5, 5), CLOSED, 41.0, 5).step == 1
 
 
 def test_little_is_not_left_over_for_a_window_of_its_own() -> None:
-    assert Stretch(0, HOUR, HOUR).window == Window(0, HOUR)
-    assert Stretch(0, HOUR + HOUR // 8 - 2, HOUR).window == Window(0, HOUR + HOUR // 8 - 2)
-    assert Stretch(0, HOUR + HOUR // 8 - 1, HOUR).window == Window(0, HOUR - 1)
+    assert ReadRange(0, HOUR, HOUR).window == Window(0, HOUR)
+    assert ReadRange(0, HOUR + HOUR // 8 - 2, HOUR).window == Window(0, HOUR + HOUR // 8 - 2)
+    assert ReadRange(0, HOUR + HOUR // 8 - 1, HOUR).window == Window(0, HOUR - 1)
 
 
 def test_a_burst_that_is_known_of_is_come_upon_by_halves_and_met_with_the_step_that_fits() -> None:
     # Nine hours were too long; their newest pages reach back to the eighth.
-    stretch = Stretch(0, 9 * HOUR - 1, 9 * HOUR)
-    stretch = stretch.after(Window(0, 9 * HOUR - 1), TOO_LONG, 8, 8 * HOUR)
+    read_range = ReadRange(0, 9 * HOUR - 1, 9 * HOUR)
+    read_range = read_range.after(Window(0, 9 * HOUR - 1), TOO_LONG, 8, 8 * HOUR)
     fits = round(HOUR * 6.5 / 8)
     steps = []
-    while (window := stretch.window) and window.start < 8 * HOUR:
+    while (window := read_range.window) and window.start < 8 * HOUR:
         steps.append(window.length)
-        stretch = stretch.after(window, CLOSED, 0, window.start)
+        read_range = read_range.after(window, CLOSED, 0, window.start)
     assert steps[:3] == [fits, 2 * fits, (8 * HOUR - 3 * fits) // 2]
     assert all(length <= max(fits, 4 * HOUR) for length in steps)
     assert len(steps) < 8
-    assert stretch == Stretch(stretch.start, 9 * HOUR - 1, fits)
+    assert read_range == ReadRange(read_range.start, 9 * HOUR - 1, fits)
 
 
 def test_records_where_the_burst_was_thought_to_be_further_off_bring_back_the_step_that_fits() -> (
     None
 ):
-    stretch = Stretch(0, 9 * HOUR - 1, 2 * HOUR, crowded=(8 * HOUR, HOUR))
-    assert stretch.after(Window(0, 2 * HOUR - 1), CLOSED, 1.5, 0).step == HOUR
+    read_range = ReadRange(0, 9 * HOUR - 1, 2 * HOUR, dense_from=(8 * HOUR, HOUR))
+    assert read_range.after(Window(0, 2 * HOUR - 1), CLOSED, 1.5, 0).step == HOUR
 
 
 def test_a_busy_stretch_costs_few_pages_that_only_tell_of_an_end() -> None:
     events = {minute * MINUTE: 3 for minute in range(24 * 60)}  # 432 pages of ten
-    windows = read(Stretch(0, DAY - 1, HOUR // 20), events)
+    windows = read(ReadRange(0, DAY - 1, HOUR // 20), events)
     assert len(windows) < 432 / 5
 
 
 def test_a_window_that_was_too_long_is_begun_again_with_half_of_it() -> None:
-    stretch = Stretch(500, 10 * HOUR, HOUR)
-    again = stretch.after(Window(500, 500 + HOUR - 1), TOO_LONG, 8, 0)
-    assert again == Stretch(500, 10 * HOUR, HOUR // 2, crowded=(0, HOUR // 2))
+    read_range = ReadRange(500, 10 * HOUR, HOUR)
+    again = read_range.after(Window(500, 500 + HOUR - 1), TOO_LONG, 8, 0)
+    assert again == ReadRange(500, 10 * HOUR, HOUR // 2, dense_from=(0, HOUR // 2))
     assert again.window == Window(500, 500 + HOUR // 2 - 1)
 
 
 def test_the_next_window_is_cut_to_what_the_pages_show_to_fit() -> None:
-    stretch, window = Stretch(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
+    read_range, window = ReadRange(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
     # Eight pages reach back a tenth of the window; the target is 6.5 pages of this density.
-    step = stretch.after(window, TOO_LONG, 8, HOUR - HOUR // 10).step
+    step = read_range.after(window, TOO_LONG, 8, HOUR - HOUR // 10).step
     assert step == HOUR // 10 * 65 // 80
 
 
@@ -171,86 +175,86 @@ def test_what_lies_outside_the_window_cuts_it_no_further_than_its_bounds(
     oldest: int, step: int
 ) -> None:
     window = Window(0, HOUR - 1)
-    assert Stretch(0, 10 * HOUR, HOUR).after(window, TOO_LONG, 8, oldest).step == step
+    assert ReadRange(0, 10 * HOUR, HOUR).after(window, TOO_LONG, 8, oldest).step == step
 
 
 def test_half_of_a_window_is_half_of_what_was_read_not_of_the_step() -> None:
-    stretch = Stretch(0, 9, HOUR)
-    assert stretch.after(Window(0, 9), TOO_LONG, 8, 0).step == 5
+    read_range = ReadRange(0, 9, HOUR)
+    assert read_range.after(Window(0, 9), TOO_LONG, 8, 0).step == 5
 
 
 def test_a_window_that_moved_is_read_again_as_it_was() -> None:
-    stretch = Stretch(500, 10 * HOUR, HOUR)
-    assert stretch.after(Window(500, 500 + HOUR - 1), MOVED, 3, 0) == stretch
+    read_range = ReadRange(500, 10 * HOUR, HOUR)
+    assert read_range.after(Window(500, 500 + HOUR - 1), MOVED, 3, 0) == read_range
 
 
 def test_a_window_cut_short_by_the_end_says_nothing_about_the_step() -> None:
-    stretch = Stretch(0, 5 * MINUTE - 1, HOUR)
-    window = stretch.window
+    read_range = ReadRange(0, 5 * MINUTE - 1, HOUR)
+    window = read_range.window
     assert window == Window(0, 5 * MINUTE - 1)
-    assert stretch.after(window, CLOSED, 0, 0) == Stretch(5 * MINUTE, 5 * MINUTE - 1, HOUR)
+    assert read_range.after(window, CLOSED, 0, 0) == ReadRange(5 * MINUTE, 5 * MINUTE - 1, HOUR)
 
 
 def test_a_window_that_is_shorter_than_the_step_tells_of_a_crowd_and_of_nothing_else() -> None:
-    stretch, short = Stretch(0, 99 * HOUR, 27 * HOUR), Window(0, HOUR - 1)
-    assert stretch.after(short, CLOSED, 1, 0).step == 27 * HOUR
-    assert stretch.after(short, CLOSED, 1.5, 0).step == 2 * HOUR
-    assert stretch.after(short, CLOSED, 6.5, 0).step == HOUR
-    assert replace(stretch, step=HOUR + 1).after(short, CLOSED, 1.5, 0).step == HOUR + 1
-    assert replace(stretch, crowded=(9 * HOUR, 5)).after(short, CLOSED, 1.5, 0).step == 5
+    read_range, short = ReadRange(0, 99 * HOUR, 27 * HOUR), Window(0, HOUR - 1)
+    assert read_range.after(short, CLOSED, 1, 0).step == 27 * HOUR
+    assert read_range.after(short, CLOSED, 1.5, 0).step == 2 * HOUR
+    assert read_range.after(short, CLOSED, 6.5, 0).step == HOUR
+    assert replace(read_range, step=HOUR + 1).after(short, CLOSED, 1.5, 0).step == HOUR + 1
+    assert replace(read_range, dense_from=(9 * HOUR, 5)).after(short, CLOSED, 1.5, 0).step == 5
 
 
 def test_a_last_window_exactly_one_step_long_was_not_cut_short() -> None:
-    stretch = Stretch(0, HOUR - 1, HOUR)
-    assert stretch.after(Window(0, HOUR - 1), CLOSED, 0, 0).step == 2 * HOUR
+    read_range = ReadRange(0, HOUR - 1, HOUR)
+    assert read_range.after(Window(0, HOUR - 1), CLOSED, 0, 0).step == 2 * HOUR
 
 
 def test_ticks_every_five_minutes_leave_the_step_where_it_was() -> None:
     step = HOUR
     for tick in range(1, 2_000):
-        stretch = Stretch((tick - 4) * 5 * MINUTE, tick * 5 * MINUTE, step)
-        while window := stretch.window:
-            stretch = stretch.after(window, CLOSED, 0, 0)
-        step = stretch.step
+        read_range = ReadRange((tick - 4) * 5 * MINUTE, tick * 5 * MINUTE, step)
+        while window := read_range.window:
+            read_range = read_range.after(window, CLOSED, 0, 0)
+        step = read_range.step
     assert step == HOUR
 
 
 def test_a_stretch_that_ends_before_it_starts_has_no_window() -> None:
-    assert Stretch(1, 0, HOUR).window is None
+    assert ReadRange(1, 0, HOUR).window is None
 
 
 def test_a_stretch_of_one_millisecond_has_one_window() -> None:
-    assert Stretch(7, 7, HOUR).window == Window(7, 7)
-    assert read(Stretch(7, 7, HOUR), {}) == [Window(7, 7)]
+    assert ReadRange(7, 7, HOUR).window == Window(7, 7)
+    assert read(ReadRange(7, 7, HOUR), {}) == [Window(7, 7)]
 
 
 def test_only_a_window_that_can_be_cut_is_given_up() -> None:
-    assert may_give_up(Window(0, 1), 8)
-    assert may_give_up(Window(0, 1), 9)
-    assert not may_give_up(Window(0, 1), 7.99)  # the eighth page is shorter, so it is the last
-    assert not may_give_up(Window(5, 5), 8)
-    assert not may_give_up(Window(5, 5), 1_000)
+    assert is_too_long(Window(0, 1), 8)
+    assert is_too_long(Window(0, 1), 9)
+    assert not is_too_long(Window(0, 1), 7.99)  # the eighth page is shorter, so it is the last
+    assert not is_too_long(Window(5, 5), 8)
+    assert not is_too_long(Window(5, 5), 1_000)
 
 
 def test_halving_comes_to_one_millisecond_and_never_to_nothing() -> None:
-    stretch = Stretch(0, DAY, HOUR)
+    read_range = ReadRange(0, DAY, HOUR)
     lengths = []
-    while may_give_up(window := stretch.window or Window(0, 0), 8):
+    while is_too_long(window := read_range.window or Window(0, 0), 8):
         lengths.append(window.length)
-        stretch = stretch.after(window, TOO_LONG, 8, window.start)
+        read_range = read_range.after(window, TOO_LONG, 8, window.start)
     assert lengths[:3] == [3_600_000, 1_800_000, 900_000]
     assert len(lengths) == 21
-    assert stretch.window == Window(0, 0)
-    assert stretch.after(Window(0, 0), TOO_LONG, 8, 0).step == 1
+    assert read_range.window == Window(0, 0)
+    assert read_range.after(Window(0, 0), TOO_LONG, 8, 0).step == 1
 
 
 def test_half_a_year_of_silence_costs_twelve_windows() -> None:
-    assert len(read(Stretch(0, 180 * DAY, HOUR), {})) == 12
+    assert len(read(ReadRange(0, 180 * DAY, HOUR), {})) == 12
 
 
 def test_a_burst_after_a_long_silence_costs_few_windows_and_is_found_whole() -> None:
     burst = {100 * DAY + second * 1_000: 5 for second in range(600)}
-    windows = read(Stretch(0, 180 * DAY, HOUR), burst)
+    windows = read(ReadRange(0, 180 * DAY, HOUR), burst)
     assert len(windows) < 200
     assert all(
         sum(n for at, n in burst.items() if window.start <= at <= window.end) < 80

@@ -17,7 +17,7 @@ import pytest
 from azure.core.credentials import TokenCredential
 from isal import isal_zlib
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
@@ -36,7 +36,7 @@ from tests.servers.ingestion import (
 
 pytestmark = pytest.mark.servers
 
-NOW = moments.parse("2026-11-20T12:00:00Z")
+NOW = timestamps.parse("2026-11-20T12:00:00Z")
 
 
 def tokens(client_id: str | None = None) -> Tokens:

@@ -23,7 +23,7 @@ from requests.auth import HTTPBasicAuth
 from responses import RequestsMock
 
 from jira_audit import wiring
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import (
     ConnectorError,
@@ -33,12 +33,12 @@ from jira_audit.core.errors import (
     TransientError,
 )
 from jira_audit.core.http import RawResponse
-from jira_audit.core.pages import Page, Response
+from jira_audit.core.pages import Page, RecordsPage
 from jira_audit.core.window import Window
 from jira_audit.edge import jira, transport
 from jira_audit.edge.access import DirectRoute
 from jira_audit.edge.jira import JiraSource, parse_page
-from jira_audit.flow.fetching import UNDER_WAY
+from jira_audit.flow.fetching import MAX_CONCURRENT_REQUESTS
 from jira_audit.flow.ports import Pools
 from jira_audit.flow.reader import Reader
 from jira_audit.settings.values import ApiToken, Secret, Site
@@ -53,8 +53,10 @@ BASE = f"https://{HOST}"
 URL = f"{BASE}/rest/api/3/auditing/record"
 USERNAME, TOKEN = "auditor@example.com", "ATATT3x-nobody-may-see-this=1A2B3C4D"
 BASIC = base64.b64encode(f"{USERNAME}:{TOKEN}".encode()).decode()
-NOW = moments.parse("2026-11-20T12:00:00Z")
-WINDOW = Window(moments.parse("2026-11-20T11:00:00Z"), moments.parse("2026-11-20T11:59:59.999Z"))
+NOW = timestamps.parse("2026-11-20T12:00:00Z")
+WINDOW = Window(
+    timestamps.parse("2026-11-20T11:00:00Z"), timestamps.parse("2026-11-20T11:59:59.999Z")
+)
 EMPTY = {"offset": 0, "limit": 1000, "total": 0, "records": []}
 
 
@@ -84,7 +86,7 @@ def source_at(base_url: str, time: Time, page_size: int = 1000) -> JiraSource:
 def reading(source: JiraSource, time: Time, seconds: float = 480) -> Iterator[Iterator[Page]]:
     deadline = Deadline.after(time.clock, seconds)
     with (
-        ThreadPoolExecutor(UNDER_WAY, "fetch") as fetches,
+        ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS, "fetch") as fetches,
         Reader(run_of(source, deadline, Pools(fetches, fetches))) as reader,
     ):
         yield pages_in(reader, WINDOW)
@@ -295,12 +297,12 @@ def test_what_is_no_page_is_an_error_that_says_who_acts_and_how(
 def test_a_page_holds_its_records_where_it_was_asked_for_and_jiras_own_time() -> None:
     headers = {"Date": "Fri, 20 Nov 2026 11:59:58 GMT"}
     found = parse_page(RawResponse(200, headers, b'{"records": [{"id": 1}]}', NOW), 7)
-    assert found == Response(7, [{"id": 1}], moments.parse("2026-11-20T11:59:58Z"))
+    assert found == RecordsPage(7, [{"id": 1}], timestamps.parse("2026-11-20T11:59:58Z"))
 
 
 @pytest.mark.parametrize("headers", [{}, {"Date": "now"}, {"Date": ""}])
 def test_a_page_without_a_readable_date_is_a_page(headers: Mapping[str, str]) -> None:
-    assert parse_page(RawResponse(200, headers, PAGE, NOW), 0) == Response(0, [], None)
+    assert parse_page(RawResponse(200, headers, PAGE, NOW), 0) == RecordsPage(0, [], None)
 
 
 def test_a_login_that_succeeded_is_no_failed_one() -> None:
@@ -681,7 +683,7 @@ def test_both_ends_of_a_window_belong_to_it_and_nothing_else_does(time: Time) ->
     for number, at in enumerate(
         (WINDOW.start - 1, WINDOW.start, WINDOW.end, WINDOW.end + 1), start=1
     ):
-        site.add([{"id": number, "created": moments.text(at)}])
+        site.add([{"id": number, "created": timestamps.text(at)}])
     with serve(site, clock_ms=lambda: NOW) as base_url:
         assert ids(read(source_at(base_url, time), time)) == [3, 2]
 
@@ -693,7 +695,7 @@ def test_records_that_arrive_between_two_pages_do_not_pass_for_a_still_list(time
         reading(source_at(base_url, time, 10), time) as pages,
     ):
         found = [next(pages)]
-        site.add([{"id": 99_999, "created": moments.text(WINDOW.end)}])
+        site.add([{"id": 99_999, "created": timestamps.text(WINDOW.end)}])
         found += list(pages)
     assert found[-1].ended
     assert found[-1].moved
@@ -737,7 +739,10 @@ def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends
     together = threading.Event()
     site = Counting(USERNAME, TOKEN)
     site.add(
-        {"id": 10_000 + n, "created": moments.text(WINDOW.start + 50_000 * n).replace("Z", "+0000")}
+        {
+            "id": 10_000 + n,
+            "created": timestamps.text(WINDOW.start + 50_000 * n).replace("Z", "+0000"),
+        }
         for n in range(65)
     )
     before = set(threading.enumerate())
@@ -746,7 +751,7 @@ def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends
         assert not [each for each in threading.enumerate() if each.name.startswith("fetch")]
 
     assert ids(pages) == list(range(10_064, 9_999, -1))
-    assert 1 < most <= UNDER_WAY
+    assert 1 < most <= MAX_CONCURRENT_REQUESTS
     for left in set(threading.enumerate()) - before:  # the site's may end a moment later
         left.join(10)
     assert set(threading.enumerate()) <= before
@@ -755,7 +760,10 @@ def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends
 def test_a_reading_that_is_left_in_the_middle_leaves_no_request_under_way(time: Time) -> None:
     site = FakeJira(USERNAME, TOKEN)
     site.add(
-        {"id": 10_000 + n, "created": moments.text(WINDOW.start + 50_000 * n).replace("Z", "+0000")}
+        {
+            "id": 10_000 + n,
+            "created": timestamps.text(WINDOW.start + 50_000 * n).replace("Z", "+0000"),
+        }
         for n in range(65)
     )
     with serve(site, clock_ms=lambda: NOW) as address:

@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import HOUR
 from jira_audit.core.records import TABLE_FILE
+from jira_audit.core.timestamps import HOUR
 from jira_audit.core.window import Window
 from jira_audit.edge.local import LocalSink, LocalTable
 
 SITE = "contoso.atlassian.net"
-NOW = moments.parse("2026-11-20T12:00:00Z")
+NOW = timestamps.parse("2026-11-20T12:00:00Z")
 RANGE = Window(NOW - HOUR, NOW)
 
 
 def row(number: int, created: int = NOW, site: str = SITE) -> dict[str, Any]:
-    return {"id_d": number, "created_t": moments.text(created), "site_s": site}
+    return {"id_d": number, "created_t": timestamps.text(created), "site_s": site}
 
 
 def put(folder: Path, *rows: dict[str, Any]) -> LocalTable:

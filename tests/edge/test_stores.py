@@ -23,7 +23,7 @@ from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobLeaseClient, ContainerClient
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, Sweep
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
@@ -43,8 +43,8 @@ from tests.fakes.world import Journal, MemoryStore, Time
 
 SITE = "contoso.atlassian.net"
 PATH = f"checkpoints/{SITE}.json"
-NOW = moments.parse("2026-11-20T12:00:00Z")
-FIRST = Checkpoint.first(SITE, NOW - moments.DAY, NOW)
+NOW = timestamps.parse("2026-11-20T12:00:00Z")
+FIRST = Checkpoint.first(SITE, NOW - timestamps.DAY, NOW)
 RECORD = {"id": 10_000, "created": "2026-11-19T10:00:00.000+0000", "summary": "Größe \ud83d"}
 LETTER = Letter("refused", "refused alone", SITE, RECORD, 400)
 
@@ -138,15 +138,15 @@ def test_a_site_that_was_given_back_is_taken_again_as_it_was_left(store: Store) 
 
 FULL = Checkpoint(
     SITE,
-    start=NOW - moments.DAY,
-    through=NOW - moments.HOUR,
-    latest=NOW - moments.MINUTE,
+    start=NOW - timestamps.DAY,
+    through=NOW - timestamps.HOUR,
+    latest=NOW - timestamps.MINUTE,
     ledger=Ledger.of([(10_000, 10_287), (10_290, 10_290), (2**62, 2**62)]),
     step=1,
-    marks=((NOW - moments.DAY, 10_000),),
-    pruned=NOW - moments.DAY,
+    marks=((NOW - timestamps.DAY, 10_000),),
+    pruned=NOW - timestamps.DAY,
     swept=NOW,
-    sweep=Sweep(NOW - moments.DAY, NOW, NOW - 1),
+    sweep=Sweep(NOW - timestamps.DAY, NOW, NOW - 1),
     reset="all#1",
     unknown={"later": {"field": [1, "ü"]}},
 )
@@ -402,7 +402,7 @@ def test_a_first_run_leaves_the_site_to_another_that_was_quicker(
 
     interfere(line, act)
     assert BlobCheckpoints(container, 60, time.clock).take(replace(FIRST, through=NOW)) is None
-    assert stored(container)["through"] == moments.text(FIRST.through)
+    assert stored(container)["through"] == timestamps.text(FIRST.through)
 
 
 @pytest.mark.servers

@@ -14,13 +14,13 @@ import pytest
 import trustme
 from azure.core.exceptions import ClientAuthenticationError
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.activity import Activity, count
 from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import DAY, HOUR
 from jira_audit.core.records import COLUMNS, identify, to_row
+from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
 from jira_audit.edge import workspace as workspace_
 from jira_audit.edge.identity import Tokens, managed_identity
@@ -43,12 +43,12 @@ from tests.servers.workspace import (
 pytestmark = pytest.mark.servers
 
 SITE = "contoso.atlassian.net"
-NOW = moments.parse("2026-11-20T12:00:00Z")
+NOW = timestamps.parse("2026-11-20T12:00:00Z")
 RANGE = Window(NOW - DAY, NOW)
 
 
 def row(number: int, created: int = NOW - HOUR, site: str | None = SITE) -> dict[str, Any]:
-    at = moments.text(created)
+    at = timestamps.text(created)
     return {"TimeGenerated": at, "id_d": number, "created_t": at} | (
         {"site_s": site} if site else {}
     )
@@ -114,7 +114,7 @@ def test_another_sites_rows_and_those_out_of_the_range_do_not_count(
         *(row(1, RANGE.start), row(2, RANGE.end)),
         *(row(3, RANGE.start - 1), row(4, RANGE.end + 1)),
         *(row(5, site="other.atlassian.net"), row(6, site=None), row(7, site="")),
-        {"TimeGenerated": moments.text(NOW), "site_s": SITE, "created_t": moments.text(NOW)},
+        {"TimeGenerated": timestamps.text(NOW), "site_s": SITE, "created_t": timestamps.text(NOW)},
     ]
 
     assert workspace.held(SITE, RANGE) == held(1, 2)
@@ -132,8 +132,8 @@ def test_a_row_is_found_whenever_it_was_written_since(
     service: QueryService, workspace: Workspace, time: Time
 ) -> None:
     long_ago = Window(NOW - 90 * DAY, NOW - 89 * DAY)
-    late = row(1, long_ago.start) | {"TimeGenerated": moments.text(NOW)}
-    early = row(2, long_ago.start) | {"TimeGenerated": moments.text(long_ago.start - HOUR)}
+    late = row(1, long_ago.start) | {"TimeGenerated": timestamps.text(NOW)}
+    early = row(2, long_ago.start) | {"TimeGenerated": timestamps.text(long_ago.start - HOUR)}
     service.rows = [late, early]
 
     assert workspace.held(SITE, long_ago) == held(1, 2)
@@ -325,13 +325,13 @@ def lively_rows() -> list[dict[str, Any]]:
         identity = identify(known)
         written = min(identity.created + (number * 791_900) % (30 * HOUR), NOW + 20 * HOUR)
         rows.append(
-            json.loads(to_row(known, identity, site=SITE, generated=moments.text(written)).line)
+            json.loads(to_row(known, identity, site=SITE, generated=timestamps.text(written)).line)
         )
     odd = [{"authorKey_s": "admin", "authorAccountId_s": "5b10a2844c20165700ede21g"}]
     odd += [{"authorKey_s": "ug:1"}, {"authorKey_s": "UG:2", "authorAccountId_s": "3"}]
     odd += [{"Category": 'a "quoted" one', "summary_s": "<script>alert(1)</script>"}]
     odd += [{"objectItem_name_s": "alone"}, {"objectItem_typeName_s": "USER"}]
-    rows += [row(n) | more | {"TimeGenerated": moments.text(NOW)} for n, more in enumerate(odd)]
+    rows += [row(n) | more | {"TimeGenerated": timestamps.text(NOW)} for n, more in enumerate(odd)]
     return rows
 
 

@@ -106,8 +106,8 @@ def check_in_flight(sends: list[Send]) -> None:
 SEED = 12_000
 
 
-def moments(rng: random.Random) -> Iterator[tuple[Kind, int, float]]:
-    """When to kill: at the how manieth event of which kind, and how many seconds after it.
+def kills(rng: random.Random) -> Iterator[tuple[Kind, int, float]]:
+    """When to kill: after how many events of which kind, and how many seconds after it.
 
     A fifth send is begun only when something was saved. Twelve thousand records are eight batches,
     of which each kill leaves enough for the next one: at most five, none and two are saved here.
@@ -158,13 +158,13 @@ def test_killed_again_and_again_it_loses_nothing_and_doubles_only_what_was_in_fl
     ledgers: dict[str, set[int]] = {}
     killed_at = float("-inf")
 
-    for moment in moments(rng):
-        ended, skipped = until_free(partial(run_and_kill, watched, *moment), killed_at)
+    for kill in kills(rng):
+        ended, skipped = until_free(partial(run_and_kill, watched, *kill), killed_at)
         killed_at = ended.ended
         ledgers[ended.name] = watched.ledger()
         place = watched.installation.checkpoint()
         print(
-            f"{skipped} skipped; killed at {moment}; {len(ledgers[ended.name])} of 12,000 in the "
+            f"{skipped} skipped; killed at {kill}; {len(ledgers[ended.name])} of 12,000 in the "
             f"ledger, through {place['through']}"
         )
         assert ended.returncode == -signal.SIGKILL, ended.result

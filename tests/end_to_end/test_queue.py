@@ -20,7 +20,7 @@ import trustme
 from azure.storage.blob import ContainerClient
 from azure.storage.queue import QueueServiceClient
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.simulator.site import FakeJira, Response
 from tests.conftest import needed
 from tests.end_to_end.conftest import ROOT, now
@@ -191,7 +191,7 @@ def test_a_site_that_runs_or_waits_is_not_queued_again(provider: Provider) -> No
         when = json.loads(queued.download_blob().readall())
         provider.container.get_blob_client(f"checkpoints/{waiting}.json").delete_blob()
         queued.upload_blob(
-            json.dumps(when | {waiting: moments.text(now() - 5_000)}), overwrite=True
+            json.dumps(when | {waiting: timestamps.text(now() - 5_000)}), overwrite=True
         )
 
         second = running.tick()

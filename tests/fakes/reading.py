@@ -9,7 +9,7 @@ from jira_audit.core.clock import Deadline
 from jira_audit.core.outcome import Tally
 from jira_audit.core.pages import Page
 from jira_audit.core.policy import Policy
-from jira_audit.core.window import Stretch, Window
+from jira_audit.core.window import ReadRange, Window
 from jira_audit.flow.ports import Pools, Ports, Run, Source
 from jira_audit.flow.reader import Reader
 
@@ -23,7 +23,7 @@ def run_of(source: Source, deadline: Deadline, pools: Pools) -> Run:
 
 def pages_in(reader: Reader, window: Window) -> Iterator[Page]:
     """The pages of one window, read once even if its list moved."""
-    for reading in reader.windows(Stretch.of(window)):
+    for reading in reader.windows(ReadRange.of(window)):
         yield from reading
     if reader.error:
         raise reader.error

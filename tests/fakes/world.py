@@ -25,7 +25,7 @@ from requests.adapters import BaseAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3 import HTTPResponse
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock, Deadline
@@ -49,7 +49,7 @@ from jira_audit.simulator.site import FakeJira, Response
 
 HOST = "contoso.atlassian.net"
 USERNAME, TOKEN = "auditor@example.com", "jira-token-that-nobody-may-see"
-START = moments.parse("2026-11-20T12:00:00Z")
+START = timestamps.parse("2026-11-20T12:00:00Z")
 LEASE_SECONDS = 60
 
 
@@ -247,8 +247,8 @@ class FakeTable:
             row["id_d"]
             for row in self._sink.table
             if row["site_s"] == site
-            and window.start <= moments.parse(row["created_t"]) <= window.end
-            and moments.parse(row["TimeGenerated"]) <= until
+            and window.start <= timestamps.parse(row["created_t"]) <= window.end
+            and timestamps.parse(row["TimeGenerated"]) <= until
             and row["id_d"] not in self.dropped
         )
         copies = {number: times for number, times in seen.items() if times > 1}
@@ -574,5 +574,5 @@ class World:
 
 def record(record_id: int, created: int, **more: Any) -> dict[str, Any]:
     """A small record in Jira's format."""
-    text = moments.text(created).replace("Z", "+0000")
+    text = timestamps.text(created).replace("Z", "+0000")
     return {"id": record_id, "created": text, "summary": f"Thing {record_id} changed", **more}

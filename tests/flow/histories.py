@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from jira_audit.core.errors import TransientError
-from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.core.timestamps import HOUR, MINUTE
 from jira_audit.simulator.site import Response
 from tests.fakes.world import TOKEN, Crash, Eager, Fetcher, Lazy, Shuffled, World, record
 

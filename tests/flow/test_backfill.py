@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jira_audit.core.errors import SiteError
-from jira_audit.core.moments import DAY, HOUR
 from jira_audit.core.policy import Policy, Reset
+from jira_audit.core.timestamps import DAY, HOUR
 from tests.fakes.world import START, World, record
 from tests.flow.test_collect import answering, ids, raising
 

@@ -10,14 +10,14 @@ from itertools import groupby, pairwise
 
 import pytest
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, Sweep
 from jira_audit.core.errors import OutOfTime, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
 from jira_audit.core.policy import Reset
 from jira_audit.core.progress import Progress
 from jira_audit.core.records import Identity
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE, SECOND
 from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, START, TOKEN, Eager, Lazy, World, record
 
@@ -240,19 +240,22 @@ def test_through_is_never_past_the_clock_that_jira_gives() -> None:
     assert 10_010 in world.rows()
 
 
-def with_date(answer: Response, moment: int) -> Response:
+def with_date(answer: Response, timestamp_ms: int) -> Response:
     import email.utils
 
     return replace(
         answer,
-        headers={**answer.headers, "Date": email.utils.formatdate(moment / 1000, usegmt=True)},
+        headers={
+            **answer.headers,
+            "Date": email.utils.formatdate(timestamp_ms / 1000, usegmt=True),
+        },
     )
 
 
 def test_the_time_generated_is_the_time_of_sending_or_of_the_event_as_set() -> None:
     world = world_with(1)
     world.run()
-    assert moments.parse(world.sink.table[0]["TimeGenerated"]) >= START
+    assert timestamps.parse(world.sink.table[0]["TimeGenerated"]) >= START
 
     world = world_with(1)
     world.run(event_time=True)
@@ -342,7 +345,7 @@ def test_a_failure_of_jira_leaves_the_checkpoint_and_loses_nothing(page: int) ->
     assert isinstance(outcome.error, SiteError)
     world.jira.faults.always = None
     through = world.store.checkpoint().through
-    passed = [r["id"] for r in world.jira.site.records if moments.parse(r["created"]) <= through]
+    passed = [r["id"] for r in world.jira.site.records if timestamps.parse(r["created"]) <= through]
     assert not world.missing(passed)
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
@@ -584,7 +587,7 @@ def test_a_run_that_came_to_nothing_before_its_deadline_has_failed() -> None:
 def test_pruning_in_the_middle_of_a_window_forgets_no_id_that_the_window_still_holds() -> None:
     """The window is the first of a sweep and of its day: its newest page comes first."""
     world = World(page_size=20, batch_bytes=600)
-    world.time.now = now = moments.parse("2026-11-20T00:20:00Z")
+    world.time.now = now = timestamps.parse("2026-11-20T00:20:00Z")
     begins = now - 2 * DAY
     delivered = [record(1_000_000 + n, begins + n * 5 * SECOND) for n in range(60)]
     world.jira.site.add(delivered)
@@ -839,11 +842,11 @@ def test_a_late_record_above_is_noticed_though_pages_are_shorter_than_asked() ->
     assert 9_000 in world.rows()
 
 
-def _covers(world: World, number: int, moment: int) -> bool:
+def _covers(world: World, number: int, timestamp_ms: int) -> bool:
     if not world.outcomes:
         world.run()
     query = world.jira.requests[number]
-    return moments.parse(query["from"]) <= moment <= moments.parse(query["to"])
+    return timestamps.parse(query["from"]) <= timestamp_ms <= timestamps.parse(query["to"])
 
 
 def test_a_failed_run_leaves_the_overlap_to_be_read_again() -> None:
@@ -932,7 +935,7 @@ def test_how_a_run_ended_is_stored_with_its_last_save() -> None:
     assert known == {
         **outcome.tally.counts(),
         "outcome": "ok",
-        "at": moments.text(outcome.now),
+        "at": timestamps.text(outcome.now),
         "error": None,
     }
 
@@ -946,7 +949,7 @@ def test_a_run_that_fails_says_so_in_the_checkpoint_and_moves_nothing_else() -> 
 
     outcome = world.run()
 
-    assert last(world) == ("failed", moments.text(outcome.now), str(outcome.error))
+    assert last(world) == ("failed", timestamps.text(outcome.now), str(outcome.error))
     assert replace(world.store.checkpoint(), last=None) == replace(before, last=None)
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import pytest
 
-from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.core.timestamps import HOUR, MINUTE
 from tests.fakes.world import START, Lazy, World, record
 
 pytestmark = pytest.mark.orders  # a request is a place to die
@@ -68,8 +68,8 @@ def check_after_death(world: World, in_flight: int) -> None:
     assert world.doubled_bytes() <= in_flight * BATCH_BYTES
 
 
-def _jira_time(moment: int) -> str:
-    return str(record(0, moment)["created"])
+def _jira_time(timestamp_ms: int) -> str:
+    return str(record(0, timestamp_ms)["created"])
 
 
 def effects(make: Callable[[int], World], in_flight: int) -> list[str]:

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import pytest
 import requests
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.errors import SiteError, TransientError
-from jira_audit.core.moments import HOUR
+from jira_audit.core.timestamps import HOUR
 from jira_audit.simulator.site import Response
 from tests.fakes.transport import error_answer, install
 from tests.fakes.world import START, Faults, World, record
@@ -137,7 +137,7 @@ def check(made: World, case: Case, where: Where, mend: Callable[[], None]) -> No
         assert case.words in str(outcome.error)
         assert "Thing" not in str(outcome.error)
     through = made.store.checkpoint().through
-    passed = {r["id"] for r in made.jira.site.records if moments.parse(r["created"]) <= through}
+    passed = {r["id"] for r in made.jira.site.records if timestamps.parse(r["created"]) <= through}
     assert not made.missing(passed)
     assert not made.store.letters()
     assert not made.store.leases

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.errors import TransientError
-from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE, SECOND
 from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, START, Lazy, World, record
 from tests.flow.test_collect import ids, world_with
@@ -169,7 +169,7 @@ def test_a_window_that_outlasts_the_run_is_smaller_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # In this world, four concurrent requests take four times as long as one.
-    monkeypatch.setattr("jira_audit.flow.fetching.UNDER_WAY", 1)
+    monkeypatch.setattr("jira_audit.flow.fetching.MAX_CONCURRENT_REQUESTS", 1)
     world = World(page_size=20, batch_bytes=4_000)
     world.fetcher = Lazy
     world.jira.site.add(record(10_000 + n, START - HOUR + n * 36_000) for n in range(100))
@@ -286,4 +286,4 @@ def test_moments_of_the_overlap_are_asked_for_with_their_offset_from_utc() -> No
     for query in world.jira.requests:
         assert query["from"].endswith("Z")
         assert query["to"].endswith("Z")
-        assert moments.parse(query["from"]) <= moments.parse(query["to"])
+        assert timestamps.parse(query["from"]) <= timestamps.parse(query["to"])

@@ -15,8 +15,8 @@ from jira_audit.core import plan
 from jira_audit.core.batches import Batch
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.http import RawResponse
-from jira_audit.core.pages import Page, Reading, Response
-from jira_audit.core.window import Stretch
+from jira_audit.core.pages import Page, Reading, RecordsPage
+from jira_audit.core.window import ReadRange
 from jira_audit.edge import jira
 from jira_audit.flow.delivery import Delivery
 from jira_audit.flow.ports import Lease
@@ -44,7 +44,7 @@ def save_before_send(patch: Patch) -> None:
 
 
 def stop_on_a_short_page(patch: Patch) -> None:
-    def mutated(self: Reading, response: Response) -> Page:
+    def mutated(self: Reading, response: RecordsPage) -> Page:
         page = load_page(self, response)
         return replace(page, ended=len(response.records) < self.page_size)
 
@@ -52,8 +52,8 @@ def stop_on_a_short_page(patch: Patch) -> None:
 
 
 def treat_403_as_empty(patch: Patch) -> None:
-    def mutated(answer: RawResponse, offset: int) -> Response:
-        return Response(offset, []) if answer.status == 403 else parse_page(answer, offset)
+    def mutated(answer: RawResponse, offset: int) -> RecordsPage:
+        return RecordsPage(offset, []) if answer.status == 403 else parse_page(answer, offset)
 
     patch.setattr(jira, "parse_page", mutated)
 
@@ -83,7 +83,7 @@ def refill_a_slot_before_its_save(patch: Patch) -> None:
 
 
 def advance_by_what_was_asked(patch: Patch) -> None:
-    def mutated(self: Reading, response: Response) -> Page:
+    def mutated(self: Reading, response: RecordsPage) -> Page:
         page = load_page(self, response)
         self.offset = response.offset + self.page_size
         return page
@@ -92,20 +92,22 @@ def advance_by_what_was_asked(patch: Patch) -> None:
 
 
 def forget_the_overlap(patch: Patch) -> None:
-    def mutated(place: Checkpoint, now: int, overlap: int) -> Stretch:
-        return Stretch(place.through, now, place.step)
+    def mutated(place: Checkpoint, now: int, overlap: int) -> ReadRange:
+        return ReadRange(place.through, now, place.step)
 
     patch.setattr(plan, "tick_range", mutated)
 
 
 def let_through_go_back(patch: Patch) -> None:
-    patch.setattr(Checkpoint, "read_through", lambda self, moment: replace(self, through=moment))
+    patch.setattr(
+        Checkpoint, "read_through", lambda self, timestamp_ms: replace(self, through=timestamp_ms)
+    )
 
 
 def sweep_before_from(patch: Patch) -> None:
     sweep_range = plan.sweep_range
 
-    def mutated(place: Checkpoint, now: int, length: int, own: Stretch) -> Stretch | None:
+    def mutated(place: Checkpoint, now: int, length: int, own: ReadRange) -> ReadRange | None:
         sweep = sweep_range(place, now, length, own)
         return sweep and replace(sweep, start=now - length)
 

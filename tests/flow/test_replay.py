@@ -13,8 +13,8 @@ import pytest
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.errors import OutOfTime, SiteError, TransientError
 from jira_audit.core.letters import Letter
-from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.policy import Reset
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from tests.fakes.world import HOST, START, TOKEN, World, record
 from tests.flow.test_collect import accepting_then_raising, ids, raising, world_with
 

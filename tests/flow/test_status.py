@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jira_audit.core.errors import SiteError, TransientError
-from jira_audit.core.moments import DAY, HOUR, MINUTE
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.operations.status import Status, read_status
 from tests.fakes.world import HOST, START, World, record
 from tests.flow.test_collect import answering, world_with

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 import jira_audit
-from jira_audit.core.moments import DAY, HOUR
+from jira_audit.core.timestamps import DAY, HOUR
 from tests.fakes.world import Eager, World, record
 from tests.flow.test_collect import world_with
 

@@ -15,8 +15,8 @@ from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.completeness import RecordStatus
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.moments import DAY, HOUR, MINUTE
 from jira_audit.core.policy import Reset
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.operations.verify import Verified
 from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, START, World, record
@@ -452,7 +452,7 @@ def test_a_reset_between_finding_and_sending_stops_the_repair() -> None:
     world = settled()
     lose(world, 10_007)
     verified = world.verify(START - DAY)
-    edit(world, lambda place: place.begun_again(START - HOUR, START, "x"))
+    edit(world, lambda place: place.reset_to(START - HOUR, START, "x"))
 
     repaired = world.repair(verified)
 

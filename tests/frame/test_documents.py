@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jira_audit.core.errors import SettingsError
-from jira_audit.core.moments import HOUR, MINUTE, SECOND
 from jira_audit.core.records import COLUMNS
+from jira_audit.core.timestamps import HOUR, MINUTE, SECOND
 from jira_audit.settings.environment import SettingsReader
 from jira_audit.settings.load import load
 from jira_audit.settings.table import SETTINGS, Setting

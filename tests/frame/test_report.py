@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.activity import Activity, count
-from jira_audit.core.moments import DAY, HOUR
+from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
 from jira_audit.operations.status import Status
 from jira_audit.terminal.format import printable
 from jira_audit.terminal.report_page import COLUMNS_UP_TO, TOP_N, Health, page
 
-NOW = moments.parse("2026-11-20T12:00:00Z")
+NOW = timestamps.parse("2026-11-20T12:00:00Z")
 MONTH = Window(NOW - 30 * DAY, NOW)
 SITE = "contoso.atlassian.net"
 
@@ -73,7 +73,7 @@ class Read(HTMLParser):
 
 
 def row(created: int = NOW - DAY, **columns: str) -> dict[str, Any]:
-    at = moments.text(created)
+    at = timestamps.text(created)
     return {"site_s": SITE, "created_t": at, "TimeGenerated": at, **columns}
 
 

@@ -15,10 +15,10 @@ from azure.storage.blob import ContainerClient
 from urllib3.util import parse_url
 
 from jira_audit import app
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.errors import SettingsError
-from jira_audit.core.moments import HOUR, MINUTE
 from jira_audit.core.policy import Policy, Reset
+from jira_audit.core.timestamps import HOUR, MINUTE
 from jira_audit.settings.environment import SettingsReader
 from jira_audit.settings.load import load
 from jira_audit.settings.table import (
@@ -32,7 +32,7 @@ from jira_audit.settings.table import (
 from jira_audit.settings.values import ApiToken, Azure, Ingestion, Secret, Settings, Site, Storage
 from tests.conftest import NetworkRefused
 
-NOW = moments.parse("2026-11-20T12:00:00Z")
+NOW = timestamps.parse("2026-11-20T12:00:00Z")
 TOKEN = "ATATT3xFfGF0-nobody-may-see-this=1A2B3C4D"
 ACCOUNT_KEY = "bm9ib2R5LW1heS1zZWUtdGhpcy1rZXk="
 CONNECTION = (
@@ -848,7 +848,7 @@ def test_a_reset_is_a_time_or_all_and_the_whole_value_tells_it_apart(
     value: str, start: str
 ) -> None:
     loaded = settings_with(CHECKPOINT_RESET=value)
-    assert loaded.policy.reset == Reset(value, moments.parse(start))
+    assert loaded.policy.reset == Reset(value, timestamps.parse(start))
     assert loaded.reset_site is None
     assert loaded.policy_for(loaded.sites[0]) == loaded.policy
 
@@ -863,7 +863,7 @@ def test_a_reset_is_a_time_or_all_and_the_whole_value_tells_it_apart(
 )
 def test_a_reset_limited_to_a_site_concerns_that_site_alone(value: str) -> None:
     loaded = settings_with(CHECKPOINT_RESET=value)
-    reset = Reset(value, moments.parse("2026-09-14T00:00:00Z"))
+    reset = Reset(value, timestamps.parse("2026-09-14T00:00:00Z"))
     other = replace(loaded.sites[0], host="other.atlassian.net")
     assert loaded.policy_for(loaded.sites[0]).reset == reset
     assert loaded.policy_for(other) == replace(loaded.policy, reset=None)

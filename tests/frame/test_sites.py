@@ -16,14 +16,14 @@ import pytest
 from requests.auth import HTTPBasicAuth
 
 from jira_audit import app, wiring
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.letters import Letter
-from jira_audit.core.moments import DAY, MINUTE
 from jira_audit.core.outcome import Outcome
 from jira_audit.core.plan import Plan
 from jira_audit.core.records import TABLE_FILE
+from jira_audit.core.timestamps import DAY, MINUTE
 from jira_audit.edge.access import DirectRoute
 from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.local import LocalLetters
@@ -39,7 +39,7 @@ from jira_audit.terminal.check import check_results
 from tests.fakes.world import record
 from tests.servers.azurite import AT_ONCE
 
-NOW = moments.parse("2026-11-20T12:00:00Z")
+NOW = timestamps.parse("2026-11-20T12:00:00Z")
 ONE = {
     "url": "https://contoso.atlassian.net",
     "username": "auditor@contoso.example",
@@ -382,7 +382,7 @@ def test_each_site_warns_of_its_own_tokens_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     entries = json.loads(os.environ["JIRA_SITES"])
-    soon, late = (moments.day(wiring.CLOCK.now() + days * DAY) for days in (14, 15))
+    soon, late = (timestamps.day(wiring.CLOCK.now() + days * DAY) for days in (14, 15))
     entries[0]["token_expires"], entries[1]["token_expires"] = soon, late
     monkeypatch.setenv("JIRA_SITES", json.dumps(entries))
     caplog.set_level(logging.WARNING)
@@ -406,7 +406,7 @@ def test_more_sites_than_run_at_once_are_all_collected(
                 "username": "auditor",
                 "api_token_setting": "TOKEN_ONE",
             }
-            for n in range(1, 1 + wiring.SIDE_BY_SIDE * 2)
+            for n in range(1, 1 + wiring.MAX_CONCURRENT_SITES * 2)
         ]
         # Loopback is one machine whatever the last numbers: a server at one of them stands for all.
         monkeypatch.setattr(
@@ -417,7 +417,7 @@ def test_more_sites_than_run_at_once_are_all_collected(
         outcomes = run(tmp_path)
 
     assert {outcome.result for outcome in outcomes.values()} == {"ok"}
-    assert len(rows(tmp_path)) == 3 * 2 * wiring.SIDE_BY_SIDE
+    assert len(rows(tmp_path)) == 3 * 2 * wiring.MAX_CONCURRENT_SITES
 
 
 def _source(site: Site, address: str, clock: Clock) -> JiraSource:

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from jira_audit import wiring
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import (
     ConnectorError,
@@ -20,8 +20,8 @@ from jira_audit.core.errors import (
     SiteError,
     TransientError,
 )
-from jira_audit.core.moments import HOUR
 from jira_audit.core.pages import Page
+from jira_audit.core.timestamps import HOUR
 from jira_audit.core.window import Window
 from jira_audit.edge.jira import JiraSource
 from jira_audit.flow.ports import Pools
@@ -344,8 +344,10 @@ def test_a_time_without_its_offset_would_find_nothing_through_the_gateway(
     cloud: Atlassian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
-    text = moments.text
-    monkeypatch.setattr(moments, "text", lambda moment: text(moment).removesuffix("Z"))
+    text = timestamps.text
+    monkeypatch.setattr(
+        timestamps, "text", lambda timestamp_ms: text(timestamp_ms).removesuffix("Z")
+    )
 
     assert read(oauth(), cloud) == []  # so the test above that reads 25 would notice
 

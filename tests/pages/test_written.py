@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from jira_audit.core import moments
-from jira_audit.core.moments import SECOND
+from jira_audit.core import timestamps
+from jira_audit.core.timestamps import SECOND
 from tests.pages import written
 
 Record = dict[str, Any]
@@ -63,7 +63,7 @@ def test_created_never_rises_and_is_written_as_jira_does() -> None:
 
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000", at) for at in created)
     assert created == sorted(created, reverse=True)
-    assert moments.parse(created[0]) == written.NEWEST
+    assert timestamps.parse(created[0]) == written.NEWEST
 
 
 def test_many_records_share_one_millisecond() -> None:
@@ -98,11 +98,11 @@ def test_global_permissions_are_added_by_nobody_and_their_object_has_no_id() -> 
 
 def test_a_deleted_project_leaves_eleven_records_in_one_second_schemes_among_them() -> None:
     (deleted,) = summarised("Project deleted")
-    at, place = moments.parse(deleted["created"]), RECORDS.index(deleted)
+    at, place = timestamps.parse(deleted["created"]), RECORDS.index(deleted)
     story = RECORDS[place : place + 11]
 
     assert all(record["summary"].endswith(" deleted") for record in story)
-    assert at - moments.parse(story[-1]["created"]) < SECOND
+    assert at - timestamps.parse(story[-1]["created"]) < SECOND
     assert not any("authorKey" in record or "remoteAddress" in record for record in story)
     assert sum(record["objectItem"]["typeName"] == "SCHEME" for record in story) == 5
     assert not RECORDS[place + 11]["summary"].endswith(" deleted")

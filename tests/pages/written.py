@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 
 Record = dict[str, Any]
 Draft = dict[str, Any]
@@ -419,25 +419,25 @@ _EVENTS = (
 
 def _records() -> list[Record]:
     records: list[Record] = []
-    moment, identity = NEWEST, NEWEST_ID
+    timestamp_ms, identity = NEWEST, NEWEST_ID
     for until_next, apart, event in _EVENTS:
-        moment -= until_next
-        if until_next >= moments.DAY:
+        timestamp_ms -= until_next
+        if until_next >= timestamps.DAY:
             identity -= 1  # nowhere is it promised that ids have no gaps
         for place, draft in enumerate(reversed(event())):
-            moment -= apart if place else 0
-            records.append(_finished(draft, identity, moment))
+            timestamp_ms -= apart if place else 0
+            records.append(_finished(draft, identity, timestamp_ms))
             identity -= 1
     return records
 
 
-def _finished(draft: Draft, identity: int, moment: int) -> Record:
+def _finished(draft: Draft, identity: int, timestamp_ms: int) -> Record:
     """Members in Jira's order, `created` as Jira writes it: an offset without a colon."""
     record: Record = {"id": identity, "summary": draft["summary"]}
     for member in ("remoteAddress", "authorKey", "authorAccountId"):
         if member in draft:
             record[member] = draft[member]
-    record["created"] = moments.text(moment).replace("Z", "+0000")
+    record["created"] = timestamps.text(timestamp_ms).replace("Z", "+0000")
     return record | draft
 
 

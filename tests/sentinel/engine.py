@@ -16,12 +16,12 @@ import duckdb_kql
 from duckdb_kql.stored_functions import ResolvedFunctions, StoredFunction, parse_functions
 from duckdb_kql.translate import TranslationResult
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from tests.deploy.kql import Columns
 from tests.sentinel.content import FUNCTIONS, without_comments
 from tests.sentinel.workspace_schemas import TELEMETRY, WORLDS
 
-NOW = moments.parse("2026-11-25T12:00:00Z")
+NOW = timestamps.parse("2026-11-25T12:00:00Z")
 """When every query is run."""
 
 _DUCKDB = {
@@ -123,5 +123,5 @@ def _value(value: Any, kind: str) -> Any:
     if value is None or (value == "" and kind == "datetime"):
         return None
     if kind == "datetime" and isinstance(value, str):
-        return datetime.fromtimestamp(moments.parse(value) / 1000, UTC).replace(tzinfo=None)
+        return datetime.fromtimestamp(timestamps.parse(value) / 1000, UTC).replace(tzinfo=None)
     return json.dumps(value) if kind == "dynamic" else value

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jira_audit.core.moments import MINUTE
+from jira_audit.core.timestamps import MINUTE
 from tests.deploy.kql import analyse
 from tests.pages import Page
 from tests.sentinel.content import FUNCTIONS

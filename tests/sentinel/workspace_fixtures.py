@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from jira_audit.core import moments
-from jira_audit.core.moments import MINUTE
+from jira_audit.core import timestamps
 from jira_audit.core.records import identify, to_row
+from jira_audit.core.timestamps import MINUTE
 from tests.deploy import checks
 from tests.deploy.data_flows import flows
 from tests.sentinel.engine import Workspace
@@ -30,7 +30,9 @@ def rows(records: Iterable[Record], site: str = SITE) -> list[dict[str, Any]]:
     made = []
     for record in records:
         identity = identify(record)
-        row = to_row(record, identity, site=site, generated=moments.text(identity.created + MINUTE))
+        row = to_row(
+            record, identity, site=site, generated=timestamps.text(identity.created + MINUTE)
+        )
         made.append(orjson.loads(row.line))
     return made
 

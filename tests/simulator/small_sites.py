@@ -24,14 +24,14 @@ def basic(username: str = USERNAME, token: str = TOKEN) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{username}:{token}".encode()).decode()}
 
 
-def moment(ms: int) -> str:
+def created(ms: int) -> str:
     """`ms` milliseconds after noon of one day, as Jira writes `created`."""
     at = datetime(2024, 3, 1, 12, tzinfo=UTC) + timedelta(milliseconds=ms)
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}+0000"
 
 
 def record(identity: int, ms: int, **more: Any) -> Record:
-    return {"id": identity, "created": moment(ms), **more}
+    return {"id": identity, "created": created(ms), **more}
 
 
 def site_with(*records: Record, page_cap: int = 1000) -> FakeJira:

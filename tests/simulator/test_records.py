@@ -35,14 +35,14 @@ def test_as_many_records_come_as_were_wanted(count: int) -> None:
 def test_ids_rise_without_a_gap_together_with_created() -> None:
     made = some_records()
     assert [found["id"] for found in made] == list(range(10_000, 12_000))
-    moments = [created_ms(found) for found in made]
-    assert moments == sorted(moments)
+    timestamps = [created_ms(found) for found in made]
+    assert timestamps == sorted(timestamps)
 
 
 def test_records_stay_within_their_span_and_fill_it() -> None:
-    moments = [created_ms(found) for found in some_records()]
-    assert NOW_MS - 30 * DAY_MS <= moments[0] < NOW_MS - 25 * DAY_MS
-    assert NOW_MS - 5 * DAY_MS < moments[-1] <= NOW_MS
+    timestamps = [created_ms(found) for found in some_records()]
+    assert NOW_MS - 30 * DAY_MS <= timestamps[0] < NOW_MS - 25 * DAY_MS
+    assert NOW_MS - 5 * DAY_MS < timestamps[-1] <= NOW_MS
 
 
 def test_a_span_of_nothing_puts_all_records_into_its_one_millisecond() -> None:

@@ -22,7 +22,7 @@ from tests.simulator.small_sites import (
     TOKEN,
     USERNAME,
     basic,
-    moment,
+    created,
     record,
     site_with,
     some_records,
@@ -35,7 +35,7 @@ def test_the_site_can_be_asked_over_http_on_one_kept_connection() -> None:
         connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=5)
         connection.connect()
         used = connection.sock
-        older = f"{RECORDS_PATH}?{urlencode({'to': moment(0)})}"
+        older = f"{RECORDS_PATH}?{urlencode({'to': created(0)})}"
         for path, status, seen in (
             (older, 200, [1]),
             ("/nowhere", 404, []),

@@ -20,8 +20,8 @@ from tests.simulator.small_sites import (
     USERNAME,
     ask,
     basic,
+    created,
     ids,
-    moment,
     page,
     record,
     refused_with,
@@ -53,16 +53,16 @@ def test_a_record_is_answered_with_exactly_the_fields_it_was_given() -> None:
 
 def test_from_and_to_are_inclusive_to_the_millisecond() -> None:
     site = site_with(*(record(n, n) for n in range(10)))
-    assert ids(site, from_=moment(3), to=moment(5)) == [5, 4, 3]
-    assert ids(site, from_=moment(8)) == [9, 8]
-    assert ids(site, to=moment(1)) == [1, 0]
-    assert ids(site, from_=moment(4), to=moment(4)) == [4]
+    assert ids(site, from_=created(3), to=created(5)) == [5, 4, 3]
+    assert ids(site, from_=created(8)) == [9, 8]
+    assert ids(site, to=created(1)) == [1, 0]
+    assert ids(site, from_=created(4), to=created(4)) == [4]
 
 
 def test_all_records_of_one_millisecond_are_in_a_window_that_ends_or_begins_there() -> None:
     site = site_with(*(record(n, 5) for n in range(30)), record(30, 6), record(99, 4))
-    assert ids(site, to=moment(5)) == [*range(29, -1, -1), 99]
-    assert ids(site, from_=moment(5)) == [30, *range(29, -1, -1)]
+    assert ids(site, to=created(5)) == [*range(29, -1, -1), 99]
+    assert ids(site, from_=created(5)) == [30, *range(29, -1, -1)]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_time_without_an_offset_finds_nothing_while_total_is_unchanged() -> No
     nothing = {"offset": 0, "limit": 1000, "total": 2, "records": []}
     assert page(site, from_="2020-01-01T00:00:00.000") == nothing
     assert page(site, to="2030-01-01T00:00:00.000") == nothing
-    assert page(site, from_=moment(0), to="2030-01-01T00:00:00") == nothing
+    assert page(site, from_=created(0), to="2030-01-01T00:00:00") == nothing
 
 
 def test_a_plus_that_arrived_as_a_space_is_an_invalid_date() -> None:
@@ -121,17 +121,17 @@ def test_the_first_and_the_last_moment_that_can_be_written_are_understood() -> N
 
 def test_from_after_to_finds_nothing() -> None:
     site = site_with(*(record(n, n) for n in range(5)))
-    assert page(site, from_=moment(3), to=moment(1))["records"] == []
+    assert page(site, from_=created(3), to=created(1))["records"] == []
 
 
 def test_total_is_the_count_of_the_whole_site_not_of_the_window() -> None:
     site = site_with(*(record(n, n) for n in range(5)))
-    assert page(site, from_=moment(4), offset="1", limit="2")["total"] == 5
+    assert page(site, from_=created(4), offset="1", limit="2")["total"] == 5
 
 
 def test_offset_and_limit_cut_the_window_from_its_newer_end() -> None:
     site = site_with(*(record(n, n) for n in range(10)))
-    window = {"from_": moment(2), "to": moment(8)}
+    window = {"from_": created(2), "to": created(8)}
     assert ids(site, **window, limit="3") == [8, 7, 6]
     assert ids(site, **window, offset="3", limit="3") == [5, 4, 3]
     assert ids(site, **window, offset="6", limit="3") == [2]
@@ -200,10 +200,10 @@ def test_a_late_record_appears_among_the_older_ones() -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        {"created": moment(0)},
+        {"created": created(0)},
         {"id": 2},
-        {"id": "2", "created": moment(0)},
-        {"id": True, "created": moment(0)},
+        {"id": "2", "created": created(0)},
+        {"id": True, "created": created(0)},
         {"id": 2, "created": None},
         {"id": 2, "created": "soon"},
         {"id": 2, "created": "2024-03-01T12:00:00.000"},

@@ -11,7 +11,7 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from jira_audit import wiring
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.edge.local import LocalCheckpoints
 from tests.servers.identity import Identity
@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 
 
 def ago(hours: float) -> str:
-    return moments.text(now_ms() - int(hours * HOUR_MS))
+    return timestamps.text(now_ms() - int(hours * HOUR_MS))
 
 
 def collected(run: Run, folder: Path) -> int:

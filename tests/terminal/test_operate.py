@@ -12,7 +12,7 @@ from azure.storage.blob import ContainerClient
 from typer.testing import CliRunner
 
 from jira_audit import wiring
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.letters import Letter
 from jira_audit.edge.blobs import BlobLetters
@@ -283,7 +283,7 @@ def test_without_letters_it_says_so_beside_the_output(local: Place) -> None:
 
 def test_the_checkpoint_is_shown_for_people_and_as_it_is(place: Place) -> None:
     known = Checkpoint(HOST, now_ms() - 50 * HOUR_MS, now_ms() - 2 * HOUR_MS, reset="all#2")
-    known = known.begun_again(known.start, known.start, "all#2").read_through(known.through)
+    known = known.reset_to(known.start, known.start, "all#2").read_through(known.through)
     ledger = known.ledger.with_ids([*range(10, 20), 21, 30])
     content = Checkpoint(
         HOST, known.start, known.through, ledger=ledger, swept=known.start, reset="all#2"
@@ -338,7 +338,7 @@ def test_a_reset_begins_again_and_the_next_run_reads_from_there(place: Place, si
     collect_to = ("--to", place.more[1]) if place.more else ()
     assert place.run("collect", *collect_to).code == 0
     through = place.checkpoint().through
-    moment = moments.text(now_ms() - 5 * HOUR_MS)
+    moment = timestamps.text(now_ms() - 5 * HOUR_MS)
     after = [known for known in site.records if known["created"] >= moment[:23]]
 
     ended = place("checkpoint", "reset", "--from", moment, "--yes")
@@ -347,7 +347,7 @@ def test_a_reset_begins_again_and_the_next_run_reads_from_there(place: Place, si
     assert "will be in the table twice" in ended.err
     assert ended.out.startswith(f"{HOST}: the next run reads from {moment[:10]}")
     again = place.checkpoint()
-    assert moments.text(again.start) == moments.text(again.through) == moment
+    assert timestamps.text(again.start) == timestamps.text(again.through) == moment
     assert again.through < through
     assert not again.ledger.ranges
     assert place.run("collect", *collect_to).code == 0
@@ -375,7 +375,7 @@ def test_a_garbled_checkpoint_is_mended_by_a_reset(
     assert ended.code == 0
     assert f"The checkpoint of {HOST} cannot be read." in ended.err
     assert place.checkpoint().reset == kept
-    assert moments.text(place.checkpoint().start) == "2002-01-01T00:00:00.000Z"
+    assert timestamps.text(place.checkpoint().start) == "2002-01-01T00:00:00.000Z"
 
 
 def test_the_reset_that_was_applied_stays_applied_and_fields_from_elsewhere_stay(

@@ -49,9 +49,11 @@ def test_the_page_goes_beside_where_one_is(
 
 def test_only_the_range_is_shown(run: Run, collected: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    moment = "2026-01-01T00:00:00Z"
+    timestamp_ms = "2026-01-01T00:00:00Z"
 
-    ended = run("report", "--folder", collected, "--out", page, "--from", moment, "--to", moment)
+    ended = run(
+        "report", "--folder", collected, "--out", page, "--from", timestamp_ms, "--to", timestamp_ms
+    )
 
     assert ended.out == f"{page}: 0 rows. It contains personal data.\n"
     assert "There are no rows in this range." in page.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import trustme
 
 from jira_audit import __version__, wiring
 from jira_audit.__main__ import main
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import decode
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import TABLE_FILE
@@ -26,7 +26,7 @@ from tests.terminal.conftest import HOUR_MS, Run, Site, as_two_sites, now_ms
 from tests.terminal.test_demo import on_a_terminal
 from tests.terminal.test_operate import HOST, PATH, Place, blobs, folder
 
-FROM = ("--from", moments.text(now_ms() - 23 * HOUR_MS))
+FROM = ("--from", timestamps.text(now_ms() - 23 * HOUR_MS))
 
 
 def collect(place: Place) -> int:
@@ -140,7 +140,7 @@ def test_what_no_ledger_reaches_is_unknown_without_a_table_and_is_exit_code_3(
 
     assert ended.code == 3
     assert "no ledger covers them. Use --workspace" in ended.out
-    assert place("verify", "--from", moments.text(now_ms() - 9 * HOUR_MS)).code == 0
+    assert place("verify", "--from", timestamps.text(now_ms() - 9 * HOUR_MS)).code == 0
 
 
 @pytest.mark.servers

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from jira_audit.core import moments
-from jira_audit.core.moments import MINUTE
+from jira_audit.core import timestamps
 from jira_audit.core.outcome import Outcome, Result, Tally
+from jira_audit.core.timestamps import MINUTE
 from tests.sentinel.engine import NOW
 
 Record = dict[str, Any]
@@ -61,7 +61,7 @@ def act(
     made: Record = {
         "id": next(_ids),
         "summary": summary,
-        "created": moments.text(NOW - round((SETTLED + minutes_ago) * MINUTE)).replace(
+        "created": timestamps.text(NOW - round((SETTLED + minutes_ago) * MINUTE)).replace(
             "Z", "+0000"
         ),
         "category": category,
@@ -111,7 +111,7 @@ def line(
     through = None if lag is None else at - lag * 1000
     outcome = Outcome(site, result, Tally(**tally), through, at, 900)
     return {
-        "TimeGenerated": moments.text(at),
+        "TimeGenerated": timestamps.text(at),
         "Message": outcome.line(),
         "SeverityLevel": 1,
         "OperationName": "poll",
@@ -122,7 +122,7 @@ def line(
 def call(minutes_ago: float, *, success: bool) -> dict[str, Any]:
     """An invocation of the function, as Application Insights has it."""
     return {
-        "TimeGenerated": moments.text(NOW - round(minutes_ago * MINUTE)),
+        "TimeGenerated": timestamps.text(NOW - round(minutes_ago * MINUTE)),
         "Name": "poll",
         "Success": success,
         "ResultCode": "0",

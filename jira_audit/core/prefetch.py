@@ -11,20 +11,20 @@ import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.pages import Reading
 from jira_audit.core.records import created_of
 from jira_audit.core.window import (
     AIM_PAGES,
     FIRST_STEP,
     MAX_PAGES,
-    Ending,
-    Stretch,
+    ReadRange,
     Window,
-    may_give_up,
+    WindowResult,
+    is_too_long,
 )
 
-Place = tuple[Window, int]
+PageRequest = tuple[Window, int]
 """The target of a request: a window, and the offset in it."""
 
 _CREATED = b'"created":'
@@ -32,7 +32,7 @@ _TIME = re.compile(rb'\s*"([^"]{20,35})"')
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class PagePeek:
     """An estimate of an unparsed response: the number of `records` and the `oldest` created time.
 
     It relies on one thing only: each record has one `created` field.
@@ -42,11 +42,11 @@ class Glimpse:
     oldest: int | None
 
     @classmethod
-    def of(cls, body: bytes) -> Glimpse:
+    def of(cls, body: bytes) -> PagePeek:
         """Estimate from a body without parsing it, which would take many times its memory."""
         found = _TIME.match(body, body.rfind(_CREATED) + len(_CREATED))
         try:
-            oldest = moments.parse(found[1].decode()) if found else None
+            oldest = timestamps.parse(found[1].decode()) if found else None
         except ValueError:
             oldest = None
         return cls(body.count(_CREATED), oldest)
@@ -72,7 +72,7 @@ class _Forecast:
     ended: bool = False
     oldest: int | None = None
 
-    def after(self, page: Glimpse) -> _Forecast:
+    def after(self, page: PagePeek) -> _Forecast:
         """The forecast after this page."""
         if not page.records:
             return replace(self, ended=True)
@@ -127,52 +127,52 @@ class _Forecast:
 
 
 def _places(
-    forecast: _Forecast, glimpsed: Callable[[Place], Glimpse | None]
-) -> Generator[Place, None, _Forecast]:
+    forecast: _Forecast, peek: Callable[[PageRequest], PagePeek | None]
+) -> Generator[PageRequest, None, _Forecast]:
     """The next pages of a window: first those certainly needed, then the predicted ones.
 
     Returns the forecast after the pages that have arrived.
     """
     window = forecast.window
-    while not forecast.ended and not may_give_up(window, forecast.pages):
+    while not forecast.ended and not is_too_long(window, forecast.pages):
         yield window, forecast.offset
-        page = glimpsed((window, forecast.offset))
+        page = peek((window, forecast.offset))
         if page is None:
             break
         forecast = forecast.after(page)
     guesses = forecast.guesses()
     if forecast.final and guesses:  # the last page first: the empty page after it depends on it
         yield window, guesses[-1]
-        last = glimpsed((window, guesses[-1]))
+        last = peek((window, guesses[-1]))
         if last and 0 < last.records <= forecast.size:
             yield window, guesses[-1] + last.records
     yield from ((window, offset) for offset in guesses)
     return forecast
 
 
-def ahead(
+def prefetch_order(
     window: Window,
     reading: Reading,
-    stretch: Stretch,
+    read_range: ReadRange,
     density: float | None,
-    following: Callable[[Stretch], Window | None],
-    glimpsed: Callable[[Place], Glimpse | None],
-) -> Iterator[Place]:
+    following: Callable[[ReadRange], Window | None],
+    peek: Callable[[PageRequest], PagePeek | None],
+) -> Iterator[PageRequest]:
     """The pages to request next, in this window and those after it, soonest first.
 
     `density`: that of the previous window, in records per millisecond, if any. `following`: the
-    next window of a range. `glimpsed`: the estimate of a response that has arrived. The iterator
+    next window of a range. `peek`: the estimate of a response that has arrived. The iterator
     may be infinite and may repeat a place.
     """
     size = reading.page_size - 1
     # A step has been fitted to the density, except the first one, which is short on purpose.
-    is_first = stretch.step == FIRST_STEP and stretch.crowded is None
+    is_first = read_range.step == FIRST_STEP and read_range.dense_from is None
     assumed = 1.0 if is_first else AIM_PAGES
     forecast = _Forecast(
         window,
         size,
         density,
-        stretch.ends_with(window),
+        read_range.ends_with(window),
         reading.offset,
         reading.received,
         reading.pages,
@@ -181,16 +181,18 @@ def ahead(
         oldest=created_of(reading.last),
     )
     while True:
-        forecast = yield from _places(forecast, glimpsed)
+        forecast = yield from _places(forecast, peek)
         if forecast.is_unknown:
             pages = assumed
         else:
             pages = forecast.expected_pages
             density = forecast.expected / forecast.window.length
-        if math.isinf(pages) or may_give_up(forecast.window, pages):
+        if math.isinf(pages) or is_too_long(forecast.window, pages):
             return
-        stretch = stretch.after(forecast.window, Ending.CLOSED, pages, forecast.window.start)
-        upcoming = following(stretch)
+        read_range = read_range.after(
+            forecast.window, WindowResult.CLOSED, pages, forecast.window.start
+        )
+        upcoming = following(read_range)
         if upcoming is None:
             return
-        forecast = _Forecast(upcoming, size, density, stretch.ends_with(upcoming))
+        forecast = _Forecast(upcoming, size, density, read_range.ends_with(upcoming))

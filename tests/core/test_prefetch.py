@@ -11,139 +11,139 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jira_audit.core import moments
-from jira_audit.core.ahead import Glimpse, Place, ahead
-from jira_audit.core.moments import HOUR
-from jira_audit.core.pages import Reading, Response
-from jira_audit.core.window import Stretch, Window
+from jira_audit.core import timestamps
+from jira_audit.core.pages import Reading, RecordsPage
+from jira_audit.core.prefetch import PagePeek, PageRequest, prefetch_order
+from jira_audit.core.timestamps import HOUR
+from jira_audit.core.window import ReadRange, Window
 
-START = moments.parse("2026-11-20T00:00:00Z")
+START = timestamps.parse("2026-11-20T00:00:00Z")
 SIZE = 11  # ten of each page are new: the first is the seam
 FIRST = Window(START, START + HOUR - 1)
-STRETCH = Stretch(START, START + 10 * HOUR - 1, HOUR)
+STRETCH = ReadRange(START, START + 10 * HOUR - 1, HOUR)
 
 
 def records(number: int, oldest: int) -> list[dict[str, Any]]:
     """A number of records, the last of them created at the moment `oldest`."""
-    made = [{"id": oldest + left, "created": moments.text(oldest)} for left in range(number)]
+    made = [{"id": oldest + left, "created": timestamps.text(oldest)} for left in range(number)]
     return made[::-1]
 
 
 def reading_of(*pages: list[dict[str, Any]]) -> Reading:
     reading = Reading(SIZE)
     for page in pages:
-        reading.take(Response(reading.offset, page))
+        reading.take(RecordsPage(reading.offset, page))
     return reading
 
 
-def nothing(_: Place) -> Glimpse | None:
+def nothing(_: PageRequest) -> PagePeek | None:
     return None
 
 
-def next_window(stretch: Stretch) -> Window | None:
-    return stretch.window
+def next_window(read_range: ReadRange) -> Window | None:
+    return read_range.window
 
 
-def places(
+def requests(
     reading: Reading,
     *,
     window: Window = FIRST,
-    stretch: Stretch = STRETCH,
+    read_range: ReadRange = STRETCH,
     density: float | None = None,
-    glimpsed: Callable[[Place], Glimpse | None] = nothing,
+    peek: Callable[[PageRequest], PagePeek | None] = nothing,
     most: int = 20,
 ) -> list[tuple[float, float, int]]:
     """The first places: the hour at which a window starts, its hours, and the offset."""
-    found = islice(ahead(window, reading, stretch, density, next_window, glimpsed), most)
+    found = islice(prefetch_order(window, reading, read_range, density, next_window, peek), most)
     return [((at.start - START) / HOUR, at.length / HOUR, offset) for at, offset in found]
 
 
 def test_where_nothing_is_known_yet_the_first_pages_of_windows_that_grow_are_asked_for() -> None:
-    assert places(Reading(SIZE)) == [(0, 1, 0), (1, 2, 0), (3, 4, 0), (7, 3, 0)]
+    assert requests(Reading(SIZE)) == [(0, 1, 0), (1, 2, 0), (3, 4, 0), (7, 3, 0)]
 
 
 def test_windows_of_a_length_that_was_found_to_fit_are_expected_to_stay_so() -> None:
-    found = places(
+    found = requests(
         Reading(SIZE),
         window=Window(START, START + 3 * HOUR - 1),
-        stretch=Stretch(START, START + 10 * HOUR - 1, 3 * HOUR),
+        read_range=ReadRange(START, START + 10 * HOUR - 1, 3 * HOUR),
     )
     assert found == [(0, 3, 0), (3, 3, 0), (6, 3, 0), (9, 1, 0)]
 
 
 def test_a_step_that_fits_a_crowd_is_not_taken_for_the_first_though_it_be_as_long() -> None:
-    stretch = Stretch(START, START + 10 * HOUR - 1, HOUR, crowded=(START + 9 * HOUR, HOUR))
-    assert places(Reading(SIZE), stretch=stretch)[:3] == [(0, 1, 0), (1, 1, 0), (2, 1, 0)]
+    read_range = ReadRange(START, START + 10 * HOUR - 1, HOUR, dense_from=(START + 9 * HOUR, HOUR))
+    assert requests(Reading(SIZE), read_range=read_range)[:3] == [(0, 1, 0), (1, 1, 0), (2, 1, 0)]
 
 
 def test_of_the_only_window_nothing_is_asked_for_but_its_first_page() -> None:
-    assert places(Reading(SIZE), stretch=Stretch.of(FIRST)) == [(0, 1, 0)]
+    assert requests(Reading(SIZE), read_range=ReadRange.of(FIRST)) == [(0, 1, 0)]
 
 
 def test_a_full_page_tells_how_many_more_there_are() -> None:
     # Eleven records in a fifth of the window: fifty-five in all, so five more pages and the end.
     first = records(11, FIRST.end - HOUR // 5 + 1)
-    offsets = [offset for start, _, offset in places(reading_of(first)) if start == 0]
+    offsets = [offset for start, _, offset in requests(reading_of(first)) if start == 0]
     assert offsets == [10, 20, 30, 40, 50]
 
 
 def test_after_the_window_comes_the_one_that_follows_if_it_goes_on_like_this() -> None:
     first = records(11, FIRST.end - HOUR // 6 + 1)  # 66 in an hour, and so in the next
-    found = places(reading_of(first))
+    found = requests(reading_of(first))
     assert found[6:12] == [(1, 1, offset) for offset in range(0, 60, 10)]
 
 
 def test_of_a_window_that_follows_only_pages_that_ought_to_be_full_are_asked_for() -> None:
     first = records(11, FIRST.end - HOUR // 6 + 1)
-    offsets = [offset for start, _, offset in places(reading_of(first)) if start == 1]
+    offsets = [offset for start, _, offset in requests(reading_of(first)) if start == 1]
     assert offsets == [0, 10, 20, 30, 40, 50]  # 66 end within the page that begins at 60
 
 
 def test_a_quiet_window_is_followed_by_longer_ones() -> None:
     reading = reading_of(records(2, FIRST.start))
-    assert places(reading, most=4) == [(0, 1, 2), (1, 2, 0), (3, 4, 0), (7, 3, 0)]
+    assert requests(reading, most=4) == [(0, 1, 2), (1, 2, 0), (3, 4, 0), (7, 3, 0)]
 
 
 def test_the_last_window_is_followed_by_nothing() -> None:
     reading = reading_of(records(2, FIRST.start))
-    assert places(reading, stretch=Stretch.of(FIRST)) == [(0, 1, 2)]
+    assert requests(reading, read_range=ReadRange.of(FIRST)) == [(0, 1, 2)]
 
 
 def test_in_the_final_window_the_last_page_is_asked_for_first_and_its_end_right_after() -> None:
     reading = reading_of(records(11, FIRST.end - HOUR // 4 + 1))  # 44 in all, so four pages more
-    only = Stretch.of(FIRST)
+    only = ReadRange.of(FIRST)
 
-    before = places(reading, stretch=only)
+    before = requests(reading, read_range=only)
     assert before[:2] == [(0, 1, 10), (0, 1, 40)]
     assert {offset for _, _, offset in before} == {10, 20, 30, 40}
 
-    found = places(
+    found = requests(
         reading,
-        stretch=only,
-        glimpsed=lambda place: Glimpse(4, FIRST.start) if place[1] == 40 else None,
+        read_range=only,
+        peek=lambda request: PagePeek(4, FIRST.start) if request[1] == 40 else None,
     )
     assert found[:3] == [(0, 1, 10), (0, 1, 40), (0, 1, 44)]
 
 
 def test_a_final_window_that_nothing_is_known_of_is_asked_for_as_a_whole() -> None:
     first = records(11, FIRST.end - HOUR // 6 + 1)  # 66 in an hour, and so in the next
-    found = places(reading_of(first), stretch=Stretch(START, START + 2 * HOUR - 1, HOUR))
+    found = requests(reading_of(first), read_range=ReadRange(START, START + 2 * HOUR - 1, HOUR))
     assert {offset for start, _, offset in found if start == 1} == {0, 10, 20, 30, 40, 50, 60}
 
 
 def test_a_window_that_has_ended_needs_nothing_more_of_itself() -> None:
-    assert places(reading_of(records(2, FIRST.start), []), most=1) == [(1, 2, 0)]
+    assert requests(reading_of(records(2, FIRST.start), []), most=1) == [(1, 2, 0)]
 
 
 def test_a_window_that_is_going_to_be_given_up_is_read_to_its_eighth_page_and_not_beyond() -> None:
     first = records(11, FIRST.end - HOUR // 50)
-    assert places(reading_of(first)) == [(0, 1, 10 * page) for page in range(1, 8)]
+    assert requests(reading_of(first)) == [(0, 1, 10 * page) for page in range(1, 8)]
 
 
 def test_a_window_of_one_millisecond_is_read_as_far_as_it_goes() -> None:
     window = Window(START, START)
     reading = reading_of(records(11, START))
-    found = places(reading, window=window, stretch=Stretch(START, START + HOUR, 1), most=8)
+    found = requests(reading, window=window, read_range=ReadRange(START, START + HOUR, 1), most=8)
     assert [offset for _, _, offset in found] == [10 * page for page in range(1, 9)]
 
 
@@ -152,37 +152,37 @@ def test_where_nothing_tells_how_far_a_page_reaches_no_window_after_this_is_gues
     created: Any,
 ) -> None:
     page = [{"id": number, "created": created} for number in range(11)]
-    assert {start for start, _, _ in places(reading_of(page))} == {0}
+    assert {start for start, _, _ in requests(reading_of(page))} == {0}
 
 
 def test_answers_that_have_come_tell_where_the_next_begins_and_where_the_window_ends() -> None:
     first = records(11, FIRST.end - HOUR // 3)
-    known = {10: Glimpse(11, FIRST.start + HOUR // 3), 20: Glimpse(4, FIRST.start)}
+    known = {10: PagePeek(11, FIRST.start + HOUR // 3), 20: PagePeek(4, FIRST.start)}
 
-    def glimpsed(place: Place) -> Glimpse | None:
-        return known.get(place[1]) if place[0] == FIRST else None
+    def peek(request: PageRequest) -> PagePeek | None:
+        return known.get(request[1]) if request[0] == FIRST else None
 
-    found = places(reading_of(first), glimpsed=glimpsed)
+    found = requests(reading_of(first), peek=peek)
     assert [offset for start, _, offset in found if start == 0] == [10, 20, 24]
 
 
 def test_an_empty_answer_is_taken_for_the_end() -> None:
     reading = reading_of(records(3, FIRST.start))
-    found = places(reading, glimpsed=lambda place: Glimpse(0, None) if place[1] == 3 else None)
+    found = requests(reading, peek=lambda request: PagePeek(0, None) if request[1] == 3 else None)
     assert found[:2] == [(0, 1, 3), (1, 2, 0)]
 
 
 def test_a_window_that_was_asked_for_with_another_length_is_followed_as_it_is() -> None:
     begun = Window(FIRST.end + 1, FIRST.end + 90)
     reading = reading_of(records(2, FIRST.start))
-    found = list(islice(ahead(FIRST, reading, STRETCH, None, lambda _: begun, nothing), 2))
+    found = list(islice(prefetch_order(FIRST, reading, STRETCH, None, lambda _: begun, nothing), 2))
     assert found == [(FIRST, 2), (begun, 0)]
 
 
 def test_one_page_alone_does_not_overrule_the_window_before() -> None:
     first = records(11, FIRST.end - HOUR // 6)
-    alone = [offset for start, _, offset in places(reading_of(first)) if start == 0]
-    before = places(reading_of(first), density=55 / HOUR)
+    alone = [offset for start, _, offset in requests(reading_of(first)) if start == 0]
+    before = requests(reading_of(first), density=55 / HOUR)
     assert len([offset for start, _, offset in before if start == 0]) < len(alone)
 
 
@@ -191,7 +191,7 @@ def test_one_page_alone_does_not_overrule_the_window_before() -> None:
 
 def test_a_glimpse_tells_how_many_records_there_are_and_how_far_they_reach() -> None:
     page = {"offset": 0, "total": 9, "records": records(7, START)}
-    assert Glimpse.of(json.dumps(page).encode()) == Glimpse(7, START)
+    assert PagePeek.of(json.dumps(page).encode()) == PagePeek(7, START)
 
 
 @pytest.mark.parametrize(
@@ -199,14 +199,18 @@ def test_a_glimpse_tells_how_many_records_there_are_and_how_far_they_reach() -> 
     [b"", b"<html>", b'{"records": []}', b'"created":', b'{"records": [{"created":"x"}]}'],
 )
 def test_a_glimpse_of_anything_else_tells_of_no_moment(body: bytes) -> None:
-    assert Glimpse.of(body).oldest is None
+    assert PagePeek.of(body).oldest is None
 
 
 def test_what_a_record_says_is_not_taken_for_when_it_was_created() -> None:
-    record = {"id": 1, "created": moments.text(START), "summary": '"created":"2001-01-01T00:00Z"'}
-    assert Glimpse.of(json.dumps({"records": [record]}).encode()) == Glimpse(1, START)
+    record = {
+        "id": 1,
+        "created": timestamps.text(START),
+        "summary": '"created":"2001-01-01T00:00Z"',
+    }
+    assert PagePeek.of(json.dumps({"records": [record]}).encode()) == PagePeek(1, START)
 
 
 @given(st.binary(max_size=60))
 def test_a_glimpse_never_fails(body: bytes) -> None:
-    assert Glimpse.of(b'{"created":' + body).records >= 1
+    assert PagePeek.of(b'{"created":' + body).records >= 1

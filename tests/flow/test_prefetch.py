@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jira_audit.core import moments
+from jira_audit.core import timestamps
 from jira_audit.core.errors import OutOfTime, SiteError
-from jira_audit.core.moments import HOUR, MINUTE
+from jira_audit.core.timestamps import HOUR, MINUTE
 from jira_audit.simulator.site import Response
 from tests.fakes.world import START, Eager, Lazy, Shuffled, World, record
 from tests.flow.test_collect import ids
@@ -264,7 +264,7 @@ def test_what_is_wrong_with_a_window_ahead_stops_the_site_when_its_turn_has_come
     second = START - 5 * HOUR
 
     def fault(call: Callable[[], Any]) -> Any:
-        asked = moments.parse(world.jira.requests[-1]["from"])
+        asked = timestamps.parse(world.jira.requests[-1]["from"])
         return answer if asked >= second else call()
 
     world.jira.faults.always = fault
@@ -284,7 +284,7 @@ def test_a_429_for_a_window_ahead_is_waited_for_before_anything_more_is_asked(
     headers: dict[str, str],
 ) -> None:
     world = world_of_windows()
-    first = moments.text(START - 6 * HOUR)
+    first = timestamps.text(START - 6 * HOUR)
     left, when = [Response(429, headers, b"")], list[int]()
 
     def fault(call: Callable[[], Any]) -> Any:
@@ -321,7 +321,7 @@ def test_a_record_that_appears_in_a_window_that_was_asked_for_already_is_found_l
     def fault(call: Callable[[], Any]) -> Any:
         nonlocal calls
         answer, calls = call(), calls + 1
-        if moments.parse(world.jira.requests[-1]["to"]) >= START:
+        if timestamps.parse(world.jira.requests[-1]["to"]) >= START:
             world.jira.site.add([late])
         return answer
 
@@ -346,7 +346,8 @@ def test_a_window_that_is_too_long_by_now_is_not_read_as_it_was_asked_for() -> N
     assert world.run().result == "ok"
 
     lengths = [
-        moments.parse(each["to"]) - moments.parse(each["from"]) for each in world.jira.requests
+        timestamps.parse(each["to"]) - timestamps.parse(each["from"])
+        for each in world.jira.requests
     ]
     assert max(lengths) >= 8 * HOUR - 1
     assert len(world.jira.requests) < 80

@@ -37,12 +37,12 @@ def parse(text: str) -> int:
         raise ValueError(message) from error
 
 
-def text(moment: int) -> str:
+def text(timestamp_ms: int) -> str:
     """Write a moment as `2021-01-20T12:40:01.903Z`, the form in rows, blobs and requests."""
-    at = _NAIVE_EPOCH + timedelta(milliseconds=moment)
+    at = _NAIVE_EPOCH + timedelta(milliseconds=timestamp_ms)
     return at.isoformat(timespec="milliseconds") + "Z"
 
 
-def day(moment: int) -> str:
+def day(timestamp_ms: int) -> str:
     """The UTC day of a moment, `2021-01-20`; letters are stored in folders by day."""
-    return text(moment)[:10]
+    return text(timestamp_ms)[:10]

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jira_audit.core import moments
-from jira_audit.core.moments import DAY, HOUR, MINUTE, SECOND
+from jira_audit.core import timestamps
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE, SECOND
 
 FIRST = -62_135_596_800_000  # 0001-01-01T00:00:00.000Z
 LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "timestamp_ms"),
     [
         ("1970-01-01T00:00:00.000Z", 0),
         ("1970-01-01T00:00:00.001+0000", 1),
@@ -36,8 +36,8 @@ LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
         ("9999-12-31T23:59:59.999Z", LAST),
     ],
 )
-def test_a_time_with_an_offset_is_read_to_the_millisecond(text: str, moment: int) -> None:
-    assert moments.parse(text) == moment
+def test_a_time_with_an_offset_is_read_to_the_millisecond(text: str, timestamp_ms: int) -> None:
+    assert timestamps.parse(text) == timestamp_ms
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,16 @@ def test_a_time_with_an_offset_is_read_to_the_millisecond(text: str, moment: int
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  the text is Python's
-        moments.parse(text)
+        timestamps.parse(text)
 
 
 def test_the_refusal_of_a_naive_time_says_what_is_missing() -> None:
     with pytest.raises(ValueError, match="needs a UTC offset, such as Z"):
-        moments.parse("2021-01-20T12:40:01.903")
+        timestamps.parse("2021-01-20T12:40:01.903")
 
 
 @pytest.mark.parametrize(
-    ("moment", "text"),
+    ("timestamp_ms", "text"),
     [
         (0, "1970-01-01T00:00:00.000Z"),
         (-1, "1969-12-31T23:59:59.999Z"),
@@ -78,13 +78,13 @@ def test_the_refusal_of_a_naive_time_says_what_is_missing() -> None:
         (LAST, "9999-12-31T23:59:59.999Z"),
     ],
 )
-def test_a_moment_is_written_with_milliseconds_and_z(moment: int, text: str) -> None:
-    assert moments.text(moment) == text
+def test_a_moment_is_written_with_milliseconds_and_z(timestamp_ms: int, text: str) -> None:
+    assert timestamps.text(timestamp_ms) == text
 
 
 @given(st.integers(FIRST, LAST))
-def test_what_is_written_is_read_back_as_the_same_moment(moment: int) -> None:
-    assert moments.parse(moments.text(moment)) == moment
+def test_what_is_written_is_read_back_as_the_same_moment(timestamp_ms: int) -> None:
+    assert timestamps.parse(timestamps.text(timestamp_ms)) == timestamp_ms
 
 
 @given(
@@ -92,23 +92,27 @@ def test_what_is_written_is_read_back_as_the_same_moment(moment: int) -> None:
     st.integers(-23 * 60, 23 * 60),
     st.booleans(),
 )
-def test_the_offset_does_not_change_the_moment(moment: int, minutes: int, colon: bool) -> None:
+def test_the_offset_does_not_change_the_moment(
+    timestamp_ms: int, minutes: int, colon: bool
+) -> None:
     zone = timezone(timedelta(minutes=minutes))
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=moment)
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=timestamp_ms)
     text = at.astimezone(zone).isoformat(timespec="milliseconds")
     if not colon:
         text = text[:-3] + text[-2:]
-    assert moments.parse(text) == moment
+    assert timestamps.parse(text) == timestamp_ms
 
 
 def test_moments_sort_as_their_texts_do() -> None:
     times = [FIRST, -1, 0, 999, 1_000, 1_611_146_401_903, LAST]
-    assert sorted(moments.text(at) for at in reversed(times)) == [moments.text(at) for at in times]
+    assert sorted(timestamps.text(at) for at in reversed(times)) == [
+        timestamps.text(at) for at in times
+    ]
 
 
 def test_a_day_is_a_day_in_utc() -> None:
-    assert moments.day(moments.parse("2021-01-20T23:59:59.999Z")) == "2021-01-20"
-    assert moments.day(moments.parse("2021-01-20T23:59:59.999-0100")) == "2021-01-21"
+    assert timestamps.day(timestamps.parse("2021-01-20T23:59:59.999Z")) == "2021-01-20"
+    assert timestamps.day(timestamps.parse("2021-01-20T23:59:59.999-0100")) == "2021-01-21"
 
 
 def test_the_units_are_milliseconds() -> None:
