@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -220,23 +219,28 @@ def _fit(columns: dict[str, object], structures: dict[str, Any]) -> tuple[bytes,
 
     Truncates each column that is too long; then, while the row is too large, its longest column.
     """
-    raw = {column: _raw_json(value) for column, value in structures.items()}
-    cutters = {column: partial(_cut_json, value) for column, value in structures.items()}
-    for column in [name for name in columns if COLUMNS[name] == "string" and name not in raw]:
-        raw[column] = str(columns[column])
-        cutters[column] = partial(_cut, raw[column])
+    strings = {name: value for name, value in columns.items() if isinstance(value, str)}
+    raw = strings | {column: _raw_json(value) for column, value in structures.items()}
     texts = {column: _valid_unicode(text) for column, text in raw.items()}
     whole = texts == raw
     limits = {column: STRING_LIMIT for column, text in texts.items() if _size(text) > STRING_LIMIT}
     while True:
         for column, limit in limits.items():
-            texts[column] = cutters[column](limit)
+            in_json = column in structures
+            texts[column] = (
+                _cut_json(structures[column], limit) if in_json else _cut(strings[column], limit)
+            )
             columns["truncated_b"], whole = True, False
         line = orjson.dumps(columns | texts)
         if len(line) <= ROW_LIMIT:
             return line, whole
-        longest = max(texts, key=lambda column: len(orjson.dumps(texts[column])))
-        limits = {longest: _size(texts[longest]) // 2}
+        column = _largest(texts)
+        limits = {column: _size(texts[column]) // 2}
+
+
+def _largest(texts: Mapping[str, str]) -> str:
+    """The column whose text takes the most bytes in the row's JSON."""
+    return max(texts, key=lambda column: len(orjson.dumps(texts[column])))
 
 
 def _raw_json(value: Any) -> str:

@@ -142,18 +142,24 @@ def _site(settings: Settings, host: str | None, stored: Sequence[str]) -> Site:
 
     Raises SettingsError for an invalid entry, and BadParameter if a site must be named.
     """
-    name, sites = host and host.lower(), settings.sites
+    name = host and host.lower()
     for entry in settings.invalid:
-        if name == entry.site or not sites:
+        if name == entry.site or not settings.sites:
             raise entry.error
-    if name:
-        candidates = [site for site in sites if site.host == name]
-    else:
-        candidates = [site for site in sites if site.host in stored] or list(sites)
-    if len(candidates) != 1 or (settings.invalid and not name):
-        message = f"name one of {', '.join(site.host for site in sites)}"
+    candidates = _candidates(settings, name, stored)
+    if len(candidates) != 1:
+        message = f"name one of {', '.join(site.host for site in settings.sites)}"
         raise typer.BadParameter(message, param_hint="--site")
     return candidates[0]
+
+
+def _candidates(settings: Settings, name: str | None, stored: Sequence[str]) -> Sequence[Site]:
+    """The sites that can be meant; none if an invalid entry could be meant as well."""
+    if name:
+        return [site for site in settings.sites if site.host == name]
+    if settings.invalid:
+        return []
+    return [site for site in settings.sites if site.host in stored] or settings.sites
 
 
 def environment(settings_file: Path | None) -> Mapping[str, str]:
