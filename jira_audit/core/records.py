@@ -219,8 +219,7 @@ def _fit(columns: dict[str, object], structures: dict[str, Any]) -> tuple[bytes,
 
     Truncates each column that is too long; then, while the row is too large, its longest column.
     """
-    strings = {name: value for name, value in columns.items() if isinstance(value, str)}
-    raw = strings | {column: _raw_json(value) for column, value in structures.items()}
+    raw = _texts(columns, structures)
     texts = {column: _valid_unicode(text) for column, text in raw.items()}
     whole = texts == raw
     limits = {column: STRING_LIMIT for column, text in texts.items() if _size(text) > STRING_LIMIT}
@@ -228,7 +227,7 @@ def _fit(columns: dict[str, object], structures: dict[str, Any]) -> tuple[bytes,
         for column, limit in limits.items():
             in_json = column in structures
             texts[column] = (
-                _cut_json(structures[column], limit) if in_json else _cut(strings[column], limit)
+                _cut_json(structures[column], limit) if in_json else _cut(raw[column], limit)
             )
             columns["truncated_b"], whole = True, False
         line = orjson.dumps(columns | texts)
@@ -236,6 +235,12 @@ def _fit(columns: dict[str, object], structures: dict[str, Any]) -> tuple[bytes,
             return line, whole
         column = _largest(texts)
         limits = {column: _size(texts[column]) // 2}
+
+
+def _texts(columns: Mapping[str, object], structures: Mapping[str, Any]) -> dict[str, str]:
+    """The text of each column that may have to be truncated; lone surrogates are kept."""
+    strings = {column: value for column, value in columns.items() if isinstance(value, str)}
+    return strings | {column: _raw_json(value) for column, value in structures.items()}
 
 
 def _largest(texts: Mapping[str, str]) -> str:
