@@ -1,7 +1,7 @@
 """The routes to a site: its own address, or Atlassian's gateway, with a token or an OAuth client.
 
-What is asked for (a cloud id, a token) is remembered for as long as the process lives, and stored
-nowhere. Nothing follows a redirect, so that credentials go to the hosts named here alone.
+A cloud id or a token is kept in memory while the process lives, and is never stored. Redirects are
+not followed, so credentials reach only the hosts that are named here.
 https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/
 """
 
@@ -62,9 +62,9 @@ TOKEN_STATUS = _table({400: _REFUSED, 401: _REFUSED, 403: _REFUSED, 429: _TOO_MA
 
 @dataclass(frozen=True)
 class DirectRoute:
-    """The route to a site's own address: there is nothing to open, and no other credentials.
+    """The route to a site's own address, with one set of credentials.
 
-    `base_url` is where requests go, without a slash at the end.
+    `base_url` is the address of the site, without a slash at the end.
     """
 
     base_url: str
@@ -83,15 +83,15 @@ class Credentials(Protocol):
     """Who authenticates requests through the gateway."""
 
     def auth(self) -> AuthBase:
-        """What to authenticate the next request with. May ask; raises as `Gateway.open` does."""
+        """The authentication of the next request. May request a token; raises as `Gateway.open`."""
 
     def refresh(self, auth: AuthBase) -> bool:
-        """Whether there may be better ones than these, which were refused."""
+        """Whether a refused request is worth another try with new credentials."""
 
 
 @dataclass(frozen=True)
 class BasicCredentials:
-    """A user name and token: there are no others."""
+    """A user name and an API token."""
 
     basic: AuthBase
 
@@ -105,7 +105,7 @@ class BasicCredentials:
 
 
 class Bearer(AuthBase):
-    """A token of the token service's."""
+    """An access token of the token service."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -117,9 +117,9 @@ class Bearer(AuthBase):
 
 
 class ClientCredentials:
-    """An OAuth client's tokens: each is used until shortly before its end, or until it is refused.
+    """An OAuth client's tokens. Each is used until it is refused or nearly expired.
 
-    `token_url` is the token service's; `secret` goes there and nowhere else. Thread-safe.
+    `token_url` is the address of the token service; `secret` is sent only there. Thread-safe.
     """
 
     def __init__(self, token_url: str, client_id: str, secret: str, clock: Clock) -> None:
@@ -129,14 +129,14 @@ class ClientCredentials:
         self._until = 0.0
 
     def auth(self) -> AuthBase:
-        """The token that holds for now. Raises SiteError where there is none to be had."""
+        """The current token. Raises SiteError if the token service gives none."""
         with self._lock:
             if self._current is None or self._clock.monotonic() >= self._until:
                 self._current = self._fetch()
             return self._current
 
     def refresh(self, auth: AuthBase) -> bool:
-        """True: this one is not used again."""
+        """True: the refused token is not used again."""
         with self._lock:
             if self._current is auth:
                 self._current = None
@@ -165,7 +165,7 @@ class ClientCredentials:
 
 
 class Gateway:
-    """The route to a site through Atlassian's gateway, as scoped tokens and OAuth clients need it.
+    """The route to a site through Atlassian's gateway, for scoped tokens and OAuth clients.
 
     `gateway_url` is the gateway's, `site_url` the site's own, which is asked, without credentials,
     for the cloud id where `cloud_id` is None. Thread-safe.
@@ -189,7 +189,7 @@ class Gateway:
         return Connection(base_url, self._credentials.auth())
 
     def cloud_id(self) -> str:
-        """The site's cloud id: the one that was set, else the site's own answer, asked for once.
+        """The site's cloud id: the one that was set, or the site's own answer, requested once.
 
         Raises TransientError, or SiteError when someone has to act.
         """
@@ -198,7 +198,7 @@ class Gateway:
             return self._cloud_id
 
     def refresh(self, auth: AuthBase) -> bool:
-        """Whether it is worth opening it again, after these credentials were refused."""
+        """Whether to open the route again after its credentials were refused."""
         return self._credentials.refresh(auth)
 
     def _fetch_cloud_id(self) -> str:
@@ -222,7 +222,7 @@ def _ask(
     clock: Clock,
     **content: Any,
 ) -> dict[str, Any]:
-    """One request, one JSON object. Raises what `statuses` says; whose text holds no secret."""
+    """One request, one JSON object. Raises what `statuses` says. The error holds no secret."""
     with transport.session() as session:
         response = transport.fetch(
             session,

@@ -1,7 +1,7 @@
 """Checkpoints, dead letters and originals in Azure Blob Storage.
 
-Retries are the storage library's own, set to seconds. A blob's lease is what makes a run the only
-writer of its site. https://learn.microsoft.com/rest/api/storageservices/lease-blob
+The storage library retries, within seconds. A run that holds the lease of a site's blob is the
+site's only writer. https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ SAVE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Retries:
-    """How often and how long the storage library retries what failed.
+    """How often the storage library retries, and how long it waits.
 
-    `count` retries; before the n-th it waits `first` + `base` ** n seconds, give or take `jitter`
-    and never less than none.
+    At most `count` retries. The n-th waits `first` + `base` ** n seconds, give or take `jitter`.
     """
 
     count: int
@@ -52,7 +51,7 @@ RETRIES = Retries(count=2, first=1, base=2, jitter=3)
 
 
 def client_options(retries: Retries = RETRIES) -> dict[str, Any]:
-    """How a container client is to wait, and for how long."""
+    """The options of a container client: its retries and its timeouts."""
     return {
         "retry_policy": ExponentialRetry(
             initial_backoff=retries.first,
@@ -68,7 +67,7 @@ def client_options(retries: Retries = RETRIES) -> dict[str, Any]:
 class BlobCheckpoints:
     """The checkpoints of all sites, or those of their backfills, in one container.
 
-    The container is made when it is missing.
+    A missing container is created.
     """
 
     def __init__(
@@ -84,7 +83,8 @@ class BlobCheckpoints:
     def take(self, first: Checkpoint) -> BlobLease | None:
         """Take the lease on a site's checkpoint, writing `first` if there is none.
 
-        None when another run holds it. Raises TransientError, or SiteError for an administrator.
+        Returns None if another run holds it. Raises TransientError, or SiteError for an
+        administrator.
         """
         blob = self._container.get_blob_client(self._name(first.site))
         created = False
@@ -129,7 +129,7 @@ class BlobCheckpoints:
         return f"{self._kind}/{site}.json"
 
     def _create(self, blob: BlobClient, first: Checkpoint) -> bool:
-        """Write the first checkpoint unless another run was quicker; true if this one was."""
+        """Write the first checkpoint; false if another run wrote it before."""
         content = first.encode(self._clock.now())
         try:
             try:
@@ -145,7 +145,7 @@ class BlobCheckpoints:
 
 
 class BlobLease:
-    """One site's checkpoint blob, leased. Counts the lease from the moment it was asked for."""
+    """The lease of one site's checkpoint blob. Its time counts from when it was requested."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class BlobLease:
         return decode(content, self._site)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write the checkpoint under the lease. Raises TransientError when that was lost."""
+        """Write the checkpoint under the lease. Raises TransientError if the lease was lost."""
         self.hold(min(SAVE_SECONDS, self._lease_seconds / 2))
         with _translate_errors(f"{self._site}: the checkpoint could not be saved"):
             self._blob.upload_blob(
@@ -177,9 +177,9 @@ class BlobLease:
             )
 
     def hold(self, seconds: float) -> None:
-        """See that the lease lasts `seconds` more, renewing it if need be. Thread-safe.
+        """Ensure that the lease lasts `seconds` more; renew it if necessary. Thread-safe.
 
-        Raises LeaseLost when it does not: the storage library has then tried what there is to try.
+        Raises LeaseLost if it cannot be renewed, after the storage library's retries.
         """
         with self._lock:
             if self._left() >= seconds:
@@ -199,8 +199,8 @@ class BlobLease:
                 raise LeaseLost(message)
 
     def release(self) -> None:
-        """Give the lease back."""
-        with _translate_errors(f"{self._site}: the lease could not be given back"):
+        """Release the lease."""
+        with _translate_errors(f"{self._site}: the lease could not be released"):
             self._lease.release()
 
     def _left(self) -> float:
@@ -208,7 +208,7 @@ class BlobLease:
 
 
 class BlobEnqueueTimes:
-    """Which sites were put on the queue, and when. Only the timer writes it, and it runs once."""
+    """When each site was put on the queue. Only the timer writes it, one run at a time."""
 
     NAME = "queue/queued.json"
 
@@ -216,9 +216,9 @@ class BlobEnqueueTimes:
         self._container = container
 
     def load(self) -> dict[str, int]:
-        """Read the time by site; none where nothing was stored, or what is cannot be read.
+        """Read the time by site; empty if nothing readable is stored.
 
-        That it forgets puts a site on the queue once more, and a run that finds it taken skips it.
+        A forgotten site is put on the queue again; a run that finds its lease taken skips it.
         """
         with _translate_errors("what is on the queue could not be read"):
             content = _content(self._container, self.NAME)
@@ -246,7 +246,7 @@ class BlobLetters:
         self._container, self._clock = container, clock
 
     def keep(self, letter: Letter) -> bool:
-        """Keep a letter, once: true when it was not there before."""
+        """Store a letter; false if it was stored before."""
         with _translate_errors(f"{letter.site}: a record could not be kept aside"):
             try:
                 self._container.upload_blob(
@@ -259,7 +259,7 @@ class BlobLetters:
         return True
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
-        """The names of a site's letters, sorted; none where there is no container yet."""
+        """The names of a site's letters, sorted; empty if there is no container."""
         with _translate_errors(f"{site}: the {folder} could not be listed"):
             try:
                 found = self._container.list_blob_names(name_starts_with=f"{folder}/{site}/")
@@ -274,7 +274,7 @@ class BlobLetters:
             return _content(self._container, name)
 
     def delete(self, name: str) -> None:
-        """Delete a letter's blob, and what somebody may have taken snapshots of."""
+        """Delete a letter's blob and its snapshots."""
         _check(name)
         with _translate_errors(f"{name} could not be deleted"):
             try:
@@ -285,7 +285,7 @@ class BlobLetters:
 
 def _check(name: str) -> None:
     if not is_name(name):
-        message = f"{name!r} is no letter's name"
+        message = f"{name!r} is not the name of a dead letter"
         raise SiteError(message)
 
 
@@ -297,7 +297,7 @@ def _content(container: ContainerClient, name: str) -> bytes | None:
 
 
 def make_container(container: ContainerClient) -> None:
-    """Make the container, unless it is there."""
+    """Create the container if it is missing."""
     try:
         container.create_container()
     except ResourceExistsError as error:
@@ -306,9 +306,10 @@ def make_container(container: ContainerClient) -> None:
 
 
 def probe(container: ContainerClient) -> None:
-    """See whether checkpoints could be written, making the container if it is missing.
+    """Check that checkpoints can be written; create the container if it is missing.
 
-    Asks for a lease on a blob that is not there: that needs the right to write, and writes nothing.
+    Requests a lease of a blob that does not exist, which needs the right to write but writes
+    nothing.
     Raises TransientError, or SiteError for an administrator.
     """
     with _translate_errors("the container cannot be used"):
@@ -321,7 +322,7 @@ def probe(container: ContainerClient) -> None:
 
 @contextmanager
 def _translate_errors(what: str) -> Iterator[None]:
-    """Turn the library's exceptions into ours, by who has to act."""
+    """Turn the library's exceptions into the connector's, grouped by who must act."""
     try:
         yield
     except ClientAuthenticationError as error:

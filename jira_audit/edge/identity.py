@@ -1,7 +1,7 @@
-"""Tokens for Azure: of the app's managed identity, or of the developer who is logged in.
+"""Tokens for Azure, from the app's managed identity or the developer's login.
 
-Whatever a credential raises becomes an error of ours here, in one place for all clients: one that
-heals by itself, or one that names who must act.
+The errors of a credential are translated here for all clients: TransientError if the next try may
+succeed, SiteError if someone must act.
 https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference
 """
 
@@ -53,11 +53,10 @@ seen to fail so (https://github.com/Azure/azure-functions-host/issues/11058)."""
 
 
 class Tokens:
-    """A credential whose errors are ours; what Azure's clients take for a credential.
+    """A credential for Azure's clients that raises the connector's errors.
 
-    `policy` retries here, for a client that cannot: within `STORAGE_RETRY_SECONDS`. Without it,
-    the caller owns the retries. Raises TransientError, where the next try may do, or SiteError,
-    where someone must act.
+    `policy` sets the retries, within `STORAGE_RETRY_SECONDS`; without it, the caller retries.
+    Raises TransientError if the next try may succeed, or SiteError if someone must act.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Tokens:
     def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
-        """Get a token with what is known of it, for these scopes; the credential caches it."""
+        """Get a token and its details for these scopes; the credential caches it."""
         # Every credential of azure-identity has it.
         credential = cast("SupportsTokenInfo", self._credential)
         return self._get(lambda: credential.get_token_info(*scopes, options=options))
@@ -87,7 +86,7 @@ class Tokens:
 
 
 def managed_identity(client_id: str | None, clock: Clock) -> TokenCredential:
-    """The app's managed identity: the user-assigned one of this client id, or the system's."""
+    """The app's managed identity: user-assigned with this client id, or system-assigned."""
     from azure.identity import ManagedIdentityCredential  # noqa: PLC0415  an idle tick needs none
 
     return ManagedIdentityCredential(
@@ -102,7 +101,7 @@ def managed_identity(client_id: str | None, clock: Clock) -> TokenCredential:
 
 
 def _translate_errors(get: Callable[[], T]) -> T:
-    """Get it; what a credential raises becomes an error of ours."""
+    """Call the credential, and translate its errors."""
     try:
         return get()
     except ConnectorError:
@@ -123,7 +122,7 @@ def _translate_errors(get: Callable[[], T]) -> T:
 
 
 def _check(response: PipelineResponse[Any, Any], now: int) -> None:
-    """Raise what a response means that is not a token."""
+    """Raise the error for a response that is not a token."""
     answer = response.http_response
     status: int = answer.status_code
     if status != 200:

@@ -1,7 +1,7 @@
-"""The Logs Ingestion API: send one batch, once, and say what its answer means.
+"""The Logs Ingestion API: sends one batch, once, and interprets the response.
 
-Retries are the caller's. The libraries are imported by the first send, so that a tick with
-nothing new pays for none of them.
+The caller retries. The first send imports the libraries, so a tick without new records does not
+load them.
 https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
 """
 
@@ -63,9 +63,8 @@ STATUS = StatusTable.of(_MEANINGS, undocumented="its answer is not documented")
 class IngestionSink:
     """The stream of one data collection rule. Safe to use from several threads.
 
-    `endpoint` is the rule's ingestion endpoint, `rule` its immutable id, `audience` the resource
-    tokens are asked for, `send_seconds` the time after which an attempt is given up, `now` the wall
-    clock as a moment.
+    `endpoint` is the rule's ingestion endpoint, `rule` its immutable id, `audience` the resource of
+    its tokens, `send_seconds` the timeout of one attempt, `now` the wall clock in milliseconds.
     """
 
     def __init__(
@@ -88,17 +87,17 @@ class IngestionSink:
         self._lock = Lock()
 
     def prepare(self) -> None:
-        """Have a token ready, so that `send` is one call of at most `send_seconds`.
+        """Get a token, so that `send` is one call of at most `send_seconds`.
 
-        Raises what the credential does: SiteError or TransientError.
+        Raises SiteError or TransientError, as the credential does.
         """
         self._token_source.get_token(self._scope)  # cached by the credential itself
 
     def send(self, body: bytes) -> None:
-        """Send a JSON array of rows; to return is to say that the service accepted all of them.
+        """Send a JSON array of rows. Returns when all of them were accepted.
 
-        Raises BatchRefused (these rows, or this many), TransientError, or SiteError when an
-        administrator has to act.
+        Raises BatchRefused if these rows, or so many, are refused; TransientError; or SiteError
+        if an administrator must act.
         """
         from azure.core.exceptions import (  # noqa: PLC0415
             AzureError,
@@ -144,7 +143,7 @@ class IngestionSink:
         from azure.monitor.ingestion import LogsIngestionClient  # noqa: PLC0415
 
         class OneAttempt(BearerTokenCredentialPolicy[Any, Any]):
-            """The library's own would send again what is left of the stream: nothing."""
+            """The library's retry would send what is left of the stream, which is nothing."""
 
             def on_challenge(self, request: Any, response: Any) -> bool:  # noqa: ARG002
                 return False

@@ -1,8 +1,7 @@
-"""Jira Cloud's audit log over HTTP: ask for a page, and tell a page from everything else.
+"""Jira Cloud's audit log over HTTP: requests a page, and rejects every response that is not one.
 
-`parse_page` holds every way in which a response can be something else than a page; a failure is
-never an empty page. Which pages are asked for when is in `flow/reader.py`, how they fit together in
-`core/pages.py`.
+A failure is never an empty page: `parse_page` raises for every other response. `flow/reader.py`
+decides which pages are requested, `core/pages.py` how they fit together.
 https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
 """
 
@@ -72,7 +71,7 @@ STATUS = StatusTable.of(_MEANINGS, undocumented="Jira's answer is not documented
 
 
 class JiraSource:
-    """One site's audit log. Safe to keep between runs; its connections are pooled."""
+    """One site's audit log. Can be kept between runs; connections are pooled."""
 
     def __init__(
         self,
@@ -87,28 +86,28 @@ class JiraSource:
         self._session.headers.update(HEADERS)
 
     def fetch(self, request: PageRequest, seconds: float) -> RawResponse:
-        """Ask for the page at a place, once, in about so many seconds at most.
+        """Request the page at a place once, within about `seconds`.
 
-        May be called from several threads. Raises TransientError where nothing is answered, and
-        what opening the route to the site raises.
+        Thread-safe. Raises TransientError if there is no response, or what opening the route
+        raises.
         """
         return self._fetch(request, self.page_size, seconds)
 
     def decipher(self, answer: RawResponse, offset: int) -> RecordsPage:
-        """Turn what was answered at an offset into records; raises as `parse_page` does."""
+        """Parse the response at an offset into records; raises as `parse_page`."""
         try:
             return parse_page(answer, offset)
         except (TransientError, SiteError) as error:
             raise with_site(self._site, error) from error
 
     def probe(self) -> None:
-        """Ask once for one record, to see whether the log may be read. Raises as above."""
+        """Request one record, to check that the log can be read. Raises as above."""
         now = self._clock.now()
         request = Window(now - timestamps.DAY, now), 0
         self.decipher(self._fetch(request, 1, PROBE_SECONDS), 0)
 
     def _fetch(self, request: PageRequest, limit: int, seconds: float) -> RawResponse:
-        """One request, one response; a second one with new credentials."""
+        """One request and response; a second with new credentials if they were refused."""
         try:
             connection = self._route.open()
             response = self._ask(connection, request, limit, seconds)
@@ -145,13 +144,13 @@ class JiraSource:
 
 
 def refuses_credentials(answer: RawResponse) -> bool:
-    """Whether Jira does not know who asks. It may say so beside a page, of what anyone may see."""
+    """Whether Jira reports a failed login, which it may do beside a page that anyone may see."""
     said = answer.headers.get("X-Seraph-LoginReason", "")
     return answer.status == 401 or (answer.status == 200 and "AUTHENTICATED_FAILED" in said)
 
 
 def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
-    """The same error with the site's name before it, for whoever has several sites."""
+    """The same error with the site's name in front."""
     message = f"{site}: {error}"
     if isinstance(error, TransientError):
         return TransientError(message, retry_after=error.retry_after, pause=error.pause)
@@ -159,11 +158,11 @@ def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
 
 
 def parse_page(answer: RawResponse, offset: int) -> RecordsPage:
-    """Turn an answer into records. Whatever is not a documented page raises.
+    """Parse a response into records. Raises for everything but a documented page.
 
-    `offset` is what was asked for. Raises what `STATUS` says for the status; TransientError for a
-    200 that is not JSON or has no `records`, since proxies and maintenance pages answer so;
-    SiteError for a failed login.
+    `offset` is the requested one. Raises what `STATUS` says for the status; TransientError for a
+    200 that is not JSON or has no `records`, as proxies and maintenance pages send; SiteError for
+    a failed login.
     """
     if 300 <= answer.status < 400:
         message = (
@@ -194,7 +193,7 @@ def parse_page(answer: RawResponse, offset: int) -> RecordsPage:
 
 
 def _error_message(body: bytes) -> str:
-    """Jira's own error message, shortened; never anything else of a body."""
+    """Jira's own error message, truncated; nothing else of the body."""
     try:
         answer = encoding.loads(body)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The same contract in a local folder: checkpoints, letters and rows as files.
+"""Checkpoints, letters and rows as files in a local folder, with the same contract as in Azure.
 
-For the terminal (`demo`, `collect --to DIR`); nothing of it runs in Azure. A lock of the operating
-system stands for the lease: it ends with the process that holds it.
+For the terminal (`demo`, `collect --to DIR`); not used in Azure. The lease is a lock of the
+operating system, which ends with its process.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LocalCheckpoints:
         return LocalLease(first.site, path, lock, self._clock, created=created)
 
     def sites(self) -> Sequence[str]:
-        """The sites there are checkpoints of, sorted."""
+        """The sites that have a checkpoint, sorted."""
         with _translate_errors("the checkpoints could not be listed"):
             return sorted(path.stem for path in self._folder.glob("*.json"))
 
@@ -83,10 +83,10 @@ class LocalLease:
         _write(self._path, checkpoint.encode(self._clock.now()))
 
     def hold(self, seconds: float) -> None:
-        """Nothing to do: the lock lasts as long as the process."""
+        """Does nothing: the lock lasts as long as the process."""
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._lock.release()
 
 
@@ -97,7 +97,7 @@ class LocalLetters:
         self._folder, self._clock = folder, clock
 
     def keep(self, letter: Letter) -> bool:
-        """Keep a letter, once: true when it was not there before."""
+        """Store a letter; false if it was stored before."""
         path = self._folder / letter.name
         if path.exists():
             return False
@@ -124,17 +124,17 @@ class LocalLetters:
             path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
-        """Where a letter lies; no name leads out of the folder."""
+        """The path of a letter, which is always inside the folder."""
         if not is_name(name):
-            message = f"{name!r} is no letter's name"
+            message = f"{name!r} is not the name of a dead letter"
             raise SiteError(message)
         return self._folder / name
 
 
 class LocalSink:
-    """A JSON Lines file as the table: one row a line, appended.
+    """The table as a JSON Lines file: one row a line, appended.
 
-    Every site, thread and process that writes to it waits for its turn.
+    Sites, threads and processes write one after the other.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -142,10 +142,10 @@ class LocalSink:
         self._turn = FileLock(self._path.with_suffix(".lock"), is_singleton=False)
 
     def prepare(self) -> None:
-        """Nothing is needed."""
+        """Does nothing."""
 
     def send(self, body: bytes) -> None:
-        """Append a JSON array's rows, all or none, and see them onto the disk."""
+        """Append a JSON array's rows, all or none, and flush them to the disk."""
         lines = b"".join(orjson.dumps(row) + b"\n" for row in orjson.loads(body))
         with _translate_errors("rows could not be written"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,13 +167,13 @@ class LocalSink:
 
 
 class LocalTable:
-    """The same file, read back."""
+    """Reads the same file."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / TABLE_FILE
 
     def held(self, site: str, window: Window) -> TableInventory:
-        """Which of a site's records that were created in a range are there, and how often."""
+        """How many rows each of a site's records has, of those created in a range."""
         seen = Counter(
             row["id_d"]
             for row in self.rows()
@@ -184,9 +184,9 @@ class LocalTable:
         return TableInventory(Ledger().with_ids(seen), copies)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Every row, as it was written; none where there is no file yet.
+        """Every row as it was written; none if there is no file.
 
-        Raises SiteError for a line that is no row of ours. What a crash left of one is none.
+        Raises SiteError for a line that is not a row. An incomplete last line is ignored.
         """
         with _translate_errors("rows could not be read"):
             try:
@@ -232,7 +232,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: whoever reads it sees the old or the new."""
+    """Replace a file atomically: a reader sees the old or the new content."""
     with _translate_errors(f"{path.name} could not be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")

@@ -1,5 +1,5 @@
-"""What the edge's own HTTP requests share: sessions that follow nothing, bodies within bounds, and
-what a route to a site is.
+"""What all HTTP requests of the edge share: sessions without redirects, bounded bodies, and
+the route to a site.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PIECE_SIZE = 65_536
 
 @dataclass(frozen=True)
 class Connection:
-    """Where requests to a site go, without a slash at the end, and what authenticates them."""
+    """The address of a site, without a slash at the end, and the authentication of its requests."""
 
     base_url: str
     auth: AuthBase
@@ -35,19 +35,19 @@ class Route(Protocol):
     """A route to a site, which may have to be opened first. Safe to use from several threads."""
 
     def open(self) -> Connection:
-        """Open it. Raises TransientError, or SiteError when someone has to act."""
+        """Open the route. Raises TransientError, or SiteError if someone must act."""
 
     def refresh(self, auth: AuthBase) -> bool:
-        """Whether to open it again, after these credentials were refused."""
+        """Whether to open the route again after its credentials were refused."""
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: else a redirect's body would be read to its end before it is not followed."""
+        """None: otherwise `requests` reads a redirect's body to its end, without a limit."""
 
 
 def session() -> requests.Session:
-    """A session whose requests are this connector's, and ask for JSON."""
+    """A session whose requests name the connector and accept JSON."""
     made = _Session()
     made.headers.update({"Accept": "application/json", "User-Agent": "jira-audit-connector"})
     return made
@@ -64,11 +64,11 @@ def fetch(
     clock: Clock,
     **options: Any,
 ) -> RawResponse:
-    """One request, one response, whatever its status; a redirect is not followed.
+    """One request and its response, whatever the status. Redirects are not followed.
 
-    Takes a body of at most `limit` bytes, within about `seconds`; `options` are those of
-    `requests`. Raises TransientError, which names the `service`, when there is no response or when
-    it exceeds its bounds.
+    The body has at most `limit` bytes and arrives within about `seconds`; `options` are those of
+    `requests`. Raises TransientError, which names the `service`, if there is no response or it
+    exceeds these bounds.
     """
     try:
         with session.request(
@@ -81,7 +81,7 @@ def fetch(
         ) as response:
             body = read_body(response, limit, seconds, clock)
     except (requests.RequestException, HTTPError) as error:
-        # Its text may hold the address asked for, which is no secret; its kind is enough.
+        # Its kind says enough; its text repeats the address.
         message = f"{service} could not be reached ({type(error).__name__})"
         raise TransientError(message) from error
     if body is None:
@@ -93,10 +93,10 @@ def fetch(
 def read_body(
     response: requests.Response, limit: int, seconds: float, clock: Clock
 ) -> bytes | None:
-    """The whole body; None if it is longer than `limit` bytes, or takes longer than `seconds`."""
+    """The whole body; None if it exceeds `limit` bytes or `seconds`."""
     until = clock.monotonic() + seconds
     body = bytearray()
-    # `iter_content` would wait for a whole piece, however slowly that trickles in.
+    # `iter_content` would wait for a whole piece, however slowly it trickles in.
     while piece := response.raw.read1(PIECE_SIZE, decode_content=True):
         body += piece
         if len(body) > limit or clock.monotonic() > until:

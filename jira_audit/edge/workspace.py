@@ -1,7 +1,6 @@
-"""The table in a Log Analytics workspace, read back: what `verify` and `report` ask of it.
+"""Queries of the table in a Log Analytics workspace, for `verify` and `report`.
 
-For the terminal: the query library is imported by the first question, and nothing that runs in
-Azure asks one. https://learn.microsoft.com/azure/azure-monitor/logs/api/overview
+For the terminal; not used in Azure. The first query imports the query library. https://learn.microsoft.com/azure/azure-monitor/logs/api/overview
 """
 
 from __future__ import annotations
@@ -75,11 +74,10 @@ https://learn.microsoft.com/azure/azure-monitor/logs/api/errors"""
 
 
 class Workspace:
-    """One workspace, asked one question after the other.
+    """One workspace, queried one query at a time.
 
     `workspace` is its id, a GUID; `endpoint` the address of its cloud's query service. With
-    `only_site`, rows that name no site are taken for the site's own: the classic connector wrote
-    such.
+    `only_site`, rows without a site count as this site's: the classic connector wrote such rows.
     """
 
     def __init__(
@@ -95,9 +93,9 @@ class Workspace:
         self._clock, self._only_site = clock, only_site
 
     def held(self, site: str, window: Window) -> TableInventory:
-        """Which of a site's records that were created in a range are there, and how often.
+        """How many rows each of a site's records has, of those created in a range.
 
-        Raises TransientError or SiteError; a part of the answer is never taken for the whole.
+        Raises TransientError or SiteError, also for an incomplete answer.
         """
         ids: list[int] = []
         copies: dict[int, int] = {}
@@ -111,8 +109,8 @@ class Workspace:
                 return TableInventory(Ledger().with_ids(ids), copies)
 
     def activity(self, sites: Sequence[str], window: Window) -> Activity:
-        """What happened on these sites in a range, counted by the workspace; the longest lists of
-        names are cut. Raises TransientError or SiteError.
+        """What happened on these sites in a range, counted by the workspace; long lists of names
+        are truncated. Raises TransientError or SiteError.
         """
         found = Activity(window)
 
@@ -136,9 +134,9 @@ class Workspace:
         return found
 
     def ask(self, query: str, window: Window) -> Sequence[Mapping[str, Any]]:
-        """The rows that answer a query about records that were created in a range.
+        """The rows of a query about records that were created in a range.
 
-        Tries again by itself. Raises TransientError or SiteError.
+        Retries. Raises TransientError or SiteError.
         """
         # A row is written after its record was created; our clock may be behind Jira's.
         since = _EPOCH + timedelta(milliseconds=window.start - DAY)
@@ -183,9 +181,9 @@ class Workspace:
         return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
     def _check(self, response: PipelineResponse[Any, Any]) -> None:
-        """Raise what a response means that is not a 200.
+        """Raise the error for a response that is not a 200.
 
-        The library would take the body of one for JSON, whatever it is.
+        The library would parse its body as JSON, whatever it is.
         """
         answer = response.http_response
         status: int = answer.status_code
@@ -211,7 +209,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def held_query(site: str, window: Window, only_site: bool, after: int | None) -> str:  # noqa: FBT001
-    """The next ids after that one, rising, and how many rows each has."""
+    """The next ids after this one, ascending, and how many rows each has."""
     return f"""\
 Jira_Audit_CL
 {_where([site], window, only_site=only_site)}

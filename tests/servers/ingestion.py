@@ -278,14 +278,14 @@ def _unpacked(headers: Mapping[str, str], raw: bytes) -> bytes:
 
 def _decoded(content: bytes) -> Any:
     def no_constant(name: str) -> None:
-        raise ValueError(f"{name} is no JSON")
+        raise ValueError(f"{name} is not JSON")
 
     try:
         sent = json.loads(content.decode("utf-8"), parse_constant=no_constant)
         # A lone surrogate is no text: it could be read here, and nowhere else.
         json.dumps(sent, ensure_ascii=False).encode("utf-8")
     except ValueError as error:
-        raise Refused(400, "InvalidPayload", f"The body is no JSON: {error}") from error
+        raise Refused(400, "InvalidPayload", f"The body is not JSON: {error}") from error
     return sent
 
 
