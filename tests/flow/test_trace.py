@@ -15,6 +15,8 @@ from tests.fakes.world import Eager, World, record
 from tests.flow.test_collect import world_with
 
 PACKAGE = str(Path(jira_audit.__file__).parent)
+# Calls in Python 3.11, part of their function since: https://peps.python.org/pep-0709/
+COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>"}
 SIMULATOR = str(Path(PACKAGE) / "simulator")
 
 
@@ -25,7 +27,9 @@ class Trace:
     calls: list[list[str]] = field(default_factory=list)
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and _is_ours(frame) and not _is_of_a_fake(frame):
+        if event != "call" or frame.f_code.co_name in COMPREHENSIONS:
+            return
+        if _is_ours(frame) and not _is_of_a_fake(frame):
             self.calls.append(_stack(frame))
 
     def of(self, *names: str) -> list[list[str]]:
