@@ -37,7 +37,8 @@ SAVE_SECONDS = 10.0
 class Retries:
     """How often the storage library retries, and how long it waits.
 
-    At most `count` retries. The n-th waits `first` + `base` ** n seconds, give or take `jitter`.
+    At most `count` retries. Before the n-th it waits `first` + `base` ** n seconds,
+    plus or minus a random part of `jitter` seconds, and never less than 0.
     """
 
     count: int

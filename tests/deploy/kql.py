@@ -55,7 +55,7 @@ def analyse(
 
 @cache
 def _analyser() -> subprocess.Popen[str]:
-    """One for all tests of this process, as to load it takes two seconds."""
+    """One for all tests of this process: it takes two seconds to load."""
     process = subprocess.Popen(
         [str(node()), str(Path(__file__).with_name("kql.js")), str(PACKAGE)],
         stdin=subprocess.PIPE,

@@ -143,7 +143,7 @@ def until_free(run: Callable[[], Ended], killed_at: float) -> tuple[Ended, int]:
             return ended, skipped
         assert ended.begun < killed_at + LEASE_SECONDS + LEASE_MARGIN, "the lease never ended"
         assert ended.outcome["rows"] == 0
-        time.sleep(1)  # a process more would see the same lease
+        time.sleep(1)  # at once, another process would find the same lease
     pytest.fail("too many runs within one lease")
 
 
@@ -315,8 +315,8 @@ class Trouble:
         self.at = time.monotonic()
 
 
-# The two that follow measure how soon a run gives up by the clock on the wall, as its promise is
-# about just that: the storage library's own waits, in processes with the settings of production.
+# The next two tests measure seconds on the wall clock, because the promise is in seconds: processes
+# with the settings of production wait out the storage library's own retries.
 
 
 @pytest.mark.long

@@ -70,7 +70,7 @@ class Provider:
 
 @pytest.fixture(scope="session")
 def running_account() -> Iterator[str]:
-    """One account for all tests, as it takes three seconds to start."""
+    """One account for all tests: its servers take three seconds to start."""
     needed(azurite_server.is_installed(), "Azurite is not installed: make setup")
     needed(worker_process.is_installed(), "the Functions worker library needs Python 3.13")
     with azurite_server.running_with_queues() as connection:
@@ -79,7 +79,7 @@ def running_account() -> Iterator[str]:
 
 @pytest.fixture
 def account(running_account: str) -> str:
-    """An account without queues; what a test does in containers is in one of its own."""
+    """An account without queues; each test has a container of its own."""
     with QueueServiceClient.from_connection_string(running_account) as service:
         for queue in service.list_queues():
             service.delete_queue(queue)

@@ -1,9 +1,9 @@
 """In which order answers come to the tests of the flow.
 
-Pages are asked for ahead of their turn, by several threads: in production their answers come in
-any order, some of them before they are needed. So that is the order every test is run in. Those
-marked `orders` depend on it, and are run in the two extremes as well, which take long: each request
-is done when its answer is needed, and else never; or all are done at once.
+Several threads ask for pages ahead of their turn. In production the answers come in any order, some
+of them before they are needed, so every test runs with answers in any order. Tests marked `orders`
+depend on the order, and run in the two extremes as well, which are marked `long`: a request is made
+when its answer is needed, and otherwise never; or all requests are made at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EXTREMES = [
     pytest.param(Lazy, id="when-needed", marks=pytest.mark.long),
     pytest.param(Eager, id="at-once", marks=pytest.mark.long),
 ]
-# The extremes are no matter of the Python: the deployed one shows them for all.
+# The extremes do not depend on the Python version: the deployed one shows them for all.
 DEPLOYED = sys.version_info >= (3, 13)
 
 

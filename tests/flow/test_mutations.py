@@ -1,7 +1,7 @@
 """The suite must fail for each of these mutations, so that every promise is guarded by a test.
 
-A mutation is applied, and a test of the suite that ought to catch it is run; it must fail. That
-each of these tests passes without a mutation is a test of its own.
+A mutation is applied, and a test of the suite that ought to catch it runs; it must fail. Another
+test shows once that each of these tests passes without a mutation.
 """
 
 from __future__ import annotations

@@ -52,6 +52,6 @@ WORLDS: Mapping[str, dict[str, Columns]] = {
 ALL_WORLDS = [
     pytest.param(name, marks=[] if name == "classic" else pytest.mark.long) for name in WORLDS
 ]
-"""For tests of what reads `JiraAudit`, whose rows are the same in every world (`test_parser.py`):
-in the one without the newer table at once, in all when there is time.
+"""For tests of queries that read `JiraAudit`, whose rows say the same in every world, as
+`test_parser.py` shows: only the world with the classic table alone is not marked `long`.
 """

@@ -22,7 +22,7 @@ SERVERS = Path(__file__).parents[1] / "setup/node_modules/azurite/dist/src"
 STARTS_WITHIN = 60.0
 
 AT_ONCE = Retries(count=RETRIES.count, first=0, base=0, jitter=0)
-"""For storage that is away for good: as many retries as ever, and no wait before any."""
+"""For storage that stays away: as many retries as in production, without waiting."""
 
 # The account every emulator has; its key is public.
 # https://learn.microsoft.com/azure/storage/common/storage-connect-azurite#well-known-storage-account-and-key
