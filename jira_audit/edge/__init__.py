@@ -1,1 +1,1 @@
-"""The edge: one module for each thing outside. Edge modules know the core, never each other."""
+"""One module for each external service. Edge modules import the core, never each other."""

@@ -1,7 +1,7 @@
-"""The routes to a site: its own address, or Atlassian's gateway, with a token or an OAuth client.
+"""The routes to a site: its own address, or Atlassian's gateway.
 
-A cloud id or a token is kept in memory while the process lives, and is never stored. Redirects are
-not followed, so credentials reach only the hosts that are named here.
+Cloud ids and tokens stay in memory and are never stored. Redirects are not followed: credentials
+reach only the hosts named here.
 https://developer.atlassian.com/cloud/jira/platform/oauth-2-3lo-apps/
 """
 
@@ -24,24 +24,24 @@ from jira_audit.edge import transport
 from jira_audit.edge.transport import Connection
 
 TENANT_PATH = "/_edge/tenant_info"
-"""Tells a site's cloud id to anybody:
+"""Returns a site's cloud id, without credentials:
 https://support.atlassian.com/jira/kb/retrieve-my-atlassian-sites-cloud-id/"""
 
 ANSWER_SECONDS = 10.0
 ANSWER_LIMIT = 65_536
-"""Bytes; a token is some 3 KB."""
+"""Bytes; a token is about 3 KB."""
 
 DEFAULT_TOKEN_LIFETIME = 600.0
-"""Seconds that a token is used for whose response gives no lifetime; they live an hour."""
+"""Seconds; for a token without `expires_in`. Tokens live an hour."""
 
 REFRESH_MARGIN = 120.0
-"""Seconds before expiry at which a token is refreshed, so that none expires in flight."""
+"""Seconds before expiry. No token expires in flight."""
 
 _TOO_MANY = Meaning(TransientError, "Atlassian asks for fewer requests")
 _REFUSED = Meaning(
     SiteError,
-    "Atlassian's token service does not know the OAuth client: its id or its secret is wrong, or "
-    "it was revoked",
+    "Atlassian's token service does not know the OAuth client: its id or secret is wrong, or it "
+    "was revoked",
 )
 _table = partial(
     StatusTable,
@@ -51,42 +51,42 @@ _table = partial(
 TENANT_STATUS = _table(
     {
         404: Meaning(
-            SiteError, "there is no Jira at this address: see that the URL names the site"
+            SiteError, "there is no Jira at this address: check that the URL names the site"
         ),
         429: _TOO_MANY,
     }
 )
 TOKEN_STATUS = _table({400: _REFUSED, 401: _REFUSED, 403: _REFUSED, 429: _TOO_MANY})
-"""What a response's status means, and who acts; 5xx are for later, everything else for someone."""
+"""What a status means, and who acts. 5xx are transient; any other needs someone."""
 
 
 @dataclass(frozen=True)
 class DirectRoute:
-    """The route to a site's own address, with one set of credentials.
+    """A site's own address, with one set of credentials.
 
-    `base_url` is the address of the site, without a slash at the end.
+    `base_url` has no trailing slash.
     """
 
     base_url: str
     auth: AuthBase
 
     def open(self) -> Connection:
-        """It is open."""
+        """The connection; no request is needed."""
         return Connection(self.base_url, self.auth)
 
     def refresh(self, auth: AuthBase) -> bool:  # noqa: ARG002  part of the port
-        """Never."""
+        """False: these credentials never change."""
         return False
 
 
 class Credentials(Protocol):
-    """Who authenticates requests through the gateway."""
+    """The authentication of requests through the gateway."""
 
     def auth(self) -> AuthBase:
-        """The authentication of the next request. May request a token; raises as `Gateway.open`."""
+        """The next request's authentication. May request a token; raises as `Gateway.open`."""
 
     def refresh(self, auth: AuthBase) -> bool:
-        """Whether a refused request is worth another try with new credentials."""
+        """Whether to retry a refused request with new credentials."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ class BasicCredentials:
     basic: AuthBase
 
     def auth(self) -> AuthBase:
-        """The same, always."""
+        """The same authentication every time."""
         return self.basic
 
     def refresh(self, auth: AuthBase) -> bool:  # noqa: ARG002  part of the protocol
-        """Never."""
+        """False: these credentials never change."""
         return False
 
 
@@ -117,9 +117,9 @@ class Bearer(AuthBase):
 
 
 class ClientCredentials:
-    """An OAuth client's tokens. Each is used until it is refused or nearly expired.
+    """An OAuth client's tokens, each used until refused or nearly expired. Thread-safe.
 
-    `token_url` is the address of the token service; `secret` is sent only there. Thread-safe.
+    `secret` is sent only to `token_url`, the token service.
     """
 
     def __init__(self, token_url: str, client_id: str, secret: str, clock: Clock) -> None:
@@ -129,14 +129,14 @@ class ClientCredentials:
         self._until = 0.0
 
     def auth(self) -> AuthBase:
-        """The current token. Raises SiteError if the token service gives none."""
+        """The current token. Raises TransientError or SiteError."""
         with self._lock:
             if self._current is None or self._clock.monotonic() >= self._until:
                 self._current = self._fetch()
             return self._current
 
     def refresh(self, auth: AuthBase) -> bool:
-        """True: the refused token is not used again."""
+        """True; the refused token is discarded."""
         with self._lock:
             if self._current is auth:
                 self._current = None
@@ -157,7 +157,7 @@ class ClientCredentials:
         )
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-            message = "the token service's answer has no token"
+            message = "the token service's response has no token"
             raise TransientError(message)
         lasts = float(seconds) if isinstance(seconds, int | float) else DEFAULT_TOKEN_LIFETIME
         self._until = asked + max(0.0, lasts - REFRESH_MARGIN)
@@ -165,10 +165,9 @@ class ClientCredentials:
 
 
 class Gateway:
-    """The route to a site through Atlassian's gateway, for scoped tokens and OAuth clients.
+    """A site behind Atlassian's gateway, for scoped tokens and OAuth clients. Thread-safe.
 
-    `gateway_url` is the gateway's, `site_url` the site's own, which is asked, without credentials,
-    for the cloud id where `cloud_id` is None. Thread-safe.
+    If `cloud_id` is None, the site at `site_url` is asked for it, without credentials.
     """
 
     def __init__(
@@ -184,21 +183,21 @@ class Gateway:
         self._lock = Lock()
 
     def open(self) -> Connection:
-        """Open the route. Raises TransientError, or SiteError when someone has to act."""
+        """Open the route. Raises TransientError or SiteError."""
         base_url = f"{self._gateway_url}/ex/jira/{self.cloud_id()}"
         return Connection(base_url, self._credentials.auth())
 
     def cloud_id(self) -> str:
-        """The site's cloud id: the one that was set, or the site's own answer, requested once.
+        """The cloud id from the settings, or from the site, which is asked once.
 
-        Raises TransientError, or SiteError when someone has to act.
+        Raises TransientError or SiteError.
         """
         with self._lock:
             self._cloud_id = self._cloud_id or self._fetch_cloud_id()
             return self._cloud_id
 
     def refresh(self, auth: AuthBase) -> bool:
-        """Whether to open the route again after its credentials were refused."""
+        """Whether to reopen the route after its credentials were refused."""
         return self._credentials.refresh(auth)
 
     def _fetch_cloud_id(self) -> str:
@@ -222,7 +221,7 @@ def _ask(
     clock: Clock,
     **content: Any,
 ) -> dict[str, Any]:
-    """One request, one JSON object. Raises what `statuses` says. The error holds no secret."""
+    """The JSON object of one response. Raises what `statuses` says; no error holds a secret."""
     with transport.session() as session:
         response = transport.fetch(
             session,
@@ -232,7 +231,7 @@ def _ask(
             limit=ANSWER_LIMIT,
             seconds=ANSWER_SECONDS,
             clock=clock,
-            auth=_no_auth,  # else a .netrc might have somebody for this host
+            auth=_no_auth,  # otherwise a .netrc could add credentials
             **content,
         )
     if response.status != 200:
@@ -242,6 +241,6 @@ def _ask(
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        message = "Atlassian's answer is no JSON, though its status is 200"
+        message = "Atlassian answered HTTP 200, but the body is not JSON"
         raise TransientError(message)
     return answer

@@ -1,7 +1,7 @@
 """Checkpoints, dead letters and originals in Azure Blob Storage.
 
-The storage library retries, within seconds. A run that holds the lease of a site's blob is the
-site's only writer. https://learn.microsoft.com/rest/api/storageservices/lease-blob
+The storage library retries, within seconds. The run that holds a site's lease is its only writer.
+https://learn.microsoft.com/rest/api/storageservices/lease-blob
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ from jira_audit.core.queueing import LeaseState
 from jira_audit.core.timestamps import SECOND
 
 SAVE_SECONDS = 10.0
-"""What must be left of the lease when a save begins; the service refuses one that is late."""
+"""Seconds the lease must still last when a save begins; the service refuses a late save."""
 
 
 @dataclass(frozen=True)
 class Retries:
-    """How often the storage library retries, and how long it waits.
+    """The storage library's retries.
 
-    At most `count` retries. Before the n-th it waits `first` + `base` ** n seconds,
-    plus or minus a random part of `jitter` seconds, and never less than 0.
+    At most `count`. The n-th waits `first` + `base` ** n ± up to `jitter` seconds, at least 0.
     """
 
     count: int
@@ -48,11 +47,11 @@ class Retries:
 
 
 RETRIES = Retries(count=2, first=1, base=2, jitter=3)
-"""Three tries within seconds. The library's own default waits 15 s before the second."""
+"""Three tries within seconds. The library's default waits 15 s before the second."""
 
 
 def client_options(retries: Retries = RETRIES) -> dict[str, Any]:
-    """The options of a container client: its retries and its timeouts."""
+    """A container client's retries and timeouts."""
     return {
         "retry_policy": ExponentialRetry(
             initial_backoff=retries.first,
@@ -66,10 +65,7 @@ def client_options(retries: Retries = RETRIES) -> dict[str, Any]:
 
 
 class BlobCheckpoints:
-    """The checkpoints of all sites, or those of their backfills, in one container.
-
-    A missing container is created.
-    """
+    """The checkpoints of all sites, or of their backfills. Creates a missing container."""
 
     def __init__(
         self,
@@ -82,10 +78,9 @@ class BlobCheckpoints:
         self._kind = kind
 
     def take(self, first: Checkpoint) -> BlobLease | None:
-        """Take the lease on a site's checkpoint, writing `first` if there is none.
+        """Take the lease on a site's checkpoint; write `first` if there is none.
 
-        Returns None if another run holds it. Raises TransientError, or SiteError for an
-        administrator.
+        Returns None if another run holds it. Raises TransientError or SiteError.
         """
         blob = self._container.get_blob_client(self._name(first.site))
         created = False
@@ -108,12 +103,12 @@ class BlobCheckpoints:
         raise TransientError(message)
 
     def stored(self, site: str) -> bytes | None:
-        """Read a site's checkpoint blob as it is; None if there is none."""
+        """A site's checkpoint blob, undecoded; None if there is none."""
         with _translate_errors(f"{site}: the checkpoint could not be read"):
             return _content(self._container, self._name(site))
 
     def leases(self) -> dict[str, LeaseState]:
-        """When each site's checkpoint was saved, and whether it is leased; one list request."""
+        """When each checkpoint was saved, and whether it is leased. Sends one list request."""
         prefix = f"{self._kind}/"
         with _translate_errors("the checkpoints could not be listed"):
             try:
@@ -130,7 +125,7 @@ class BlobCheckpoints:
         return f"{self._kind}/{site}.json"
 
     def _create(self, blob: BlobClient, first: Checkpoint) -> bool:
-        """Write the first checkpoint; false if another run wrote it before."""
+        """Write the first checkpoint; False if another run was earlier."""
         content = first.encode(self._clock.now())
         try:
             try:
@@ -146,7 +141,7 @@ class BlobCheckpoints:
 
 
 class BlobLease:
-    """The lease of one site's checkpoint blob. Its time counts from when it was requested."""
+    """The lease on one checkpoint blob. Its time counts from its request."""
 
     def __init__(
         self,
@@ -164,13 +159,13 @@ class BlobLease:
         self._lock, self._lost = Lock(), ""
 
     def load(self) -> Checkpoint:
-        """Read the checkpoint. Raises SiteError if it cannot be read as one."""
+        """Read the checkpoint. Raises SiteError if it is unreadable."""
         with _translate_errors(f"{self._site}: the checkpoint could not be loaded"):
             content = self._blob.download_blob().readall()
         return decode(content, self._site)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write the checkpoint under the lease. Raises TransientError if the lease was lost."""
+        """Write the checkpoint. Raises TransientError if the lease was lost."""
         self.hold(min(SAVE_SECONDS, self._lease_seconds / 2))
         with _translate_errors(f"{self._site}: the checkpoint could not be saved"):
             self._blob.upload_blob(
@@ -178,14 +173,14 @@ class BlobLease:
             )
 
     def hold(self, seconds: float) -> None:
-        """Ensure that the lease lasts `seconds` more; renew it if necessary. Thread-safe.
+        """Renew the lease unless it lasts `seconds` more. Thread-safe.
 
-        Raises LeaseLost if it cannot be renewed, after the storage library's retries.
+        Raises LeaseLost if it cannot be renewed, after the library's retries.
         """
         with self._lock:
             if self._left() >= seconds:
                 return
-            if self._lost:  # every send that waits would ask in vain again, each for seconds
+            if self._lost:  # otherwise each waiting send would try again in vain, for seconds
                 raise LeaseLost(self._lost)
             asked = self._clock.monotonic()
             try:
@@ -209,7 +204,7 @@ class BlobLease:
 
 
 class BlobEnqueueTimes:
-    """When each site was put on the queue. Only the timer writes it, one run at a time."""
+    """When each site was queued. Only the timer writes it, one run at a time."""
 
     NAME = "queue/queued.json"
 
@@ -217,9 +212,9 @@ class BlobEnqueueTimes:
         self._container = container
 
     def load(self) -> dict[str, int]:
-        """Read the time by site; empty if nothing readable is stored.
+        """The time by site; empty if nothing readable is stored.
 
-        A forgotten site is put on the queue again; a run that finds its lease taken skips it.
+        A site that is forgotten is queued again; its second run finds the lease taken and skips.
         """
         with _translate_errors("what is on the queue could not be read"):
             content = _content(self._container, self.NAME)
@@ -241,13 +236,13 @@ class BlobEnqueueTimes:
 
 
 class BlobLetters:
-    """Dead letters and originals, beside the checkpoints."""
+    """Dead letters and originals, in the checkpoints' container."""
 
     def __init__(self, container: ContainerClient, clock: Clock) -> None:
         self._container, self._clock = container, clock
 
     def keep(self, letter: Letter) -> bool:
-        """Store a letter; false if it was stored before."""
+        """Store a letter; False if it exists."""
         with _translate_errors(f"{letter.site}: a record could not be kept aside"):
             try:
                 self._container.upload_blob(
@@ -260,7 +255,7 @@ class BlobLetters:
         return True
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
-        """The names of a site's letters, sorted; empty if there is no container."""
+        """A site's letter names, sorted; empty without a container."""
         with _translate_errors(f"{site}: the {folder} could not be listed"):
             try:
                 found = self._container.list_blob_names(name_starts_with=f"{folder}/{site}/")
@@ -269,7 +264,7 @@ class BlobLetters:
                 return []
 
     def read(self, name: str) -> bytes | None:
-        """Read a letter's blob as it is; None if there is none."""
+        """A letter's blob, undecoded; None if there is none."""
         _check(name)
         with _translate_errors(f"{name} could not be read"):
             return _content(self._container, name)
@@ -307,11 +302,10 @@ def make_container(container: ContainerClient) -> None:
 
 
 def probe(container: ContainerClient) -> None:
-    """Check that checkpoints can be written; create the container if it is missing.
+    """Check that checkpoints can be written; create a missing container.
 
-    Requests a lease of a blob that does not exist, which needs the right to write but writes
-    nothing.
-    Raises TransientError, or SiteError for an administrator.
+    Requests a lease on a blob that does not exist: that needs the right to write, but writes
+    nothing. Raises TransientError or SiteError.
     """
     with _translate_errors("the container cannot be used"):
         try:
@@ -323,7 +317,7 @@ def probe(container: ContainerClient) -> None:
 
 @contextmanager
 def _translate_errors(what: str) -> Iterator[None]:
-    """Turn the library's exceptions into the connector's, grouped by who must act."""
+    """Translate the library's exceptions to the connector's."""
     try:
         yield
     except ClientAuthenticationError as error:
@@ -335,11 +329,11 @@ def _translate_errors(what: str) -> Iterator[None]:
     except HttpResponseError as error:
         if error.status_code == 403:
             message = (
-                f"{what}: storage refuses; look at its firewall and roles ({_error_code(error)})"
+                f"{what}: storage refuses; check its firewall and roles ({_error_code(error)})"
             )
             raise SiteError(message) from error
         if _error_code(error).startswith("Lease"):
-            message = f"{what}: another run has taken the site over ({_error_code(error)})"
+            message = f"{what}: another run took over the site ({_error_code(error)})"
             raise TransientError(message) from error
         message = f"{what}: storage answered HTTP {error.status_code} ({_error_code(error)})"
         raise TransientError(message) from error
@@ -349,6 +343,6 @@ def _translate_errors(what: str) -> Iterator[None]:
 
 
 def _error_code(error: HttpResponseError) -> str:
-    """Storage's own error code, such as `LeaseAlreadyPresent`."""
-    code = getattr(error, "error_code", None)  # a text, or an enumeration of the library's
+    """Storage's error code, such as `LeaseAlreadyPresent`."""
+    code = getattr(error, "error_code", None)  # a string, or one of the library's enums
     return str(getattr(code, "value", code) or type(error).__name__)

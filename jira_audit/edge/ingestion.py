@@ -1,7 +1,6 @@
-"""The Logs Ingestion API: sends one batch, once, and interprets the response.
+"""The Logs Ingestion API: sends one batch, once; the caller retries.
 
-The caller retries. The first send imports the libraries, so a tick without new records does not
-load them.
+The first send imports the libraries: a tick without new records does not load them.
 https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview
 """
 
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
     from azure.monitor.ingestion import LogsIngestionClient
 
 COMPRESSION = 1
-"""gzip's level: the limit counts uncompressed bytes too, so that more of it would only cost CPU."""
+"""gzip's level. The limit counts uncompressed bytes: a higher level only costs CPU."""
 
 GZIP = 31
-"""What `wbits` is for gzip: https://docs.python.org/3/library/zlib.html#zlib.compress"""
+"""`wbits` for gzip: https://docs.python.org/3/library/zlib.html#zlib.compress"""
 
 CONNECT_SECONDS = 5.0
 
@@ -34,18 +33,17 @@ _MEANINGS = {
     400: Meaning(BatchRefused, "the ingestion service refuses the rows"),
     401: Meaning(
         SiteError,
-        "the ingestion service does not accept the token: LOGS_INGESTION_AUDIENCE does not fit "
-        "the cloud of DATA_COLLECTION_ENDPOINT, or the identity is of another tenant",
+        "the ingestion service does not accept the token: LOGS_INGESTION_AUDIENCE does not match "
+        "the cloud of DATA_COLLECTION_ENDPOINT, or the identity is in another tenant",
     ),
     403: Meaning(
         SiteError,
         "the identity may not send: it needs the role Monitoring Metrics Publisher on the data "
-        "collection rule. After a deployment this heals by itself within 30 minutes, and "
-        "nothing is lost meanwhile",
+        "collection rule. A new role takes up to 30 minutes; nothing is lost meanwhile",
     ),
     404: Meaning(
         SiteError,
-        "the ingestion service knows no such rule: see LOGS_DCR_RULE_ID (the immutable id, "
+        "the ingestion service knows no such rule: check LOGS_DCR_RULE_ID (the immutable id, "
         "dcr-…) and DATA_COLLECTION_ENDPOINT, which must belong together, in one region",
     ),
     408: _LATER,
@@ -57,14 +55,14 @@ _MEANINGS = {
     504: _LATER,
 }
 STATUS = StatusTable.of(_MEANINGS, undocumented="its answer is not documented")
-"""What a response's status means, and who acts."""
+"""What a status means, and who acts."""
 
 
 class IngestionSink:
-    """The stream of one data collection rule. Safe to use from several threads.
+    """The stream of one data collection rule. Thread-safe.
 
-    `endpoint` is the rule's ingestion endpoint, `rule` its immutable id, `audience` the resource of
-    its tokens, `send_seconds` the timeout of one attempt, `now` the wall clock in milliseconds.
+    `endpoint` is the rule's ingestion endpoint, `rule` its immutable id, `audience` its tokens'
+    resource, `send_seconds` one attempt's timeout, `now` the wall clock in milliseconds.
     """
 
     def __init__(
@@ -87,17 +85,17 @@ class IngestionSink:
         self._lock = Lock()
 
     def prepare(self) -> None:
-        """Get a token, so that `send` is one call of at most `send_seconds`.
+        """Get a token, so that `send` makes one call of at most `send_seconds`.
 
-        Raises SiteError or TransientError, as the credential does.
+        Raises SiteError or TransientError.
         """
-        self._token_source.get_token(self._scope)  # cached by the credential itself
+        self._token_source.get_token(self._scope)  # the credential caches it
 
     def send(self, body: bytes) -> None:
-        """Send a JSON array of rows. Returns when all of them were accepted.
+        """Send a JSON array of rows. Returns once all are accepted.
 
-        Raises BatchRefused if these rows, or so many, are refused; TransientError; or SiteError
-        if an administrator must act.
+        Raises BatchRefused if these rows, or so many, are refused; TransientError; or SiteError if
+        someone must act.
         """
         from azure.core.exceptions import (  # noqa: PLC0415
             AzureError,
@@ -106,9 +104,8 @@ class IngestionSink:
         from isal import isal_zlib  # noqa: PLC0415
 
         try:
-            # A stream is sent as it is, in one call; a list would be cut by the library's own
-            # sums, which leave out the commas, and sent in several calls:
-            # https://github.com/Azure/azure-sdk-for-python/issues/42648
+            # The library sends a stream in one call. It would split a list by sums that omit the
+            # commas, into several calls: https://github.com/Azure/azure-sdk-for-python/issues/42648
             self._client.upload(
                 self._rule,
                 self._stream,
@@ -143,7 +140,7 @@ class IngestionSink:
         from azure.monitor.ingestion import LogsIngestionClient  # noqa: PLC0415
 
         class OneAttempt(BearerTokenCredentialPolicy[Any, Any]):
-            """The library's retry would send what is left of the stream, which is nothing."""
+            """The library's retry would send the rest of the stream: nothing."""
 
             def on_challenge(self, request: Any, response: Any) -> bool:  # noqa: ARG002
                 return False
@@ -156,7 +153,7 @@ class IngestionSink:
 
 
 def _to_error(error: HttpResponseError, now: int) -> ConnectorError:
-    """The error to raise for a response that is not a 204."""
+    """The error for a response that is not a 204."""
     return error_for(
         error.status_code or 0,
         STATUS,
@@ -167,5 +164,5 @@ def _to_error(error: HttpResponseError, now: int) -> ConnectorError:
 
 
 def _error_code(error: HttpResponseError) -> str:
-    """The service's own error code, such as `InvalidStream`. Its message could quote a row."""
+    """The service's error code, such as `InvalidStream`. Its message could quote a row."""
     return str(error.error.code or "") if error.error else ""

@@ -1,7 +1,7 @@
-"""Jira Cloud's audit log over HTTP: requests a page, and rejects every response that is not one.
+"""Jira Cloud's audit log over HTTP: requests a page and parses the response.
 
-A failure is never an empty page: `parse_page` raises for every other response. `flow/reader.py`
-decides which pages are requested, `core/pages.py` how they fit together.
+A failure is never an empty page: `parse_page` raises for all but a page. `flow/reader.py` picks the
+pages, `core/pages.py` joins them.
 https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
 """
 
@@ -31,7 +31,7 @@ ANSWER_LIMIT = 128 * 1024 * 1024
 """Bytes; a page of 1,000 records is about 0.7 MB."""
 
 HEADERS: Mapping[str, str] = {
-    # Without these two, texts such as `category` come in the language of the token's account.
+    # Otherwise texts such as `category` come in the language of the token's account.
     "Accept-Language": "en",
     "X-Force-Accept-Language": "true",
 }
@@ -44,21 +44,21 @@ _MEANINGS = {
     ),
     401: Meaning(
         CredentialsRefused,
-        "Jira does not know the credentials: the token is wrong, revoked or expired (tokens "
-        "live at most a year), the user name does not belong to it, or it is a scoped token: "
-        "those work only through Atlassian's gateway (set JIRA_CLOUD_ID, or cloud_id in "
-        "JIRA_SITES), and need the scopes read:audit-log:jira and read:user:jira",
+        "Jira does not know the credentials: the token is wrong, revoked or expired (tokens live "
+        "at most a year), the user name does not belong to it, or it is a scoped token, which "
+        "works only through Atlassian's gateway (set JIRA_CLOUD_ID, or cloud_id in JIRA_SITES) "
+        "and needs the scopes read:audit-log:jira and read:user:jira",
     ),
     403: Meaning(
         SiteError,
-        "Jira refuses: the account lacks the global permission Administer Jira; or every Jira "
-        "product on the site is on the Free plan, which has no audit log; or the site's IP "
-        "allow-list does not hold this address",
+        "Jira refuses: the account lacks the global permission Administer Jira; or all of the "
+        "site's Jira products are on the Free plan, which has no audit log; or the site's IP "
+        "allow-list does not include this address",
     ),
     404: Meaning(
         SiteError,
-        "there is no Jira at this address: see that the URL (JIRA_SITE_URL), or the cloud id "
-        "where the gateway is used, is the site's",
+        "there is no Jira at this address: check that the URL (JIRA_SITE_URL), or the gateway's "
+        "cloud id, is the site's",
     ),
     429: Meaning(TransientError, "Jira asks for fewer requests", pause=True),
     500: _RETRY_LATER,
@@ -67,11 +67,11 @@ _MEANINGS = {
     504: _RETRY_LATER,
 }
 STATUS = StatusTable.of(_MEANINGS, undocumented="Jira's answer is not documented")
-"""What a response's status means, and who acts."""
+"""What a status means, and who acts."""
 
 
 class JiraSource:
-    """One site's audit log. Can be kept between runs; connections are pooled."""
+    """One site's audit log. Pools connections; may outlive a run."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class JiraSource:
         self._session.headers.update(HEADERS)
 
     def fetch(self, request: PageRequest, seconds: float) -> RawResponse:
-        """Request the page at a place once, within about `seconds`.
+        """Request a page once, within about `seconds`.
 
         Thread-safe. Raises TransientError if there is no response, or what opening the route
         raises.
@@ -94,20 +94,20 @@ class JiraSource:
         return self._fetch(request, self.page_size, seconds)
 
     def decipher(self, answer: RawResponse, offset: int) -> RecordsPage:
-        """Parse the response at an offset into records; raises as `parse_page`."""
+        """The response's records; raises as `parse_page`."""
         try:
             return parse_page(answer, offset)
         except (TransientError, SiteError) as error:
             raise with_site(self._site, error) from error
 
     def probe(self) -> None:
-        """Request one record, to check that the log can be read. Raises as above."""
+        """Request one record, to check the access. Raises as above."""
         now = self._clock.now()
         request = Window(now - timestamps.DAY, now), 0
         self.decipher(self._fetch(request, 1, PROBE_SECONDS), 0)
 
     def _fetch(self, request: PageRequest, limit: int, seconds: float) -> RawResponse:
-        """One request and response; a second with new credentials if they were refused."""
+        """Send the request; repeat it once if new credentials can be had."""
         try:
             connection = self._route.open()
             response = self._ask(connection, request, limit, seconds)
@@ -120,10 +120,10 @@ class JiraSource:
     def _ask(
         self, connection: Connection, request: PageRequest, limit: int, seconds: float
     ) -> RawResponse:
-        """One request over an open route, one response."""
+        """Send one request over an open route."""
         window, offset = request
         query = {
-            # Without the offset from UTC, the gateway answers 200 with no records at all:
+            # Without the UTC offset, the gateway answers 200 with no records:
             # https://github.com/elastic/integrations/issues/18138
             "from": timestamps.text(window.start),
             "to": timestamps.text(window.end),
@@ -144,13 +144,13 @@ class JiraSource:
 
 
 def refuses_credentials(answer: RawResponse) -> bool:
-    """Whether Jira reports a failed login, which it may do beside a page that anyone may see."""
+    """Whether Jira reports a failed login, perhaps beside an anonymous page."""
     said = answer.headers.get("X-Seraph-LoginReason", "")
     return answer.status == 401 or (answer.status == 200 and "AUTHENTICATED_FAILED" in said)
 
 
 def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
-    """The same error with the site's name in front."""
+    """The error, prefixed with the site's name."""
     message = f"{site}: {error}"
     if isinstance(error, TransientError):
         return TransientError(message, retry_after=error.retry_after, pause=error.pause)
@@ -158,16 +158,15 @@ def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
 
 
 def parse_page(answer: RawResponse, offset: int) -> RecordsPage:
-    """Parse a response into records. Raises for everything but a documented page.
+    """Parse a response into records, for the requested `offset`.
 
-    `offset` is the requested one. Raises what `STATUS` says for the status; TransientError for a
-    200 that is not JSON or has no `records`, as proxies and maintenance pages send; SiteError for
-    a failed login.
+    Raises what `STATUS` says; TransientError for a 200 that is not JSON or has no `records`, as
+    proxies and maintenance pages send; SiteError for a failed login.
     """
     if 300 <= answer.status < 400:
         message = (
-            "Jira answers with a redirect, as login pages and moved sites do; it is not followed: "
-            "see that JIRA_SITE_URL is the site's own address"
+            "Jira answers with a redirect, as login pages and moved sites do; it is not "
+            "followed: check that JIRA_SITE_URL is the site's own address"
         )
         raise SiteError(message)
     if answer.status != 200:
@@ -183,17 +182,17 @@ def parse_page(answer: RawResponse, offset: int) -> RecordsPage:
     try:
         content = encoding.loads(answer.body)
     except ValueError as error:
-        message = "Jira's answer is no JSON, though its status is 200"
+        message = "Jira answered HTTP 200, but the body is not JSON"
         raise TransientError(message) from error
     records = content.get("records") if isinstance(content, dict) else None
     if not isinstance(records, list):
-        message = "Jira's answer has no list of records, though its status is 200"
+        message = "Jira answered HTTP 200, but the body has no list of records"
         raise TransientError(message)
     return RecordsPage(offset, records, date(answer.headers.get("Date")))
 
 
 def _error_message(body: bytes) -> str:
-    """Jira's own error message, truncated; nothing else of the body."""
+    """Jira's error message, truncated; nothing else of the body."""
     try:
         answer = encoding.loads(body)
     except ValueError:
@@ -201,6 +200,6 @@ def _error_message(body: bytes) -> str:
     messages = (
         answer.get("errorMessages") or answer.get("message") if isinstance(answer, dict) else ""
     )
-    # One line, whatever it says: it goes into logs.
+    # One line: it is logged.
     text = str(messages)[:300] if messages else ""
     return "".join(each if each.isprintable() else " " for each in text)

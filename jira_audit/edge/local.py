@@ -1,7 +1,7 @@
-"""Checkpoints, letters and rows as files in a local folder, with the same contract as in Azure.
+"""Checkpoints, letters and rows in a local folder, with the same contract as in Azure.
 
-For the terminal (`demo`, `collect --to DIR`); not used in Azure. The lease is a lock of the
-operating system, which ends with its process.
+For the terminal (`demo`, `collect --to DIR`), not for Azure. The lease is an operating system lock,
+which ends with its process.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from jira_audit.core.window import Window
 
 
 class LocalCheckpoints:
-    """The checkpoints of all sites, or those of their backfills, below one folder."""
+    """The checkpoints of all sites, or of their backfills, in one folder."""
 
     def __init__(self, folder: Path, clock: Clock, kind: str = "checkpoints") -> None:
         self._folder, self._clock = folder / kind, clock
 
     def take(self, first: Checkpoint) -> LocalLease | None:
-        """Take the lock on a site's checkpoint, writing `first` if there is none; None if taken."""
+        """Lock a site's checkpoint; write `first` if there is none. None if it is locked."""
         path = self._folder / f"{first.site}.json"
         lock = FileLock(path.with_suffix(".lock"), thread_local=False, is_singleton=False)
         with _translate_errors(f"{first.site}: the checkpoint could not be locked"):
@@ -58,13 +58,13 @@ class LocalCheckpoints:
             return sorted(path.stem for path in self._folder.glob("*.json"))
 
     def stored(self, site: str) -> bytes | None:
-        """Read a site's checkpoint file as it is; None if there is none."""
+        """A site's checkpoint file, undecoded; None if there is none."""
         with _translate_errors(f"{site}: the checkpoint could not be read"):
             return _content(self._folder / f"{site}.json")
 
 
 class LocalLease:
-    """One site's checkpoint file, locked."""
+    """One checkpoint file, locked."""
 
     def __init__(
         self, site: str, path: Path, lock: FileLock, clock: Clock, *, created: bool
@@ -73,7 +73,7 @@ class LocalLease:
         self._site, self._path, self._lock, self._clock = site, path, lock, clock
 
     def load(self) -> Checkpoint:
-        """Read the checkpoint. Raises SiteError if it cannot be read as one."""
+        """Read the checkpoint. Raises SiteError if it is unreadable."""
         with _translate_errors(f"{self._site}: the checkpoint could not be loaded"):
             content = self._path.read_bytes()
         return decode(content, self._site)
@@ -83,7 +83,7 @@ class LocalLease:
         _write(self._path, checkpoint.encode(self._clock.now()))
 
     def hold(self, seconds: float) -> None:
-        """Does nothing: the lock lasts as long as the process."""
+        """Do nothing: the lock lasts as long as the process."""
 
     def release(self) -> None:
         """Release the lock."""
@@ -91,13 +91,13 @@ class LocalLease:
 
 
 class LocalLetters:
-    """Dead letters and originals, below one folder."""
+    """Dead letters and originals in one folder."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder, self._clock = folder, clock
 
     def keep(self, letter: Letter) -> bool:
-        """Store a letter; false if it was stored before."""
+        """Store a letter; False if it exists."""
         path = self._folder / letter.name
         if path.exists():
             return False
@@ -105,14 +105,14 @@ class LocalLetters:
         return True
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
-        """The names of a site's letters, sorted."""
+        """A site's letter names, sorted."""
         with _translate_errors(f"{site}: the {folder} could not be listed"):
             files = (self._folder / folder / site).glob("*/*.json")
             found = (file.relative_to(self._folder).as_posix() for file in files)
             return sorted(name for name in found if is_name(name))
 
     def read(self, name: str) -> bytes | None:
-        """Read a letter's file as it is; None if there is none."""
+        """A letter's file, undecoded; None if there is none."""
         path = self._path(name)
         with _translate_errors(f"{name} could not be read"):
             return _content(path)
@@ -124,7 +124,7 @@ class LocalLetters:
             path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
-        """The path of a letter, which is always inside the folder."""
+        """A letter's path, always inside the folder."""
         if not is_name(name):
             message = f"{name!r} is not the name of a dead letter"
             raise SiteError(message)
@@ -132,9 +132,9 @@ class LocalLetters:
 
 
 class LocalSink:
-    """The table as a JSON Lines file: one row a line, appended.
+    """The table as a JSON Lines file, one row a line.
 
-    Sites, threads and processes write one after the other.
+    Sites, threads and processes append one after another.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -142,14 +142,14 @@ class LocalSink:
         self._turn = FileLock(self._path.with_suffix(".lock"), is_singleton=False)
 
     def prepare(self) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
     def send(self, body: bytes) -> None:
-        """Append a JSON array's rows, all or none, and flush them to the disk."""
+        """Append all rows of a JSON array, or none; flush them to disk."""
         lines = b"".join(orjson.dumps(row) + b"\n" for row in orjson.loads(body))
         with _translate_errors("rows could not be written"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: what a buffer still held would be written after all, by `truncate`.
+        # Unbuffered: `truncate` would write what a buffer still held.
         with (
             _translate_errors("rows could not be written"),
             self._turn,
@@ -157,7 +157,7 @@ class LocalSink:
         ):
             end = _end_of_last_line(table)
             try:
-                table.truncate(end)  # what a crash left of a line was never accepted
+                table.truncate(end)  # the rest of a line after a crash: never accepted
                 while lines:
                     lines = lines[table.write(lines) :]
                 os.fsync(table.fileno())
@@ -173,7 +173,7 @@ class LocalTable:
         self._path = folder / TABLE_FILE
 
     def held(self, site: str, window: Window) -> TableInventory:
-        """How many rows each of a site's records has, of those created in a range."""
+        """How many rows each record of a site has, of those created in a range."""
         seen = Counter(
             row["id_d"]
             for row in self.rows()
@@ -184,9 +184,9 @@ class LocalTable:
         return TableInventory(Ledger().with_ids(seen), copies)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Every row as it was written; none if there is no file.
+        """Every row; none without a file. Ignores an incomplete last line.
 
-        Raises SiteError for a line that is not a row. An incomplete last line is ignored.
+        Raises SiteError for a line that is not a row.
         """
         with _translate_errors("rows could not be read"):
             try:
@@ -207,7 +207,7 @@ def _row(line: bytes, number: int) -> dict[str, Any]:
             return dict(row)
     except (ValueError, TypeError, KeyError):
         pass
-    message = f"line {number} of {TABLE_FILE} is no row: move it out of the file"
+    message = f"line {number} of {TABLE_FILE} is not a row: move it out of the file"
     raise SiteError(message)
 
 
@@ -232,7 +232,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file atomically: a reader sees the old or the new content."""
+    """Replace a file atomically."""
     with _translate_errors(f"{path.name} could not be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")

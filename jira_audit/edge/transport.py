@@ -1,6 +1,4 @@
-"""What all HTTP requests of the edge share: sessions without redirects, bounded bodies, and
-the route to a site.
-"""
+"""HTTP for the whole edge: sessions without redirects, bounded bodies, routes to a site."""
 
 from __future__ import annotations
 
@@ -17,37 +15,37 @@ from jira_audit.core.http import RawResponse
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
-"""Between two pieces of a body."""
+"""Seconds between two pieces of a body."""
 
 PIECE_SIZE = 65_536
-"""Bytes of a body read at once, at most."""
+"""Bytes per read, at most."""
 
 
 @dataclass(frozen=True)
 class Connection:
-    """The address of a site, without a slash at the end, and the authentication of its requests."""
+    """A site's address, without a trailing slash, and its requests' authentication."""
 
     base_url: str
     auth: AuthBase
 
 
 class Route(Protocol):
-    """A route to a site, which may have to be opened first. Safe to use from several threads."""
+    """A route to a site. Thread-safe."""
 
     def open(self) -> Connection:
-        """Open the route. Raises TransientError, or SiteError if someone must act."""
+        """Open the route. Raises TransientError or SiteError."""
 
     def refresh(self, auth: AuthBase) -> bool:
-        """Whether to open the route again after its credentials were refused."""
+        """Whether to reopen the route after its credentials were refused."""
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: otherwise `requests` reads a redirect's body to its end, without a limit."""
+        """None: otherwise `requests` reads a redirect's whole body, without a limit."""
 
 
 def session() -> requests.Session:
-    """A session whose requests name the connector and accept JSON."""
+    """A session that names the connector and accepts JSON."""
     made = _Session()
     made.headers.update({"Accept": "application/json", "User-Agent": "jira-audit-connector"})
     return made
@@ -66,7 +64,7 @@ def fetch(
 ) -> RawResponse:
     """One request and its response, whatever the status. Redirects are not followed.
 
-    The body has at most `limit` bytes and arrives within about `seconds`; `options` are those of
+    The body has at most `limit` bytes and arrives within about `seconds`; `options` go to
     `requests`. Raises TransientError, which names the `service`, if there is no response or it
     exceeds these bounds.
     """
@@ -81,11 +79,11 @@ def fetch(
         ) as response:
             body = read_body(response, limit, seconds, clock)
     except (requests.RequestException, HTTPError) as error:
-        # Its kind says enough; its text repeats the address.
+        # The type is enough; the text would repeat the address.
         message = f"{service} could not be reached ({type(error).__name__})"
         raise TransientError(message) from error
     if body is None:
-        message = f"{service}'s answer was too long, or took too long"
+        message = f"{service}'s response was too long, or took too long"
         raise TransientError(message)
     return RawResponse(response.status_code, response.headers, body, clock.now())
 
@@ -96,7 +94,7 @@ def read_body(
     """The whole body; None if it exceeds `limit` bytes or `seconds`."""
     until = clock.monotonic() + seconds
     body = bytearray()
-    # `iter_content` would wait for a whole piece, however slowly it trickles in.
+    # `iter_content` would wait for a full piece, however slow.
     while piece := response.raw.read1(PIECE_SIZE, decode_content=True):
         body += piece
         if len(body) > limit or clock.monotonic() > until:

@@ -1,6 +1,7 @@
 """Queries of the table in a Log Analytics workspace, for `verify` and `report`.
 
-For the terminal; not used in Azure. The first query imports the query library. https://learn.microsoft.com/azure/azure-monitor/logs/api/overview
+For the terminal, not for Azure. The first query imports the library.
+https://learn.microsoft.com/azure/azure-monitor/logs/api/overview
 """
 
 from __future__ import annotations
@@ -31,30 +32,30 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE = 100_000
-"""Ids asked for at once; the service gives at most 500,000 rows and 64,000,000 bytes.
+"""Ids per query; the service returns at most 500,000 rows and 64,000,000 bytes.
 https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#log-analytics-workspaces,
 https://github.com/Azure/azure-sdk-for-python/issues/32282"""
 
 LONGEST_LIST = 20_000
-"""So many names are asked for at once, the most frequent ones."""
+"""Names per query, the most frequent ones."""
 
 CONNECT_SECONDS = 5.0
 SERVER_SECONDS = 180
-"""How long the service may take over one question."""
+"""The service's time limit for one query."""
 
-_LATER = Meaning(TransientError, "the workspace cannot be asked just now")
+_LATER = Meaning(TransientError, "the workspace cannot be queried just now")
 _MEANINGS = {
     400: Meaning(
         SiteError,
-        "the workspace does not understand the question: its table Jira_Audit_CL is not there, "
-        "or lacks columns that the connector writes",
+        "the workspace does not understand the query: its table Jira_Audit_CL is missing, or "
+        "lacks columns that the connector writes",
     ),
     401: Meaning(
         SiteError, "the workspace does not accept the token: it is of another tenant or cloud"
     ),
     403: Meaning(
         SiteError,
-        "you may not read the workspace: whoever is signed in needs the role Log Analytics "
+        "you may not read the workspace: the signed-in account needs the role Log Analytics "
         "Reader on it",
     ),
     404: Meaning(
@@ -62,22 +63,22 @@ _MEANINGS = {
         "there is no such workspace: give its Workspace ID, a GUID, not its name or resource id",
     ),
     408: _LATER,
-    429: Meaning(TransientError, "the workspace asks for fewer questions"),
+    429: Meaning(TransientError, "the workspace asks for fewer queries"),
     500: _LATER,
     502: _LATER,
     503: _LATER,
     504: _LATER,
 }
 STATUS = StatusTable.of(_MEANINGS, undocumented="its answer is not documented")
-"""What a response's status means, and who acts:
+"""What a status means, and who acts:
 https://learn.microsoft.com/azure/azure-monitor/logs/api/errors"""
 
 
 class Workspace:
-    """One workspace, queried one query at a time.
+    """One workspace; sends one query at a time.
 
-    `workspace` is its id, a GUID; `endpoint` the address of its cloud's query service. With
-    `only_site`, rows without a site count as this site's: the classic connector wrote such rows.
+    `workspace` is its id, a GUID; `endpoint` its cloud's query service. With `only_site`, rows
+    without a site count as this site's: the classic connector wrote such rows.
     """
 
     def __init__(
@@ -93,9 +94,9 @@ class Workspace:
         self._clock, self._only_site = clock, only_site
 
     def held(self, site: str, window: Window) -> TableInventory:
-        """How many rows each of a site's records has, of those created in a range.
+        """How many rows each record of a site has, of those created in a range.
 
-        Raises TransientError or SiteError, also for an incomplete answer.
+        Raises TransientError or SiteError, also for a partial answer.
         """
         ids: list[int] = []
         copies: dict[int, int] = {}
@@ -109,8 +110,8 @@ class Workspace:
                 return TableInventory(Ledger().with_ids(ids), copies)
 
     def activity(self, sites: Sequence[str], window: Window) -> Activity:
-        """What happened on these sites in a range, counted by the workspace; long lists of names
-        are truncated. Raises TransientError or SiteError.
+        """Counts of these sites' rows in a range; long lists of names are truncated. Raises
+        TransientError or SiteError.
         """
         found = Activity(window)
 
@@ -134,9 +135,9 @@ class Workspace:
         return found
 
     def ask(self, query: str, window: Window) -> Sequence[Mapping[str, Any]]:
-        """The rows of a query about records that were created in a range.
+        """The query's rows about records created in a range, with retries.
 
-        Retries. Raises TransientError or SiteError.
+        Raises TransientError or SiteError.
         """
         # A row is written after its record was created; our clock may be behind Jira's.
         since = _EPOCH + timedelta(milliseconds=window.start - DAY)
@@ -175,7 +176,7 @@ class Workspace:
             raise TransientError(message) from error
         if isinstance(answer, LogsQueryPartialResult):
             code = answer.partial_error.code if answer.partial_error else "no reason given"
-            message = f"the workspace gave only a part of the answer ({code})"
+            message = f"the workspace returned only part of the result ({code})"
             raise TransientError(message)
         (table,) = answer.tables
         return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
@@ -183,7 +184,7 @@ class Workspace:
     def _check(self, response: PipelineResponse[Any, Any]) -> None:
         """Raise the error for a response that is not a 200.
 
-        The library would parse its body as JSON, whatever it is.
+        The library would parse any body as JSON.
         """
         answer = response.http_response
         status: int = answer.status_code
@@ -204,12 +205,12 @@ class Workspace:
         return LogsQueryClient(self._make_credential(), endpoint=self._endpoint)
 
 
-_NO_JSON = "the workspace's answer is no JSON, though its status is 200"
+_NO_JSON = "the workspace answered HTTP 200, but the body is not JSON"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def held_query(site: str, window: Window, only_site: bool, after: int | None) -> str:  # noqa: FBT001
-    """The next ids after this one, ascending, and how many rows each has."""
+    """The next ids, ascending, and how many rows each has."""
     return f"""\
 Jira_Audit_CL
 {_where([site], window, only_site=only_site)}
@@ -240,7 +241,7 @@ def activity_query(
     only_site: bool,  # noqa: FBT001
     by: str,
 ) -> str:
-    """Rows counted `by` something, the most frequent first."""
+    """Row counts by `by`, the most frequent first."""
     return f"""\
 Jira_Audit_CL
 {_where(sites, window, only_site=only_site)}
@@ -250,7 +251,7 @@ Jira_Audit_CL
 
 
 def _where(sites: Sequence[str], window: Window, *, only_site: bool) -> str:
-    """The rows of sites whose records were created in a range."""
+    """The rows of sites, for records created in a range."""
     unnamed = " or isempty(site_s)" if only_site else ""
     start, end = timestamps.text(window.start), timestamps.text(window.end)
     return (
@@ -260,7 +261,7 @@ def _where(sites: Sequence[str], window: Window, *, only_site: bool) -> str:
 
 
 def _error_code(body: bytes) -> str:
-    """The service's own error codes, the outermost and the innermost."""
+    """The service's error codes, outermost and innermost."""
     try:
         outer = encoding.loads(body)["error"]
         inner = outer

@@ -198,12 +198,12 @@ PAGE = json.dumps(EMPTY).encode()
 
 MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[str, ...]]] = [
     # 200 that is no success
-    (200, {}, HTML, TransientError, ("no JSON",)),
-    (200, {}, b"", TransientError, ("no JSON",)),
-    (200, {}, PAGE[:-1], TransientError, ("no JSON",)),
-    (200, {}, b'{"records": [NaN]}', TransientError, ("no JSON",)),
-    (200, {}, b"\xff\xfe", TransientError, ("no JSON",)),
-    (200, {}, b'{"records": [' + b"[" * 200_000, TransientError, ("no JSON",)),
+    (200, {}, HTML, TransientError, ("not JSON",)),
+    (200, {}, b"", TransientError, ("not JSON",)),
+    (200, {}, PAGE[:-1], TransientError, ("not JSON",)),
+    (200, {}, b'{"records": [NaN]}', TransientError, ("not JSON",)),
+    (200, {}, b"\xff\xfe", TransientError, ("not JSON",)),
+    (200, {}, b'{"records": [' + b"[" * 200_000, TransientError, ("not JSON",)),
     (200, {}, b"{}", TransientError, ("no list of records",)),
     (200, {}, b"[]", TransientError, ("no list of records",)),
     (200, {}, b"null", TransientError, ("no list of records",)),

@@ -63,7 +63,7 @@ def test_a_line_that_is_no_row_is_named_by_its_number(line: bytes, tmp_path: Pat
     with (tmp_path / TABLE_FILE).open("ab") as file:
         file.write(line + b"\n")
 
-    with pytest.raises(SiteError, match=r"^line 2 of .* is no row"):
+    with pytest.raises(SiteError, match=r"^line 2 of .* is not a row"):
         table.held(SITE, RANGE)
 
 

@@ -436,12 +436,12 @@ def test_a_run_that_lost_its_lease_writes_nothing_more(
         BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)
     before = container.download_blob(PATH).readall()
 
-    with pytest.raises(TransientError, match="another run has taken the site over"):
+    with pytest.raises(TransientError, match="another run took over the site"):
         lease.save(FULL)
     time.pass_by(59)  # the lease is to be renewed now
-    with pytest.raises(TransientError, match="another run has taken the site over"):
+    with pytest.raises(TransientError, match="another run took over the site"):
         lease.hold(30)
-    with pytest.raises(TransientError, match="another run has taken the site over"):
+    with pytest.raises(TransientError, match="another run took over the site"):
         lease.save(FULL)
 
     assert container.download_blob(PATH).readall() == before

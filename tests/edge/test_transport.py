@@ -92,7 +92,7 @@ def test_a_body_up_to_the_limit_is_read_whole(size: int) -> None:
 def test_a_longer_one_is_given_up_by_its_size(size: float) -> None:
     body = Body(size)
 
-    with pytest.raises(TransientError, match=r"The service's answer was too long, or took too"):
+    with pytest.raises(TransientError, match=r"The service's response was too long, or took too"):
         fetch(Service(body))
     assert body.read_bytes <= LIMIT + 65_536
 

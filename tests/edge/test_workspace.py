@@ -258,7 +258,7 @@ def test_it_waits_as_long_as_the_service_asks(
         workspace.held(SITE, RANGE)
 
     assert time.slept == [0.0, 17.0]
-    assert "asks for fewer questions (HTTP 429: ThrottledError) (retrying" in caplog.text
+    assert "asks for fewer queries (HTTP 429: ThrottledError) (retrying" in caplog.text
 
 
 def test_a_workspace_that_is_not_there_is_said_so(

@@ -246,7 +246,7 @@ def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_more_when_it_g
     print(f"{skipped} skipped, then {second.outcome['line']}; the frozen one: {first.log}")
     assert second.result == "ok"
     assert first.result == "failed"
-    assert "another run has taken the site over" in first.error
+    assert "another run took over the site" in first.error
     assert watched.sends == sent
     assert watched.checkpoint() == place
     assert missing(watched) == set()
@@ -281,7 +281,7 @@ def test_a_process_that_finds_its_lease_gone_begins_no_send(watched: Watched) ->
     print(f"{second.outcome['line']}; the frozen one: {first.log}")
     assert second.result == "ok"
     assert first.result == "failed"
-    assert "another run has taken the site over" in first.error
+    assert "another run took over the site" in first.error
     assert watched.sends == sent
     assert {send.run for send in sent} == {second.name}
     assert watched.checkpoint() == place
@@ -433,7 +433,7 @@ def test_a_checkpoint_that_somebody_else_has_leased_is_left_alone(watched: Watch
                 BlobLeaseClient(watched.blob).break_lease(0),
                 watched.blob.acquire_lease(LEASE_SECONDS),
             ),
-            "another run has taken the site over",
+            "another run took over the site",
         ),
         (
             lambda watched: watched.installation.container.delete_container(),

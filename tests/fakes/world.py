@@ -368,7 +368,7 @@ class MemoryLease:
         """As in Azure, an expired lease can be renewed unless another holder has taken it since."""
         holder, _ = self._store.leases.get(self._name, (0, 0.0))
         if holder != self._number:
-            raise LeaseLost("another run has taken the site over")
+            raise LeaseLost("another run took over the site")
 
 
 class Lazy(Executor):

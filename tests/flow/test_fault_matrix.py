@@ -62,7 +62,7 @@ def ingestion(status: int, code: str, **headers: str) -> Callable[[Any], Respons
 
 
 JIRA = [
-    Case("200, HTML", answer(200, HTML), True, "no JSON"),
+    Case("200, HTML", answer(200, HTML), True, "not JSON"),
     Case("200, no records", answer(200, b'{"total": 5}'), True, "no list of records"),
     Case("200, records no list", answer(200, b'{"records": {}}'), True, "no list of records"),
     Case(
@@ -91,7 +91,7 @@ JIRA = [
 ]
 INGESTION = [
     Case("401", ingestion(401, "InvalidToken"), False, "LOGS_INGESTION_AUDIENCE"),
-    Case("403", ingestion(403, "OperationFailed"), False, "heals by itself within 30 minutes"),
+    Case("403", ingestion(403, "OperationFailed"), False, "takes up to 30 minutes"),
     Case("404, rule", ingestion(404, "NotFound"), False, "LOGS_DCR_RULE_ID"),
     Case("404, id", ingestion(404, "InvalidDcrImmutableId"), False, "LOGS_DCR_RULE_ID"),
     Case("409", ingestion(409, "Odd"), False, "not documented"),

@@ -191,7 +191,7 @@ def test_an_answer_that_is_too_long_is_none(cloud: Atlassian) -> None:
 def test_a_scoped_token_on_the_sites_own_address_is_told_of(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
 
-    with pytest.raises(CredentialsRefused, match="scoped token: those work only through") as said:
+    with pytest.raises(CredentialsRefused, match="scoped token, which works only through") as said:
         read(classic(), cloud)
 
     assert "JIRA_CLOUD_ID" in str(said.value)

@@ -78,7 +78,7 @@ def test_a_missing_permission_in_jira_is_named(run: Run, site: Site) -> None:
 def test_a_wrong_rule_is_named(run: Run) -> None:
     os.environ["LOGS_DCR_RULE_ID"] = "dcr-ffffffffffffffffffffffffffffffff"
 
-    assert "see LOGS_DCR_RULE_ID" in broken(run("check"), "ingestion")
+    assert "check LOGS_DCR_RULE_ID" in broken(run("check"), "ingestion")
 
 
 def test_an_unknown_stream_is_named(run: Run) -> None:

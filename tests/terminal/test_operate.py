@@ -241,7 +241,7 @@ def test_what_stops_a_replay_is_said_with_what_to_do(
 
     assert ended.code == 1
     assert "0 dead letters sent again and deleted; then an error stopped it." in ended.out
-    assert "see LOGS_DCR_RULE_ID" in ended.err
+    assert "check LOGS_DCR_RULE_ID" in ended.err
     assert place.get(REFUSED.name)
 
 

@@ -151,4 +151,4 @@ def test_a_line_that_is_no_row_is_named(run: Run, collected: Path, tmp_path: Pat
     ended = run("report", "--folder", collected, "--out", tmp_path / "page.html")
 
     assert ended.code == 1
-    assert f"line 316 of {TABLE_FILE} is no row" in ended.err
+    assert f"line 316 of {TABLE_FILE} is not a row" in ended.err
