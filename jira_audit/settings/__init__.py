@@ -1,4 +1,4 @@
-"""What an administrator can set, read once a run into one checked value.
+"""The settings: read once per run into one checked value.
 
-`load.load` reads it; `table.SETTINGS` has a row for each setting; `values` are what comes of them.
+`load.load` reads it; `table.SETTINGS` has one row per setting; `values` has the types.
 """

@@ -1,4 +1,4 @@
-"""Addresses that may be given credentials: https, and nothing but a host."""
+"""Addresses that may receive credentials: https and a host, nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jira_audit.settings.environment import SettingsReader
 
 _LOOPBACK = re.compile(r"localhost|::1|127(\.[0-9]{1,3}){3}", re.ASCII)
 
-# Spelled out, not left to a parser: two of them disagree about `https://evil.com\.atlassian.net`.
+# Explicit: two parsers disagree about `https://evil.com\.atlassian.net`.
 _ADDRESS = re.compile(
     r"https?://(\[::1\]|[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*)(:[0-9]{1,5})?/*",
     re.ASCII | re.IGNORECASE,
@@ -17,19 +17,19 @@ _ADDRESS = re.compile(
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine, where tests and emulators are, which speak http."""
+    """Whether a host is this machine. Tests and emulators there speak http."""
     return _LOOPBACK.fullmatch(host or "") is not None
 
 
 def host_of(address: str) -> str:
-    """The lower-case host of an address that is nothing but a host; empty for anything else."""
+    """The host of an address that is only a host, in lower case; otherwise empty."""
     return (urlsplit(address).hostname or "") if _ADDRESS.fullmatch(address) else ""
 
 
 def checked_url(read: SettingsReader, name: str, value: str, example: str) -> SplitResult | None:
-    """An https URL of nothing but a host (http on loopback, for tests and emulators).
+    """An https URL of a host only (http on loopback, for tests and emulators).
 
-    Anything else is a problem of the setting, with an `example` of what is right; then None.
+    For anything else, adds a problem with the `example` and returns None.
     """
     url = _split(value)
     if not (url and _is_safe(url) and _ADDRESS.fullmatch(value)):
@@ -41,7 +41,7 @@ def checked_url(read: SettingsReader, name: str, value: str, example: str) -> Sp
 def _split(value: str) -> SplitResult | None:
     try:
         url = urlsplit(value)
-        _ = url.port  # raises for what is no port
+        _ = url.port  # raises for an invalid port
     except ValueError:
         return None
     return url if url.hostname else None

@@ -17,10 +17,10 @@ DEVELOPMENT_STORAGE = (
     "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;"
     "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
 )
-"""What `UseDevelopmentStorage=true` stands for; the key is public and the same everywhere:
+"""`UseDevelopmentStorage=true` in full; the key is public and the same everywhere:
 https://learn.microsoft.com/azure/storage/common/storage-use-azurite#connection-strings"""
 
-# http to anywhere but this machine.
+# http to another machine.
 _CLEAR_TEXT = re.compile(
     r"(?i)=http://(?!(127\.0\.0\.1|localhost|\[::1\])[:/])"
     r"|^(?!.*BlobEndpoint).*DefaultEndpointsProtocol=http(;|$)"
@@ -35,9 +35,7 @@ _CONNECTION = re.compile(
 
 @dataclass(frozen=True)
 class Cloud:
-    """One of Azure's clouds: the audience of its ingestion, the domain of its blobs, and where a
-    workspace's tables are asked about.
-    """
+    """One Azure cloud: its ingestion audience, blob domain and query endpoint."""
 
     audience: str
     blobs: str
@@ -57,7 +55,7 @@ CLOUDS: Mapping[str, Cloud] = {
         "https://api.loganalytics.azure.cn",
     ),
 }
-"""By the end of the ingestion endpoint's host:
+"""By the suffix of the ingestion endpoint's host:
 https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview,
 https://learn.microsoft.com/python/api/overview/azure/monitor-query-readme#configure-client-for-azure-sovereign-cloud"""
 
@@ -65,14 +63,14 @@ BLOB_HOSTS = (
     *(f".{cloud.blobs}" for cloud in CLOUDS.values()),
     ".blob.storage.azure.net",
 )
-"""Where an identity's token for storage may go; the last is of accounts in DNS zones:
+"""Hosts that may receive a storage token; the last is for accounts in DNS zones:
 https://learn.microsoft.com/azure/storage/common/storage-account-overview#azure-dns-zone-endpoints-preview"""
 
 PUBLIC_CLOUD = CLOUDS[".ingest.monitor.azure.com"]
 
 
 def read_azure(read: SettingsReader) -> Azure | None:
-    """What is set of Azure, as far as it is needed; None where something of it is missing."""
+    """Azure's settings, as far as needed; None if one is missing."""
     cloud = _cloud(read.raw("DATA_COLLECTION_ENDPOINT"))
     ingestion = _ingestion(read, cloud)
     storage = _storage(read, cloud)
@@ -91,9 +89,9 @@ def read_azure(read: SettingsReader) -> Azure | None:
 
 
 def _cloud(endpoint: str) -> Cloud:
-    """The cloud of an ingestion endpoint; the public one for what is none, or not of a known one.
+    """The cloud of an ingestion endpoint; the public one if it is missing or unknown.
 
-    Storage and queries are found by it where nothing is sent: then the endpoint may be missing.
+    It also gives the domains of storage and queries, for commands that send nothing.
     """
     host = host_of(endpoint.strip())
     clouds = [cloud for end, cloud in CLOUDS.items() if host.endswith(end)]
@@ -117,7 +115,7 @@ def _ingestion(read: SettingsReader, cloud: Cloud) -> Ingestion | None:
 
 
 def _check_endpoint(read: SettingsReader, endpoint: str, audience: str | None) -> None:
-    """Whether it is an ingestion endpoint of a known cloud, or of one whose audience is set."""
+    """Check that it is a known cloud's ingestion endpoint, or that its audience is set."""
     example = "https://<name>.<region>.ingest.monitor.azure.com"
     url = checked_url(read, "DATA_COLLECTION_ENDPOINT", endpoint, example)
     if url is None or audience:
@@ -126,8 +124,8 @@ def _check_endpoint(read: SettingsReader, endpoint: str, audience: str | None) -
     if not host.endswith(tuple(CLOUDS)) and not is_loopback(host):
         read.problem(
             "DATA_COLLECTION_ENDPOINT",
-            f"names {host}, which is no ingestion endpoint of a cloud known here; if it is "
-            "right, set LOGS_INGESTION_AUDIENCE to that cloud's audience",
+            f"names {host}, which is not an ingestion endpoint of a known cloud; if it is right, "
+            "set LOGS_INGESTION_AUDIENCE to that cloud's audience",
         )
 
 
@@ -155,12 +153,12 @@ def _connection(read: SettingsReader) -> Secret | None:
             "AzureWebJobsStorage", "must be a storage account's connection string, with its key"
         )
     elif _CLEAR_TEXT.search(connection):
-        read.problem("AzureWebJobsStorage", "must use https, as it carries a key")
+        read.problem("AzureWebJobsStorage", "must use https: it carries a key")
     return Secret(connection)
 
 
 def _blob_service(read: SettingsReader, cloud: Cloud) -> str | None:
-    """The address of the blob service, for an identity: as it is set, or by the account's name."""
+    """The blob service's address, for an identity: as set, or from the account's name."""
     if address := read.text("AzureWebJobsStorage__blobServiceUri"):
         example = f"https://<name>.{cloud.blobs}"
         url = checked_url(read, "AzureWebJobsStorage__blobServiceUri", address, example)

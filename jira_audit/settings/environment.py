@@ -1,4 +1,4 @@
-"""The reader of settings: typed values by the rows of the table, and every problem on the way."""
+"""The reader of settings: typed values by the table's rows, and all problems."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from datetime import date
 from jira_audit.settings.table import BY_NAME, EVERYTHING, Needs, Part, Setting
 
 _UNRESOLVED = "@Microsoft.KeyVault("
-# What examples and local.settings.sample.json have where a value of one's own belongs.
+# Placeholders of the examples and of local.settings.sample.json.
 _PLACEHOLDER = re.compile(r"<[^<>]*>|…|^dcr-0[0-]+$|^0{8}[0-]*$")
 
 
 class SettingsReader:
-    """Reads one setting after the other, and gathers the problems.
+    """Reads settings and collects the problems.
 
-    What no part of `needs` reads is as if it were not set, whatever is wrong with it. `labels` has
-    what a setting is called in a problem where it stands under another name.
+    A setting that no part of `needs` reads counts as not set. `labels` maps a setting to its name
+    in problems, if that differs.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class SettingsReader:
         return part in self._needs
 
     def raw(self, name: str) -> str:
-        """The value of any setting as it is, whatever is wrong with it; empty if it is not set."""
+        """A setting's value, unchecked; empty if it is not set."""
         return self._environment.get(name, "")
 
     def is_set(self, name: str) -> bool:
-        """Whether a setting, or its alias, has a value that can be read, be it right or wrong."""
+        """Whether a setting or its alias has a legible value, right or wrong."""
         return self._legible(BY_NAME[name]) is not None
 
     def text(self, name: str) -> str | None:
-        """The value of a setting or of its alias; None if it is not set, or cannot be meant.
+        """The value of a setting or its alias; None if it is not set or not legible.
 
-        One that is not as its row says is a problem, and is returned all the same, so that what
-        depends on it is checked, too.
+        A value that does not match its row is a problem, but is returned: what depends on it is
+        checked as well.
         """
         row = BY_NAME[name]
         value = self._legible(row)
@@ -59,11 +59,11 @@ class SettingsReader:
         return value
 
     def text_or_default(self, name: str) -> str:
-        """The same, with the row's default where there is none."""
+        """As `text`, with the row's default."""
         return self.text(name) or str(BY_NAME[name].default)
 
     def required(self, name: str) -> str | None:
-        """The same as `text`; that it is not set is a problem."""
+        """As `text`; a setting that is not set is a problem."""
         count = len(self.problems)
         value = self.text(name)
         if value is None and len(self.problems) == count:
@@ -71,13 +71,13 @@ class SettingsReader:
         return value
 
     def missing(self, name: str) -> None:
-        """Add the problem that a setting is not set, if anything reads it."""
+        """Add the problem that a setting is missing, if a needed part reads it."""
         row = BY_NAME[name]
         if row.parts & self._needs:
             self.problem(name, f"is missing: {row.missing}")
 
     def number(self, name: str) -> int:
-        """A whole number; the row's default where it is not set."""
+        """A whole number, or the row's default."""
         row, text = BY_NAME[name], self.text_or_default(name)
         if _is_within(text, row):
             return int(text)
@@ -85,7 +85,7 @@ class SettingsReader:
         return row.at_least
 
     def milliseconds(self, name: str) -> int:
-        """A span of time, which the row counts in its own unit."""
+        """A duration in milliseconds; the row has its unit."""
         return self.number(name) * (BY_NAME[name].unit or 1)
 
     def choice(self, name: str) -> str:
@@ -105,7 +105,7 @@ class SettingsReader:
             return None
 
     def _legible(self, row: Setting) -> str | None:
-        """The value under the first name that has one; a value nobody could have meant is none."""
+        """The first value under the setting's names; None if it cannot be meant."""
         if not row.parts & self._needs:
             return None
         for name in (row.name, *row.aliases):
@@ -124,22 +124,22 @@ def _is_within(text: str, row: Setting) -> bool:
 
 
 def _fault(value: str, row: Setting) -> str | None:
-    """What is wrong with a value, whatever setting it is of."""
+    """What is wrong with a value in any setting."""
     if not _is_text(value):
-        return "has characters in it that are no text: copy it again"
+        return "has characters that are not text: copy it again"
     if value.startswith(_UNRESOLVED):
         return (
-            "is a Key Vault reference that did not resolve: see that the secret exists, "
-            "that the app's identity has the role Key Vault Secrets User, that "
+            "is a Key Vault reference that did not resolve: check that the secret exists, that "
+            "the app's identity has the role Key Vault Secrets User, that "
             "keyVaultReferenceIdentity names it, and that the vault can be reached"
         )
     if not row.free and _PLACEHOLDER.search(value):
-        return "is still the placeholder of an example: set your own value"
+        return "is still an example's placeholder: set your own value"
     return None
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be written: half a character, as a broken copy leaves it, cannot."""
+    """Whether it can be encoded; a broken copy may leave half a character."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -15,10 +15,12 @@ from jira_audit.settings.table import EVERYTHING
 from jira_audit.settings.values import ApiToken, InvalidSite, OAuthClient, Secret, Site
 
 SITE_HOSTS = (".atlassian.net", ".jira.com", ".atlassian-us-gov-mod.net")
-"""Atlassian Cloud's own domains: https://support.atlassian.com/organization-administration/docs/ip-addresses-and-domains-for-atlassian-cloud-products/"""
+"""Atlassian Cloud's domains:
+https://support.atlassian.com/organization-administration/docs/ip-addresses-and-domains-for-atlassian-cloud-products/
+"""
 
 Sites = tuple[tuple[Site, ...], tuple[InvalidSite, ...]]
-"""The sites that are set up, and the entries of `JIRA_SITES` that are wrong."""
+"""The sites, and the invalid entries of `JIRA_SITES`."""
 
 _NOT_FOR_JIRA = ("AzureWebJobs", "WEBSITE_", "IDENTITY_", "APPLICATIONINSIGHTS_", "MSI_")
 
@@ -31,16 +33,15 @@ _ENTRY_KEYS = {
     "cloud_id": "JIRA_CLOUD_ID",
     "token_expires": "JIRA_TOKEN_EXPIRES",
 }
-"""What each key of an entry of `JIRA_SITES` stands for; `…_setting` names where the secret is."""
+"""The setting that each key of an entry stands for; `…_setting` names the one with the secret."""
 
 _SINGLE_SITE_SETTINGS = tuple(_ENTRY_KEYS.values())
 
 
 def read_sites(read: SettingsReader) -> Sites:
-    """The sites that are set up: one, or those of `JIRA_SITES`, and the entries that are wrong.
+    """The sites, one or those of `JIRA_SITES`, and the invalid entries.
 
-    They have credentials if what Jira needs is read. If not, nothing is sent to a site, and its
-    host may be any.
+    They have credentials if Jira's part is needed. Otherwise nothing is sent, so any host will do.
     """
     text = read.text("JIRA_SITES")
     if text is None:
@@ -85,7 +86,7 @@ def _sites_of(read: SettingsReader, entries: list[Any]) -> Sites:
 def _named_apart(
     invalid: Mapping[str, InvalidSite], sites: Mapping[str, Site]
 ) -> Mapping[str, InvalidSite]:
-    """A wrong entry goes by its host, unless a sound one does, or a wrong one before it."""
+    """An invalid entry is named by its host, unless another entry already has that name."""
     by_name: dict[str, InvalidSite] = {}
     for name, entry in invalid.items():
         is_taken = entry.site in {*sites, *by_name}
@@ -95,9 +96,9 @@ def _named_apart(
 
 
 def _reject_duplicate(site: Site, sites: Mapping[str, Site], name: str) -> Site | InvalidSite:
-    """Two entries for one site would collect it twice, and the other one's not at all."""
+    """Refuse a site's second entry: the site would be collected twice, another not at all."""
     if site.host in sites:
-        problem = f"{name} names {site.host}, which an entry before it has"
+        problem = f"{name} names {site.host}, which an earlier entry has"
         return InvalidSite(name, SettingsError([problem]))
     hosts = {other.cloud_id.lower(): other.host for other in sites.values() if other.cloud_id}
     if host := hosts.get((site.cloud_id or "").lower()):
@@ -107,7 +108,7 @@ def _reject_duplicate(site: Site, sites: Mapping[str, Site], name: str) -> Site 
 
 
 def _entry(read: SettingsReader, entry: Any, name: str) -> Site | InvalidSite:
-    """One entry of `JIRA_SITES`; what is wrong with it is a matter of this site alone."""
+    """One entry of `JIRA_SITES`; its problems concern this site alone."""
     if not _is_of_texts(entry):
         return InvalidSite(name, SettingsError([f"{name} must be an object of texts"]))
     of_entry = _entry_reader(read, entry, name)
@@ -124,10 +125,9 @@ def _is_of_texts(entry: Any) -> bool:
 
 
 def _entry_reader(read: SettingsReader, entry: Mapping[str, str], name: str) -> SettingsReader:
-    """A reader of an entry's values, by the settings that its keys stand for.
+    """A reader of an entry's values, under the settings that its keys stand for.
 
-    An entry is to be whole, whatever is needed of it; only the secret that it names need not be
-    there where Jira is not asked.
+    An entry must be whole, whatever is needed; only its secret may be missing if Jira is not asked.
     """
     values = {"JIRA_ALLOWED_HOST_SUFFIXES": read.text("JIRA_ALLOWED_HOST_SUFFIXES") or ""}
     labels = {}
@@ -146,23 +146,23 @@ def _entry_reader(read: SettingsReader, entry: Mapping[str, str], name: str) -> 
 
 
 def _secret(read: SettingsReader, setting: str, name: str, key: str) -> tuple[str, str]:
-    """The secret in the setting that an entry names, and what to call it in a problem.
+    """The secret in the setting that an entry names, and its label in problems.
 
-    Where Jira is not asked, the name stands for it.
+    If Jira is not asked, the name stands for it.
     """
     if setting.startswith(_NOT_FOR_JIRA):
         return "", f"{name}: {key}, which names a setting of the host's and no secret of Jira's,"
     if not read.needs("jira"):
         return setting, f"{name}: {key}"
     value = read.raw(setting)
-    # Only what is there is a name; anything else may be a secret in the wrong place.
+    # Name only what is set; anything else may be a secret in the wrong place.
     if value.strip():
         return value, f"{name}: {setting}"
     return "", f"{name}: {key}, which names no setting that is set,"
 
 
 def _site(read: SettingsReader, *, connects: bool) -> Site | None:
-    """The site that the settings of one site name; without credentials if nothing `connects`."""
+    """The site of one site's settings; without credentials unless it `connects`."""
     address = read.required("JIRA_SITE_URL")
     credentials = _credentials(read)
     cloud_id = read.text("JIRA_CLOUD_ID")
@@ -203,7 +203,7 @@ def _oauth_client(read: SettingsReader) -> OAuthClient | None:
 
 
 def _site_address(read: SettingsReader, address: str, *, connects: bool) -> tuple[str, str] | None:
-    """A site's host and base URL, if it may be given credentials."""
+    """A site's host and base URL, if it may receive credentials."""
     if re.fullmatch("[A-Za-z0-9-]+", address):  # as in the old connector: `contoso`
         address = f"https://{address}.atlassian.net"
     url = checked_url(read, "JIRA_SITE_URL", address, "https://<your site>.atlassian.net")
@@ -221,6 +221,6 @@ def _site_address(read: SettingsReader, address: str, *, connects: bool) -> tupl
 
 
 def _is_allowed(host: str, more: str) -> bool:
-    """Whether a host may be given credentials: Atlassian Cloud's, one of `more`, this machine."""
+    """Whether a host may receive credentials: Atlassian Cloud's, one of `more`, this machine."""
     suffixes = (f".{suffix.lstrip('*.')}" for suffix in more.lower().replace(",", " ").split())
     return is_loopback(host) or f".{host}".endswith((*SITE_HOSTS, *suffixes))

@@ -1,7 +1,7 @@
-"""Settings: parsed once per run from the environment into one frozen, validated value.
+"""Settings: parsed once per run from the environment into one frozen, checked value.
 
-All problems are reported together, each naming its setting and what would be right, before anything
-is requested.
+All problems are reported together, each with its setting and what would be right, before any
+request.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jira_audit.settings.table import EVERYTHING, Needs
 from jira_audit.settings.values import Azure, Settings
 
 BEGINNING_OF_ALL = timestamps.parse("2002-01-01T00:00:00Z")
-"""Where `CHECKPOINT_RESET=all` begins: there was no Jira before."""
+"""Where `CHECKPOINT_RESET=all` begins: before Jira existed."""
 
 
 def load(
@@ -28,14 +28,14 @@ def load(
     folder: Path | None = None,
     needs: Needs = EVERYTHING,
 ) -> Settings:
-    """Read and check the settings that a command needs, all of them by default.
+    """Read and check the settings that a command needs; by default all.
 
-    `now` is a moment. With `folder`, rows and checkpoints are there, and nothing of Azure is
-    needed; if Jira is not asked either, nor are the sites, which are known by what is in the
-    folder. Without it, storage is needed always.
+    `now` is a moment. With `folder`, rows and checkpoints are there, and no Azure setting is
+    needed; unless Jira is asked, the folder's contents name the sites. Without `folder`, storage is
+    always needed.
 
-    What is not needed may be missing or wrong: a site has no credentials then, Azure no rule, and
-    the rest its default. Raises SettingsError with every problem there is.
+    A setting that is not needed may be missing or wrong: sites then have no credentials, Azure has
+    no rule, others have defaults. Raises SettingsError with every problem.
     """
     read = SettingsReader(environment, _needs_at(folder, needs))
     sites, invalid = read_sites(read) if read.needs("sites") else _sites_if_set(environment)
@@ -43,7 +43,7 @@ def load(
     hosts = [site.host for site in sites] + [entry.site for entry in invalid]
     reset, reset_site = _reset(read, now, hosts)
     policy = _policy(read, destination, reset)
-    read.text("POLL_SCHEDULE")  # the host reads it; that it is wrong is worth knowing before
+    read.text("POLL_SCHEDULE")  # the host reads it; the check finds errors early
     budget_seconds = read.number("RUN_BUDGET_SECONDS")
     queue_above = read.number("QUEUE_SITES_ABOVE")
     if read.problems or destination is None:
@@ -52,7 +52,7 @@ def load(
 
 
 def _needs_at(folder: Path | None, needs: Needs) -> Needs:
-    """What a command needs where checkpoints are in a folder, or in Azure."""
+    """What a command needs: checkpoints are in a folder, or in Azure."""
     if folder is None:
         return needs | {"storage"}
     needs -= {"ingestion", "storage"}
@@ -60,7 +60,7 @@ def _needs_at(folder: Path | None, needs: Needs) -> Needs:
 
 
 def _sites_if_set(environment: Mapping[str, str]) -> Sites:
-    """The sites that are set up, where that they are, and how, is no condition."""
+    """The sites that are set up; missing or wrong ones are no problem here."""
     return read_sites(SettingsReader(environment, frozenset({"sites"})))
 
 
@@ -78,7 +78,7 @@ def _policy(read: SettingsReader, destination: Azure | Path | None, reset: Reset
 
 
 def _reset(read: SettingsReader, now: int, hosts: list[str]) -> tuple[Reset | None, str | None]:
-    """The reset and the site it is limited to, from `[site=](time|all)[#anything]`."""
+    """The reset and its site, from `[site=](time|all)[#anything]`."""
     value = read.text("CHECKPOINT_RESET")
     if value is None:
         return None, None
@@ -100,5 +100,5 @@ def _start(read: SettingsReader, when: str, now: int) -> int | None:
         )
         return None
     if start > now:
-        read.problem("CHECKPOINT_RESET", "lies in the future")
+        read.problem("CHECKPOINT_RESET", "is in the future")
     return start

@@ -1,7 +1,7 @@
-"""Every setting there is: a row each, in the order of the README's table.
+"""Every setting, one row each, in the order of the README's table.
 
-A setting is read by its row and by nothing else. Its name, default, bounds and words stand here
-once; the README's table, the template's parameters and the portal's form are checked against them.
+A row is the only definition of its setting. The README's table, the template's parameters and the
+portal's form are checked against it.
 """
 
 from __future__ import annotations
@@ -15,32 +15,31 @@ from jira_audit.core.timestamps import HOUR, MINUTE, SECOND
 from jira_audit.settings.values import QUEUE_ABOVE
 
 Part = Literal["sites", "jira", "ingestion", "storage", "run"]
-"""What a command may need: the names of the sites; the connection to Jira; the data collection
-rule; the storage of checkpoints and letters; how a run reads and sends."""
+"""What a command may need: the sites' names; the connection to Jira; the data collection rule; the
+storage of checkpoints and letters; how a run reads and sends."""
 
 Needs = frozenset[Part]
 
 EVERYTHING: Needs = frozenset({"sites", "jira", "ingestion", "storage", "run"})
 
 STORED: Needs = frozenset({"sites", "storage"})
-"""What a command needs that only looks at what runs have stored."""
+"""What a command needs that reads only stored state."""
 
 Kind = Literal["text", "number", "choice", "date", "address", "list"]
 
 LONGEST_BUDGET_SECONDS = 540
-"""`functionTimeout` of host.json less a minute."""
+"""host.json's `functionTimeout` less a minute."""
 
 
 @dataclass(frozen=True)
 class Setting:
     """One setting.
 
-    `parts` are what it is read for. `default` is its value where it is not set; where that is
-    found out, `derived` says how. A `number` lies within `at_least` and `at_most`, counted in
-    `unit` milliseconds if it is a span of time; a `choice` is one of `choices`. A `text` is all of
-    the regular expression `pattern`, or it `must` be what the problem says. `missing` is what to do
-    where it is required and not set; an `optional` one is required only beside others. `help` is
-    the last column of the README's table.
+    `parts` read it. `default` is its value if it is not set; `derived` says where another comes
+    from. A `number` is from `at_least` to `at_most`, in `unit` milliseconds if it is a duration; a
+    `choice` is one of `choices`. A `text` matches the regular expression `pattern` in full, else
+    the problem is `must`. `missing` is the action if it is required and not set; an `optional` one
+    is required only beside others. `help` is the last column of the README's table.
     """
 
     name: str
@@ -60,7 +59,7 @@ class Setting:
     must: str = ""
     secret: bool = False
     free: bool = False
-    """Its parts are checked one by one, and a comment in it may look like a placeholder."""
+    """Its parts are checked one by one; a comment in it may look like a placeholder."""
 
 
 _SITES: Needs = frozenset({"sites"})

@@ -1,4 +1,4 @@
-"""The settings once they are read: frozen, checked values, and secrets that print as stars."""
+"""The types of the settings: frozen, checked values; secrets print as stars."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy
 
 QUEUE_ABOVE = 10
-"""So many sites run inside the timer's invocation, side by side; with more, each has one of its
-own. No more may be set: sites that wait for their turn would share what time is left."""
+"""So many sites run side by side in the timer's invocation; with more, each has its own. A higher
+value would make sites share the time left."""
 
 
 SERVICE_ACCOUNT = "@serviceaccount.atlassian.com"
-"""How a service account's user name ends; its tokens are scoped, always:
+"""The end of a service account's user name; its tokens are always scoped:
 https://support.atlassian.com/user-management/docs/manage-api-tokens-for-service-accounts/"""
 
 
 class Secret:
-    """A text that prints as `***`, whatever prints it; `reveal` is for the place that sends it."""
+    """Text that prints as `***`; `reveal` is for the code that sends it."""
 
     __slots__ = ("_text",)
 
@@ -37,29 +37,29 @@ class Secret:
         return "***"
 
     def __eq__(self, other: object) -> bool:
-        """Equal to a secret of the same text."""
+        """Whether both have the same text."""
         return isinstance(other, Secret) and self._text == other._text
 
     def __hash__(self) -> int:
-        """Of the text, so that clients can be cached by their settings."""
+        """The text's hash: clients are cached by their settings."""
         return hash(self._text)
 
 
 @dataclass(frozen=True)
 class ApiToken:
-    """A user's or a service account's token, for Basic authentication."""
+    """The token of a user or a service account, for Basic authentication."""
 
     username: str
     token: Secret
 
     @property
     def holder(self) -> str:
-        """Who is let in."""
+        """The user name."""
         return self.username
 
     @property
     def is_scoped(self) -> bool:
-        """Whether only Atlassian's gateway takes it, as far as can be seen."""
+        """Whether only Atlassian's gateway takes it, as far as is visible."""
         return self.username.lower().endswith(SERVICE_ACCOUNT)
 
 
@@ -72,22 +72,22 @@ class OAuthClient:
 
     @property
     def holder(self) -> str:
-        """Who is let in."""
+        """The client's id, in words."""
         return f"the OAuth client {self.client_id}"
 
     @property
     def is_scoped(self) -> bool:
-        """Its tokens are, always."""
+        """True: its tokens always are."""
         return True
 
 
 @dataclass(frozen=True)
 class Site:
-    """One Jira Cloud tenant and its credentials. `host` names it everywhere; it is lower case.
+    """One Jira Cloud tenant and its credentials, named by its `host`, in lower case.
 
-    With `gateway`, requests go through Atlassian's gateway, to the site of `cloud_id`, which is
-    asked for where it is not set. `secret_setting` is the setting that holds the token or secret.
-    A site that nothing is asked of has no credentials.
+    With `gateway`, requests go through Atlassian's gateway to the site of `cloud_id`, which is
+    requested if not set. `secret_setting` holds the token or secret. A site without requests has no
+    credentials.
     """
 
     host: str
@@ -100,13 +100,13 @@ class Site:
 
     @property
     def holder(self) -> str:
-        """Who is let in; empty without credentials."""
+        """The credentials' holder; empty without credentials."""
         return self.credentials.holder if self.credentials else ""
 
 
 @dataclass(frozen=True)
 class InvalidSite:
-    """An entry of `JIRA_SITES` that is wrong: what it is called, and everything that is wrong."""
+    """An invalid entry of `JIRA_SITES`: its name and all its problems."""
 
     site: str
     error: SettingsError
@@ -114,7 +114,7 @@ class InvalidSite:
 
 @dataclass(frozen=True)
 class Storage:
-    """Where checkpoints live.
+    """Where checkpoints are.
 
     `account` is a connection string (secret), or the blob service's address for an identity.
     """
@@ -126,7 +126,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class Ingestion:
-    """The data collection rule's stream, and who sends to it."""
+    """The data collection rule's stream, and its sender."""
 
     endpoint: str
     rule: str
@@ -139,9 +139,8 @@ class Ingestion:
 class Azure:
     """Where rows and checkpoints go.
 
-    `managed_identity` says that the credential is the app's own; else it is the developer's;
-    `queries` is where the cloud's workspaces are asked about what they hold, by the identity of
-    `client_id`. Where nothing is sent, there is no `ingestion`.
+    With `managed_identity`, the app's identity of `client_id` is the credential; without, the
+    developer's. `queries` is the cloud's query endpoint. `ingestion` is None if nothing is sent.
     """
 
     ingestion: Ingestion | None
@@ -155,9 +154,9 @@ class Azure:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything an administrator can set, checked. `destination` is Azure, or a local folder.
+    """All settings, checked. `destination` is Azure, or a local folder.
 
-    `invalid` are entries of `JIRA_SITES` that cannot be used; they keep no other site from running.
+    `invalid` entries of `JIRA_SITES` keep no other site from running.
     """
 
     sites: tuple[Site, ...]
@@ -169,13 +168,13 @@ class Settings:
     queue_above: int = QUEUE_ABOVE
 
     def policy_for(self, site: Site) -> Policy:
-        """The policy for one site: a reset meant for another does not concern it."""
+        """The policy for one site, without a reset meant for another."""
         if self.reset_site in {None, site.host}:
             return self.policy
         return replace(self.policy, reset=None)
 
     def with_stored(self, hosts: Iterable[str]) -> Settings:
-        """With more sites, that are set_up by what was stored of them: nothing is asked of them."""
+        """With the sites that have stored state but are not set up. They get no requests."""
         set_up = {site.host for site in self.sites}
         stored = (Site(host, f"https://{host}", None) for host in hosts if host not in set_up)
         return replace(self, sites=(*self.sites, *stored))

@@ -402,7 +402,7 @@ def test_the_errors_text_holds_every_problem() -> None:
 
 # Placeholders
 
-PLACEHOLDER = "is still the placeholder of an example: set your own value"
+PLACEHOLDER = "is still an example's placeholder: set your own value"
 
 
 @pytest.mark.parametrize("name", [*MINIMAL, "JIRA_CLOUD_ID", "AZURE_CLIENT_ID", "POLL_SCHEDULE"])

@@ -137,7 +137,7 @@ def test_a_site_that_is_there_twice_is_refused_the_second_time() -> None:
     site, problem = broken(ONE, {**ONE, "url": "https://CONTOSO.atlassian.net/"})
 
     assert site == "JIRA_SITES[2]"
-    assert "an entry before it has" in problem
+    assert "an earlier entry has" in problem
 
 
 def test_two_sites_cannot_have_one_cloud_id() -> None:
@@ -183,7 +183,7 @@ def test_half_a_character_in_a_secret_is_a_problem_of_its_entry_alone() -> None:
 
     assert [site.host for site in loaded.sites] == ["fabrikam.atlassian.net"]
     (entry,) = loaded.invalid
-    assert "no text: copy it again" in str(entry.error)
+    assert "not text: copy it again" in str(entry.error)
     assert "ATATT" not in repr(entry)
 
 
