@@ -1,8 +1,8 @@
-"""The backfill: reads once what lies before the checkpoint's *from*, beside the running schedule.
+"""The backfill: reads what lies before the checkpoint's *from*, beside the schedule.
 
-It is `collect` over one closed range with its own checkpoint, ledger and lease
-(`backfills/<site>.json`), so ticks keep running and an interrupted backfill resumes. The range ends
-where the site's checkpoint begins, so the two never deliver the same record.
+`collect` over one closed range, with its own checkpoint, ledger and lease
+(`backfills/<site>.json`): ticks keep running, and an interrupted backfill resumes. The range ends
+where the site's checkpoint begins, so no record is delivered by both.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from jira_audit.flow.ports import Checkpoints, Run
 
 
 def bounds(site: str, ticks: Checkpoints, start: int, end: int | None) -> Window:
-    """The range that a backfill from the moment `start` (to `end`, inclusive) has to read.
+    """The range of a backfill from the moment `start` (to `end`, inclusive).
 
-    It ends where the site's checkpoint in `ticks` begins. Raises SiteError if there is no such
-    checkpoint, or nothing to read before it.
+    It ends where the checkpoint in `ticks` begins. Raises SiteError if there is no checkpoint, or
+    nothing before it.
     """
     content = ticks.stored(site)
     if content is None:
@@ -42,9 +42,9 @@ def bounds(site: str, ticks: Checkpoints, start: int, end: int | None) -> Window
 
 
 def backfill(run: Run, window: Window) -> Outcome:
-    """Deliver one site's records of a range that `bounds` gave.
+    """Deliver one site's records in a range from `bounds`.
 
-    `run.ports` must be those of the site's backfill. A foreseen failure is in the outcome; calling
-    this again resumes.
+    `run.ports` are those of the site's backfill. The outcome has any foreseen failure; calling
+    again resumes.
     """
     return collect(run, Backfill(window))

@@ -1,8 +1,8 @@
-"""The replay: sends one site's dead letters again, one by one, and deletes each once accepted.
+"""The replay: sends a site's dead letters one by one; deletes each once accepted.
 
-For an operator who has fixed the cause of the refusal, or deployed a version that can read the
-records. `_Replay` keeps the order that the delivery guarantees need: send, save the ledger, delete.
-Originals are never sent. Knows neither Azure nor files.
+For an operator who fixed the cause of the refusal, or deployed a version that can read the records.
+The delivery guarantees need the order of `_Replay`: send, save the ledger, delete. Originals are
+never sent. Knows neither Azure nor files.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 class Replayed:
     """The result of a replay, by the letters' names.
 
-    `sent`: accepted and deleted. `gone`: a run had delivered the record, so the letter was deleted
-    unsent. `kept`: not delivered and not changed, with the reason. `error` is what stopped the
-    replay early. `skipped`: another run holds the lease, so nothing was tried.
+    `sent`: accepted and deleted. `gone`: deleted unsent, because a run had delivered the record.
+    `kept`: unchanged and undelivered, with the reason. `error` stopped the replay early. `skipped`:
+    another run holds the lease; nothing was tried.
     """
 
     sent: tuple[str, ...] = ()
@@ -50,9 +50,8 @@ class Replayed:
 def replay(run: Run, names: Sequence[str] | None = None) -> Replayed:
     """Send a site's dead letters again: those named, or all.
 
-    Begins no letter after the deadline. A foreseen failure is returned, and does not undo what was
-    done before it. Raises ValueError, before anything is changed, for a name that is not one of a
-    dead letter of this site.
+    Begins no letter after the deadline. The result has a foreseen failure, and what was done before
+    it. Raises ValueError for a name that is not a dead letter's of this site, before any change.
     """
     site = run.site
     full = None if names is None else [full_name(name, "dead-letters", site) for name in names]
@@ -79,9 +78,9 @@ class _Replay:
     kept: list[tuple[str, str]] = field(default_factory=list)
 
     def replay(self, names: Sequence[str] | None, lease: Lease) -> None:
-        """Replay the letters of these names, or all, and release the lease.
+        """Replay these letters, or all, and release the lease.
 
-        If an accepted id could not be saved, the lease is left to expire, as in a run.
+        If an accepted id could not be saved, the lease expires instead, as in a run.
         """
         ledger: LedgerWriter | None = None
         try:
@@ -110,7 +109,7 @@ class _Replay:
             self._keep(name, str(reason))
             return
         if ledger.has(row.identity) and not stored.was_identified:
-            # The letter did not put its id into the ledger, so a delivery did.
+            # A letter adds no id to the ledger, so a delivery did.
             letters.delete(name)
             self.gone.append(name)
             log.info("%s was delivered by a run since, and is deleted", name)
@@ -127,21 +126,21 @@ class _Replay:
             letters.delete(name)
         except ConnectorError as error:
             message = (
-                f"{name} was accepted but could not be deleted: delete it by hand, because another "
-                f"replay would duplicate it ({error})"
+                f"{name} was accepted but could not be deleted: delete it by hand, because "
+                f"another replay would duplicate it ({error})"
             )
             raise SiteError(message) from error
         self.sent.append(name)
         log.info("%s was accepted, and is deleted", name)
 
     def _row(self, stored: StoredLetter) -> Row:
-        """The row that this version makes. Raises RecordRejected if it cannot make one either."""
+        """The row that this version makes. Raises RecordRejected if it cannot."""
         record, policy = stored.letter.record, self.run.policy
         mapper = Mapper(self.run.site, policy.event_time, self.run.deadline.clock.now)
         return mapper.row(record, identify(record))
 
     def _send(self, row: Row, lease: Lease) -> None:
-        """Send one row. Raises SiteError if the configuration is refused rather than the row."""
+        """Send one row. Raises SiteError if the configuration is refused, not the row."""
         try:
             send(Batch((row,)).body, self.run, lease)
         except BatchRefused as refusal:
@@ -155,10 +154,9 @@ class _Replay:
 
 
 class LedgerWriter:
-    """Marks replayed ids in the site's ledger, under its lease.
+    """Adds replayed ids to the site's ledger, under its lease.
 
-    Records created before *from* are ignored: after a reset, the same id may belong to another
-    record.
+    Ignores records from before *from*: after a reset, another record may have the same id.
     """
 
     def __init__(self, lease: Lease, checkpoint: Checkpoint) -> None:
@@ -176,7 +174,7 @@ class LedgerWriter:
         return self._covers(identity) and identity.id in self._checkpoint.ledger
 
     def add(self, identity: Identity) -> None:
-        """Save an accepted id, so that no tick delivers it. Raises TransientError or SiteError."""
+        """Save an accepted id: no tick delivers it again. Raises TransientError or SiteError."""
         if not self._covers(identity) or self.has(identity):
             return
         self.is_saved = False

@@ -1,7 +1,7 @@
-"""The reset by an operator: a site begins again at a moment, whatever its checkpoint says.
+"""An operator's reset: a site begins again at a moment, whatever its checkpoint says.
 
-`CHECKPOINT_RESET` does the same within a run (`flow/collect.py`); this one also replaces a
-checkpoint that cannot be read. Knows neither Azure nor files.
+`CHECKPOINT_RESET` does it within a run (`flow/collect.py`); this also replaces an unreadable
+checkpoint. Knows neither Azure nor files.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from jira_audit.flow.ports import Checkpoints
 def reset(
     site: str, checkpoints: Checkpoints, start: int, now: int, applied: str | None
 ) -> Checkpoint | None:
-    """Reset a site to the moment `start` and return the saved checkpoint.
+    """Reset a site to the moment `start`; return the saved checkpoint.
 
-    None if another run holds the lease. `applied` is the value of CHECKPOINT_RESET to count as
-    applied where no stored checkpoint says so. Raises TransientError (run it again) or SiteError
-    (for an administrator).
+    None if another run holds the lease. `applied` is the value of CHECKPOINT_RESET to record as
+    applied if no stored checkpoint has one. Raises TransientError (run it again) or SiteError (an
+    administrator must act).
     """
     lease = checkpoints.take(Checkpoint.first(site, start, now))
     if lease is None:
@@ -37,9 +37,9 @@ def reset(
 
 
 def readable(content: bytes, site: str, applied: str | None) -> Checkpoint:
-    """The checkpoint, or of an unreadable one the part that a reset keeps.
+    """The checkpoint, or the part of an unreadable one that a reset keeps.
 
-    Raises SiteError for one that a newer version wrote: only that version may change it.
+    Raises SiteError for a newer version's: only that version may change it.
     """
     try:
         return decode(content, site)

@@ -1,6 +1,6 @@
-"""The status of one site, read from what runs have stored.
+"""A site's status, from what runs have stored.
 
-Asks Jira nothing, takes no lease and changes nothing. Knows neither Azure nor files.
+Asks Jira nothing, takes no lease, changes nothing. Knows neither Azure nor files.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from jira_audit.core.timestamps import SECOND
 from jira_audit.flow.ports import Checkpoints, Letters
 
 State = Result | Literal["new", "unknown", "unreadable", "broken"]
-"""The outcome of the last run that had the site's lease. `new`: no run yet. `unknown`: the run
-stored none (it died, or an older version ran). `unreadable`: the checkpoint cannot be read.
-`broken`: the site's settings are wrong, so no run tries it."""
+"""The outcome of the last run with the site's lease. `new`: no run yet. `unknown`: the run stored
+none (it died, or is of an older version). `unreadable`: the checkpoint cannot be read. `broken`:
+the site's settings are wrong, so no run tries it."""
 
 _OUTCOMES: dict[str, Result] = {"ok": "ok", "partial": "partial", "failed": "failed"}
 
@@ -28,8 +28,8 @@ _OUTCOMES: dict[str, Result] = {"ok": "ok", "partial": "partial", "failed": "fai
 class Status:
     """What is stored of a site. `problem`: why its last run failed, or why the rest is missing.
 
-    `saved` is the moment of the checkpoint's last save, `letters` the number of dead letters,
-    `backfill` the checkpoint of the site's backfill if there is one.
+    `saved` is when the checkpoint was saved, `letters` the number of dead letters, `backfill` its
+    backfill's checkpoint, if any.
     """
 
     site: str
@@ -42,11 +42,11 @@ class Status:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether the site failed, or its status cannot be read."""
+        """Whether the site failed, or its status is unreadable."""
         return self.state in {"failed", "unreadable", "broken"}
 
     def payload(self, now: int, expires: date | None) -> dict[str, Any]:
-        """The status as JSON at the moment `now`; `expires` is the last day of the token."""
+        """The status as JSON at the moment `now`; `expires` is the token's last day."""
         payload: dict[str, Any] = {"site": self.site, "state": self.state, "problem": self.problem}
         if checkpoint := self.checkpoint:
             gaps = checkpoint.ledger.gaps
@@ -77,7 +77,7 @@ class Status:
 
 
 def lag(checkpoint: Checkpoint, now: int) -> int:
-    """How far *through* is behind the moment `now`, in milliseconds."""
+    """How far *through* is behind `now`, in milliseconds."""
     return max(0, now - checkpoint.through)
 
 
@@ -86,7 +86,7 @@ def read_status(
 ) -> Status:
     """Read a site's status; `backfills` are the checkpoints of backfills.
 
-    A foreseen failure to read it becomes the status, so that it hides no other site's.
+    A foreseen failure becomes the status, and hides no other site's.
     """
     try:
         content = checkpoints.stored(site)

@@ -1,7 +1,7 @@
-"""Verification: reads a range of Jira's log again and looks up every record it shows.
+"""Verification: reads a range of Jira's log again and looks up every record.
 
-For an auditor: of what runs have stored, the result relies on the ledger alone, and where a table
-is queried not even on that. `repair` sends the missing records. Knows neither Azure nor files.
+For an auditor: the result relies on no stored state but the ledger, and with a table not on that
+either. `repair` sends the missing records. Knows neither Azure nor files.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from jira_audit.flow.ports import Checkpoints, Lease, Ports, Run
 from jira_audit.flow.reader import Reader, WindowReading
 
 POLL_SECONDS = 30.0
-"""Time between two queries of a table that does not show yet what was accepted."""
+"""Seconds between queries of a table that does not show accepted rows yet."""
 
 
 class Table(Protocol):
-    """The table that rows went to, read back. No run needs it."""
+    """The table, read back. No run needs it."""
 
     def held(self, site: str, window: Window) -> TableInventory:
-        """The ids of a site's records created in a range that are in the table, and their copies.
+        """The ids in the table of a site's records created in a range, and their copies.
 
-        Raises TransientError or SiteError; never returns a part of the answer.
+        Raises TransientError or SiteError; never returns a partial answer.
         """
 
 
 @dataclass(frozen=True)
 class Verified:
-    """The findings, and the state they are based on.
+    """The findings, and the state behind them.
 
     State and table were read at the moment `asked`, the table again until `ended`.
     """
@@ -62,9 +62,9 @@ class Verified:
 class Lookup:
     """Where records are looked up, beside the site's checkpoint and dead letters.
 
-    `backfills` are the ports of the site's backfill; `table` is None where none is queried.
-    Accepted rows may take a while to show in the table: it is queried again until `patience`
-    seconds have passed since the last save of a ledger.
+    `backfills` are the ports of the site's backfill; `table` is None if none is queried. Accepted
+    rows reach the table late: it is queried until `patience` seconds after the last save of a
+    ledger.
     """
 
     backfills: Ports
@@ -96,7 +96,7 @@ def read(run: Run, window: Window) -> JiraInventory:
 def _read_window(
     site: str, reading: WindowReading, identities: dict[int, Identity]
 ) -> Iterable[str]:
-    """Add a window's records to `identities`; return the names of letters for those without."""
+    """Add a window's records to `identities`; return letter names for those without one."""
     nameless: dict[str, None] = {}
     for page in reading:
         reading.fresh += len(page.identified.keys() - identities.keys())
@@ -113,8 +113,8 @@ def _unreadable(site: str, record: Record, reason: RecordRejected) -> Letter:
 def verify(run: Run, lookup: Lookup, window: Window, shown: JiraInventory) -> Verified:
     """Find the status of every record that `read` has shown of a range.
 
-    While accepted rows are not in the table yet, the run's tally holds how many. Raises
-    TransientError or SiteError.
+    The run's tally counts the accepted rows that are not in the table yet. Raises TransientError or
+    SiteError.
     """
     clock = run.deadline.clock
     asked = clock.now()
@@ -131,7 +131,7 @@ def verify(run: Run, lookup: Lookup, window: Window, shown: JiraInventory) -> Ve
 
 
 def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[KnownState, int]:
-    """The state that is stored of the site, and the moment of the last save."""
+    """The site's stored state, and the moment of the last save."""
     site, policy = run.site, run.policy
     content, backfill = run.ports.checkpoints.stored(site), backfills.stored(site)
     if content is None:
@@ -155,7 +155,7 @@ def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[KnownState, int
 class Repaired:
     """The missing records that were `sent` (accepted or dead-lettered), and those `left`.
 
-    `error` is what stopped the repair early. `skipped`: another run holds a lease it needed.
+    `error` stopped the repair early. `skipped`: another run holds a lease it needed.
     """
 
     sent: Ledger
@@ -165,11 +165,10 @@ class Repaired:
 
 
 def repair(run: Run, backfills: Ports, verified: Verified) -> Repaired:
-    """Send the records that `verify` found missing, under the site's lease, and save their ids.
+    """Send the missing records under the site's lease; save their ids.
 
-    Records created before the site's checkpoint begins go into the backfill's ledger, under its
-    lease. Records that a run has delivered since are not sent. Foreseen failures are returned, not
-    raised.
+    Ids from before the site's checkpoint go into the backfill's ledger, under its lease. Records
+    delivered since are not sent. Returns foreseen failures.
     """
     ticks, backfill = verified.stored.ticks, verified.stored.backfill
     missing_at = verified.findings.missing_at
@@ -192,7 +191,7 @@ def repair(run: Run, backfills: Ports, verified: Verified) -> Repaired:
 
 @dataclass
 class _Repair:
-    """The missing records that one checkpoint covers: their ids, and when they were created."""
+    """One checkpoint's missing records: their ids, and when they were created."""
 
     run: Run
     missing_at: Mapping[int, int]
@@ -233,7 +232,7 @@ class _Repair:
             yield from reader.windows(ReadRange.of(window))
 
     def _begin(self, lease: Lease, verified: Checkpoint | None) -> tuple[Checkpoint, Ledger]:
-        """Save the checkpoint without the missing ids, and return it with them.
+        """Save the checkpoint without the missing ids; return it with them.
 
         If this process dies, no ledger then claims an undelivered record.
         """
@@ -253,7 +252,7 @@ class _Repair:
 
 
 def _around(times: Iterable[int]) -> Sequence[Window]:
-    """The fewest windows, of an hour at most, that hold these moments."""
+    """The fewest windows, each at most an hour, that hold these moments."""
     windows: list[Window] = []
     for at in sorted(times):
         if windows and at - windows[-1].start < HOUR:
