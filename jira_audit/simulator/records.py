@@ -1,4 +1,4 @@
-"""Audit records that look like a busy site's. No person, company or address in them is real."""
+"""Audit records like a busy site's. No person, company or address in them is real."""
 
 import itertools
 import random
@@ -10,10 +10,10 @@ from typing import Any
 
 Record = dict[str, Any]
 
-# Shares seen in 441 real records: 123 without an author, 135 without an address.
+# Shares in 441 real records: 123 without an author, 135 without an address.
 _AUTHORLESS_SHARE = 0.28
 _ADDRESSLESS_SHARE_OF_AUTHORED = 0.035
-_LONGEST_BURST = 24  # that many records shared one millisecond in one real response
+_LONGEST_BURST = 24  # in one real response, that many records shared a millisecond
 
 _PEOPLE = (
     "Orla Quillfeather",
@@ -60,18 +60,18 @@ _DIRECTORY = {"parentId": "10000", "parentName": "Fernmoor Directory"}
 def sample_records(
     count: int, *, first_id: int, end_ms: int, span_ms: int, seed: int
 ) -> list[Record]:
-    """Make up audit records that look like a busy site's, oldest first, the same for the same seed.
+    """Make up a busy site's audit records, oldest first; the same for the same seed.
 
-    They have the shapes and the gaps of real ones: fields that are absent rather than null, groups
-    and permissions without an id, several kinds of account id, an empty `eventSource`, and bursts
-    of records that share one millisecond. Addresses are from the ranges kept for documentation
+    They have the shapes and gaps of real ones: absent fields rather than null, groups and
+    permissions without an id, several kinds of account id, an empty `eventSource`, and bursts in
+    one millisecond. Addresses are from the ranges for documentation
     (https://www.rfc-editor.org/rfc/rfc5737, https://www.rfc-editor.org/rfc/rfc3849).
 
     * `count`: how many records.
     * `first_id`: the oldest record's id; the others follow without a gap.
-    * `end_ms`: no record is created after this moment, in milliseconds since 1970 (UTC).
-    * `span_ms`: no record is created longer than this before `end_ms`, in milliseconds.
-    * `seed`: what chance begins with.
+    * `end_ms`: the latest time of creation, in milliseconds since 1970 (UTC).
+    * `span_ms`: how long before `end_ms` the earliest may be, in milliseconds.
+    * `seed`: the random generator's seed.
     """
     rng = random.Random(seed)  # noqa: S311 - chance for scenery, never for a secret
     scenarios = _ScenarioGenerator(rng)
@@ -88,7 +88,7 @@ def sample_records(
             rng, end_ms - rng.randint(0, span_ms), end_ms, len(scenario)
         )
     del timestamps[count:]
-    # Sorted apart from the drafts: ids rise with time, and a burst keeps its one millisecond.
+    # Sorted apart from the drafts: ids rise with time, and a burst keeps its millisecond.
     timestamps.sort()
     return [
         _finished(draft, first_id + place, timestamp_ms)
@@ -97,7 +97,7 @@ def sample_records(
 
 
 def _scenario_moments(rng: random.Random, timestamp_ms: int, end_ms: int, count: int) -> list[int]:
-    """When the records of one scenario were created: in bursts, a few milliseconds apart."""
+    """When one scenario's records were created: in bursts, a few milliseconds apart."""
     timestamps: list[int] = []
     while len(timestamps) < count:
         timestamps += [min(timestamp_ms, end_ms)] * min(
@@ -108,7 +108,7 @@ def _scenario_moments(rng: random.Random, timestamp_ms: int, end_ms: int, count:
 
 
 def _finished(draft: Record, identity: int, moment_ms: int) -> Record:
-    # Members in the order in which Jira writes them, as a reader of the demo may compare.
+    # Members are in Jira's order: a reader of the demo may compare.
     record: Record = {"id": identity, "summary": draft["summary"]}
     for member in ("remoteAddress", "authorKey", "authorAccountId"):
         if member in draft:
@@ -141,7 +141,7 @@ def _draft(
     changed: list[Record] | None = None,
     associated: list[Record] | None = None,
 ) -> Record:
-    """A record that has no time, id or author yet; what it has nothing to say of is absent."""
+    """A record without time, id or author; empty fields are absent."""
     draft: Record = {"summary": summary, "category": category, "eventSource": ""}
     draft["objectItem"] = item
     if changed:
@@ -164,7 +164,7 @@ def _user(account_id: str) -> Record:
 
 
 def _new(**values: str) -> list[Record]:
-    """Values of something that did not exist before: they have no `changedFrom`."""
+    """Values of something new: they have no `changedFrom`."""
     return [{"fieldName": _label(name), "changedTo": to} for name, to in values.items()]
 
 
@@ -180,7 +180,7 @@ def _label(name: str) -> str:
 
 
 class _ScenarioGenerator:
-    """The scenarios of a small company: each is what one click leaves behind in the audit log."""
+    """A small company's scenarios: each is what one click adds to the audit log."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -311,7 +311,7 @@ class _ScenarioGenerator:
         field = self._field(self.rng.choice(_FIELDS))
         return [self._field_created(field), _draft("fields", "Custom field updated", field)]
 
-    # What the site does by itself: nobody is named as its author.
+    # What the site does by itself: these have no author.
 
     def install_app(self) -> list[Record]:
         app = self.rng.choice(_APPS)
@@ -340,7 +340,7 @@ class _ScenarioGenerator:
         changed = _changed(permission=("", "Bulk Change"), group=("", self.rng.choice(_GROUPS)))
         return [_draft("permissions", "Global permission added", item, changed)]
 
-    # What the scenarios are made of.
+    # The parts of the scenarios.
 
     def _number(self) -> str:
         return str(next(self._numbers))
@@ -349,7 +349,7 @@ class _ScenarioGenerator:
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
     def _account_id(self) -> str:
-        """An account id in one of the forms found side by side on real sites."""
+        """An account id in one of the forms that real sites mix."""
         form = self.rng.randrange(4)
         if form == 0:
             return f"{self.rng.getrandbits(96):024x}"

@@ -14,18 +14,18 @@ from jira_audit.simulator.site import FakeJira
 
 @contextlib.contextmanager
 def serve(site: FakeJira, *, clock_ms: Callable[[], int]) -> Iterator[str]:
-    """Let the site be asked over HTTP for as long as the block lasts; yields its base URL.
+    """Serve the site over HTTP within the block; yields its base URL.
 
-    It listens on a free port of 127.0.0.1 and speaks HTTP/1.1 with connections kept alive. After
-    the block nothing answers any more, connections still open included.
+    It listens on a free port of 127.0.0.1, with HTTP/1.1 keep-alive. After the block it answers
+    nothing, on open connections either.
 
     * `site`: who answers.
-    * `clock_ms`: tells the time of each answer, in milliseconds since 1970 (UTC).
+    * `clock_ms`: the time of each answer, in milliseconds since 1970 (UTC).
 
-    Raises `OSError` if no port could be had.
+    Raises `OSError` if no port is free.
     """
     server = _Server(site, clock_ms)
-    # A short poll, as leaving the block waits for it.
+    # A short poll: leaving the block waits for it.
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
@@ -38,7 +38,7 @@ def serve(site: FakeJira, *, clock_ms: Callable[[], int]) -> Iterator[str]:
 
 
 class _Server(ThreadingHTTPServer):
-    # Said again although it is the base class's own: an idle connection must not keep a process.
+    # The base class's value, repeated: an idle connection must not keep the process alive.
     daemon_threads = True
 
     def __init__(self, site: FakeJira, clock_ms: Callable[[], int]) -> None:
@@ -57,12 +57,12 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that hung up is no news; the base class would print a traceback.
+        # Clients may hang up; the base class would print a traceback.
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
     def hang_up(self) -> None:
-        """End the connections that are still open."""
+        """End the open connections."""
         for connection in tuple(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -71,8 +71,8 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
-    # Head and body leave in one write, and at once: in two, the second would wait some 40 ms for
-    # the first one's acknowledgement (https://www.rfc-editor.org/rfc/rfc896).
+    # Head and body leave at once, in one write. A second write would wait some 40 ms for the first
+    # one's acknowledgement (https://www.rfc-editor.org/rfc/rfc896).
     wbufsize = -1
     disable_nagle_algorithm = True
 
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.server.site.answer(
             target.path, query, dict(self.headers.items()), self.server.clock_ms()
         )
-        # Not send_response, which would add a Date of its own.
+        # Not send_response, which would add its own Date.
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -96,4 +96,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing: the terminal belongs to the demo."""
+        """Log nothing: the demo owns the terminal."""

@@ -1,7 +1,7 @@
-"""A simulated Jira Cloud site: what it answers to each request.
+"""A simulated Jira Cloud site: its response to each request.
 
-It keeps Jira's manners, the unhelpful ones included, and refuses every request whose answer is not
-known from Jira's documentation or from real responses.
+It behaves as Jira does, flaws included. It refuses a request whose answer is not known from Jira's
+documentation or real responses.
 """
 
 import base64
@@ -26,7 +26,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 _INT32_MAX = 2**31 - 1
 _BEGINNING_MS, _END_MS = -(2**63), 2**63 - 1
 
-# Only the forms Jira is known to read: nothing finer than a millisecond, and no date alone.
+# Only the forms Jira is known to read: nothing finer than a millisecond, no date alone.
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?(?P<offset>Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
@@ -35,7 +35,7 @@ _INTEGER = re.compile(r"\d{1,10}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the site says to one request: an HTTP status, header fields and the body's bytes."""
+    """The site's response: an HTTP status, header fields and the body's bytes."""
 
     status: int
     headers: dict[str, str]
@@ -43,20 +43,19 @@ class Response:
 
 
 class FakeJira:
-    """A simulated Jira Cloud site that holds the audit records it was given.
+    """A simulated Jira Cloud site with the audit records it was given. Thread-safe.
 
-    It answers `GET /rest/api/3/auditing/record` in the way Jira does, and what a check of an
-    installation asks: `GET /rest/api/3/mypermissions?permissions=ADMINISTER` and
-    `GET /_edge/tenant_info`. It may be used from several threads at once.
+    It answers `GET /rest/api/3/auditing/record` as Jira does, and the requests of `check`: `GET
+    /rest/api/3/mypermissions?permissions=ADMINISTER` and `GET /_edge/tenant_info`.
 
     Sources: https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/ ·
-    https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-permissions/ · what the
-    documentation is silent about comes from the reports linked at `answer`.
+    https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-permissions/ · where the
+    documentation is silent, the reports linked at `answer`.
 
-    * `username`: the e-mail address accepted in Basic authentication.
-    * `token`: the API token accepted with it.
-    * `page_cap`: the most records one response holds, however many were asked for.
-    * `cloud_id`: the id that `GET /_edge/tenant_info` tells.
+    * `username`: the e-mail address for Basic authentication.
+    * `token`: its API token.
+    * `page_cap`: the most records in a response, however many were asked for.
+    * `cloud_id`: the id that `GET /_edge/tenant_info` returns.
     """
 
     def __init__(
@@ -72,20 +71,20 @@ class FakeJira:
         self._page_cap = page_cap
         self._adding = threading.Lock()
         self._by_id: dict[int, tuple[int, int, Record]] = {}
-        # Replaced as a whole and never changed in place, so that readers need no lock.
+        # Replaced as a whole, never changed in place: readers need no lock.
         self._oldest_first: list[tuple[int, int, Record]] = []
 
     def add(self, records: Iterable[Record]) -> None:
-        """Put records on the site, in any order; the next answer shows all of them or none.
+        """Put records on the site, in any order; the next answer shows all or none.
 
-        A record whose id is already there takes the earlier one's place: on a real site, too, a
-        later reading of an id has shown more than an earlier one.
+        A record replaces an earlier one with its id: on real sites, too, a later reading of an id
+        has shown more than an earlier one.
 
-        * `records`: each with at least an integer `id` and a `created` with a UTC offset; they
-          belong to the site from now on and must not be changed.
+        * `records`: each with at least an integer `id` and a `created` with a UTC offset; the
+          caller must not change them afterwards.
 
-        Raises `KeyError`, `TypeError` or `ValueError` if a record has no such `id` or `created`;
-        then none was added.
+        Raises `KeyError`, `TypeError` or `ValueError` for a record without such an `id` or
+        `created`; then none is added.
         """
         entries = {}
         for record in records:
@@ -95,37 +94,37 @@ class FakeJira:
             entries[identity] = (_milliseconds(created), identity, record)
         with self._adding:
             self._by_id.update(entries)
-            # Ids are unique here, so that no comparison ever comes to the records themselves.
+            # Ids are unique here: the records themselves are never compared.
             self._oldest_first = sorted(self._by_id.values())
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Every record on the site as of now, newest first."""
+        """Every record now on the site, newest first."""
         return tuple(record for _, _, record in reversed(self._oldest_first))
 
     def answer(
         self, path: str, query: Mapping[str, str], headers: Mapping[str, str], now_ms: int
     ) -> Response:
-        """Response one GET request the way the site would. Never raises.
+        """The site's response to one GET request. Never raises.
 
-        What it does on purpose: newest first; `from` and `to` are both inclusive
+        As on real sites: newest first; `from` and `to` are inclusive
         (https://github.com/elastic/integrations/pull/13665); `limit` is silently held to the page
-        cap while the response repeats what was asked
-        (https://jira.atlassian.com/browse/JRACLOUD-93153); `total` counts the whole site and a time
-        without an offset finds nothing (https://github.com/elastic/integrations/pull/18106); a `+`
-        that arrived as a space is an invalid date
+        cap while the response repeats the request's
+        (https://jira.atlassian.com/browse/JRACLOUD-93153); `total` counts the whole site, and a
+        time without an offset finds nothing (https://github.com/elastic/integrations/pull/18106); a
+        `+` that arrived as a space is an invalid date
         (https://github.com/elastic/integrations/issues/4391).
 
         * `path`: the request's path, without the query.
-        * `query`: the query's parameters, already percent-decoded.
-        * `headers`: the request's header fields, their names in any case.
+        * `query`: the query's parameters, percent-decoded.
+        * `headers`: the request's header fields; names in any case.
         * `now_ms`: the site's clock for the `Date` field, in milliseconds since 1970 (UTC).
         """
         try:
             status, said = 200, self._said(path, query, headers)
         except _RefusedError as refusal:
             status, said = refusal.status, {"errorMessages": [str(refusal)], "errors": {}}
-        # The json module, as orjson would refuse the lone surrogates that Jira is able to send.
+        # The json module: orjson refuses lone surrogates, which Jira can send.
         body = json.dumps(said, separators=(",", ":")).encode()
         return Response(
             status,
@@ -155,10 +154,10 @@ class FakeJira:
             raise _RefusedError(401, "Client must be authenticated to access this resource.")
 
     def _page(self, query: Mapping[str, str]) -> object:
-        # `filter` is a parameter of the real site, but how it matches is not known well enough.
+        # `filter` is a real parameter, but its matching is not known well enough.
         _refuse_unknown(query, known=("offset", "limit", "from", "to"))
         offset = _integer(query, "offset", 0)
-        # Nobody has reported what a limit of 0 does; an empty page here would pass for the end.
+        # Nobody has reported what a limit of 0 does; an empty page would pass for the end.
         limit = _integer(query, "limit", 1000, least=1)
         start_ms = _bound_ms(query, "from", _BEGINNING_MS)
         end_ms = _bound_ms(query, "to", _END_MS)
@@ -167,7 +166,7 @@ class FakeJira:
         if start_ms is not None and end_ms is not None:
             low = bisect_left(entries, start_ms, key=itemgetter(0))
             high = bisect_right(entries, end_ms, key=itemgetter(0)) - offset
-        # The page is cut from the oldest-first list at its newer end, then turned round.
+        # Cut the page from the list's newer end, then reverse it.
         page = entries[max(low, high - min(limit, self._page_cap)) : max(low, high)]
         return {
             "offset": offset,
@@ -178,7 +177,7 @@ class FakeJira:
 
 
 class _RefusedError(Exception):
-    """A request the site says no to, with the HTTP status it says it with."""
+    """A request that the site refuses, and its HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -201,7 +200,7 @@ def _integer(query: Mapping[str, str], name: str, default: int, least: int = 0) 
 
 
 def _bound_ms(query: Mapping[str, str], name: str, default: int) -> int | None:
-    """One end of the window in milliseconds; None if it has no offset and so matches nothing."""
+    """One end of the window in milliseconds; None without an offset: it matches nothing."""
     text = query.get(name)
     if text is None:
         return default
