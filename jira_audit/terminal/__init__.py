@@ -1,1 +1,1 @@
-"""The command line, one file a command. Not in the package that Azure runs."""
+"""The command line, one file per command. Not in the package that Azure runs."""

@@ -1,6 +1,6 @@
-"""`backfill`: delivers what is older than the checkpoint, and shows the progress.
+"""`backfill`: delivers what is older than the checkpoint, with a progress bar.
 
-The backfill itself is in `operations/backfill.py`. Needs the extra `terminal`.
+`operations/backfill.py` does the work. Needs the extra `terminal`.
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ def command(
 ) -> None:
     """Deliver what is older than the checkpoint, which began with the first run.
 
-    Uses its own checkpoint and lease: the running schedule continues, and nothing
-    is delivered twice. You can interrupt it at any time: the same command resumes
-    it.
+    Has its own checkpoint and lease: the schedule continues, and nothing is delivered twice. If
+    interrupted, the same command resumes it.
 
     For example:
 
@@ -84,8 +83,7 @@ def command(
 
 def _run(ctx: SiteContext, window: Window) -> Outcome:
     advice = (
-        "What was delivered is in the backfill's own checkpoint: run the same command again to "
-        "resume."
+        "What was delivered is in the backfill's checkpoint: run the same command again to resume."
     )
     deadline, tally = Deadline.never(wiring.CLOCK), Tally()
     with (
@@ -109,7 +107,7 @@ def _progress_bar(ctx: SiteContext, window: Window, tally: Tally) -> Iterator[No
 
 
 class _RangeProgress(Progress):
-    """A bar over a range of time that follows a tally's position."""
+    """A bar over a time range that follows a tally's position."""
 
     def follow(self, window: Window, tally: Tally) -> None:
         self._window, self._tally = window, tally
@@ -125,7 +123,7 @@ class _RangeProgress(Progress):
 
 
 class _Records(ProgressColumn):
-    """The records read, and the rate."""
+    """The records read, and their rate."""
 
     def __init__(self, tally: Tally) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """`check`: tests each part of an installation: settings, Jira, ingestion and storage.
 
-Makes the smallest request that proves each part. Changes nothing, except that it creates a missing
-container, as the first run would.
+Sends the smallest request that proves each part. Changes nothing, but creates a missing container,
+as the first run would.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Part = Literal["settings", "Jira", "ingestion", "storage"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result for one part. The sentence says what works, or what to do."""
+    """The result for one part. `sentence` says what works, or what to do."""
 
     part: Part
     ok: bool
@@ -47,8 +47,8 @@ class CheckResult:
 def command(settings_file: SettingsFile = None) -> None:
     """Check the setup: settings, Jira, ingestion and storage, each on its own.
 
-    Sends an empty batch, which adds no row, and creates the container for
-    checkpoints if it does not exist, as the first run would.
+    Sends an empty batch, which adds no row. Creates a missing container for checkpoints, as the
+    first run would.
     """
     out, err = consoles()
     results = []
@@ -78,9 +78,9 @@ def _show(out: Console, result: CheckResult) -> None:
 
 
 def check_results(environment: Mapping[str, str]) -> Iterator[CheckResult]:
-    """Check every part independently; each result comes as soon as it is there.
+    """Check the parts independently; yields each result as soon as it is there.
 
-    Raises SettingsError before any request; every other foreseen error is a result.
+    Raises SettingsError before any request; other foreseen errors are results.
     """
     return _results(load(environment, wiring.CLOCK.now()))
 
@@ -123,7 +123,7 @@ def _jira(site: Site) -> CheckResult:
 
 
 def _through_gateway(site: Site, refused: CredentialsRefused) -> CheckResult:
-    """Whether a token that the site refuses is a scoped one, which only the gateway accepts."""
+    """Whether a refused token is a scoped one, which only the gateway accepts."""
     gateway = replace(site, gateway=True)
     try:
         wiring.source(gateway).probe()
@@ -139,7 +139,7 @@ def _through_gateway(site: Site, refused: CredentialsRefused) -> CheckResult:
 
 
 def _compare_cloud_id(site: Site, sentence: str) -> CheckResult:
-    """Whether the cloud id in the settings is the one that the site itself names."""
+    """Whether the cloud id in the settings is the site's own."""
     try:
         cloud_id = wiring.gateway(replace(site, cloud_id=None)).cloud_id()
     except ConnectorError as error:

@@ -1,6 +1,6 @@
 """`checkpoint`: shows and resets a site's checkpoint.
 
-The reset itself is in `operations/reset.py`. Needs the extra `terminal`.
+`operations/reset.py` does the reset. Needs the extra `terminal`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from jira_audit.terminal.format import format_duration, printable, utc
 RESET_NEEDS: Needs = STORED | {"run"}
 
 LATEST_GAPS = 10
-"""The most gaps of the ledger that are shown."""
+"""The ledger's latest gaps that are shown, at most."""
 
-group = typer.Typer(help="Show and reset the checkpoint of a site.", no_args_is_help=True)
+group = typer.Typer(help="Show and reset a site's checkpoint.", no_args_is_help=True)
 
 
 @group.command("show")
@@ -120,11 +120,10 @@ def reset_checkpoint(
     folder: LocalFolder = None,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Begin again at a time; also replaces a checkpoint that cannot be read.
+    """Begin again at a time; also replaces an unreadable checkpoint.
 
-    The next run delivers everything that Jira shows from that time on, including
-    what was delivered before. A CHECKPOINT_RESET that was applied before is not
-    applied again.
+    The next run delivers everything that Jira shows from that time on, even if delivered before. A
+    CHECKPOINT_RESET that was applied is not applied again.
 
     For example:
 
@@ -156,7 +155,7 @@ def _is_confirmed(question: str) -> bool:
 
 
 def _consequences(ctx: SiteContext, start: int, now: int) -> Iterator[str]:
-    """What a reset will do. Raises SiteError if only a newer version may reset the checkpoint."""
+    """What a reset will do. Raises SiteError if only a newer version may do it."""
     content = ctx.ports.checkpoints.stored(ctx.host)
     checkpoint = None if content is None else _readable(content, ctx.host)
     if content is None:
@@ -176,7 +175,7 @@ def _consequences(ctx: SiteContext, start: int, now: int) -> Iterator[str]:
 
 
 def _readable(content: bytes, host: str) -> Checkpoint | None:
-    """The checkpoint; None if it cannot be read. Raises SiteError for a newer version's."""
+    """The checkpoint; None if it is unreadable. Raises SiteError for a newer version's."""
     try:
         return decode(content, host)
     except SiteError:

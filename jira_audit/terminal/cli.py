@@ -1,6 +1,6 @@
-"""The command line: assembles the commands. Each has a file of its own.
+"""The command line: assembles the commands, one file each.
 
-Needs the extra `terminal`, so nothing that runs in Azure may import it.
+Needs the extra `terminal`; nothing that runs in Azure may import it.
 """
 
 from __future__ import annotations
@@ -71,26 +71,26 @@ COMMANDS: Mapping[str, Callable[..., None] | typer.Typer] = {
     "checkpoint": checkpoint.group,
     "report": report.command,
 }
-"""Every command, in the order of a user's day; help lists them so."""
+"""Every command, in the order of a user's day, as in help."""
 
 
 class _AsRegistered(TyperGroup):
-    """Lists commands and groups in one order; typer lists all groups last."""
+    """Lists commands and groups in one order; typer lists groups last."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         ordered = {name: self.commands[name] for name in COMMANDS if name in self.commands}
-        self.commands = {**ordered, **self.commands}  # a command that is not in COMMANDS is last
+        self.commands = {**ordered, **self.commands}  # a command outside COMMANDS is last
 
 
 cli = typer.Typer(
     cls=_AsRegistered,
-    help="Collect Jira Cloud's audit log into the table Jira_Audit_CL of Microsoft Sentinel.",
+    help="Collect Jira Cloud's audit log into Microsoft Sentinel's table Jira_Audit_CL.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
-    pretty_exceptions_enable=False,  # they would show local variables, and so records
+    pretty_exceptions_enable=False,  # they would show local variables, including records
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -38,15 +38,15 @@ def command(
             metavar="DIR",
             file_okay=False,
             help=f"Write rows to {TABLE_FILE} and the checkpoint to this folder instead of Azure; "
-            "only Jira's settings are needed then.",
+            "needs only Jira's settings.",
         ),
     ] = None,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Collect once: everything that is new since the last run.
+    """Collect once: everything since the last run.
 
-    The first run begins 24 hours ago (INITIAL_LOOKBACK_HOURS). You can interrupt
-    a run at any time: the next run resumes it.
+    The first run begins 24 hours ago (INITIAL_LOOKBACK_HOURS). If interrupted, the next run
+    resumes.
 
     For example:
 
@@ -80,7 +80,7 @@ def _status_text(tallies: Mapping[str, Tally]) -> str:
 
 
 def summary(outcome: Outcome, table: str) -> Text:
-    """One sentence on the outcome of a site's run."""
+    """One sentence on a run's outcome for a site."""
     style = STYLES.get(outcome.result, "bold yellow")
     letters = outcome.tally.letters
     dead_letters = f" Dead letters: {letters}." if letters else ""

@@ -1,4 +1,4 @@
-"""What all commands share: options, settings, messages, errors, and progress.
+"""What all commands share: options, settings, messages, errors, progress.
 
 Needs the extra `terminal`.
 """
@@ -63,7 +63,7 @@ SiteHost = Annotated[
     typer.Option(
         "--site",
         metavar="HOST",
-        help="Host of the site, if JIRA_SITES has several, such as contoso.atlassian.net.",
+        help="Host of the site if JIRA_SITES has several, such as contoso.atlassian.net.",
     ),
 ]
 
@@ -72,7 +72,7 @@ SiteHost = Annotated[
 
 @dataclass(frozen=True)
 class Context:
-    """The settings of a command, and the consoles it writes to."""
+    """A command's settings, and the consoles it writes to."""
 
     settings: Settings
     out: Console
@@ -81,7 +81,7 @@ class Context:
 
 @dataclass(frozen=True)
 class SiteContext(Context):
-    """The context of a command for one site."""
+    """A command's context for one site."""
 
     site: Site
     ports: Ports
@@ -93,15 +93,15 @@ class SiteContext(Context):
 
     @property
     def pending_reset(self) -> Reset | None:
-        """CHECKPOINT_RESET as the settings here have it for this site."""
+        """CHECKPOINT_RESET for this site, from the settings here."""
         return self.settings.policy_for(self.site).reset
 
 
 @contextmanager
 def context(folder: Path | None, settings_file: Path | None, needs: Needs) -> Iterator[Context]:
-    """Load the settings that the command `needs`; a foreseen error within is printed and ends it.
+    """Load the settings that the command `needs`. Prints a foreseen error within, and exits.
 
-    Unless Jira is asked, the sites that were collected into a folder belong to it, too.
+    Unless Jira is asked, a folder's collected sites belong to the settings.
     """
     out, err = consoles()
     with logging_to(err, logging.INFO), exit_on_error(err):
@@ -118,7 +118,7 @@ def context(folder: Path | None, settings_file: Path | None, needs: Needs) -> It
 def site_context(
     folder: Path | None, settings_file: Path | None, host: str | None, needs: Needs
 ) -> Iterator[SiteContext]:
-    """As `context`, for the site of this host, or the only site if it is None."""
+    """As `context`, for the site of this host; None: the only site."""
     with context(folder, settings_file, needs) as ctx:
         site = _site(ctx.settings, host, _stored(folder) if folder else ())
         ports = wiring.ports(ctx.settings.destination, site)
@@ -138,7 +138,7 @@ def _stored(folder: Path) -> Sequence[str]:
 
 
 def _site(settings: Settings, host: str | None, stored: Sequence[str]) -> Site:
-    """The site of this host; without one, the only site that is stored, or the only site.
+    """The site of this host; without one, the only stored site, or the only site.
 
     Raises SettingsError for an invalid entry, and BadParameter if a site must be named.
     """
@@ -154,7 +154,7 @@ def _site(settings: Settings, host: str | None, stored: Sequence[str]) -> Site:
 
 
 def _candidates(settings: Settings, name: str | None, stored: Sequence[str]) -> Sequence[Site]:
-    """The sites that can be meant; none if an invalid entry could be meant as well."""
+    """The possible sites; none if an invalid entry is possible as well."""
     if name:
         return [site for site in settings.sites if site.host == name]
     if settings.invalid:
@@ -163,10 +163,10 @@ def _candidates(settings: Settings, name: str | None, stored: Sequence[str]) -> 
 
 
 def environment(settings_file: Path | None) -> Mapping[str, str]:
-    """The process's environment, with missing variables added from a settings file.
+    """The process's environment, plus missing variables from a settings file.
 
-    They are set in the process itself, as the Functions host does, because Azure's libraries read
-    it too. Raises SettingsError if the file cannot be read.
+    Changes the process's environment, as the Functions host does: Azure's libraries read it. Raises
+    SettingsError if the file is unreadable.
     """
     if settings_file:
         for name, value in _values(settings_file).items():
@@ -176,7 +176,9 @@ def environment(settings_file: Path | None) -> Mapping[str, str]:
 
 
 def _values(file: Path) -> Mapping[str, str]:
-    """The Values of https://learn.microsoft.com/azure/azure-functions/functions-develop-local#local-settings-file"""
+    """The Values of
+    https://learn.microsoft.com/azure/azure-functions/functions-develop-local#local-settings-file
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
         values = content["Values"]
@@ -197,7 +199,7 @@ def _values(file: Path) -> Mapping[str, str]:
 
 
 def parse_range(begin: str | None, end: str | None, now: int, default: int) -> Window:
-    """The range of --from and --to; without them from the moment `default` to now."""
+    """The range of --from and --to; by default from the moment `default` to now."""
     start = default if begin is None else parse_time(begin, now, "--from")
     until = now if end is None else parse_time(end, now, "--to")
     require_order(start, until)
@@ -205,14 +207,14 @@ def parse_range(begin: str | None, end: str | None, now: int, default: int) -> W
 
 
 def require_order(start: int, until: int | None) -> None:
-    """Raises BadParameter if --to lies before --from."""
+    """Raises BadParameter if --to is before --from."""
     if until is not None and until < start:
         message = "is before --from"
         raise typer.BadParameter(message, param_hint="--to")
 
 
 def parse_time(text: str, now: int, option: str) -> int:
-    """The moment that an option names. Raises BadParameter, also for one after `now`."""
+    """The moment that an option names. Raises BadParameter, also after `now`."""
     try:
         timestamp_ms = BEGINNING_OF_ALL if text == "all" else timestamps.parse(text)
     except ValueError:
@@ -224,12 +226,12 @@ def parse_time(text: str, now: int, option: str) -> int:
     return timestamp_ms
 
 
-# Errors: a message for the person who acts, and an exit code.
+# Errors: a message for whoever acts, and an exit code.
 
 
 @contextmanager
 def exit_on_settings_error(err: Console) -> Iterator[None]:
-    """Print each problem of the settings on its own line, and exit with 2."""
+    """Print each problem of the settings on its own line; exit with 2."""
     try:
         yield
     except SettingsError as error:
@@ -241,7 +243,7 @@ def exit_on_settings_error(err: Console) -> Iterator[None]:
 
 @contextmanager
 def exit_on_error(err: Console) -> Iterator[None]:
-    """Print a foreseen error and exit with 1, or 2 if the settings are wrong."""
+    """Print a foreseen error; exit with 1, or 2 if the settings are wrong."""
     with exit_on_settings_error(err):
         try:
             yield
@@ -254,9 +256,9 @@ def exit_on_error(err: Console) -> Iterator[None]:
 
 @contextmanager
 def exit_on_interrupt(err: Console, advice: str, tally: Tally | None = None) -> Iterator[None]:
-    """On Ctrl-C, print the advice, after the rows of the tally if there is one, and exit with 130.
+    """On Ctrl-C, print the advice, after the tally's rows if any, and exit with 130.
 
-    Belongs around the run: what it has begun has to end first.
+    Enclose the run in it: what the run began must end first.
     """
     try:
         yield
@@ -275,7 +277,7 @@ def consoles() -> tuple[Console, Console]:
 
 
 def print_message(console: Console, message: str | Text) -> None:
-    """Print one message; it is wrapped on a terminal only, so that programs read it as one line."""
+    """Print one message, wrapped only on a terminal: programs read one line."""
     text = Text(message) if isinstance(message, str) else message
     console.print(text, soft_wrap=not console.is_terminal)
 
@@ -297,7 +299,7 @@ def show_lines(out: Console, header: Sequence[str] | None, lines: Iterable[Seque
 
 @contextmanager
 def logging_to(err: Console, level: int) -> Iterator[None]:
-    """Log to standard error: ours from `level` up, other loggers' from WARNING up."""
+    """Log to standard error: our loggers from `level` up, others from WARNING up."""
     handler: logging.Handler
     if err.is_terminal:
         handler = RichHandler(
@@ -322,9 +324,9 @@ def logging_to(err: Console, level: int) -> Iterator[None]:
 def progress_line(
     console: Console, other: Console, status_text: Callable[[], str]
 ) -> Iterator[None]:
-    """Show a line with the current status on `console`, if both consoles are terminals.
+    """Show the current status as a line on `console`, if both are terminals.
 
-    Within, print to `console` only: it puts the output above the line.
+    Print only to `console` within: it puts the output above the line.
     """
     if not (console.is_terminal and other.is_terminal):
         yield

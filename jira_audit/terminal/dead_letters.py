@@ -1,6 +1,6 @@
 """`dead-letters`: lists, shows and replays records that could not be delivered.
 
-The replay itself is in `operations/replay.py`. Needs the extra `terminal`.
+`operations/replay.py` does the replay. Needs the extra `terminal`.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def list_dead_letters(
 ) -> None:
     """List dead letters: which records, since when, and why.
 
-    If the output is not a terminal, each is a tab-separated line of name, kind,
-    time of storing and reason.
+    If the output is not a terminal, each is a tab-separated line: name, kind, time of storing,
+    reason.
     """
     with site_context(folder, settings_file, host, STORED) as ctx:
         letters = _read_all(ctx)
@@ -74,7 +74,7 @@ def list_dead_letters(
 
 
 def _read_all(ctx: SiteContext) -> list[dict[str, Any]]:
-    """All fields of every dead letter except its record."""
+    """All fields of the dead letters except their records."""
     letters: list[dict[str, Any]] = []
     with progress_line(ctx.err, ctx.out, lambda: f"{len(letters):,} dead letters read"):
         for name in ctx.ports.letters.names("dead-letters", ctx.host):
@@ -127,12 +127,11 @@ def replay_dead_letters(
     folder: LocalFolder = None,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Send dead letters again; each is deleted once it is accepted.
+    """Send dead letters again; delete each once it is accepted.
 
-    A letter that is refused again, or still cannot be read, is kept unchanged.
-    Ticks skip the site during a replay. You can interrupt it at any time: run it
-    again to resume. After a reset, ticks may have delivered records that have a
-    dead letter: replaying those duplicates them.
+    A letter that is refused again, or still unreadable, stays unchanged. Ticks skip the site during
+    a replay. If interrupted, run it again to resume. After a reset, ticks may have delivered a dead
+    letter's record; a replay then duplicates it.
 
     Exit code 0 if every letter was sent, else 1.
 
@@ -177,7 +176,7 @@ def _replayed_payload(host: str, replayed: Replayed) -> dict[str, Any]:
 
 
 def _summary(host: str, replayed: Replayed) -> Text:
-    """One sentence on the result of a replay."""
+    """One sentence on a replay's result."""
     if replayed.skipped:
         text = "nothing was sent: another run holds the lease. Retry in a few minutes."
         return Text.assemble((host, "bold yellow"), f": {text}")

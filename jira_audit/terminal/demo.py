@@ -1,7 +1,7 @@
-"""`demo`: a simulated Jira site, two real runs into a local folder, and a look at the rows.
+"""`demo`: a simulated Jira site, two real runs into a local folder, and their rows.
 
-Only the site, and the five minutes between the runs, are simulated. Requests go over HTTP on
-loopback to the same code that runs in Azure. No account and no settings are needed.
+Only the site and the five minutes between the runs are simulated. Requests go over HTTP on loopback
+to the code that runs in Azure. Needs no account and no settings.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TICK = 5 * MINUTE
 
 FIRST_ID = 48_213
 DAY_SEED, LATE_SEED, LATER_SEED = 25, 1, 164
-"""Chosen so that the latest rows have several categories and authors."""
+"""A seed whose latest rows have several categories and authors."""
 
 LATEST_ROWS, CATEGORIES = 8, 3
 
@@ -54,7 +54,7 @@ LATEST_ROWS, CATEGORIES = 8, 3
 class DemoData:
     """The site's records: a day's, those of the next five minutes, and a late one.
 
-    The late record was created before the first run, but Jira shows it only to the second.
+    The late one was created before the first run; Jira shows it only to the second.
     """
 
     day: list[Record]
@@ -95,8 +95,8 @@ def command(
 ) -> None:
     """Show how it works: a simulated Jira site, two runs, and the rows.
 
-    Needs no account, no settings and no network: the site is served on this
-    machine, and a folder stands in for the table.
+    Needs no account, settings or network: this machine serves the site, and a folder stands in
+    for the table.
     """
     if folder and folder.exists() and any(folder.iterdir()):
         message = f"{folder} is not empty: name a new folder"
@@ -110,7 +110,7 @@ def command(
 def run_demo(folder: Path, console: Console) -> bool:
     """Collect a simulated site twice into an empty folder, and show the result.
 
-    True if both runs ended well and every record of the site is a row, once.
+    True if both runs ended well and each record is one row.
     """
     data = DemoData.until(wiring.CLOCK.now())
     site = FakeJira(USERNAME, TOKEN)
@@ -178,12 +178,12 @@ def _show_rows(console: Console, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _one_line(text: str) -> Text:
-    """Text that is truncated to the width of its column."""
+    """Text that is truncated to its column's width."""
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _who(row: dict[str, Any]) -> str:
-    """The author's key or account id; events of the site itself have none."""
+    """The author's key or account id; the site's own events have none."""
     key = str(row.get("authorKey_s", ""))
     return str(row.get("authorAccountId_s", "")) if key.startswith("ug:") else key
 

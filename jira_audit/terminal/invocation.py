@@ -1,6 +1,6 @@
-"""How the command line is called: its name in help, and the command that runs it from here.
+"""The command line's name in help, and the command that runs it from here.
 
-Imports the standard library alone, because it is also used where the extra `terminal` is missing.
+Imports only the standard library: it also runs where the extra `terminal` is missing.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def name() -> str:
-    """The name of the command line in usage and errors: as it was called."""
+    """The command line's name in usage and errors: as it was called."""
     return f"python -m {MODULE}" if Path(sys.argv[0]).name == "__main__.py" else COMMAND
 
 
 def command() -> str:
-    """The command that runs this program with this Python from the current folder, quoted."""
+    """The quoted command that runs this program with this Python from the current folder."""
     for script in (_beside(Path(sys.executable).parent), sys.argv[0]):
         if script and Path(script).stem == COMMAND and os.access(script, os.X_OK):
             on_path = shutil.which(COMMAND)
@@ -36,10 +36,9 @@ def command() -> str:
 
 
 def remedy(arguments: Sequence[str]) -> str:
-    """What to do if a package of the extra `terminal` is missing, as the end of a sentence.
+    """What to do about a missing package of the extra `terminal`, as the end of a sentence.
 
-    `arguments` are those of the command that failed; the remedy repeats it if another Python must
-    run it.
+    `arguments` are the failed command's, which the remedy repeats if another Python must run it.
     """
     if not (CHECKOUT / "pyproject.toml").is_file():
         return f"install it again from where it came, with its extra {EXTRA}."
@@ -56,7 +55,7 @@ def remedy(arguments: Sequence[str]) -> str:
         return f"run {again}"
     if not (3, 11) <= sys.version_info[:2] < (3, 14):
         return "use Python 3.11, 3.12 or 3.13, which the connector needs as well."
-    # Not into this Python: Debian, Ubuntu and Homebrew refuse that.
+    # Not into this Python: Debian, Ubuntu and Homebrew refuse.
     # https://packaging.python.org/specifications/externally-managed-environments/
     make = f"{_python()} -m venv {shlex.quote(_from_here(environment).removeprefix('./'))}"
     python = shlex.quote(_from_here(binaries / "python"))
@@ -64,7 +63,7 @@ def remedy(arguments: Sequence[str]) -> str:
 
 
 def _beside(folder: Path) -> str | None:
-    """The installed command in this folder, if it is there."""
+    """The command installed in this folder, if any."""
     return shutil.which(COMMAND, path=str(folder))
 
 
@@ -73,14 +72,14 @@ def _python() -> str:
     executable = Path(sys.executable)
     for spelling in ("python", "python3"):
         on_path = shutil.which(spelling)
-        # Not samefile: the Python of a virtual environment is a link to one without its packages.
+        # Not samefile: a virtual environment's Python links to one without its packages.
         if on_path and Path(on_path).absolute() == executable:
             return spelling
     return shlex.quote(_from_here(executable))
 
 
 def _from_here(path: Path) -> str:
-    """A path relative to the current folder if it is inside, else absolute; always with a slash."""
+    """A path, relative if inside the current folder, else absolute; always with a slash."""
     here = Path.cwd()
     if path == here:
         return "."

@@ -1,4 +1,4 @@
-"""What `dead-letters` and `originals` share: the names of letters, and showing one.
+"""What `dead-letters` and `originals` share: names of letters, and showing one.
 
 Only `show` prints a record's contents. Needs the extra `terminal`.
 """
@@ -22,7 +22,7 @@ Name = Annotated[
 
 
 def show_letter(ctx: SiteContext, folder: Folder, given: str) -> None:
-    """Print a stored letter, then raise SiteError if there is none or it cannot be read."""
+    """Print a stored letter, then raise SiteError if there is none or it is unreadable."""
     name = parse_name(given, folder, ctx.host)
     content = ctx.ports.letters.read(name)
     if content is None:
@@ -41,12 +41,12 @@ def parse_name(given: str, folder: Folder, host: str) -> str:
 
 
 def short_name(ctx: SiteContext, name: str) -> str:
-    """The part of a name that differs between the letters of a site."""
+    """A letter's name without the part that all of a site's letters share."""
     return name.split(f"/{ctx.host}/", 1)[-1].removesuffix(".json")
 
 
 def _indented(content: bytes) -> str:
-    """JSON, indented; content that is not JSON as it is."""
+    """Indented JSON; content that is not JSON stays unchanged."""
     try:
         text = json.dumps(encoding.loads(content), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

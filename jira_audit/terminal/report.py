@@ -1,4 +1,4 @@
-"""`report`: writes one HTML page. What is on it is in `report_page.py`.
+"""`report`: writes one HTML page, which `report_page.py` lays out.
 
 Needs the extra `terminal`.
 """
@@ -54,7 +54,7 @@ def command(
         typer.Option(
             "--workspace",
             metavar="ID",
-            help="Count the rows in the table of this Log Analytics workspace (its Workspace ID, a "
+            help="Count the rows in this Log Analytics workspace's table (its Workspace ID, a "
             "GUID).",
         ),
     ] = None,
@@ -67,9 +67,8 @@ def command(
 ) -> None:
     """Write an HTML page: what happened, when, by whom, and the connector's health.
 
-    Any browser shows it, and it loads nothing else. It contains names and account
-    ids: personal data, as the audit log does. With --folder, no settings are
-    needed.
+    Any browser shows it; it loads nothing else. Its names and account ids are personal data, as in
+    the audit log. With --folder, no settings are needed.
 
     For example:
 

@@ -1,7 +1,6 @@
 """The report page: one HTML file without scripts or other resources.
 
-Its content security policy blocks both, so text from records stays text. The counts come from
-`core/activity.py`.
+Its content security policy blocks both: text from records stays text. `core/activity.py` counts.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from jira_audit.operations.status import Status
 from jira_audit.terminal.format import format_duration, printable, utc
 
 TOP_N = 12
-"""The most names that a list shows."""
+"""The most names in a list."""
 
 NAME_LIMIT = 120
-"""The most characters of a name; its tooltip shows up to `TOOLTIP_LIMIT`."""
+"""The most characters of a name; its tooltip has up to `TOOLTIP_LIMIT`."""
 TOOLTIP_LIMIT = 1_000
 
 UNITS: Mapping[int, str] = {
@@ -34,10 +33,10 @@ UNITS: Mapping[int, str] = {
     30 * DAY: "30 days",
 }
 COLUMNS_UP_TO = 100
-"""The most columns of the chart, which uses the smallest unit that needs no more."""
+"""The most columns of the chart, which uses the smallest unit that fits."""
 
 MAX_COLOURS = 6
-"""The most categories with a colour of their own; the others share one."""
+"""The most categories with their own colour; the others share one."""
 
 TITLES: Mapping[Aspect, tuple[str, str]] = {
     "category": ("By category", "no category"),
@@ -45,7 +44,7 @@ TITLES: Mapping[Aspect, tuple[str, str]] = {
     "actor": ("Who did it", "Jira itself, or no author"),
     "object": ("What it was done to", "no object"),
 }
-"""Each list's title, and the text that stands for an empty name in it."""
+"""Each list's title, and its text for an empty name."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Health:
 
 
 def page(activity: Activity, health: Sequence[Health], source: str, made: int) -> str:
-    """The HTML of the page. `source` names where the rows were read; `made` is the current time."""
+    """The page's HTML. `source` names where the rows were read; `made` is the current time."""
     window = activity.window
     sites = ", ".join(sorted(filter(None, activity.sites))) or "no site"
     body = [
@@ -129,7 +128,7 @@ def _over_time(activity: Activity) -> Iterator[str]:
 
 
 def _unit(activity: Activity) -> int:
-    """The time that one column of the chart covers."""
+    """The time span of one column."""
     length = activity.window.length
     fitting = (unit for unit in UNITS if unit >= activity.unit and length <= unit * COLUMNS_UP_TO)
     return next(fitting, max(UNITS))
@@ -154,7 +153,7 @@ def _plot(
 def _column(
     index: int, top: int, at: int, column: Counter[str], ranked: Sequence[str]
 ) -> Iterator[str]:
-    """One column of the chart: the largest categories in their colours, the others above."""
+    """One column: the largest categories in their colours, the others above."""
     counts = ", ".join(
         f"{_named(name, 'category')[:NAME_LIMIT]} {rows:,}"
         for name, rows in column.most_common(TOP_N)
@@ -181,7 +180,7 @@ def _legend(ranked: Sequence[str]) -> Iterator[str]:
 def _as_table(
     times: Sequence[int], columns: Mapping[int, Counter[str]], unit: int
 ) -> Iterator[str]:
-    """The chart in numbers, for screen readers and for exact values."""
+    """The chart in numbers, for screen readers and exact values."""
     yield "<details><summary>In numbers</summary><table><tr><th>from<th>rows"
     for at in times:
         if column := columns.get(at):
@@ -235,7 +234,7 @@ def _delays(activity: Activity) -> Iterator[str]:
 def _bars(
     title: str, counts: Sequence[tuple[str, int]], note: str = "", *, has_colours: bool = False
 ) -> Iterator[str]:
-    """A section: a list of names, each with a number and a bar, and a note below it."""
+    """A section: a list of names, each with a number and a bar, and a note below."""
     most = max((rows for _, rows in counts), default=0) or 1
     yield f"<section><h2>{title}</h2><ol class=bars>"
     for rank, (name, rows) in enumerate(counts):
@@ -281,7 +280,7 @@ def _site(status: Status, summary: Mapping[str, str]) -> Iterator[str]:
     yield "</dl>"
 
 
-# Text from records, which may contain anything.
+# Text from records: it may contain anything.
 
 
 def _text(text: str) -> str:
@@ -289,7 +288,7 @@ def _text(text: str) -> str:
 
 
 def _name(name: str) -> str:
-    """A name, truncated if long, and isolated: right-to-left text must not reorder the rest."""
+    """A name, truncated, and isolated: right-to-left text must not reorder the rest."""
     text = printable(name)
     if len(text) <= NAME_LIMIT:
         return f"<bdi>{escape(text)}</bdi>"

@@ -1,4 +1,4 @@
-"""`status`: shows the health of each site.
+"""`status`: shows each site's health.
 
 Needs the extra `terminal`.
 """
@@ -28,7 +28,7 @@ from jira_audit.terminal.format import format_duration, utc
 from jira_audit.terminal.statuses import statuses
 
 TABLE_COLUMNS = "site", "last run", "lag", "records", "dead letters", "late", "gaps", "token"
-"""The columns that fit on a terminal if there are several sites."""
+"""The columns that fit on a terminal for several sites."""
 
 
 def command(
@@ -39,14 +39,14 @@ def command(
     folder: LocalFolder = None,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Show the health of each site: watermark, last run, dead letters.
+    """Show each site's health: watermark, last run, dead letters.
 
-    "Records" counts those delivered or dead-lettered since the checkpoint began;
-    "late" counts those of them that an earlier run had missed. "Gaps" counts ids
-    in between that Jira has not shown: a hint, not a proof; use verify for that.
+    "Records": delivered or dead-lettered since the checkpoint began. "Late": those of them that an
+    earlier run had missed. "Gaps": ids in between that Jira has not shown; a hint, not a proof: use
+    verify for that.
 
-    If the output is not a terminal, each site is a tab-separated line. Exit code
-    1 if a site has failed or its status cannot be read.
+    If the output is not a terminal, each site is a tab-separated line. Exit code 1 if a site has
+    failed or its status cannot be read.
     """
     with context(folder, settings_file, STORED) as ctx:
         now = wiring.CLOCK.now()

@@ -1,4 +1,4 @@
-"""The status of all sites, which `status` and `report` show."""
+"""The status of all sites, for `status` and `report`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from jira_audit.wiring import MAX_CONCURRENT_SITES, local_places, ports
 
 
 def statuses(settings: Settings) -> Sequence[tuple[Status, date | None]]:
-    """The status of every site and the last day of its token; sites with invalid settings last.
+    """The status of every site and its token's last day; sites with invalid settings last.
 
-    Requests go to storage only.
+    Sends requests to storage only.
     """
     with ThreadPoolExecutor(MAX_CONCURRENT_SITES) as executor:
         read = list(executor.map(lambda site: _status(settings, site), settings.sites))

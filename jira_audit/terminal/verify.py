@@ -1,6 +1,6 @@
-"""`verify`: proves a range of time complete, and writes the report that an auditor files.
+"""`verify`: proves a range of time complete, and writes the auditor's report.
 
-The comparison and the repair are in `operations/verify.py`. Needs the extra `terminal`.
+`operations/verify.py` compares and repairs. Needs the extra `terminal`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from jira_audit.terminal.console import (
 from jira_audit.terminal.format import utc
 
 VERSION = 1
-"""The version of the JSON; it changes when the meaning of a field does."""
+"""The version of the JSON; it changes when a field's meaning does."""
 
 UNKNOWN = 3
 """The exit code if nothing is known to be missing, but some records cannot be checked."""
@@ -45,16 +45,16 @@ UNKNOWN = 3
 RANGES_SHOWN = 10
 
 METHOD = (
-    "Every record that Jira's audit log shows now for this range of created times was looked up by "
-    "its id. delivered: the connector's ledger has it, and it has no dead letter. in_table: the "
-    "table has a row with its id, whatever the ledger says. kept: it has a dead letter and is not "
-    "in the table. to_come: it was created after the checkpoint's through, or shown so late that "
-    "the next overlap or sweep reads it. missing: it should be in the table (in the ledger, if no "
-    "table was queried), and is neither there nor a dead letter. unknown: no ledger covers the "
-    "time when it was created, and no table was queried. Records that were delivered and not in "
-    "the table were queried again until the time of the option --wait had passed since the "
-    "ledger's last save. Records deleted from Jira cannot be verified; rows deleted by the table's "
-    "own retention count as missing."
+    "Every record that Jira's audit log shows now for this range of created times was looked up "
+    "by its id. delivered: the connector's ledger has it, and it has no dead letter. in_table: "
+    "the table has a row with its id, whatever the ledger says. kept: it has a dead letter and "
+    "is not in the table. to_come: it was created after the checkpoint's through, or shown so "
+    "late that the next overlap or sweep reads it. missing: it should be in the table (in the "
+    "ledger, if no table was queried), and is neither there nor a dead letter. unknown: no "
+    "ledger covers the time when it was created, and no table was queried. Records delivered but "
+    "not in the table were queried again for the time of the option --wait after the ledger's "
+    "last save. Records deleted from Jira cannot be verified; rows deleted by the table's "
+    "retention count as missing."
 )
 
 WorkspaceId = Annotated[
@@ -90,8 +90,8 @@ def command(
             metavar="MINUTES",
             min=0,
             max=24 * 60,
-            help="How long accepted rows may take to show in a workspace's table before they count "
-            "as missing.",
+            help="How long accepted rows may take to show in a workspace's table before they are "
+            "missing.",
         ),
     ] = 15,
     repair: Annotated[
@@ -104,8 +104,8 @@ def command(
             metavar="FILE",
             dir_okay=False,
             allow_dash=True,
-            help="Write the report to this file as JSON, with all ids as ranges.  "
-            "[dim]-: to standard output[/]",
+            help="Write the report to this file as JSON, with all ids as ranges.  [dim]-: to "
+            "standard output[/]",
         ),
     ] = None,
     host: SiteHost = None,
@@ -114,13 +114,12 @@ def command(
 ) -> None:
     """Prove that every record is there: read Jira again and look up each record.
 
-    Looks in the ledger and the dead letters; with --workspace also in the table,
-    with --folder in the folder's rows. Without a table, records older than the
-    checkpoint's from, or pruned from its ledger, are unknown. Changes nothing
-    without --repair; ticks keep running.
+    Looks in the ledger and the dead letters; with --workspace also in the table, with --folder in
+    the folder's rows. Without a table, records older than the checkpoint's from, or pruned from its
+    ledger, are unknown. Changes nothing without --repair; ticks keep running.
 
-    Exit code 0 if nothing is missing (or --repair has sent it), 1 if something
-    is, 3 if nothing is known to be missing, but some records cannot be checked.
+    Exit code 0 if nothing is missing (or --repair has sent it), 1 if something is, 3 if nothing is
+    known to be missing, but some records cannot be checked.
 
     For example:
 
@@ -161,7 +160,7 @@ def _verify(ctx: SiteContext, window: Window, table: Table | None, wait: int) ->
             return f"read up to {utc(position)}, {run.tally.records:,} records"
 
         with progress_line(ctx.err, ctx.out, status_text):
-            if table:  # a table that must not be queried shall fail now, not after hours of reading
+            if table:  # fails for a forbidden table now, not after hours of reading
                 table.held(ctx.host, Window(window.end, window.end))
             shown = verify.read(run, window)
             return verify.verify(run, Lookup(backfills, table, wait * 60.0), window, shown)
@@ -197,7 +196,7 @@ def _payload(
     verified: Verified,
     repaired: Repaired | None,
 ) -> dict[str, Any]:
-    """The whole report. Fields about the table are null if none was queried."""
+    """The whole report. The table's fields are null if none was queried."""
     findings, stored = verified.findings, verified.stored
     return {
         "v": VERSION,
@@ -249,7 +248,7 @@ def _repaired_payload(repaired: Repaired) -> dict[str, Any]:
 
 
 def _answer(verified: Verified, repaired: Repaired | None) -> str:
-    """The verdict; `repaired` if every missing record was sent, and no other is unknown."""
+    """The verdict; `repaired` if every missing record was sent, and none is unknown."""
     findings = verified.findings
     if findings.verdict != "missing" or repaired is None:
         return findings.verdict
@@ -281,7 +280,7 @@ COUNTS = {
     "doubled": "duplicated",
     "only_in_table": "no longer in Jira",
 }
-"""The report's counts, and what people read instead of their names."""
+"""The report's counts, and their names for people."""
 
 WITH_IDS = frozenset({"missing", "unknown", "doubled"})
 
@@ -297,7 +296,7 @@ def _counts(payload: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _count(records: dict[str, Any], *, with_ids: bool) -> str:
-    """The number of records and, if asked for, their first ids."""
+    """The number of records and, on request, their first ids."""
     details = []
     if with_ids and records["ids"]:
         details.append(_first_ids(records["ids"]))
