@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Deploys the connector with the Azure CLI: looks before it touches anything, asks before what cannot be undone, and
-# ends when the app has collected once. `deploy/deploy.sh --help` says how. Needs az, signed in, and python3.
+# Deploys the connector with the Azure CLI: looks first, asks before what cannot be undone, and ends when the app has
+# collected once. See `deploy/deploy.sh --help`. Needs az, signed in, and python3.
 set -euo pipefail
 umask 077
 
@@ -88,7 +88,7 @@ az() { # never reads what is typed for this script, and says only what went wron
     command az "$@" --only-show-errors </dev/null
 }
 
-# From here on the token is in a shell variable alone: no program that is started finds it in its environment.
+# From here on only a shell variable has the token: no program finds it in its environment.
 token=${JIRA_API_TOKEN:-}
 unset JIRA_API_TOKEN
 
@@ -96,11 +96,11 @@ temporary=$(mktemp -d)
 trap 'rm -rf "$temporary"' EXIT
 trap 'exit 130' INT TERM HUP
 
-# Reading JSON. Each is a few lines of Python, which wherever az is there is.
+# Reading JSON, in Python: az needs it anyway.
 
-# Of a table: what is there, what is missing, what has another type. The union of its columns and the template's
-# goes to a file: a put with fewer columns than a table has would remove the others. Its plan and its own retention
-# are put again as they are, and what follows the workspace goes on doing so.
+# A table's columns: present, missing, of another type. The union with the template's goes to a file: a put with fewer
+# columns than the table has would remove the others. Its plan and its own retention are put again unchanged; what
+# follows the workspace keeps doing so.
 look_at_table='
 import json, sys
 template, body, table = json.load(open(sys.argv[1])), sys.argv[2], json.load(sys.stdin)
@@ -128,7 +128,7 @@ for name in ("retentionInDays", "totalRetentionInDays"):
 json.dump({"properties": put}, open(body, "w"))
 '
 
-# Of what the caller may do (actions with *, less those of notActions), what is lacking.
+# What the caller may not do, of what is needed (actions with *, less notActions).
 # https://learn.microsoft.com/azure/role-based-access-control/role-definitions#control-and-data-actions
 lacking='
 import fnmatch, json, sys
@@ -140,7 +140,7 @@ for action in sys.argv[1:]:
         print(action)
 '
 
-# The parameters file: the given one, and over it what was asked for. The token comes on standard input.
+# The parameters file: the given one, overridden by the options. The token comes on standard input.
 # shellcheck disable=SC2016
 write_parameters='
 import json, sys
@@ -158,7 +158,7 @@ schema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentParam
 json.dump({"$schema": schema, "contentVersion": "1.0.0.0", "parameters": values}, open(file, "w"))
 '
 
-# One value of a parameters file, or else the template'"'"'s default; whether there is one at all.
+# One value of a parameters file, or the template'"'"'s default; whether there is one at all.
 parameter() {
     python3 -c '
 import json, sys
@@ -179,7 +179,7 @@ if [ "$(parameter jiraSites)" = '[]' ]; then
     [ -n "$username" ] || wrong "--username is missing"
 fi
 
-# Who is asking, and where.
+# The account and the workspace.
 
 subscription=$(az account show --query id --output tsv 2>"$temporary/error") ||
     refuse "az is not signed in: az login, and az account set --subscription ..."
@@ -211,7 +211,7 @@ Ask for Log Analytics Contributor on the workspace's resource group; in the conn
 and Role Based Access Control Administrator."
 }
 
-# The table. Types first: a migration cannot be taken back, and a column's type can never change.
+# The table. Types first: a migration cannot be undone, and a column's type can never change.
 
 tables=$(parameter tables)
 create_table=true create_v2_table=true
@@ -277,7 +277,7 @@ $different"
     fi
 fi
 
-# The resource group, and what may be done in it.
+# The resource group, and the caller's rights in it.
 
 if [ "$(az group exists --name "$group")" != true ]; then
     [ -z "$what_if" ] || refuse "what-if needs the resource group: az group create --name $group --location $region"
@@ -289,7 +289,7 @@ may "/subscriptions/$subscription/resourcegroups/$group" \
     Microsoft.KeyVault/vaults/write Microsoft.Storage/storageAccounts/write \
     Microsoft.Insights/dataCollectionRules/write Microsoft.ManagedIdentity/userAssignedIdentities/write
 
-# The code: an address that the template takes, or a file that is published afterwards.
+# The code: an address for the template, or a file to publish afterwards.
 
 [ -n "$package_uri" ] || [ -n "$package" ] || package_uri=$(parameter packageUri)
 if [ -z "$package_uri" ]; then
@@ -303,7 +303,7 @@ if [ -z "$package_uri" ]; then
     fi
 fi
 
-# The token. A dry run needs none: the template does not look at it.
+# The token. A dry run needs none: the template does not read it.
 
 if [ -n "$what_if" ] || [ -n "$keep_token" ]; then
     token=''
@@ -316,12 +316,12 @@ elif [ -z "$token" ] && [ -z "$(parameter jiraApiToken 2>/dev/null)" ]; then
     [ -n "$token" ] || refuse "no API token was given; --keep-token keeps the one in the vault"
 fi
 { set +x; } 2>/dev/null # whoever traces this script must not see the next line
-# printf is the shell's own: it starts no program that would have the token as its argument.
+# printf is a builtin: no program has the token as its argument.
 printf '%s' "$token" | python3 -c "$write_parameters" "$parameters" "$temporary/parameters.json" \
     "workspaceResourceId=$workspace" "jiraSiteUrl=$jira_url" "jiraUsername=$username" \
     "createTable=$create_table" "createV2Table=$create_v2_table" "packageUri=$package_uri"
 
-# Azure's turn.
+# The deployment.
 
 arguments=(--resource-group "$group" --name jira-audit --template-file "$template")
 arguments+=(--parameters "@$temporary/parameters.json")
@@ -335,8 +335,8 @@ say "Deploying into $group; this takes some minutes."
 az deployment group create "${arguments[@]}" --query properties.outputs --output json >"$temporary/outputs.json"
 app=$(output functionAppName)
 
-# A role that was just given is not in force everywhere at once; storage and the rule answer 403 until it is, for up to
-# 30 minutes. https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
+# A new role takes up to 30 minutes; until then storage and the rule answer 403.
+# https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
 if [ -z "$package_uri" ]; then
     say "Publishing $package"
     for ((attempt = 1; ; attempt++)); do
@@ -351,7 +351,7 @@ if [ -z "$package_uri" ]; then
     done
 fi
 
-# `check` with the caller's rights; where they are fewer than the app's, ingestion and storage answer so.
+# `check` with the caller's rights; if the app has more, ingestion and storage say so.
 check() {
     local settings=("DATA_COLLECTION_ENDPOINT=$(output dataCollectionEndpoint)"
         "LOGS_DCR_RULE_ID=$(output dataCollectionRuleId)"
@@ -371,7 +371,7 @@ check() {
     fi
 }
 
-# The app's own first run: its roles, the vault, Jira, the rule and storage, all at once.
+# The app's first run tests its roles, the vault, Jira, the rule and storage at once.
 if [ -z "$no_wait" ]; then
     query="AppRequests | where TimeGenerated > datetime($began) and AppRoleName =~ '$app' and Name =~ 'poll'
 | join kind=leftouter (AppExceptions | where TimeGenerated > datetime($began) and AppRoleName =~ '$app'
