@@ -1,1 +1,4 @@
-"""What an operator asks for: backfill, replay, reset, status, verify."""
+"""What an operator asks for: backfill, replay, reset, status, verify.
+
+None knows Azure or files.
+"""

@@ -2,7 +2,7 @@
 
 For an operator who fixed the cause of the refusal, or deployed a version that can read the records.
 The delivery guarantees need the order of `_Replay`: send, save the ledger, delete. Originals are
-never sent. Knows neither Azure nor files.
+never sent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An operator's reset: a site begins again at a moment, whatever its checkpoint says.
 
 `CHECKPOINT_RESET` does it within a run (`flow/collect.py`); this also replaces an unreadable
-checkpoint. Knows neither Azure nor files.
+checkpoint.
 """
 
 from __future__ import annotations

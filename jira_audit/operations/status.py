@@ -1,6 +1,6 @@
 """A site's status, from what runs have stored.
 
-Asks Jira nothing, takes no lease, changes nothing. Knows neither Azure nor files.
+Asks Jira nothing, takes no lease, changes nothing.
 """
 
 from __future__ import annotations

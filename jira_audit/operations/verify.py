@@ -1,7 +1,7 @@
 """Verification: reads a range of Jira's log again and looks up every record.
 
 For an auditor: the result relies on no stored state but the ledger, and with a table not on that
-either. `repair` sends the missing records. Knows neither Azure nor files.
+either. `repair` sends the missing records.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ class Ingestion:
 class Azure:
     """Where rows and checkpoints go.
 
-    With `managed_identity`, the app's identity of `client_id` is the credential; without, the
+    With `managed_identity`, the credential is the app's, of `client_id`; without, the
     developer's. `queries` is the cloud's query endpoint. `ingestion` is None if nothing is sent.
     """
 

@@ -1,6 +1,6 @@
 """`backfill`: delivers what is older than the checkpoint, with a progress bar.
 
-`operations/backfill.py` does the work. Needs the extra `terminal`.
+`operations/backfill.py` does the work.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`checkpoint`: shows and resets a site's checkpoint.
 
-`operations/reset.py` does the reset. Needs the extra `terminal`.
+`operations/reset.py` does the reset.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What all commands share: options, settings, messages, errors, progress.
-
-Needs the extra `terminal`.
-"""
+"""What all commands share: options, settings, messages, errors, progress."""
 
 from __future__ import annotations
 
@@ -101,7 +98,7 @@ class SiteContext(Context):
 def context(folder: Path | None, settings_file: Path | None, needs: Needs) -> Iterator[Context]:
     """Load the settings that the command `needs`. Prints a foreseen error within, and exits.
 
-    Unless Jira is asked, a folder's collected sites belong to the settings.
+    Unless it needs Jira, the sites in a folder count as set up.
     """
     out, err = consoles()
     with logging_to(err, logging.INFO), exit_on_error(err):

@@ -1,6 +1,6 @@
 """`dead-letters`: lists, shows and replays records that could not be delivered.
 
-`operations/replay.py` does the replay. Needs the extra `terminal`.
+`operations/replay.py` does the replay.
 """
 
 from __future__ import annotations

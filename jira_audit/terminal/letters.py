@@ -1,6 +1,6 @@
 """What `dead-letters` and `originals` share: names of letters, and showing one.
 
-Only `show` prints a record's contents. Needs the extra `terminal`.
+Only `show` prints a record's contents.
 """
 
 from __future__ import annotations

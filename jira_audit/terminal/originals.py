@@ -1,7 +1,4 @@
-"""`originals`: lists and shows the full records of truncated rows.
-
-Needs the extra `terminal`.
-"""
+"""`originals`: lists and shows the full records of truncated rows."""
 
 from __future__ import annotations
 

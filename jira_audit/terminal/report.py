@@ -1,7 +1,4 @@
-"""`report`: writes one HTML page, which `report_page.py` lays out.
-
-Needs the extra `terminal`.
-"""
+"""`report`: writes one HTML page, which `report_page.py` lays out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`status`: shows each site's health.
-
-Needs the extra `terminal`.
-"""
+"""`status`: shows each site's health."""
 
 from __future__ import annotations
 

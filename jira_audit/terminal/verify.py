@@ -1,6 +1,6 @@
 """`verify`: proves a range of time complete, and writes the auditor's report.
 
-`operations/verify.py` compares and repairs. Needs the extra `terminal`.
+`operations/verify.py` compares and repairs.
 """
 
 from __future__ import annotations
