@@ -166,7 +166,7 @@ class _Unused:
     def fetch(self, *_: object) -> NoReturn:
         raise TypeError(self._part)
 
-    decipher = prepare = send = fetch
+    peek = decipher = prepare = send = fetch
 
 
 @lru_cache(MAX_CONCURRENT_SITES)

@@ -7,11 +7,9 @@ offset that it was requested for. Pure: no request is made here.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from jira_audit.core import timestamps
 from jira_audit.core.pages import Reading
 from jira_audit.core.records import created_of
 from jira_audit.core.window import (
@@ -27,29 +25,13 @@ from jira_audit.core.window import (
 PageRequest = tuple[Window, int]
 """The target of a request: a window, and the offset in it."""
 
-_CREATED = b'"created":'
-_TIME = re.compile(rb'\s*"([^"]{20,35})"')
-
 
 @dataclass(frozen=True, slots=True)
 class PagePeek:
-    """An estimate of an unparsed response: the number of `records` and the `oldest` created time.
-
-    It relies on one thing only: each record has one `created` field.
-    """
+    """An estimate of an unparsed page: the number of `records` and the `oldest` created time."""
 
     records: int
     oldest: int | None
-
-    @classmethod
-    def of(cls, body: bytes) -> PagePeek:
-        """Estimate from a body without parsing it, which would take many times its memory."""
-        found = _TIME.match(body, body.rfind(_CREATED) + len(_CREATED))
-        try:
-            oldest = timestamps.parse(found[1].decode()) if found else None
-        except ValueError:
-            oldest = None
-        return cls(body.count(_CREATED), oldest)
 
 
 @dataclass(frozen=True, slots=True)

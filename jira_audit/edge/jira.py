@@ -7,6 +7,7 @@ https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-reco
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from jira_audit.core import encoding, timestamps
@@ -19,7 +20,7 @@ from jira_audit.core.errors import (
 )
 from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
 from jira_audit.core.pages import PAGE_SIZE, RecordsPage
-from jira_audit.core.prefetch import PageRequest
+from jira_audit.core.prefetch import PagePeek, PageRequest
 from jira_audit.core.window import Window
 from jira_audit.edge import transport
 from jira_audit.edge.transport import Connection, Route
@@ -70,6 +71,10 @@ STATUS = StatusTable.of(_MEANINGS, undocumented="Jira's answer is not documented
 """What a status means, and who acts."""
 
 
+_CREATED = b'"created":'
+_TIME = re.compile(rb'\s*"([^"]{20,35})"')
+
+
 class JiraSource:
     """One site's audit log. Pools connections; may outlive a run."""
 
@@ -92,6 +97,23 @@ class JiraSource:
         raises.
         """
         return self._fetch(request, self.page_size, seconds)
+
+    @staticmethod
+    def peek(answer: RawResponse) -> PagePeek | None:
+        """Estimate a page without parsing it, which would take many times its memory.
+
+        Relies on one thing only: each record has one `created` field. Returns None unless the
+        status is 200. Raises nothing, whatever the body is.
+        """
+        if answer.status != 200:
+            return None
+        body = answer.body
+        last = _TIME.match(body, body.rfind(_CREATED) + len(_CREATED))
+        try:
+            oldest = timestamps.parse(last[1].decode()) if last else None
+        except ValueError:
+            oldest = None
+        return PagePeek(body.count(_CREATED), oldest)
 
     def decipher(self, answer: RawResponse, offset: int) -> RecordsPage:
         """The response's records; raises as `parse_page`."""

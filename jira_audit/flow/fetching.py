@@ -163,4 +163,4 @@ class PageRequests:
         answer = self._source.fetch(request, seconds)
         if answer.status == 429:
             self._throttle.pause(retry_after(answer.headers, answer.at) or RetryPolicy().first)
-        return answer, PagePeek.of(answer.body) if answer.status == 200 else None
+        return answer, self._source.peek(answer)

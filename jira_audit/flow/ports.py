@@ -14,7 +14,7 @@ from jira_audit.core.letters import Folder, Letter
 from jira_audit.core.outcome import Tally
 from jira_audit.core.pages import RecordsPage
 from jira_audit.core.policy import Policy
-from jira_audit.core.prefetch import PageRequest
+from jira_audit.core.prefetch import PagePeek, PageRequest
 
 
 class Source(Protocol):
@@ -27,6 +27,12 @@ class Source(Protocol):
 
         Called from several threads. Raises TransientError if there is no response (the next tick
         retries), or SiteError if access is refused (someone must act).
+        """
+
+    def peek(self, answer: RawResponse) -> PagePeek | None:
+        """Estimate a response without parsing it; None if it is no page.
+
+        Called from several threads. Raises nothing, whatever the response is.
         """
 
     def decipher(self, answer: RawResponse, offset: int) -> RecordsPage:

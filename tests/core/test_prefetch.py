@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jira_audit.core import timestamps
 from jira_audit.core.pages import Reading, RecordsPage
@@ -184,33 +181,3 @@ def test_one_page_alone_does_not_overrule_the_window_before() -> None:
     alone = [offset for start, _, offset in requests(reading_of(first)) if start == 0]
     before = requests(reading_of(first), density=55 / HOUR)
     assert len([offset for start, _, offset in before if start == 0]) < len(alone)
-
-
-# The estimate of a response.
-
-
-def test_a_glimpse_tells_how_many_records_there_are_and_how_far_they_reach() -> None:
-    page = {"offset": 0, "total": 9, "records": records(7, START)}
-    assert PagePeek.of(json.dumps(page).encode()) == PagePeek(7, START)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"<html>", b'{"records": []}', b'"created":', b'{"records": [{"created":"x"}]}'],
-)
-def test_a_glimpse_of_anything_else_tells_of_no_moment(body: bytes) -> None:
-    assert PagePeek.of(body).oldest is None
-
-
-def test_what_a_record_says_is_not_taken_for_when_it_was_created() -> None:
-    record = {
-        "id": 1,
-        "created": timestamps.text(START),
-        "summary": '"created":"2001-01-01T00:00Z"',
-    }
-    assert PagePeek.of(json.dumps({"records": [record]}).encode()) == PagePeek(1, START)
-
-
-@given(st.binary(max_size=60))
-def test_a_glimpse_never_fails(body: bytes) -> None:
-    assert PagePeek.of(b'{"created":' + body).records >= 1
