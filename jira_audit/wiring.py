@@ -48,7 +48,15 @@ from jira_audit.flow.fetching import MAX_CONCURRENT_REQUESTS
 from jira_audit.flow.ports import Pools, Ports, Run, Source
 from jira_audit.settings.address import is_loopback
 from jira_audit.settings.table import Part
-from jira_audit.settings.values import ApiToken, Azure, OAuthClient, Secret, Settings, Site
+from jira_audit.settings.values import (
+    ApiToken,
+    Azure,
+    Destination,
+    OAuthClient,
+    Secret,
+    Settings,
+    Site,
+)
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -126,7 +134,7 @@ def pools(policy: Policy, threads: Threads) -> Iterator[Pools]:
 
 
 def ports(
-    destination: Azure | Path,
+    destination: Destination,
     site: Site,
     clock: Clock = CLOCK,
     kind: Kind = "checkpoints",
@@ -137,22 +145,27 @@ def ports(
     A port that no settings were read for must not be used.
     """
     records: Source = source(site, clock) if site.credentials else _Unused("jira")
-    if isinstance(destination, Path):
+
+    def in_azure(azure: Azure) -> Ports:
+        store = container(azure)
+        return Ports(
+            records,
+            sink(azure) if azure.ingestion else _Unused("ingestion"),
+            BlobCheckpoints(store, azure.lease_seconds, clock, kind),
+            BlobLetters(store, clock),
+        )
+
+    def in_folder(folder: Path) -> Ports:
         from jira_audit.edge import local  # noqa: PLC0415  needs packages of the terminal only
 
         return Ports(
             records,
-            local.LocalSink(destination),
-            local.LocalCheckpoints(destination, clock, kind),
-            local.LocalLetters(destination, clock),
+            local.LocalSink(folder),
+            local.LocalCheckpoints(folder, clock, kind),
+            local.LocalLetters(folder, clock),
         )
-    store = container(destination)
-    return Ports(
-        records,
-        sink(destination) if destination.ingestion else _Unused("ingestion"),
-        BlobCheckpoints(store, destination.lease_seconds, clock, kind),
-        BlobLetters(store, clock),
-    )
+
+    return destination.match(in_azure, in_folder)
 
 
 class _Unused:
@@ -244,9 +257,7 @@ def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, Blo
 
     Raises TypeError if the target is a local folder.
     """
-    azure = settings.destination
-    if isinstance(azure, Path):
-        raise TypeError(azure)
+    azure = settings.azure
     store = container(azure)
     return BlobCheckpoints(store, azure.lease_seconds, clock), BlobEnqueueTimes(store)
 
@@ -279,24 +290,22 @@ def table(settings: Settings, id_: str | None) -> Table | None:
 
     Returns None if rows go to Azure and no workspace is given.
     """
-    if isinstance(settings.destination, Path):
-        return local_table(settings.destination)
-    return None if id_ is None else workspace(settings, id_)
+
+    def in_azure(_: Azure) -> Table | None:
+        return None if id_ is None else workspace(settings, id_)
+
+    return settings.destination.match(in_azure, local_table)
 
 
 def workspace(settings: Settings, id_: str) -> Workspace:
     """The Log Analytics workspace with this id. Raises TypeError if the target is a folder."""
     from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  the timer never needs it
 
-    destination = settings.destination
-    if isinstance(destination, Path):
-        raise TypeError(destination)
+    azure = settings.azure
     return Workspace(
         id_,
-        endpoint=destination.queries,
-        credential=lambda: Tokens(
-            credential(destination.client_id, destination.managed_identity), CLOCK
-        ),
+        endpoint=azure.queries,
+        credential=lambda: Tokens(credential(azure.client_id, azure.managed_identity), CLOCK),
         clock=CLOCK,
         only_site=len(settings.sites) + len(settings.invalid) == 1,
     )

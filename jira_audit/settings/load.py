@@ -16,7 +16,7 @@ from jira_audit.settings.azure import read_azure
 from jira_audit.settings.environment import SettingsReader
 from jira_audit.settings.jira import Sites, read_sites
 from jira_audit.settings.table import EVERYTHING, Needs
-from jira_audit.settings.values import Azure, Settings
+from jira_audit.settings.values import Destination, LocalFolder, Settings
 
 BEGINNING_OF_ALL = timestamps.parse("2002-01-01T00:00:00Z")
 """Where `CHECKPOINT_RESET=all` begins: before Jira existed."""
@@ -39,7 +39,7 @@ def load(
     """
     read = SettingsReader(environment, _needs_at(folder, needs))
     sites, invalid = read_sites(read) if read.needs("sites") else _sites_if_set(environment)
-    destination = folder or read_azure(read)
+    destination = LocalFolder(folder) if folder else read_azure(read)
     hosts = [site.host for site in sites] + [entry.site for entry in invalid]
     reset, reset_site = _reset(read, now, hosts)
     policy = _policy(read, destination, reset)
@@ -64,16 +64,14 @@ def _sites_if_set(environment: Mapping[str, str]) -> Sites:
     return read_sites(SettingsReader(environment, frozenset({"sites"})))
 
 
-def _policy(read: SettingsReader, destination: Azure | Path | None, reset: Reset | None) -> Policy:
+def _policy(read: SettingsReader, destination: Destination | None, reset: Reset | None) -> Policy:
     return Policy(
         lookback=read.milliseconds("INITIAL_LOOKBACK_HOURS"),
         overlap=read.milliseconds("OVERLAP_MINUTES"),
         sweep=read.milliseconds("SWEEP_HOURS"),
         event_time=read.choice("TIME_GENERATED_SOURCE") == "created",
         reset=reset,
-        send_seconds=(
-            destination.send_seconds if isinstance(destination, Azure) else Policy.send_seconds
-        ),
+        send_seconds=destination.send_seconds if destination else Policy.send_seconds,
     )
 
 

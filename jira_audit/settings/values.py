@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import ClassVar, NoReturn, TypeVar
 
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy
+
+_T = TypeVar("_T")
 
 QUEUE_ABOVE = 10
 """So many sites run side by side in the timer's invocation; with more, each has its own. A higher
@@ -151,21 +154,46 @@ class Azure:
     managed_identity: bool
     client_id: str | None = None
 
+    def match(self, azure: Callable[[Azure], _T], folder: Callable[[Path], _T]) -> _T:  # noqa: ARG002
+        """Call `azure` with these settings; `folder` is for a `LocalFolder`."""
+        return azure(self)
+
+
+@dataclass(frozen=True)
+class LocalFolder:
+    """A local folder that rows and checkpoints go to, as a command of the terminal was told."""
+
+    path: Path
+    send_seconds: ClassVar[float] = Policy.send_seconds
+
+    def match(self, azure: Callable[[Azure], _T], folder: Callable[[Path], _T]) -> _T:  # noqa: ARG002
+        """Call `folder` with the path; `azure` is for an `Azure`."""
+        return folder(self.path)
+
+
+Destination = Azure | LocalFolder
+"""Where rows and checkpoints go. `match` tells one from the other."""
+
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings, checked. `destination` is Azure, or a local folder.
+    """All settings, checked.
 
     `invalid` entries of `JIRA_SITES` keep no other site from running.
     """
 
     sites: tuple[Site, ...]
     invalid: tuple[InvalidSite, ...]
-    destination: Azure | Path
+    destination: Destination
     policy: Policy
     reset_site: str | None
     budget_seconds: int
     queue_above: int = QUEUE_ABOVE
+
+    @property
+    def azure(self) -> Azure:
+        """The settings of Azure. Raises TypeError for a local folder: the caller has a bug."""
+        return self.destination.match(lambda azure: azure, _no_azure)
 
     def policy_for(self, site: Site) -> Policy:
         """The policy for one site, without a reset meant for another."""
@@ -178,3 +206,7 @@ class Settings:
         set_up = {site.host for site in self.sites}
         stored = (Site(host, f"https://{host}", None) for host in hosts if host not in set_up)
         return replace(self, sites=(*self.sites, *stored))
+
+
+def _no_azure(folder: Path) -> NoReturn:
+    raise TypeError(folder)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import typer
@@ -86,8 +85,8 @@ def check_results(environment: Mapping[str, str]) -> Iterator[CheckResult]:
 
 
 def _results(loaded: Settings) -> Iterator[CheckResult]:
-    azure = loaded.destination
-    if isinstance(azure, Path) or azure.ingestion is None:
+    azure = loaded.azure
+    if azure.ingestion is None:
         raise TypeError(azure)  # check loads all settings, and none for a folder
     sites = ", ".join(site.host for site in loaded.sites)
     name, rule = azure.ingestion.stream, azure.ingestion.rule

@@ -28,7 +28,7 @@ from jira_audit.core.outcome import Outcome
 from jira_audit.core.policy import Policy
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.timestamps import DAY, HOUR, MINUTE
-from jira_audit.settings.values import ApiToken, Secret, Settings, Site
+from jira_audit.settings.values import ApiToken, LocalFolder, Secret, Settings, Site
 from jira_audit.simulator.records import Record, sample_records
 from jira_audit.simulator.server import serve
 from jira_audit.simulator.site import FakeJira
@@ -141,7 +141,9 @@ def run_demo(folder: Path, console: Console) -> bool:
 def _run(site: FakeJira, folder: Path, clock: Clock) -> Outcome:
     with serve(site, clock_ms=clock.now) as address:
         connected = Site(HOST, address, ApiToken(USERNAME, Secret(TOKEN)))
-        settings = Settings((connected,), (), folder, Policy(), reset_site=None, budget_seconds=60)
+        settings = Settings(
+            (connected,), (), LocalFolder(folder), Policy(), reset_site=None, budget_seconds=60
+        )
         (outcome,) = app.run_settings(settings, clock=clock)
     return outcome
 

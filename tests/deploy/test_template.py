@@ -14,7 +14,6 @@ from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy
 from jira_audit.settings.load import load
 from jira_audit.settings.table import SETTINGS, Setting
-from jira_audit.settings.values import Azure
 from tests.deploy import arm, checks
 from tests.frame.test_documents import ROOT, settings_read
 
@@ -118,12 +117,11 @@ def test_the_code_takes_the_settings_that_the_template_makes_and_its_defaults_ar
 
     assert loaded.policy == Policy()
     assert loaded.budget_seconds == 480
-    assert isinstance(loaded.destination, Azure)
-    assert loaded.destination.managed_identity
-    assert loaded.destination.lease_seconds == 60
-    assert loaded.destination.ingestion
-    assert loaded.destination.ingestion.stream == "Custom-Jira_Audit_CL"
-    assert loaded.destination.ingestion.client_id == made["AZURE_CLIENT_ID"]
+    assert loaded.azure.managed_identity
+    assert loaded.azure.lease_seconds == 60
+    assert loaded.azure.ingestion
+    assert loaded.azure.ingestion.stream == "Custom-Jira_Audit_CL"
+    assert loaded.azure.ingestion.client_id == made["AZURE_CLIENT_ID"]
     assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
 
 
@@ -148,7 +146,6 @@ def test_the_code_takes_every_choice_that_the_template_lets_one_make(
 
     loaded = load(in_azure(checks.app_settings(chosen)), NOW)
 
-    assert isinstance(loaded.destination, Azure)
     assert (loaded.policy.lookback, loaded.policy.overlap, loaded.policy.sweep) == (
         720 * 3_600_000,
         30 * 60_000,
@@ -156,10 +153,10 @@ def test_the_code_takes_every_choice_that_the_template_lets_one_make(
     )
     assert loaded.policy.event_time
     assert loaded.policy.reset
-    assert (loaded.budget_seconds, loaded.destination.lease_seconds) == (540, 15)
-    assert loaded.destination.storage.container == "audits"
-    assert loaded.destination.ingestion
-    assert loaded.destination.ingestion.audience == "https://monitor.azure.us"
+    assert (loaded.budget_seconds, loaded.azure.lease_seconds) == (540, 15)
+    assert loaded.azure.storage.container == "audits"
+    assert loaded.azure.ingestion
+    assert loaded.azure.ingestion.audience == "https://monitor.azure.us"
 
 
 PARAMETERS = {

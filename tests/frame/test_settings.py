@@ -29,7 +29,16 @@ from jira_audit.settings.table import (
     Part,
     Setting,
 )
-from jira_audit.settings.values import ApiToken, Azure, Ingestion, Secret, Settings, Site, Storage
+from jira_audit.settings.values import (
+    ApiToken,
+    Azure,
+    Ingestion,
+    LocalFolder,
+    Secret,
+    Settings,
+    Site,
+    Storage,
+)
 from tests.conftest import NetworkRefused
 
 NOW = timestamps.parse("2026-11-20T12:00:00Z")
@@ -62,9 +71,7 @@ def settings_with(**changes: str | None) -> Settings:
 
 
 def azure(**changes: str | None) -> Azure:
-    destination = settings_with(**changes).destination
-    assert isinstance(destination, Azure)
-    return destination
+    return settings_with(**changes).azure
 
 
 def ingestion(**changes: str | None) -> Ingestion:
@@ -165,10 +172,7 @@ def test_how_far_back_a_run_reads_is_taken_within_its_bounds(
 def test_seconds_are_taken_within_their_bounds(name: str, least: int, most: int) -> None:
     def taken(text: str) -> int:
         loaded = settings_with(**{name: text})
-        assert isinstance(loaded.destination, Azure)
-        return (
-            loaded.destination.lease_seconds if name == "LEASE_SECONDS" else loaded.budget_seconds
-        )
+        return loaded.azure.lease_seconds if name == "LEASE_SECONDS" else loaded.budget_seconds
 
     assert [taken(str(value)) for value in (least, most)] == [least, most]
     for wrong in (least - 1, most + 1):
@@ -197,9 +201,8 @@ def test_the_longest_budget_is_the_hosts_timeout_less_a_minute() -> None:
 @pytest.mark.parametrize(("lease", "send"), [(15, 10.0), (30, 20.0), (60, 30.0)])
 def test_a_send_is_given_up_well_before_the_lease_ends(lease: int, send: float) -> None:
     loaded = settings_with(LEASE_SECONDS=str(lease))
-    assert isinstance(loaded.destination, Azure)
-    assert loaded.destination.send_seconds == pytest.approx(send)
-    assert loaded.policy.send_seconds == loaded.destination.send_seconds < lease
+    assert loaded.azure.send_seconds == pytest.approx(send)
+    assert loaded.policy.send_seconds == loaded.azure.send_seconds < lease
 
 
 def test_event_time_is_used_when_asked_for() -> None:
@@ -276,7 +279,15 @@ def test_the_new_name_wins_over_the_old_one() -> None:
 
 def test_nothing_of_azure_is_needed_for_a_folder(tmp_path: Path) -> None:
     needed = {name: value for name, value in MINIMAL.items() if name.startswith("JIRA_")}
-    assert load(needed, NOW, tmp_path) == replace(settings_with(), destination=tmp_path)
+    assert load(needed, NOW, tmp_path) == replace(
+        settings_with(), destination=LocalFolder(tmp_path)
+    )
+
+
+def test_a_local_folder_has_no_settings_of_azure(tmp_path: Path) -> None:
+    settings = replace(settings_with(), destination=LocalFolder(tmp_path))
+    with pytest.raises(TypeError):
+        _ = settings.azure
 
 
 STORAGE_BY_NAME = {
@@ -290,9 +301,8 @@ def test_what_looks_at_stored_checkpoints_needs_the_sites_name_and_storage() -> 
 
     (site,) = loaded.sites
     assert (site.host, site.credentials) == ("contoso.atlassian.net", None)
-    assert isinstance(loaded.destination, Azure)
-    assert loaded.destination.ingestion is None
-    assert loaded.destination.storage.account == "https://contoso.blob.core.windows.net"
+    assert loaded.azure.ingestion is None
+    assert loaded.azure.storage.account == "https://contoso.blob.core.windows.net"
     assert loaded.policy == settings_with().policy
 
 
@@ -311,9 +321,8 @@ def test_storage_is_in_the_cloud_of_the_endpoint_where_nothing_is_sent_too(
 ) -> None:
     there = {**STORAGE_BY_NAME, "DATA_COLLECTION_ENDPOINT": endpoint}
 
-    destination = load(there, NOW, needs=STORED).destination
+    destination = load(there, NOW, needs=STORED).azure
 
-    assert isinstance(destination, Azure)
     assert destination.storage.account == f"https://contoso.{blobs}"
 
 
@@ -346,7 +355,8 @@ def test_a_folder_is_looked_at_whatever_is_set(tmp_path: Path) -> None:
 
     loaded = load(wrong, NOW, tmp_path, STORED)
 
-    assert (loaded.sites, loaded.invalid, loaded.destination) == ((), (), tmp_path)
+    assert (loaded.sites, loaded.invalid) == ((), ())
+    assert loaded.destination == LocalFolder(tmp_path)
     assert loaded.policy == Policy()
 
 
