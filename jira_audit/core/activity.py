@@ -1,6 +1,6 @@
-"""Activity: counts of the rows of a range of time, for the report. Pure.
+"""Activity: counts of a time range's rows, for the report. Pure.
 
-A workspace computes the same counts by queries (`edge/workspace.py`).
+`edge/workspace.py` has a workspace compute the same counts.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.core.window import Window
 
 Aspect = Literal["category", "actor", "object", "event"]
-"""What rows are counted by; the event is the record's summary."""
+"""What rows are counted by. The event is the summary."""
 
 COLUMNS: Mapping[Aspect, Sequence[str]] = {
     "category": ("Category",),
     "object": ("objectItem_typeName_s", "objectItem_name_s"),
     "event": ("summary_s",),
 }
-"""The table's columns of each aspect; for the actor see `actor_of`."""
+"""The columns of each aspect; for the actor see `actor_of`."""
 
 SEPARATOR = " · "
-"""Stands between the texts of two columns."""
+"""Between the texts of two columns."""
 
 DELAYS: Sequence[int] = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, DAY)
-"""Upper bounds of the delay from record to row, in milliseconds."""
+"""Upper bounds of the delay from record to row (milliseconds)."""
 
 HOURS_UP_TO = 4 * DAY
-"""Up to this length a range is counted by hour, a longer one by day."""
+"""Longer ranges are counted by day, others by hour (milliseconds)."""
 
 
 @dataclass
 class Activity:
-    """Counts of the rows of a range.
+    """Counts of a range's rows.
 
-    `over_time` counts by (hour or day, category), `delays` by the index in `DELAYS` (its length for
-    longer delays), `sites` by host.
+    `over_time` is by (hour or day, category), `sites` by host. `delays` is by the index in
+    `DELAYS`; a longer delay has the index after the last.
     """
 
     window: Window
@@ -57,17 +57,16 @@ class Activity:
 
     @property
     def rows(self) -> int:
-        """The number of rows."""
         return self.sites.total()
 
     @property
     def unit(self) -> int:
-        """The unit of `over_time`, in milliseconds."""
+        """The unit of `over_time` (milliseconds)."""
         return HOUR if self.window.length <= HOURS_UP_TO else DAY
 
 
 def count(rows: Iterable[Mapping[str, Any]], window: Window) -> Activity:
-    """Count the rows whose records were created in a range."""
+    """Count the rows of records created in a range."""
     activity = Activity(window)
     for row in rows:
         created = timestamps.parse(row["created_t"])
@@ -84,13 +83,13 @@ def count(rows: Iterable[Mapping[str, Any]], window: Window) -> Activity:
 
 
 def actor_of(row: Mapping[str, Any]) -> str:
-    """The author: a legacy user key, or an account id; empty for Jira itself."""
+    """The author's legacy user key or account id; empty for Jira itself."""
     key, account = _text(row, "authorKey_s"), _text(row, "authorAccountId_s")
     return account if account and (not key or key.startswith("ug:")) else key
 
 
 def joined(texts: Iterable[str]) -> str:
-    """The texts of a row's columns as one, without empty ones."""
+    """A row's texts as one, without empty ones."""
     return SEPARATOR.join(text for text in texts if text)
 
 

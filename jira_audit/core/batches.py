@@ -1,6 +1,6 @@
 """Batches: rows packed up to the exact size limit of one ingestion call. Pure.
 
-The size counted is the size sent: the JSON of each row, the commas and the brackets.
+The size includes the commas and brackets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from jira_audit.core.records import Row
 
 BATCH_LIMIT = 1_048_576
-"""Bytes of JSON in one call. The service applies the limit to compressed and uncompressed data.
+"""Bytes of JSON in one call; the limit applies to compressed and uncompressed data.
 https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#logs-ingestion-api"""
 
 BRACKETS = 2
@@ -19,8 +19,6 @@ BRACKETS = 2
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The rows of one ingestion call."""
-
     rows: tuple[Row, ...]
 
     @property
@@ -29,14 +27,14 @@ class Batch:
         return b"[%b]" % b",".join([row.line for row in self.rows])
 
     def halves(self) -> tuple[Batch, Batch]:
-        """The same rows, in the same order, as two batches. Needs at least two rows."""
+        """The same rows as two batches, in order. Needs at least two rows."""
         middle = len(self.rows) // 2
         return Batch(self.rows[:middle]), Batch(self.rows[middle:])
 
 
 @dataclass
 class Batcher:
-    """Fills batches in the order of the rows. One batcher serves a whole run, so they are full."""
+    """Packs rows in order. A run uses one batcher, so that its batches are full."""
 
     limit: int = BATCH_LIMIT
     _rows: list[Row] = field(default_factory=list)
@@ -47,7 +45,7 @@ class Batcher:
         return not self._rows
 
     def add(self, rows: Iterable[Row]) -> Iterator[Batch]:
-        """Add rows and yield each full batch. Lazy: rows are added as it is iterated."""
+        """Add rows and yield each full batch; rows are added only while iterating."""
         for row in rows:
             grown = self._size + row.size + bool(self._rows)
             if grown > self.limit and self._rows:

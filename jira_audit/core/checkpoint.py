@@ -1,7 +1,6 @@
-"""The checkpoint: what a site keeps between runs, as a frozen value and as JSON.
+"""The checkpoint: what a site keeps between runs, as a frozen value and as JSON. Pure.
 
-An unreadable blob is an error that says how to repair it, never a first run. Unknown fields are
-preserved. Pure: the edge stores it.
+An unreadable blob is an error with a remedy, never a first run. Unknown fields are preserved.
 """
 
 from __future__ import annotations
@@ -20,21 +19,18 @@ from jira_audit.core.timestamps import DAY, MINUTE
 from jira_audit.core.window import FIRST_STEP
 
 VERSION = 1
-"""Increases only when an older version of the connector could do harm with the new format."""
+"""Increases only when an older connector could do harm with the new format."""
 
 SIZE_LIMIT = 1_048_576
-"""Bytes of a checkpoint above which the ledger is pruned."""
+"""Bytes above which the ledger is pruned."""
 
 CLOCK_SKEW = 5 * MINUTE
-"""How far *through* may be ahead of this machine's clock, in milliseconds: clock skew."""
+"""How far *through* may be ahead of this machine's clock (milliseconds)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep in progress. Moments are milliseconds.
-
-    It `began` at that moment, has re-read everything up to `through`, and is to reach `end`.
-    """
+    """A sweep in progress. It `began` then, has read up to `through`, and is to reach `end`."""
 
     through: int
     end: int
@@ -46,9 +42,9 @@ class Checkpoint:
     """How far a site has been collected. Moments are milliseconds.
 
     `start` is *from* (a reserved word in Python). `marks`, one per day, are pairs (start of a
-    window, smallest id in it); they show which ids a re-read can still reach. `reread` is how far a
-    run had re-read the overlap when a deadline ended it. `last` (the last outcome) and `late_found`
-    (late records since *from*) inform people; no decision depends on them.
+    window, smallest id in it): they show which ids a re-read can reach. `reread` is where a
+    deadline ended the re-read of the overlap. `last` (outcome) and `late_found` (since *from*)
+    inform people; no decision depends on them.
     """
 
     site: str
@@ -69,24 +65,24 @@ class Checkpoint:
 
     @classmethod
     def first(cls, site: str, start: int, now: int) -> Checkpoint:
-        """The checkpoint of a site that has none, with reading to begin at `start`."""
+        """The checkpoint of a site that has none; reading begins at `start`."""
         return cls(site, start, start, swept=now)
 
     def reset_to(self, start: int, now: int, reset: str | None) -> Checkpoint:
-        """The checkpoint after a reset: everything from `start` on is read and delivered again."""
+        """After a reset: everything from `start` on is read and delivered again."""
         return replace(Checkpoint.first(self.site, start, now), reset=reset, unknown=self.unknown)
 
     def starting_at(self, start: int) -> Checkpoint:
-        """For a backfill from `start`: unchanged if the range already covers `start`.
+        """For a backfill from `start`: unchanged if it covers `start`, else reading restarts there.
 
-        Otherwise reading restarts there. The ledger is kept, so nothing is delivered twice.
+        The ledger is kept, so nothing is delivered twice.
         """
         if self.start <= start <= self.through:
             return self
         return replace(self, start=start, through=start)
 
     def dealt_with(self, identities: Iterable[Identity]) -> Checkpoint:
-        """These records were delivered or dead-lettered. *through* is unchanged."""
+        """Add delivered or dead-lettered records; *through* is unchanged."""
         ids, created = [], [] if self.latest is None else [self.latest]
         for identity in identities:
             ids.append(identity.id)
@@ -95,29 +91,29 @@ class Checkpoint:
         return replace(self, ledger=self.ledger.with_ids(ids), latest=latest)
 
     def is_restarted_by(self, identity: Identity) -> bool:
-        """Whether this record, whose id the ledger has, shows that the site's ids have restarted:
-        it is newer than every record dealt with.
+        """Whether a record shows that the site's ids have restarted.
+
+        It is newer than every record dealt with, yet the ledger has its id.
         """
         is_newer = self.latest is not None and identity.created > self.latest
         return is_newer and identity.id in self.ledger
 
     def moved_since(self, before: Checkpoint) -> bool:
-        """Whether the site made progress: *through*, the ledger, the overlap, or the sweep."""
+        """Whether *through*, the ledger, the overlap or the sweep made progress."""
         return _position(self) != _position(before)
 
     def without(self, ids: Ledger) -> Checkpoint:
         return replace(self, ledger=self.ledger.without(ids))
 
     def read_through(self, timestamp_ms: int) -> Checkpoint:
-        """Everything up to `timestamp_ms` has been dealt with. *through* never decreases."""
+        """Everything up to `timestamp_ms` was dealt with. *through* never decreases."""
         return replace(self, through=max(self.through, timestamp_ms))
 
     def reread_through(self, timestamp_ms: int) -> Checkpoint:
-        """The deadline ended a run. `timestamp_ms` is where its re-read of the overlap stopped."""
+        """The deadline ended the re-read of the overlap at `timestamp_ms`."""
         return replace(self, reread=timestamp_ms if timestamp_ms < self.through else None)
 
     def reread_done(self) -> Checkpoint:
-        """The whole overlap was re-read."""
         return replace(self, reread=None)
 
     def stepping(self, step: int) -> Checkpoint:
@@ -129,17 +125,17 @@ class Checkpoint:
         return replace(self, sweep=Sweep(timestamp_ms, end, began))
 
     def sweep_done(self, began: int) -> Checkpoint:
-        """The sweep is complete. Records that appeared after it `began` are for the next one."""
+        """The sweep is complete. The next one finds records that appeared after it `began`."""
         return replace(self, sweep=None, swept=began)
 
     def ended(self, last: Mapping[str, Any], late_found: int) -> Checkpoint:
-        """A run ended: `last` describes it, and it found `late_found` late records."""
+        """A run ended with the outcome `last` and `late_found` late records."""
         return replace(self, last=last, late_found=self.late_found + late_found)
 
     def marked(self, start: int, end: int, smallest: int) -> Checkpoint:
-        """A window from `start` to `end` holds ids down to `smallest`. One mark per day is kept.
+        """A window from `start` to `end` has ids down to `smallest`. One mark per day is kept.
 
-        Marks within the window are lowered too: its records may lie after them.
+        Marks within the window are lowered too: its records may be later than they are.
         """
         days = {at // DAY: (at, known) for at, known in self.marks}
         for day, (at, known) in days.items():
@@ -150,13 +146,13 @@ class Checkpoint:
         return replace(self, marks=tuple(sorted(days.values())))
 
     def earliest(self, timestamp_ms: int) -> int:
-        """Where a re-read from `timestamp_ms` begins: not before *from* or in the pruned range."""
+        """Where a re-read from `timestamp_ms` begins: not before *from* or the pruned ids."""
         return max(timestamp_ms, self.start, self.pruned if self.pruned is not None else self.start)
 
     def pruned_to_size(self, earliest_reread: int, limit: int = SIZE_LIMIT) -> Checkpoint:
-        """This checkpoint pruned to at most `limit` bytes, as far as that is safe.
+        """Prune to at most `limit` bytes, as far as that is safe.
 
-        Removes only ids below every id that a re-read from `earliest_reread` on can meet.
+        Removes only ids that no re-read from `earliest_reread` on can meet.
         """
         if len(self.encode(0)) <= limit:
             return self
@@ -168,7 +164,7 @@ class Checkpoint:
         return replace(self, ledger=self.ledger.from_id(smallest), marks=kept, pruned=kept[0][0])
 
     def encode(self, saved: int) -> bytes:
-        """The blob's content; `saved` is the current time."""
+        """The blob's content, `saved` now."""
         blob: dict[str, Any] = {**self.unknown, "v": VERSION}
         for each in FIELDS:
             value, write = getattr(self, each.attribute), each.form.write
@@ -187,9 +183,9 @@ def _position(checkpoint: Checkpoint) -> tuple[object, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a kind of value is written to JSON (None: unchanged) and read back.
+    """How a value is written to JSON (None: unchanged) and read back.
 
-    `read` raises ValueError, TypeError or KeyError for a value of another form.
+    `read` raises ValueError, TypeError or KeyError for another form.
     """
 
     write: Callable[[Any], Any] | None
@@ -198,10 +194,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the blob, and its attribute in `Checkpoint`.
+    """A field of the blob, and its attribute in `Checkpoint`.
 
-    A `nullable` field may be null; one not `required` may be absent. One that only `informs` people
-    never stops a site: if it is unreadable, its default is used.
+    A `nullable` field may be null; one not `required` may be absent. If one that only `informs`
+    people is unreadable, its default is used.
     """
 
     name: str
@@ -212,7 +208,6 @@ class Field:
     informs: bool = False
 
     def read_into(self, values: dict[str, Any], value: Any) -> None:
-        """Read the field into the attributes of a checkpoint."""
         try:
             values[self.attribute] = self.form.read(value)
         except (ValueError, TypeError):
@@ -308,17 +303,16 @@ FIELDS = (
     Field("last", "last", Form(None, _object), nullable=True, required=False, informs=True),
     Field("late_found", "late_found", Form(None, _count), required=False, informs=True),
 )
-"""Every field of the blob except `v` and `saved`, in the order in which they are written. Other
-fields are preserved (`Checkpoint.unknown`)."""
+"""Every field of the blob except `v` and `saved`, in the order written. Other fields are preserved
+(`Checkpoint.unknown`)."""
 
 _NAMES = frozenset({"v", "saved", *(each.name for each in FIELDS)})
 
 
 def decode(content: bytes, site: str) -> Checkpoint:
-    """Read the checkpoint blob of a site (its lower-case host).
+    """Read a site's checkpoint blob.
 
-    Raises SiteError if the blob cannot be read, belongs to another site or was written by a newer
-    version. The message says what to do.
+    Raises SiteError if it is unreadable, another site's or a newer version's.
     """
     try:
         blob = encoding.loads(content)
@@ -337,7 +331,7 @@ def decode(content: bytes, site: str) -> Checkpoint:
 
 
 def saved_at(content: bytes | None) -> int | None:
-    """When a checkpoint blob was saved; None if it cannot be read."""
+    """When a checkpoint blob was saved; None if it is unreadable."""
     try:
         return timestamps.parse(encoding.loads(content or b"")["saved"])
     except (ValueError, TypeError, KeyError):

@@ -1,6 +1,6 @@
-"""Clock, sleep and randomness as arguments, the deadline, and the only retry loop.
+"""Clock, sleep and randomness as arguments; the deadline; the only retry loop.
 
-Nothing here reads a clock: `wiring.py` makes the real `Clock`, tests make their own.
+Only `wiring.py` makes the real `Clock`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Clock:
-    """The connector's only source of time and randomness.
+    """The only source of time and randomness.
 
-    `now` is the wall clock in milliseconds. `monotonic` is in seconds and never decreases. `sleep`
-    takes seconds. `random` is uniform in [0, 1).
+    `now` is the wall clock in milliseconds. `monotonic` and `sleep` are in seconds. `random` is
+    uniform in [0, 1).
     """
 
     now: Callable[[], int]
@@ -30,45 +30,44 @@ class Clock:
 
 
 GRACE_SECONDS = 20.0
-"""How long work begun before the deadline may continue after it."""
+"""How long work may continue after the deadline."""
 
 
 @dataclass
 class Deadline:
-    """The moment, on the monotonic clock, after which no new window is begun."""
+    """The moment (monotonic) after which no new window is begun."""
 
     clock: Clock
     at: float
 
     @classmethod
     def after(cls, clock: Clock, seconds: float) -> Deadline:
-        """A deadline `seconds` from now."""
         return cls(clock, clock.monotonic() + seconds)
 
     @classmethod
     def never(cls, clock: Clock) -> Deadline:
-        """No deadline: the user can interrupt the command."""
+        """For a command, which the user can interrupt."""
         return cls(clock, math.inf)
 
     def bring_forward(self) -> None:
-        """End the work in progress as if the deadline and its grace period had passed."""
+        """End the work as if the deadline and its grace period had passed."""
         self.at = self.clock.monotonic() - GRACE_SECONDS
 
     def left(self) -> float:
-        """The seconds left; negative after the deadline."""
+        """Seconds left; negative after the deadline."""
         return self.at - self.clock.monotonic()
 
 
 RETRY_LOG_FORMAT = "%s (retrying in %.1f s)"
-"""The log line of a wait; takes the arguments of `on_wait`."""
+"""The log line of a wait, for the arguments of `on_wait`."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
     """How often a failed call is retried, and how long each wait is.
 
-    `retries` after the first attempt, with waits that double from `first` up to `longest` seconds,
-    times a random 0.7 to 1.3, or as long as the service asks. The numbers are Atlassian's advice:
+    Waits double from `first` up to `longest` seconds, times a random 0.7 to 1.3, or last as long as
+    the service asks. The numbers are Atlassian's advice:
     https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
     """
 
@@ -79,7 +78,7 @@ class RetryPolicy:
     def wait(self, tries: int, retry_after: float | None, chance: float) -> float:
         """Seconds to wait after failed attempt number `tries` (from 1), at least `retry_after`.
 
-        `retry_after` is in seconds; `chance` is a random number in [0, 1).
+        `chance` is a random number in [0, 1).
         """
         doubled: float = self.first * 2.0 ** (tries - 1)
         backoff = min(doubled, self.longest) * (0.7 + 0.6 * chance)
@@ -93,11 +92,11 @@ def retry(
     deadline: Deadline,
     on_wait: Callable[[TransientError, float], None],
 ) -> T:
-    """Call, and retry on `TransientError` as the policy allows.
+    """Call, and retry on `TransientError`; nothing else may retry the same call.
 
-    `on_wait` receives each error and the seconds until the next attempt. Raises the last error
-    after the last retry, and `OutOfTime` if the wait would pass the deadline. Never retries
-    `OutOfTime` or `LeaseLost`. A call made through here is retried nowhere else.
+    `on_wait` receives each error and the seconds until the next attempt. Raises the error of the
+    last attempt, or `OutOfTime` if a wait would pass the deadline. Never retries `OutOfTime` or
+    `LeaseLost`.
     """
     clock = deadline.clock
     for tries in range(1, policy.retries + 2):

@@ -1,7 +1,6 @@
 """Completeness: the status of every record that Jira shows. Pure.
 
-Compares what Jira shows now with what the checkpoints' ledgers hold, which dead letters are stored,
-and, where a table was queried, which rows are in it.
+Compares Jira with the checkpoints' ledgers, the dead letters and, if one was queried, the table.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from jira_audit.core.letters import id_in
 from jira_audit.core.records import Identity
 
 RecordStatus = Literal["in table", "delivered", "dead letter", "pending", "missing", "unknown"]
-"""`in table`: the table has its row. `delivered`: it was accepted, and no table was queried. `dead
-letter`: it waits as one. `pending`: a coming run will read it. `missing`: none of these, though it
-should be. `unknown`: nothing that is stored covers it."""
+"""`in table`: the table has its row. `delivered`: it was accepted, and no table was queried.
+`pending`: a later run will read it. `missing`: none of these, though it should be. `unknown`:
+nothing stored covers it."""
 
 Verdict = Literal["complete", "missing", "unknown"]
 
 
 @dataclass
 class JiraInventory:
-    """What Jira has shown of a range of time, up to the moment `through` so far.
+    """What Jira has shown of a time range, so far up to `through`, in 16 bytes a record.
 
-    Takes 16 bytes a record. `nameless` are records without an id or a readable created time: the
-    name of their dead letter, and the end of the window that had them.
+    `nameless` are records without an id or a readable created time: the name of each one's dead
+    letter, and the end of its window.
     """
 
     through: int
@@ -39,7 +38,7 @@ class JiraInventory:
     nameless: list[tuple[str, int]] = field(default_factory=list)
 
     def add(self, identities: Iterable[Identity]) -> None:
-        """Add the records of a window; none may have been in another window."""
+        """Add the records of a window. No record may be added twice."""
         for each in identities:
             self.ids.append(each.id)
             self.created.append(each.created)
@@ -47,7 +46,7 @@ class JiraInventory:
 
 @dataclass(frozen=True)
 class TableInventory:
-    """The ids in the table, and for each id that is there more than once, how often."""
+    """The ids in the table, and how often each id with duplicates is there."""
 
     ids: Ledger = field(default_factory=Ledger)
     copies: Mapping[int, int] = field(default_factory=dict)
@@ -55,10 +54,9 @@ class TableInventory:
 
 @dataclass(frozen=True)
 class KnownState:
-    """What is stored of a site: its checkpoint, its backfill's, and the names of its dead letters.
+    """A site's checkpoint, its backfill's, and the names of its dead letters.
 
-    A record that Jira shows late is still read by a coming run if it was created at
-    `late_found_from` or later.
+    A later run still finds late records created from `late_found_from` on.
     """
 
     ticks: Checkpoint
@@ -68,16 +66,15 @@ class KnownState:
 
     @cached_property
     def dead_letter_ids(self) -> frozenset[int]:
-        """The ids that dead letters are named by."""
         return frozenset(number for name in self.letters if (number := id_in(name)) is not None)
 
     def has(self, identity: Identity) -> bool:
-        """Whether a ledger has the record; each checkpoint covers only what it has read."""
+        """Whether the ledger of the checkpoint that covers the record has it."""
         checkpoint = self.ticks if identity.created >= self.ticks.start else self.backfill
         return checkpoint is not None and identity.id in checkpoint.ledger
 
     def status_without(self, created: int) -> RecordStatus:
-        """The status of a record that is in no ledger and no letter, by when it was created."""
+        """The status of a record that is in no ledger and no letter, by its created time."""
         if created < self.ticks.start:
             backfill = self.backfill
             is_covered = backfill and backfill.start <= created <= backfill.through
@@ -90,12 +87,12 @@ class KnownState:
 
 @dataclass(frozen=True)
 class Findings:
-    """The status of every record that Jira shows, and what follows from it.
+    """The status of every record that Jira shows.
 
-    `by_status` are their ids, `nameless` the status of records without an identity by
-    the name of their letter, `missing_at` when the missing records were created.
-    `accepted` are the ids that the ledgers have, `copies` the ids that the table has more than
-    once, `only_in_table` those that Jira no longer shows.
+    `nameless`: the status of records without an identity, by the name of their letter.
+    `missing_at`: the created times of the missing records. `accepted`: the ids in the ledgers.
+    `copies`: how often the table has each id with duplicates. `only_in_table`: ids that Jira no
+    longer shows.
     """
 
     by_status: Mapping[RecordStatus, Ledger]
@@ -108,16 +105,16 @@ class Findings:
 
     @property
     def lost(self) -> Ledger:
-        """The ids that were accepted, and are missing from the table."""
+        """The ids that were accepted but are missing from the table."""
         return self.by_status["missing"].without(self.by_status["missing"].without(self.accepted))
 
     def count(self, status: RecordStatus) -> int:
-        """How many records have it, with and without an identity."""
+        """How many records have it, those without an identity included."""
         return self.by_status[status].count + sum(each == status for each in self.nameless.values())
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of all statuses: `missing` before `unknown`, else `complete`."""
+        """The worst status: `missing` before `unknown`, else `complete`."""
         if self.count("missing"):
             return "missing"
         return "unknown" if self.count("unknown") else "complete"
@@ -126,7 +123,7 @@ class Findings:
 def status_of(
     record: Identity, stored: KnownState, table: TableInventory | None = None
 ) -> RecordStatus:
-    """The status of one record that Jira shows. A table, if one was queried, decides."""
+    """The status of one record that Jira shows; the table decides, if one was queried."""
     if table and record.id in table.ids:
         return "in table"
     if record.id in stored.dead_letter_ids:
@@ -137,7 +134,7 @@ def status_of(
 
 
 def compare(shown: JiraInventory, stored: KnownState, table: TableInventory | None) -> Findings:
-    """Find the status of every record that Jira shows; `table` is None where none was queried."""
+    """Find the status of every record that Jira shows; `table` is None if none was queried."""
     ids: dict[RecordStatus, list[int]] = {status: [] for status in get_args(RecordStatus)}
     accepted: list[int] = []
     missing_at: dict[int, int] = {}
@@ -165,6 +162,6 @@ def compare(shown: JiraInventory, stored: KnownState, table: TableInventory | No
 
 
 def _status_without(created: int, stored: KnownState, table: TableInventory | None) -> RecordStatus:
-    """As `KnownState.status_without`; what no ledger covers a table can still tell is missing."""
+    """As `KnownState.status_without`; a table also decides what no ledger covers."""
     status = stored.status_without(created)
     return "missing" if status == "unknown" and table else status

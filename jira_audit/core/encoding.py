@@ -1,8 +1,7 @@
 """JSON read and written exactly: by orjson where possible, else by `json`.
 
-orjson refuses lone surrogates, integers beyond 64 bits and deep nesting that `json` accepts. It
-reads integers beyond 64 bits as floats (https://github.com/ijl/orjson#str, #int). Only this module
-knows that.
+orjson refuses lone surrogates and deep nesting that `json` accepts. It does not write integers
+beyond 64 bits, and reads them as floats (https://github.com/ijl/orjson#str, #int).
 """
 
 from __future__ import annotations
@@ -12,17 +11,16 @@ from typing import Any
 
 import orjson
 
-# An integer of 19 or more digits may exceed 64 bits; orjson would round it to a float. Mapping all
-# digits to 0 and searching for 19 of them is 20 times as fast as a regular expression.
+# An integer of 19 digits may exceed 64 bits. To map all digits to 0 and search for 19 of them is 20
+# times as fast as a regular expression.
 _DIGITS_ALIKE = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_NUMBER = b"0" * 19
 
 
 def loads(text: bytes) -> Any:
-    """Read JSON exactly: integers are not rounded and lone surrogates are kept.
+    """Read JSON; no integer is rounded, and lone surrogates are kept.
 
-    Raises ValueError for text that is not JSON (`NaN` and `Infinity` are not) or is nested too
-    deeply.
+    Raises ValueError for text that is not JSON (such as `NaN`) or nested too deeply.
     """
     if _LONG_NUMBER not in text.translate(_DIGITS_ALIKE):
         try:
@@ -37,9 +35,9 @@ def loads(text: bytes) -> Any:
 
 
 def dumps(value: object) -> bytes:
-    """Write compact JSON that `loads` reads back as the same value.
+    """Write compact JSON that `loads` reads back unchanged.
 
-    Raises ValueError for a value that is not JSON or is nested too deeply for this Python.
+    Raises ValueError for a value that is not JSON or nested too deeply for this Python.
     """
     try:
         return orjson.dumps(value)

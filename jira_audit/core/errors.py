@@ -1,17 +1,17 @@
 """Every error of the connector, grouped by who must act.
 
     ConnectorError
-    ├── SettingsError        an administrator corrects a setting
-    ├── SiteError            this site stops until someone acts
+    ├── SettingsError           an administrator corrects a setting
+    ├── SiteError               this site stops until someone acts
     │   └── CredentialsRefused  other credentials, or another address, may work
-    ├── TransientError       the next tick retries
-    │   ├── OutOfTime        the run's deadline leaves no time for a retry
-    │   └── LeaseLost        another run has the site, or storage is unavailable: send no more
-    ├── BatchRefused         the ingestion service refuses this batch: halve it
-    └── RecordRejected       one record becomes a dead letter, the others continue
+    ├── TransientError          the next tick retries
+    │   ├── OutOfTime           the deadline leaves no time for a retry
+    │   └── LeaseLost           another run may have the site: send nothing more
+    ├── BatchRefused            the ingestion service refuses a batch: halve it
+    └── RecordRejected          one record becomes a dead letter
 
-Messages are sentences for the person who acts. They never contain a secret or a record's content.
-Any other exception is a bug and propagates.
+A message tells someone what to do, and contains no secret and no record. Any other exception is a
+bug and propagates.
 """
 
 from __future__ import annotations
@@ -20,14 +20,11 @@ from collections.abc import Sequence
 
 
 class ConnectorError(Exception):
-    """A foreseen failure. Its text says what to do."""
+    """A foreseen failure; its text says what to do."""
 
 
 class SettingsError(ConnectorError):
-    """Settings are missing or wrong; an administrator corrects them.
-
-    `problems` has one sentence for each, which begins with the name of the setting.
-    """
+    """Settings are missing or wrong. Each of the `problems` begins with a setting's name."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -35,18 +32,18 @@ class SettingsError(ConnectorError):
 
 
 class SiteError(ConnectorError):
-    """This site stops until someone acts. Its checkpoint stays where it is."""
+    """This site stops until someone acts; its checkpoint stays."""
 
 
 class CredentialsRefused(SiteError):
-    """Jira refuses the credentials (HTTP 401), at least at this address."""
+    """Jira refuses the credentials (HTTP 401) at this address."""
 
 
 class TransientError(ConnectorError):
     """A temporary failure: a retry or the next tick may succeed.
 
-    `retry_after` is the wait in seconds that the service asked for, if any. `pause` is true if it
-    asked every caller to wait (HTTP 429).
+    `retry_after` is the wait in seconds that the service asked for; with `pause`, of every caller
+    (HTTP 429).
     """
 
     def __init__(
@@ -58,17 +55,17 @@ class TransientError(ConnectorError):
 
 
 class OutOfTime(TransientError):
-    """The run's deadline leaves no time to continue; the next tick does."""
+    """The deadline leaves no time; the next tick continues."""
 
 
 class LeaseLost(TransientError):
-    """The lease was lost or could not be renewed: this run sends nothing more."""
+    """The lease was lost or not renewed: this run sends nothing more."""
 
 
 class BatchRefused(ConnectorError):
-    """The ingestion service refused this batch (HTTP 400 or 413); parts of it may be accepted.
+    """The ingestion service refused a batch: HTTP `status` 400, or 413 if it was too large.
 
-    `status` is the HTTP status; 413 means that the body was too large.
+    Parts of it may be accepted.
     """
 
     def __init__(self, message: str, *, status: int) -> None:
@@ -77,4 +74,4 @@ class BatchRefused(ConnectorError):
 
 
 class RecordRejected(ConnectorError):
-    """This record cannot become a row; it is kept as a dead letter."""
+    """This record cannot become a row; it becomes a dead letter."""

@@ -1,6 +1,6 @@
-"""What HTTP responses mean: which error a status is, what time it is, how long to wait. Pure.
+"""The meaning of HTTP responses: the error of a status, the date, the wait. Pure.
 
-A header that cannot be read says nothing.
+An unreadable header is ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, Tran
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """One answer as it came, read and not yet understood; `at` is the moment it was complete."""
+    """An unparsed response. It was complete at the moment `at`."""
 
     status: int
     headers: Mapping[str, str]
@@ -26,9 +26,9 @@ class RawResponse:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a status means: the class of the error says who must act, the sentence what to do.
+    """The meaning of a status: the error's class says who must act, the sentence what to do.
 
-    With `pause`, the service asks every caller to wait, not only this one.
+    With `pause`, the service asks every caller to wait.
     """
 
     kind: type[ConnectorError]
@@ -38,7 +38,7 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class StatusTable:
-    """What the statuses of one service mean; of those not `listed`, a 5xx or any other."""
+    """The meanings of one service's statuses; unlisted ones are a 5xx or any other."""
 
     listed: Mapping[int, Meaning]
     server_error: Meaning
@@ -46,11 +46,10 @@ class StatusTable:
 
     @classmethod
     def of(cls, listed: Mapping[int, Meaning], undocumented: str) -> StatusTable:
-        """A status that is not listed is undocumented: a 5xx may pass, any other needs someone."""
+        """An unlisted status is undocumented: a 5xx may pass, for any other someone must act."""
         return cls(listed, Meaning(TransientError, undocumented), Meaning(SiteError, undocumented))
 
     def meaning(self, status: int) -> Meaning:
-        """What one status means."""
         unlisted = self.server_error if status >= 500 else self.other
         return self.listed.get(status, unlisted)
 
@@ -60,8 +59,8 @@ def error_for(
 ) -> ConnectorError:
     """The error to raise for a response that is not a success.
 
-    `now` is a moment. `detail` is the service's own error code or message, where it gave one; the
-    caller sees to it that it holds no secret and no record.
+    `now` is a moment. `detail` is the service's own error code or message; the caller ensures that
+    it contains no secret and no record.
     """
     meaning = table.meaning(status)
     message = f"{meaning.sentence} (HTTP {status}{detail and f': {detail}'})"
@@ -86,7 +85,7 @@ def date(text: str | None) -> int | None:
 
 
 def retry_after(headers: Mapping[str, str], now: int) -> float | None:
-    """Read the seconds to wait from `Retry-After` in either form, else from `X-RateLimit-Reset`.
+    """The seconds to wait: from `Retry-After` in either form, else from `X-RateLimit-Reset`.
 
     `now` is a moment. https://www.rfc-editor.org/rfc/rfc9110#name-retry-after,
     https://developer.atlassian.com/cloud/jira/platform/rate-limiting/

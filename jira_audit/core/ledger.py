@@ -1,7 +1,7 @@
-"""The ledger: the ids of the records that were dealt with (delivered or dead-lettered).
+"""The ledger: the ids of the records that were delivered or dead-lettered.
 
-A set of integers as sorted, disjoint, non-adjacent ranges. Jira's ids are nearly contiguous, so a
-year of records is a few ranges.
+It has them as sorted, disjoint ranges. Jira's ids are nearly contiguous, so a year of records is a
+few ranges.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import chain, pairwise
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """An immutable set of ids; `ranges` holds (first, last) pairs, both inclusive."""
+    """An immutable set of ids; `ranges` has (first, last) pairs, both inclusive."""
 
     ranges: tuple[tuple[int, int], ...] = ()
 
@@ -24,12 +24,12 @@ class Ledger:
         return at > 0 and record_id <= self.ranges[at - 1][1]
 
     def __len__(self) -> int:
-        """The number of ids. Raises OverflowError above `sys.maxsize`; `count` does not."""
+        """As `count`, but raises OverflowError above `sys.maxsize`."""
         return self.count
 
     @property
     def count(self) -> int:
-        """The number of ids, without the limit that `len` has."""
+        """The number of ids."""
         return sum(last - first + 1 for first, last in self.ranges)
 
     def __iter__(self) -> Iterator[int]:
@@ -37,15 +37,14 @@ class Ledger:
 
     @property
     def gaps(self) -> Ledger:
-        """The ids between those dealt with. Jira has not returned them, and may do so late."""
+        """The ids between those dealt with, which Jira may still show late."""
         return Ledger(tuple((a[1] + 1, b[0] - 1) for a, b in pairwise(self.ranges)))
 
     def with_ids(self, ids: Iterable[int]) -> Ledger:
-        """This ledger with these ids added. They may come in any order and repeat."""
+        """This ledger and these ids, in any order; they may repeat."""
         return Ledger.of([*self.ranges, *[(record_id, record_id) for record_id in ids]])
 
     def without(self, other: Ledger) -> Ledger:
-        """The ids of this ledger that are not in the other."""
         left: list[tuple[int, int]] = []
         taken, at = other.ranges, 0
         for first, last in self.ranges:
@@ -61,14 +60,13 @@ class Ledger:
         return Ledger(tuple(left))
 
     def from_id(self, smallest: int) -> Ledger:
-        """This ledger without the ids below `smallest`."""
         return Ledger(
             tuple((max(first, smallest), last) for first, last in self.ranges if last >= smallest)
         )
 
     @classmethod
     def of(cls, ranges: Iterable[tuple[int, int]]) -> Ledger:
-        """The ledger of these (first, last) ranges, which may touch, overlap and be unsorted."""
+        """The ledger of (first, last) ranges, which may touch, overlap and be unsorted."""
         merged: list[tuple[int, int]] = []
         for first, last in sorted(ranges):
             if merged and first <= merged[-1][1] + 1:

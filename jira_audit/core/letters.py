@@ -1,7 +1,6 @@
-"""Dead letters and originals: records that were not delivered, or not in full.
+"""Dead letters and originals: records that were not delivered, or not in full. Pure.
 
-Both are blobs that are named after the record, so storing one twice stores it once. Pure: the edge
-stores them.
+Each is a blob named after its record, so a record stored twice is stored once.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from jira_audit.core.records import Record, created_of, id_of
 VERSION = 1
 
 Kind = Literal["unreadable", "refused", "truncated"]
-"""`unreadable`: no row could be made of the record. `refused`: the service refused the row, sent
-alone. `truncated`: an original, whose row was delivered without a part of the record."""
+"""`unreadable`: the record cannot become a row. `refused`: the service refused the row, sent alone.
+`truncated`: an original, whose row was delivered in part."""
 
 Folder = Literal["dead-letters", "originals"]
 
@@ -31,10 +30,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A record, stored exactly as it was received.
-
-    `status` is the HTTP status of a refusal.
-    """
+    """A record exactly as received. `status` is the HTTP status of a refusal."""
 
     kind: Kind
     reason: str
@@ -49,12 +45,11 @@ class Letter:
 
     @property
     def is_dead(self) -> bool:
-        """Whether it waits for a replay; originals are never sent."""
+        """Whether it waits for a replay. Originals are never sent."""
         return self.kind != "truncated"
 
     @property
     def folder(self) -> Folder:
-        """`dead-letters` or `originals`."""
         return "dead-letters" if self.is_dead else "originals"
 
     @property
@@ -67,7 +62,7 @@ class Letter:
         return f"{self.folder}/{self.site}/{day}/{name}.json"
 
     def encode(self, kept: int) -> bytes:
-        """The blob's content; `kept` is the moment when it is stored."""
+        """The blob's content, stored at the moment `kept`."""
         head = {
             "v": VERSION,
             "kind": self.kind,
@@ -88,7 +83,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class StoredLetter:
-    """A stored letter, with its name and the moment when it was stored."""
+    """A letter stored at the moment `kept`."""
 
     name: str
     letter: Letter
@@ -96,10 +91,10 @@ class StoredLetter:
 
     @property
     def was_identified(self) -> bool:
-        """Whether the record was stored with an id and a created time.
+        """Whether the record had an id and a created time when stored, and so is in the ledger.
 
-        Only then is its id in the ledger. If a newer version reads them from a record that an older
-        one could not identify, the letter's name tells the difference.
+        The letter's name shows it, even if this version identifies records that an older one
+        could not.
         """
         record = self.letter.record
         is_identified = created_of(record) is not None and id_of(record) is not None
@@ -107,21 +102,20 @@ class StoredLetter:
 
 
 def is_name(name: str) -> bool:
-    """Whether this is the name of a letter; no other blob is read or deleted as one."""
+    """Whether this is a letter's name; no other blob may be read or deleted."""
     return _NAME.fullmatch(name) is not None
 
 
 def id_in(name: str) -> int | None:
-    """The record's id in a letter's name; None if the record has no id."""
+    """The record's id in a letter's name; None without an id."""
     end = name.rsplit("/", 1)[-1].removesuffix(".json")
     return int(end) if len(end) <= len("-9223372036854775808") else None  # else it is a hash
 
 
 def full_name(given: str, folder: Folder, site: str) -> str:
-    """The full name of a letter of this site.
+    """The full name of a site's letter; `given` may be its end, such as `2026-11-20/10017`.
 
-    `given` is the full name, or its end: `2026-11-20/10017`. Raises ValueError, with a sentence,
-    if it is not the name of a letter in that folder of that site.
+    Raises ValueError, with a sentence, if it names no letter in that folder of that site.
     """
     place = f"{folder}/{site}/"
     name = given if given.startswith(("dead-letters/", "originals/")) else place + given
@@ -136,10 +130,9 @@ def full_name(given: str, folder: Folder, site: str) -> str:
 
 
 def decode(content: bytes, name: str) -> StoredLetter:
-    """Read a letter that is stored under `name`.
+    """Read a letter stored under `name`.
 
-    Raises SiteError, with the name, if it cannot be read, belongs to another name, or was written
-    by a newer version.
+    Raises SiteError if it is unreadable, misplaced or a newer version's.
     """
     try:
         blob = encoding.loads(content)

@@ -1,4 +1,4 @@
-"""Maps a site's records to rows, and those that cannot become rows to dead letters. Pure."""
+"""Maps a site's records to rows, or to dead letters. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from jira_audit.core.pages import Page
 from jira_audit.core.records import Identity, Record, Row, to_row
 
 UNREADABLE_LIMIT = 20
-"""If a run finds more unreadable records than this, and none readable, the format has changed."""
+"""More unreadable records than this in a run, and none readable: the format has changed."""
 
 
 class Rejected(NamedTuple):
-    """A record that cannot become a row: its dead letter, and its identity if that is readable."""
+    """A record that cannot become a row: its dead letter, and its identity if readable."""
 
     letter: Letter
     identity: Identity | None
@@ -25,10 +25,9 @@ class Rejected(NamedTuple):
 
 @dataclass
 class Mapper:
-    """Maps the records of one site in one run.
+    """Maps one site's records in one run.
 
-    With `event_time`, `TimeGenerated` is the record's created time; otherwise it is `now()`
-    (milliseconds).
+    `TimeGenerated` is `now()` (milliseconds), or with `event_time` the created time.
     """
 
     site: str
@@ -40,9 +39,9 @@ class Mapper:
     def take(
         self, page: Page, fresh: Sequence[tuple[Identity, Record]]
     ) -> tuple[Sequence[Row], Sequence[Rejected]]:
-        """Map a page's `fresh` records to rows, and those that cannot be read to dead letters.
+        """Map a page's `fresh` records to rows, and those that cannot be to dead letters.
 
-        Raises SiteError if Jira's format must have changed: an update of the connector is needed.
+        Raises SiteError if Jira's format must have changed: update the connector.
         """
         self.readable += len(page.identified)
         self.unreadable += len(page.unidentified)
@@ -63,9 +62,9 @@ class Mapper:
         return rows, rejected
 
     def row(self, record: Record, identity: Identity, generated: str | None = None) -> Row:
-        """Map one record to its row. Raises RecordRejected if that is impossible.
+        """Map one record. Raises RecordRejected if that is impossible.
 
-        `generated` is the current time as text, if the caller has it already.
+        `generated` is the current time as text, if the caller has it.
         """
         if self.event_time:
             at = timestamps.text(identity.created)

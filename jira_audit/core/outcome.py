@@ -10,18 +10,17 @@ from jira_audit.core import timestamps
 from jira_audit.core.errors import ConnectorError, OutOfTime
 
 Result = Literal["ok", "partial", "skipped", "failed"]
-"""`ok`: read up to now. `partial`: the deadline came first; the next tick continues. `skipped`:
-another run has the site. `failed`: the error says who must act, or that the next tick retries."""
+"""`ok`: read up to now. `partial`: the deadline came. `skipped`: another run has the site.
+`failed`: the error says who must act, or that the next tick retries."""
 
 
 @dataclass
 class Tally:
     """Counters of one run of one site, updated during the run.
 
-    `rows`: accepted by the ingestion service, in `batches` of together `bytes` (uncompressed).
-    `letters`: new dead letters. `late_found`: records that earlier ticks missed. `position` (the
-    moment being read) and `waiting_for` (rows that the table does not show yet) are for progress
-    displays only.
+    `rows` were accepted, in `batches` of together `bytes` (uncompressed). `letters`: new dead
+    letters. `late_found`: records that earlier ticks missed. Progress displays show `position` (the
+    moment being read) and `waiting_for` (rows that the table does not show yet).
     """
 
     windows: int = 0
@@ -37,7 +36,7 @@ class Tally:
     waiting_for: int = field(default=0, compare=False)
 
     def counts(self) -> Mapping[str, int]:
-        """The counters in the canonical line and in the checkpoint's `last`, by name."""
+        """The counters of the canonical line and the checkpoint's `last`."""
         return {name: getattr(self, name) for name in _COUNTS}
 
 
@@ -46,7 +45,7 @@ _COUNTS = tuple(each.name for each in fields(Tally) if each.name not in {"positi
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one run of one site. Moments and durations are in milliseconds."""
+    """The outcome of one run of one site. `now` and `through` are moments."""
 
     site: str
     result: Result
@@ -57,7 +56,7 @@ class Outcome:
     error: Exception | None = None
 
     def line(self) -> str:
-        """The canonical line: `key=value` pairs that KQL reads with one `parse-kv`."""
+        """The canonical line: `key=value` pairs for KQL's `parse-kv`."""
         pairs: dict[str, object] = {
             "site": self.site,
             "outcome": self.result,
@@ -77,8 +76,8 @@ def ending(
 ) -> tuple[Result, Exception | None]:
     """The result of a run that held the lease, and the error to report.
 
-    `complete` means that everything was read, `moved` that the run made progress. Without progress,
-    a run that reached its deadline has failed: the next run would fare no better.
+    `complete`: everything was read. `moved`: the run made progress. A run that reached its deadline
+    without progress has failed, because the next one would too.
     """
     if error is None and complete:
         return "ok", None
@@ -94,10 +93,9 @@ def ending(
 def remembered(
     result: Result, error: Exception | None, tally: Tally, now: int
 ) -> Mapping[str, object]:
-    """The checkpoint's `last`, which informs people. `now` is the moment the run ended.
+    """The checkpoint's `last`, which informs people. `now` is the end of the run.
 
-    A foreseen error is stored with its text, a bug with its type only: its text may contain secrets
-    or a record's content.
+    Only the type of a bug is stored: its text may contain a secret or a record.
     """
     said = str(error) if isinstance(error, ConnectorError) else error and type(error).__name__
     return {"outcome": result, "at": timestamps.text(now), **tally.counts(), "error": said}

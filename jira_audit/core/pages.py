@@ -1,9 +1,9 @@
 """Pages: how the responses for one window fit together while the list may change. Pure.
 
-Jira's audit log has no cursor; it is read by offset, newest first. `Reading` has the rules that
-make offsets safe. Advance by the records received, never by the number requested. After a full
-page, step one record back and check that the first record is the last one received (the seam). Only
-an empty page at or past the records received is the end.
+Jira's audit log has no cursor; it is read by offset, newest first. These rules make offsets safe.
+Advance by the number received, never by the number requested. After a full page, step one record
+back and check that it comes again first (the seam). Only an empty page, at or past the number
+received, is the end.
 https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
 """
 
@@ -18,12 +18,12 @@ from jira_audit.core.errors import RecordRejected, TransientError
 from jira_audit.core.records import Identity, Record, identify
 
 PAGE_SIZE = 1_000
-"""Records per request. Jira silently caps larger requests at this number."""
+"""Records per request; Jira silently caps larger requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordsPage:
-    """One response: the records from `offset` on, and `date`, the moment by Jira's clock."""
+    """One response: the records from `offset` on. `date` is Jira's clock."""
 
     offset: int
     records: list[Record]
@@ -34,10 +34,9 @@ class RecordsPage:
 class Page:
     """One response as a part of its window, without the record repeated at the seam.
 
-    `ended`: this is the last page of the window, which is empty. `moved`: a seam has not held, so
-    the list moved, records may be missing, and the window must be read again. `pages`: the amount
-    so far, 2.5 after a third page half as long as the others. `is_short`: neither full nor as long
-    as the others, so that the empty page should follow.
+    `ended`: this is the empty page that ends the window. `moved`: the list moved, so records may
+    be missing and the window must be read again. `pages`: the amount so far, 2.5 after a third page
+    half as long as the others. `is_short`: the empty page should follow.
     """
 
     records: list[Record]
@@ -49,7 +48,7 @@ class Page:
 
     @cached_property
     def identified(self) -> Mapping[int, tuple[Identity, Record]]:
-        """The page's records by id; the first of any duplicates."""
+        """The records by id; the first of any duplicates."""
         return self._sorted[0]
 
     @cached_property
@@ -77,9 +76,8 @@ class Page:
 class Reading:
     """One reading of one window.
 
-    `offset`: of the next request. `received`: the records so far, in `pages` (as in `Page`), with
-    `last` as the last. `full`: the last response was as long as requested. `ended`: the window was
-    read to its end.
+    `offset` is that of the next request. `received` counts the records so far, in `pages` (as in
+    `Page`); `last` is the last one. `full`: the last response was as long as requested.
     """
 
     page_size: int = PAGE_SIZE
@@ -95,7 +93,7 @@ class Reading:
     _longest: int = 0
 
     def take(self, response: RecordsPage) -> Page:
-        """Fit the response to the request at `offset` to the responses before it.
+        """Add the response to the request at `offset`.
 
         Raises TransientError if Jira keeps returning the same records.
         """
@@ -121,9 +119,9 @@ class Reading:
         return Page(new, response.date, False, self._moved, self.pages, is_short)  # noqa: FBT003
 
     def _notice_repeats(self, records: list[Record]) -> None:
-        """A repeated record was moved down by a new one above it, so the list moved.
+        """A repeated record was moved down by a new one, so the list moved.
 
-        If two pages in a row only repeat records, the server ignores `offset`.
+        If two pages in a row only repeat records, Jira ignores `offset`.
         """
         ids = {record_id for record in records if isinstance(record_id := _id(record), int)}
         repeats = bool(ids) and ids <= self._seen
@@ -143,7 +141,7 @@ def _id(record: Record) -> object:
 
 
 def _same(one: Record, other: Record) -> bool:
-    """Compare by id, since content may differ between two reads; without ids, by content."""
+    """Compare by id, since content may change between reads; without ids, by content."""
     if _id(one) is None:
         return bool(one == other)
     return bool(_id(one) == _id(other))

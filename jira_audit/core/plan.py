@@ -1,7 +1,6 @@
 """The plan of a run: the time ranges it reads, and how each changes the checkpoint. Pure.
 
-A run of the timer reads the tick and, once a day, the sweep (`Schedule`). A backfill reads one
-range (`Backfill`).
+The timer reads the tick and, once a day, the sweep (`Schedule`). A backfill reads one range.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ SWEEP_EVERY = DAY
 
 
 class Task(Protocol):
-    """One range that a run reads, and the resulting changes to the checkpoint."""
+    """One range that a run reads, and its changes to the checkpoint."""
 
     @property
     def range(self) -> ReadRange:
         """The range to read, oldest first."""
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
-        """A window was read to its end, and its records up to `through` were dealt with."""
+        """The records of a closed window up to `through` were dealt with."""
 
     def cut(self, checkpoint: Checkpoint, position: int) -> Checkpoint:
-        """The deadline came after every window up to the moment `position` was closed."""
+        """The deadline came after the windows up to `position` were closed."""
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
         """The whole range was read."""
@@ -41,8 +40,7 @@ class Task(Protocol):
 class Closed:
     """The change to the checkpoint after a closed window's records were dealt with.
 
-    `through` is the window's end, or Jira's clock if that is earlier. `smallest` is the smallest id
-    in the window, None if it has no records.
+    `through` is the window's end, or Jira's clock if earlier. `smallest` is its smallest id.
     """
 
     task: Task
@@ -58,17 +56,14 @@ class Closed:
 
 
 class Plan(Protocol):
-    """What one kind of run reads, and from which checkpoint.
-
-    `first_run` is the log text if there was no checkpoint; empty for no log line.
-    """
+    """What one kind of run reads, and from which checkpoint."""
 
     @property
     def first_run(self) -> str:
-        """See above."""
+        """The log text if there was no checkpoint; empty for no log line."""
 
     def first(self, site: str, now: int) -> Checkpoint:
-        """The checkpoint for a site that has none."""
+        """The checkpoint of a site that has none."""
 
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
         """The checkpoint to continue from. Raises SiteError if the stored one cannot be used."""
@@ -82,7 +77,7 @@ class Plan(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """The range that every run of the timer reads: the overlap, and everything after it."""
+    """What every run of the timer reads: the overlap, and everything after it."""
 
     range: ReadRange
 
@@ -91,33 +86,30 @@ class Tick:
         return checkpoint.read_through(through)
 
     def cut(self, checkpoint: Checkpoint, position: int) -> Checkpoint:
-        """Remember a position within the overlap for the next run, so that a slow and busy site
-        does not re-read the same overlap for ever.
-        """
+        """Store a position within the overlap, so that a slow site does not re-read it for ever."""
         return checkpoint.reread_through(position) if position >= self.range.start else checkpoint
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The whole overlap was re-read."""
         return checkpoint.reread_done()
 
 
 @dataclass(frozen=True, slots=True)
 class SweepTask:
-    """The daily longer re-read, up to where the tick's range starts; it `began` at that moment."""
+    """The daily longer re-read, up to the start of the tick's range."""
 
     range: ReadRange
     began: int
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
-        """Remember the sweep's position; a later run continues from it."""
+        """Store the sweep's position; a later run continues from it."""
         return checkpoint.swept_through(through, self.range.end, self.began)
 
     def cut(self, checkpoint: Checkpoint, position: int) -> Checkpoint:  # noqa: ARG002
-        """Nothing to add: `closed` has remembered the position."""
+        """Nothing to add: `closed` stored the position."""
         return checkpoint
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The sweep is complete; the next one is due in a day."""
+        """The next sweep is due in a day."""
         return checkpoint.sweep_done(self.began)
 
 
@@ -146,17 +138,16 @@ class Schedule:
 
     @property
     def first_run(self) -> str:
-        """Logged, because a deleted checkpoint looks the same."""
+        """A deleted checkpoint looks the same, so this is logged."""
         return "no checkpoint, so this is a first run"
 
     def first(self, site: str, now: int) -> Checkpoint:
-        """Reading begins `policy.lookback` ago."""
         return Checkpoint.first(site, now - self.policy.lookback, now)
 
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
         """The stored checkpoint, or the result of a reset that was not applied yet.
 
-        Raises SiteError if *through* is in the future: an administrator checks the clock or resets.
+        Raises SiteError if *through* is in the future: check the clock, or reset.
         """
         reset = self.policy.reset
         if reset and reset.value != checkpoint.reset:
@@ -171,7 +162,6 @@ class Schedule:
         return checkpoint
 
     def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
-        """The tick, then the sweep if it is due."""
         own = tick_range(checkpoint, now, self.policy.overlap)
         yield Tick(own)
         if sweep := sweep_range(checkpoint, now, self.policy.sweep, own):
@@ -179,7 +169,7 @@ class Schedule:
             yield SweepTask(sweep, began)
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
-        """Prune to the size limit; only now does every window read have its mark."""
+        """Prune to the size limit, now that every window read has its mark."""
         return checkpoint.pruned_to_size(
             earliest_reread(checkpoint, now, self.policy.overlap, self.policy.sweep)
         )
@@ -193,15 +183,14 @@ class Backfill:
 
     @property
     def first_run(self) -> str:
-        """Not logged: the operator has started the backfill."""
+        """Not logged: an operator started it."""
         return ""
 
     def first(self, site: str, now: int) -> Checkpoint:
-        """Reading begins at the start of the range."""
         return Checkpoint.first(site, self.window.start, now)
 
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:  # noqa: ARG002
-        """Continue an interrupted backfill of this range, or begin at the start of the range."""
+        """Continue an interrupted backfill of this range, or begin at its start."""
         return checkpoint.starting_at(self.window.start)
 
     def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
@@ -215,7 +204,7 @@ class Backfill:
 def tick_range(checkpoint: Checkpoint, now: int, overlap: int) -> ReadRange:
     """The range of a tick: from *through* less the overlap (milliseconds) to now.
 
-    If a deadline ended the previous run within the overlap, it starts where that run stopped.
+    If a deadline ended the last run within the overlap, it starts there.
     """
     start = checkpoint.earliest(checkpoint.through - overlap)
     if checkpoint.reread is not None:
@@ -226,31 +215,30 @@ def tick_range(checkpoint: Checkpoint, now: int, overlap: int) -> ReadRange:
 def sweep_range(checkpoint: Checkpoint, now: int, length: int, own: ReadRange) -> ReadRange | None:
     """The range of a sweep: from `length` milliseconds ago to the start of the tick's range `own`.
 
-    An unfinished sweep continues where it stopped. An overdue sweep reaches as far back as it would
-    have on time. So a record that appears at most `length` less a day late is always found. Returns
-    None if no sweep is due.
+    An unfinished sweep continues; an overdue one reaches as far back as on time. So a record that
+    appears at most `length` less a day late is found. Returns None if no sweep is due.
     """
     under_way = checkpoint.sweep
     if under_way:
         start = checkpoint.earliest(under_way.through + 1)
         return ReadRange(start, under_way.end, checkpoint.step)
-    # If the clock was ahead and was then corrected, the sweep must not wait for that future time.
+    # After a clock that was ahead is corrected, the sweep must not wait for that future time.
     if checkpoint.swept is not None and 0 <= now - checkpoint.swept < SWEEP_EVERY:
         return None
     return ReadRange(_sweep_start(checkpoint, now, length), own.start, checkpoint.step)
 
 
 def late_until(checkpoint: Checkpoint) -> int:
-    """A new record created up to this moment is late: earlier runs have missed it.
+    """A new record created up to this moment is late: earlier runs missed it.
 
-    It is *through*, or just before *from* if nothing has been read yet.
+    It is *through*, or just before *from* if nothing was read yet.
     """
     begins = checkpoint.through == checkpoint.start
     return checkpoint.start - 1 if begins else checkpoint.through
 
 
 def late_found_from(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
-    """The moment from which on late records will still be read, however late Jira shows them."""
+    """From this moment on, a record is read however late Jira shows it."""
     tick = checkpoint.through - overlap
     if checkpoint.sweep:
         place, swept = checkpoint.sweep.through + 1, checkpoint.sweep.began
@@ -260,7 +248,7 @@ def late_found_from(checkpoint: Checkpoint, now: int, overlap: int, length: int)
 
 
 def earliest_reread(checkpoint: Checkpoint, now: int, overlap: int, length: int) -> int:
-    """The earliest moment at which any later re-read can begin; ids seen only before it can go."""
+    """The earliest start of any later re-read; ids seen only before it can be pruned."""
     tick, sweep = checkpoint.through - overlap, _sweep_start(checkpoint, now, length)
     place = checkpoint.sweep.through if checkpoint.sweep else now
     return checkpoint.earliest(min(tick, sweep, place))

@@ -1,4 +1,4 @@
-"""The policy of a site's runs: how far back they read, and how they send."""
+"""The policy of a site's runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from jira_audit.core.timestamps import HOUR, MINUTE
 
 @dataclass(frozen=True)
 class Reset:
-    """`CHECKPOINT_RESET` for one site: read again from the moment `start` (milliseconds).
+    """`CHECKPOINT_RESET`: read again from the moment `start`.
 
-    `value` is the whole setting; each distinct value is applied once.
+    Each distinct `value` of the setting is applied once.
     """
 
     value: str
@@ -24,8 +24,8 @@ class Policy:
     """How far back a run reads, how it fills `TimeGenerated`, and how it sends.
 
     `lookback`, `overlap` and `sweep` are milliseconds. With `event_time`, `TimeGenerated` is the
-    record's created time instead of the mapping time. At most `in_flight` batches of at most
-    `batch_bytes` are sent at once; a send takes at most `send_seconds`.
+    created time. At most `in_flight` batches of at most `batch_bytes` are sent at once, each within
+    `send_seconds`.
     """
 
     lookback: int = 24 * HOUR

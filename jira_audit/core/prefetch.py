@@ -1,7 +1,6 @@
-"""Prefetch order: which pages to request early, predicted from the density of the records.
+"""Prefetch order: which pages to request early, predicted from the density of the records. Pure.
 
-A wrong prediction costs one request and nothing else: a response is used only for the window and
-offset that it was requested for. Pure: no request is made here.
+A wrong prediction costs one request: a response is used only for the window and offset requested.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from jira_audit.core.window import (
 )
 
 PageRequest = tuple[Window, int]
-"""The target of a request: a window, and the offset in it."""
+"""A window, and the offset in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +37,9 @@ class PagePeek:
 class _Forecast:
     """The predicted rest of one window's reading.
 
-    `size`: new records in a full page. `density`: that of the previous window, in records per
-    millisecond, if known. `final`: nothing follows this window. `oldest`: the earliest created time
-    seen. The other fields are as in `Reading`.
+    `size`: new records in a full page. `density`: the previous window's, in records per
+    millisecond. `final`: no window follows. `oldest`: the earliest created time seen. The other
+    fields are as in `Reading`.
     """
 
     window: Window
@@ -55,7 +54,6 @@ class _Forecast:
     oldest: int | None = None
 
     def after(self, page: PagePeek) -> _Forecast:
-        """The forecast after this page."""
         if not page.records:
             return replace(self, ended=True)
         full, received = page.records > self.size, self.offset + page.records
@@ -72,8 +70,8 @@ class _Forecast:
         """The predicted offsets of the pages after the next one."""
         if self.ended or not self.full or self.is_unknown:
             return ()
-        # Before the first page, predict only full pages: later windows use the requests better,
-        # unless this window is the final one.
+        # Before the first page, predict only full pages unless the window is final: later windows
+        # use the requests better.
         margin = 1 if self.received or self.final else self.size + 1
         room = MAX_PAGES - math.ceil(self.pages) - 1 if self.window.length > 1 else MAX_PAGES
         last = min(self.expected - margin, self.offset + room * self.size)
@@ -81,7 +79,6 @@ class _Forecast:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether there is no basis for a prediction yet."""
         return self.density is None and not self.received and not self.ended
 
     @property
@@ -93,11 +90,11 @@ class _Forecast:
             return math.inf if self.density is None else self.density * self.window.length
         if self.oldest is None or self.window.length == 1:
             return math.inf
-        # Pages come newest first, so this much of the window has been read.
+        # Pages come newest first, so the window was read back to `oldest`.
         start, end = self.window.start, self.window.end
         behind = end - max(start, min(self.oldest, end)) + 1
         density = self.received / behind
-        if self.density and 0.5 < density / self.density < 2:  # one page is a small sample: blend
+        if self.density and 0.5 < density / self.density < 2:  # one page is a small sample
             pages = 3 * self.size
             density = (self.received + pages) / (behind + pages / self.density)
         return self.received + density * (self.window.length - behind)
@@ -111,9 +108,9 @@ class _Forecast:
 def _places(
     forecast: _Forecast, peek: Callable[[PageRequest], PagePeek | None]
 ) -> Generator[PageRequest, None, _Forecast]:
-    """The next pages of a window: first those certainly needed, then the predicted ones.
+    """The next pages of a window: first those certainly needed, then predicted ones.
 
-    Returns the forecast after the pages that have arrived.
+    Returns the forecast after the pages that arrived.
     """
     window = forecast.window
     while not forecast.ended and not is_too_long(window, forecast.pages):
@@ -123,7 +120,7 @@ def _places(
             break
         forecast = forecast.after(page)
     guesses = forecast.guesses()
-    if forecast.final and guesses:  # the last page first: the empty page after it depends on it
+    if forecast.final and guesses:  # the last page first: it decides where the empty page is
         yield window, guesses[-1]
         last = peek((window, guesses[-1]))
         if last and 0 < last.records <= forecast.size:
@@ -140,14 +137,14 @@ def prefetch_order(
     following: Callable[[ReadRange], Window | None],
     peek: Callable[[PageRequest], PagePeek | None],
 ) -> Iterator[PageRequest]:
-    """The pages to request next, in this window and those after it, soonest first.
+    """The pages to request next, in this window and later ones, soonest first.
 
-    `density`: that of the previous window, in records per millisecond, if any. `following`: the
-    next window of a range. `peek`: the estimate of a response that has arrived. The iterator
-    may be infinite and may repeat a place.
+    `density`: the previous window's, in records per millisecond. `following` has the next window of
+    a range, `peek` the estimate of a response that arrived. The iterator may be infinite and may
+    repeat a page.
     """
     size = reading.page_size - 1
-    # A step has been fitted to the density, except the first one, which is short on purpose.
+    # Every step fits the density, except the first one, which is short on purpose.
     is_first = read_range.step == FIRST_STEP and read_range.dense_from is None
     assumed = 1.0 if is_first else AIM_PAGES
     forecast = _Forecast(

@@ -1,7 +1,6 @@
 """Progress: the batches in flight, and the changes to the checkpoint that wait for them. Pure.
 
-Nothing is sent or saved here. The design follows Jeffail/checkpoint, where a position resolves only
-after everything before it: https://github.com/Jeffail/checkpoint
+As in https://github.com/Jeffail/checkpoint, a position resolves only after everything before it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ class Progress:
     """One run's `checkpoint`, in the state that may be saved now.
 
     A batch is *begun* when it is sent, and *settled* when each of its rows was dealt with. A change
-    that depends on rows is applied only after every batch with these rows is settled.
+    waits until every batch with rows that it depends on is settled.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -39,20 +38,20 @@ class Progress:
         self._pending.update(ids)
 
     def begin(self) -> int:
-        """Begin the next batch; returns its number."""
+        """Begin a batch; returns its number."""
         number = self._begun
         self._begun += 1
         self._unsettled.add(number)
         return number
 
     def deal_with(self, identities: Iterable[Identity]) -> None:
-        """These records were accepted or dead-lettered: add their ids to the ledger."""
+        """Add the ids of accepted or dead-lettered records to the ledger."""
         dealt_with = list(identities)
         self._pending.difference_update([identity.id for identity in dealt_with])
         self.checkpoint = self.checkpoint.dealt_with(dealt_with)
 
     def settle(self, number: int) -> None:
-        """Every row of this batch was dealt with; apply the changes that waited for it only."""
+        """Every row of a batch was dealt with; apply the changes that waited for it only."""
         self._unsettled.discard(number)
         self._apply_ready()
 
@@ -62,14 +61,14 @@ class Progress:
     def apply_later(self, change: Change, *, rows_wait: bool) -> None:
         """Change the checkpoint after every row handed over so far was dealt with.
 
-        `rows_wait` means that some of these rows are not in a batch yet; the next batch has them.
-        Changes are applied in the order of the calls.
+        With `rows_wait`, some of these rows are in no batch yet; the next one has them. Changes are
+        applied in the order of the calls.
         """
         self._waiting.append((self._begun + 1 if rows_wait else self._begun, change))
         self._apply_ready()
 
     def _apply_ready(self) -> None:
-        """Apply each change whose batches all come before the first unsettled one."""
+        """Apply the changes whose batches come before the first unsettled one."""
         settled = min(self._unsettled, default=self._begun)
         while self._waiting and self._waiting[0][0] <= settled:
             _, change = self._waiting.popleft()

@@ -1,4 +1,4 @@
-"""Which sites a tick queues if there are too many for one invocation. Pure."""
+"""Which sites a tick queues. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from jira_audit.core.timestamps import MINUTE
 
 PENDING = 15 * MINUTE
-"""How long a queued message is assumed to be alive, in milliseconds: three attempts, a minute apart
-(host.json). Older messages are poisoned or lost, so the site is queued again."""
+"""Milliseconds that a message may live: three attempts, a minute apart (host.json). An older one is
+poisoned or lost, so its site is queued again."""
 
 CLOCK_SKEW = MINUTE
-"""How far storage's clock may differ from this machine's, in milliseconds."""
+"""How far storage's clock may differ from ours (milliseconds)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """A checkpoint's blob properties: when it was `saved`, and whether it is leased."""
+    """When a checkpoint was `saved`, and whether it is leased."""
 
     saved: int
     leased: bool
@@ -26,10 +26,10 @@ class LeaseState:
 def due(
     sites: Iterable[str], leases: Mapping[str, LeaseState], queued: Mapping[str, int], now: int
 ) -> list[str]:
-    """The sites to queue: those that are neither running nor already queued.
+    """The sites to queue: those that are neither running nor queued.
 
-    `queued` has the moment at which each site was last queued. A site counts as queued until its
-    checkpoint is saved, or until its message is older than `PENDING`.
+    `queued` has the moment when each site was last queued. It counts until its checkpoint is saved
+    or its message is older than `PENDING`.
     """
     return [site for site in sites if not _is_taken(leases.get(site), queued.get(site), now)]
 

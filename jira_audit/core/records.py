@@ -1,7 +1,7 @@
 """Mapping records to rows: the columns of `Jira_Audit_CL`. Pure.
 
-`COLUMNS` is the only definition of the table; tests compare the stream, the template and the
-documentation with it. Mapping is total: any JSON becomes a `Row` or raises `RecordRejected`.
+`COLUMNS` is the only definition of the table; tests hold the template and the documentation to it.
+Any JSON becomes a `Row` or raises `RecordRejected`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from jira_audit.core import encoding, timestamps
 from jira_audit.core.errors import RecordRejected
 
 Record = Any
-"""One audit record as Jira returned it. Untrusted: it may be any JSON."""
+"""A record as Jira returned it; it may be any JSON."""
 
 TABLE = "Jira_Audit_CL"
-"""The name of the table, also in a local folder."""
+"""The table, also in a local folder."""
 
 TABLE_FILE = f"{TABLE}.jsonl"
 
@@ -45,15 +45,15 @@ COLUMNS: Mapping[str, str] = {
     "extra_s": "string",
     "truncated_b": "boolean",
 }
-"""Name and type of each column. The names follow the classic connector, also `Category`:
+"""The type of each column. The names, `Category` too, are the classic connector's:
 https://github.com/Azure/Azure-Sentinel/tree/master/Solutions/AtlassianJiraAudit"""
 
 STRING_LIMIT = 65_536
-"""UTF-8 bytes in a string column. The service truncates longer text silently, even within JSON.
+"""UTF-8 bytes in a string column. The service truncates longer text silently, even JSON.
 https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#log-analytics-workspaces"""
 
 ROW_LIMIT = 1_048_576 - 2
-"""Bytes of one row's JSON: with its brackets, a batch of one row is within the service's limit."""
+"""Bytes of one row's JSON: a batch of one row has two brackets more."""
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
@@ -79,18 +79,18 @@ _OBJECT_FIELDS = {
 
 
 class Identity(NamedTuple):  # the fastest frozen type to create
-    """A record's id and its created time in milliseconds."""
+    """A record's id and created time (milliseconds)."""
 
     id: int
     created: int
 
 
 class Row(NamedTuple):
-    """One row of the table as JSON, and its record as JSON (a fifth of the memory of the object).
+    """A row and its record, both as JSON: a fifth of the memory of objects.
 
-    `text` has both; the row is the first `size` bytes. Joining them makes a copy of exact size:
+    `text` has both; the row is the first `size` bytes. Joined, they are a copy of exact size:
     orjson 3.13 leaves 700 bytes in a buffer of 4 KiB. `whole` is false if a column was truncated or
-    invalid Unicode replaced: the record must then be kept as an original.
+    invalid Unicode replaced: the record must be kept as an original.
     """
 
     identity: Identity
@@ -100,17 +100,17 @@ class Row(NamedTuple):
 
     @property
     def line(self) -> bytes:
-        """The row's JSON, as it is sent."""
+        """The row's JSON, as sent."""
         return self.text[: self.size]
 
     @property
     def received(self) -> bytes:
-        """The JSON of the record as received."""
+        """The record's JSON, as received."""
         return self.text[self.size :]
 
 
 def id_of(record: Record) -> int | None:
-    """The record's id, or None if it is not a 64-bit integer, the type that Jira documents."""
+    """The record's id; None if it is no 64-bit integer, which is the documented type."""
     record_id = record.get("id") if isinstance(record, dict) else None
     if type(record_id) is int and _INT64_MIN <= record_id <= _INT64_MAX:  # excludes bool
         return record_id
@@ -118,7 +118,7 @@ def id_of(record: Record) -> int | None:
 
 
 def created_of(record: Record) -> int | None:
-    """The record's created time in milliseconds, or None if it is missing or unreadable."""
+    """The record's created time (milliseconds); None if missing or unreadable."""
     created = record.get("created") if isinstance(record, dict) else None
     try:
         return timestamps.parse(created) if isinstance(created, str) else None
@@ -127,7 +127,7 @@ def created_of(record: Record) -> int | None:
 
 
 def identify(record: Record) -> Identity:
-    """The identity of a record. Raises RecordRejected without an id or a created time."""
+    """A record's identity. Raises RecordRejected without an id or a created time."""
     record_id, created = id_of(record), created_of(record)
     if record_id is None or created is None:
         missing = "integer id" if record_id is None else "readable created time"
@@ -139,9 +139,9 @@ def identify(record: Record) -> Identity:
 def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> Row:
     """Map a record to its row.
 
-    `site` is the lower-case host; `generated` is `TimeGenerated` as text (`timestamps.text`), which
-    many rows share. A field absent or null in Jira is absent from the row. Unknown fields go to
-    `extra_s` as JSON. Raises RecordRejected if the record is nested too deeply.
+    `generated` is `TimeGenerated` as text. A field absent or null in Jira is absent from the row.
+    Unknown fields go to `extra_s` as JSON. Raises RecordRejected if the record is nested too
+    deeply.
     """
     columns: dict[str, object] = {
         "TimeGenerated": generated,
@@ -154,7 +154,7 @@ def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> 
         for column, value in structures.items():
             columns[column] = orjson.dumps(value).decode()
         line, received = orjson.dumps(columns), orjson.dumps(record)
-    except TypeError:  # orjson refuses lone surrogates, long integers and deep nesting
+    except TypeError:  # lone surrogates, long integers or deep nesting
         line = received = b""
     if 0 < len(line) <= STRING_LIMIT:  # so no column can be too long
         return Row(identity, line + received, len(line), True)  # noqa: FBT003  keywords are slower
@@ -167,19 +167,19 @@ def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> 
 
 
 def _created_text(record: dict[str, Any], identity: Identity) -> str:
-    """The created time as text. Jira's usual form needs no formatting, which saves time."""
+    """The created time as text; Jira's usual form needs no formatting, which saves time."""
     text: str = record["created"]
     usual = text[23:] == "+0000" and text[10] == "T" and text[19] == "." and text[5] != "W"
     return f"{text[:23]}Z" if usual else timestamps.text(identity.created)
 
 
 def _sort_out(record: dict[str, Any], columns: dict[str, object]) -> dict[str, Any]:
-    """Fill the text columns; return the values that become JSON text, by column."""
+    """Fill the text columns; returns the values that become JSON, by column."""
     structures: dict[str, Any] = {}
     extra = _take_known(record, _FIELDS, columns, structures)
     del extra["id"], extra["created"]
     for column in _JSON_COLUMNS:
-        if column in columns:  # text instead of a list is written as JSON as well
+        if column in columns:  # text instead of a list becomes JSON, too
             structures[column] = columns.pop(column)
     item = extra.pop("objectItem", None)
     if isinstance(item, dict):
@@ -198,7 +198,7 @@ def _take_known(
     columns: dict[str, object],
     structures: dict[str, Any],
 ) -> dict[str, Any]:
-    """Fill the fields that have a column of their own; return the others."""
+    """Fill the fields that have a column; returns the others."""
     others: dict[str, Any] = {}
     for field, value in source.items():
         column = fields.get(field)
@@ -206,16 +206,16 @@ def _take_known(
             others[field] = value
         elif isinstance(value, str):
             columns[column] = value
-        elif value is not None:  # a list, or not of the documented type: written as JSON
+        elif value is not None:  # a list, or not the documented type: becomes JSON
             structures[column] = value
     return others
 
 
-# The slow path, for the rare records that the fast path above cannot write.
+# The slow path, for the few records that the fast path cannot write.
 
 
 def _fit(columns: dict[str, object], structures: dict[str, Any]) -> tuple[bytes, bool]:
-    """The row's JSON within both limits, and whether it still has everything the record has.
+    """The row's JSON within both limits, and whether it is whole.
 
     Truncates each column that is too long; then, while the row is too large, its longest column.
     """
@@ -238,7 +238,7 @@ def _fit(columns: dict[str, object], structures: dict[str, Any]) -> tuple[bytes,
 
 
 def _texts(columns: Mapping[str, object], structures: Mapping[str, Any]) -> dict[str, str]:
-    """The text of each column that may have to be truncated; lone surrogates are kept."""
+    """The text of each column that can be truncated; lone surrogates are kept."""
     strings = {column: value for column, value in columns.items() if isinstance(value, str)}
     return strings | {column: _raw_json(value) for column, value in structures.items()}
 
@@ -270,15 +270,14 @@ def _size(text: str) -> int:
 
 
 def _cut(text: str, limit: int) -> str:
-    """The longest prefix of a text that is at most `limit` bytes of UTF-8."""
+    """The longest prefix of at most `limit` bytes of UTF-8."""
     return _valid_unicode(text).encode()[:limit].decode(errors="ignore")
 
 
 def _cut_json(value: Any, limit: int) -> str:
-    """The JSON text of a value, truncated to `limit` bytes and still valid JSON.
+    """A value as valid JSON of at most `limit` bytes.
 
-    Long strings are truncated first, so that every item is kept. If that is not enough, items are
-    dropped from the end.
+    Truncates long strings first, so that every item is kept; then drops items that do not fit.
     """
     shorter = value
     for longest in (16_384, 4_096, 1_024, 256, 64):
@@ -295,7 +294,7 @@ def _cut_json(value: Any, limit: int) -> str:
 
 
 def _fitting(parts: Iterable[str], limit: int) -> str:
-    """The parts that fit, in order and separated by commas, into `limit` bytes."""
+    """The parts that fit into `limit` bytes, in order, with commas."""
     kept: list[str] = []
     left = limit + 1
     for part in parts:
@@ -306,7 +305,7 @@ def _fitting(parts: Iterable[str], limit: int) -> str:
 
 
 def _shorten(value: Any, longest: int) -> Any:
-    """The same structure with every string truncated to `longest` bytes."""
+    """The value with every string truncated to `longest` bytes."""
     if isinstance(value, str):
         return _cut(value, longest)
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Moments: whole milliseconds since 1970-01-01 UTC, and their text forms.
+"""Moments: whole milliseconds since 1970-01-01 UTC, and their text forms. Pure.
 
-Jira's audit records, its parameters `from` and `to`, and our windows are exact to the millisecond,
-so an integer is exact and window arithmetic never rounds. Nothing here reads a clock.
+Jira's records and its parameters `from` and `to` are exact to the millisecond, so window arithmetic
+never rounds.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  `text` appends the Z itself
 
 
 def parse(text: str) -> int:
-    """Read an ISO 8601 time with a UTC offset (`…903+0000`, `…903Z`); returns milliseconds.
+    """Read an ISO 8601 time with a UTC offset (`…903+0000`, `…903Z`).
 
-    Raises ValueError for anything else: a time without an offset is not a moment.
+    Raises ValueError for anything else: without an offset, a time is no moment.
     """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
@@ -38,11 +38,11 @@ def parse(text: str) -> int:
 
 
 def text(timestamp_ms: int) -> str:
-    """Write a moment as `2021-01-20T12:40:01.903Z`, the form in rows, blobs and requests."""
+    """A moment as `2021-01-20T12:40:01.903Z`: in rows, blobs and requests."""
     at = _NAIVE_EPOCH + timedelta(milliseconds=timestamp_ms)
     return at.isoformat(timespec="milliseconds") + "Z"
 
 
 def day(timestamp_ms: int) -> str:
-    """The UTC day of a moment, `2021-01-20`; letters are stored in folders by day."""
+    """The UTC day of a moment, `2021-01-20`."""
     return text(timestamp_ms)[:10]

@@ -1,7 +1,4 @@
-"""Windows: how a time range is divided into parts that are each read and finished as a unit.
-
-Pure rules for the length of windows.
-"""
+"""Windows: the parts of a time range, each read and finished as a unit. Pure."""
 
 from __future__ import annotations
 
@@ -11,41 +8,40 @@ from enum import Enum
 from jira_audit.core.timestamps import HOUR
 
 FIRST_STEP = HOUR
-"""The length of the first window, in milliseconds; the checkpoint keeps the current step."""
+"""The length of the first window (milliseconds); the checkpoint has the current step."""
 
 MAX_PAGES = 8
-"""If the 8th page of a window is not its last, the window is abandoned and shortened."""
+"""A window whose 8th page is not its last is abandoned and shortened."""
 
 AIM_PAGES = 6.5
-"""Target pages per window. Each window costs one extra (empty) page, plus a partly filled one."""
+"""Target pages per window. Each window costs an empty page and a partly filled one."""
 
 SHRINKS_FROM, GROWS_FROM = 0.9, 1.2
-"""Hysteresis: a step is changed only if it would shrink to 0.9 times or less, or grow to 1.2 times
-or more, so that prefetched windows stay usable."""
+"""Hysteresis: a step changes only to 0.9 times or less, or 1.2 times or more, so that prefetched
+windows stay usable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A closed time range in milliseconds: it includes both ends, like Jira's `from` and `to`."""
+    """A time range in milliseconds with both ends, like Jira's `from` and `to`."""
 
     start: int
     end: int
 
     @property
     def length(self) -> int:
-        """The length in milliseconds; at least 1."""
         return self.end - self.start + 1
 
     @property
     def halved(self) -> int:
-        """The step to use instead if reading this window took too long."""
+        """The step to use if reading this window took too long."""
         return max(1, self.length // 2)
 
     def shrunk_to_fit(self, oldest: int) -> int:
-        """The step to use instead if this window held too many pages: half of it at most.
+        """The step to use if this window has too many pages: at most half its length.
 
-        Records come newest first, so the pages read reach back to the moment `oldest`. Their
-        density shows which step fits: a window of fifty pages is shortened once, not three times.
+        The pages read reach back to the moment `oldest`. Their density shows which step fits, so a
+        window of fifty pages is shortened once, not three times.
         """
         read = self.end - max(self.start, min(oldest, self.end)) + 1
         return max(1, min(self.halved, round(read * AIM_PAGES / MAX_PAGES)))
@@ -63,8 +59,8 @@ class WindowResult(Enum):
 class ReadRange:
     """The range still to read, oldest first: from `start` to `end`, both inclusive.
 
-    `step` is the length of the next window in milliseconds. After an abandoned window, `dense_from`
-    is a pair: the moment that its newest pages reach back to, and the step that fits there.
+    `step` is the length of the next window (milliseconds). After an abandoned window, `dense_from`
+    is the moment that its pages reached back to, and the step that fits there.
     """
 
     start: int
@@ -78,18 +74,18 @@ class ReadRange:
 
     @property
     def window(self) -> Window | None:
-        """The next window; None if everything was read. It includes a remainder below step/8."""
+        """The next window, with a remainder below step/8; None if everything was read."""
         if self.start > self.end:
             return None
         end = self.start + self.step - 1
         return Window(self.start, self.end if self.end - end < self.step // 8 else end)
 
     def ends_with(self, window: Window) -> bool:
-        """Whether this window is the last of the range."""
+        """Whether this is the last window of the range."""
         return window.end >= self.end
 
     def after(self, window: Window, ending: WindowResult, pages: float, oldest: int) -> ReadRange:
-        """The rest of the range after its first window ended after `pages` pages (as in `Page`).
+        """The rest of the range after its first window, read for `pages` pages (as in `Page`).
 
         `oldest` is the earliest created time in these pages.
         """
@@ -102,14 +98,14 @@ class ReadRange:
         stepping = left.stepping(window.length, pages)
         if window.length >= self.step:
             return stepping
-        # A window shorter than the step cannot lengthen it; a dense one can shorten it.
+        # A window shorter than the step may only shorten it, if it is dense.
         return stepping if pages > 1 and stepping.step < self.step else left
 
     def stepping(self, length: int, pages: float) -> ReadRange:
         """This range with the step that fits after a window of this length and number of pages.
 
-        Few pages lengthen the step: quiet months then cost few requests, and busy ones few empty
-        pages. A range known to be dense is approached by halving the distance to it.
+        Few pages lengthen the step, so that quiet months cost few requests. Before a range known to
+        be dense, windows cover half the distance to it.
         """
         grows = min(2.0, AIM_PAGES / max(pages, 1.0))
         if self.dense_from is None:
@@ -126,6 +122,6 @@ class ReadRange:
 def is_too_long(window: Window, pages: float) -> bool:
     """Whether to abandon a window that has not ended after `pages` pages (as in `Page`).
 
-    A window of one millisecond cannot be shortened, so it is always read to its end.
+    A window of one millisecond cannot be shortened, so it is read to its end.
     """
     return pages >= MAX_PAGES and window.length > 1
