@@ -1,1 +1,1 @@
-"""The steps of a run, in order. No client library, and no clock of its own."""
+"""The steps of a run, in order. No client library, no clock."""

@@ -1,7 +1,7 @@
 """The main flow: one run of one site, from the lease to the outcome.
 
-This module has the order of the steps. `delivery.py` sends the rows and saves the checkpoint,
-`reader.py` requests the pages, and `core/` has the rules. Nothing here knows Jira, Azure or files.
+`reader.py` requests the pages, `delivery.py` sends the rows and saves the checkpoint, and `core/`
+has the rules.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from jira_audit.flow.reader import Reader
 log = logging.getLogger(__name__)
 
 STALE_LEASE_AFTER = DAY
-"""Milliseconds since the last save: longer than any run, and than an outage over a night."""
+"""Milliseconds since the last save: longer than any run, or an outage overnight."""
 
 
 def collect(run: Run, plan: Plan) -> Outcome:
-    """Collect one site's new audit records into the table; returns the outcome.
+    """Collect one site's new audit records into the table.
 
-    A foreseen failure is in the outcome. Any exception that is raised is a bug.
+    A foreseen failure is in the outcome; any exception raised is a bug.
     """
     now = run.deadline.clock.now()
     with Recorder(run) as recorder:
         lease = run.ports.checkpoints.take(plan.first(run.site, now))
-        if lease is None:  # another run has the site
+        if lease is None:  # another run has it
             check_lease_is_fresh(run, now)
             return recorder.outcome("skipped")
         checkpoint = begin(lease, plan, now)  # under the lease: first run, reset, clock
@@ -44,26 +44,26 @@ def collect(run: Run, plan: Plan) -> Outcome:
         recorder.delivery = Delivery(run, lease, checkpoint)
         with Reader(run) as reader, recorder.delivery as delivery:
             for task in plan.tasks(checkpoint, now):  # the tick, then the sweep; or a backfill
-                for window in reader.windows(task.range):  # oldest first, until the deadline
+                for window in reader.windows(task.range):  # oldest first
                     for page in window:  # newest first
                         unknown = delivery.unknown(page)
                         window.fresh += len(unknown)
                         rows, rejected = mapper.take(page, unknown)
                         delivery.keep(rejected)  # as dead letters
-                        delivery.add(rows)  # sends each batch that is full
+                        delivery.add(rows)  # sends each full batch
                         if window.is_ending:
-                            delivery.flush()  # only the empty page is still to come
+                            delivery.flush()  # only the empty page is to come
                         if reader.must_wait:
                             delivery.collect_finished()  # saves what was accepted
                     delivery.apply(partial(Checkpoint.stepping, step=window.step))
-                    if window.is_closed:  # otherwise it moved or is too long: it is read again
+                    if window.is_closed:  # else it is read again, or cut
                         closed = Closed(task, window.window, window.through, window.smallest)
                         delivery.after_pending(closed)
                 if reader.deadline_came:
                     delivery.after_pending(partial(task.cut, position=reader.position))
                     break
                 delivery.after_pending(task.done)
-                delivery.flush()  # so that a task's rows never wait for the next task
+                delivery.flush()  # a task's rows never wait for the next task
             else:
                 delivery.after_pending(partial(plan.done, now=now))
                 recorder.complete = True
@@ -75,7 +75,7 @@ def collect(run: Run, plan: Plan) -> Outcome:
 def begin(lease: Lease, plan: Plan, now: int) -> Checkpoint:
     """Load the checkpoint to continue from; apply and save a pending reset.
 
-    Raises SiteError if the checkpoint cannot be used, after releasing the lease.
+    Raises SiteError if it cannot be used, after releasing the lease.
     """
     try:
         stored = lease.load()
@@ -93,10 +93,10 @@ def begin(lease: Lease, plan: Plan, now: int) -> Checkpoint:
 
 
 def check_lease_is_fresh(run: Run, now: int) -> None:
-    """Raise SiteError if the lease has been held for long without a save.
+    """Raise SiteError if the lease was held for longer than any run, without a save.
 
-    No run holds it that long; without the error, the site would be skipped silently for ever. The
-    run that holds the lease reports an unreadable checkpoint.
+    Otherwise the site would be skipped silently for ever. An unreadable checkpoint is reported by
+    the run that holds the lease.
     """
     saved = saved_at(run.ports.checkpoints.stored(run.site))
     if saved is not None and now - saved > STALE_LEASE_AFTER:
@@ -124,14 +124,14 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
-        """Keep a foreseen failure for the outcome, and suppress it."""
+        """Suppress a foreseen failure; the outcome has it."""
         if isinstance(error, ConnectorError):
             self.error, self.complete = error, False
             return True
         return False
 
     def outcome(self, result: Result | None = None) -> Outcome:
-        """The outcome of the run. `result` is given only if the run did nothing."""
+        """The outcome; `result` is given only if the run did nothing."""
         run, delivery, clock = self._run, self.delivery, self._run.deadline.clock
         error = self.error
         if result is None:

@@ -1,8 +1,8 @@
 """Delivery: the sending half of a run, and the only place where the checkpoint changes.
 
-The guarantees depend on this order: a batch is sent, its ids are added to the ledger, the
-checkpoint is saved, and only then is its slot in flight free for the next batch. `core/progress.py`
-decides what may be saved when; `sending.py` sends a batch.
+The guarantees depend on this order: a batch is sent, the ledger gets its ids, the checkpoint is
+saved; only then is its slot free for the next batch. `core/progress.py` decides what may be saved
+when; `sending.py` sends a batch.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ log = logging.getLogger(__name__)
 class Delivery:
     """Delivers one site's rows under its lease.
 
-    `finish` sends the remaining rows, waits for every send, and saves. Leaving the `with` releases
-    the lease, after an exception only once the sends in flight are completed. If accepted rows
-    could not be saved, the lease is left to expire. Only the sends run on other threads.
+    Leaving the `with` releases the lease; after an exception, every send begun ends first. If
+    accepted rows could not be saved, the lease is left to expire. Only the sends run on other
+    threads.
 
-    `loaded`: the checkpoint as stored when the run began. `saved`: as stored now.
+    `loaded` is the checkpoint as the run began, `saved` as stored now.
     """
 
     def __init__(self, run: Run, lease: Lease, checkpoint: Checkpoint) -> None:
@@ -60,7 +60,7 @@ class Delivery:
     def unknown(self, page: Page) -> Sequence[tuple[Identity, Record]]:
         """The page's records that were neither dealt with nor handed over.
 
-        Raises SiteError if the site's ids have restarted; an administrator resets the checkpoint.
+        Raises SiteError if the site's ids have restarted: reset the checkpoint.
         """
         unknown, late, until = [], 0, late_until(self.loaded)
         for each in page.identified.values():
@@ -82,7 +82,7 @@ class Delivery:
         return unknown
 
     def apply(self, change: Change) -> None:
-        """Change the checkpoint now; the next save stores it."""
+        """Change the checkpoint now, for the next save."""
         self._progress.apply(change)
 
     def after_pending(self, change: Change) -> None:
@@ -90,7 +90,7 @@ class Delivery:
         self._progress.apply_later(change, rows_wait=not self._batcher.is_empty)
 
     def keep(self, rejected: Iterable[Rejected]) -> None:
-        """Store records as letters. Those with an identity are then dealt with."""
+        """Store records as letters; those with an identity are then dealt with."""
         for letter, identity in rejected:
             if self._run.ports.letters.keep(letter) and letter.is_dead:
                 self._run.tally.letters += 1
@@ -101,9 +101,9 @@ class Delivery:
                 self._progress.deal_with([identity])
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Hand over rows, and send each full batch.
+        """Hand over rows; send each full batch.
 
-        Raises the error of an earlier send: TransientError or SiteError.
+        Raises an earlier send's error: TransientError or SiteError.
         """
         for row in rows:
             if not row.whole:
@@ -113,18 +113,18 @@ class Delivery:
         for batch in self._batcher.add(rows):
             self._send(batch)
         if self._sends.any_failed:
-            self.collect_finished()  # without an error, only on demand: a save takes time
+            self.collect_finished()  # without an error, only on demand: saves take time
         if self._error:
             raise self._error
 
     def flush(self) -> None:
-        """Send the waiting rows, in a full batch or not. Raises as `add` does."""
+        """Send the waiting rows. Raises as `add`."""
         self._send_rest()
         if self._error:
             raise self._error
 
     def collect_finished(self, *, wait: bool = False) -> None:
-        """Record the finished batches with one save; with `wait`, wait for the oldest batch."""
+        """Record the finished batches with one save; with `wait`, wait for the oldest."""
         any_finished = False
         for number, receipt in self._sends.finished(wait=wait):
             self._record_receipt(number, receipt)
@@ -133,10 +133,10 @@ class Delivery:
             self._save()
 
     def finish(self, error: OutOfTime | None, *, complete: bool) -> None:
-        """Send the remaining rows, wait for every send, and save the run's outcome.
+        """Send the remaining rows, wait for every send, and save the outcome.
 
-        `complete` means that everything was read; otherwise the deadline came, and `error` may say
-        how. Errors of the sends are raised when the `with` is left.
+        If not everything was read (`complete`), the deadline came; `error` may say how. Leaving the
+        `with` raises the sends' errors.
         """
         self._send_rest()
         self._end(error, complete=complete)
@@ -147,9 +147,9 @@ class Delivery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Release the lease; if `error` was raised, complete what was begun first.
+        """Release the lease, after an `error` once the sends have ended.
 
-        Raises an error of the sends instead if it matters more than `error`.
+        Raises the sends' error instead if it is more serious.
         """
         if error is not None:
             if isinstance(error, ConnectorError):  # if the source failed, its rows are good
@@ -164,7 +164,7 @@ class Delivery:
             log.warning("%s: another error: %s", self._run.site, self._error)
 
     def _end(self, error: BaseException | None, *, complete: bool) -> None:
-        """Wait for every send, and save; the outcome, too, unless the process is being stopped."""
+        """Wait for every send, and save; with the outcome, unless the process is stopped."""
         while self._sends:
             self.collect_finished(wait=True)
         error = more_serious(error, self._error)
@@ -180,14 +180,14 @@ class Delivery:
             self._send(batch)
 
     def _send(self, batch: Batch) -> None:
-        """Send a batch when a slot is free. After an error, nothing is sent any more."""
+        """Send a batch when a slot is free; after an error, send nothing more."""
         while self._sends.is_full:
             self.collect_finished(wait=True)
         if not self._error:
             self._sends.begin(self._progress.begin(), batch)
 
     def _record_receipt(self, number: int, receipt: Receipt) -> None:
-        """Add accepted rows to the ledger, and store refused ones as dead letters."""
+        """Add accepted rows to the ledger; store refused ones as dead letters."""
         tally = self._run.tally
         self._progress.deal_with([row.identity for row in receipt.accepted])
         tally.rows += len(receipt.accepted)
@@ -195,7 +195,7 @@ class Delivery:
         tally.bytes += receipt.bytes
         self._error = self._error or receipt.error
         if receipt.error and not isinstance(receipt.error, OutOfTime):
-            return  # it may be the configuration: then no row is stored as a dead letter
+            return  # it may be the configuration, so no row is a dead letter
         try:
             self.keep([_refused(self._run.site, *each) for each in receipt.refused])
         except ConnectorError as error:
@@ -223,16 +223,13 @@ def _refused(site: str, row: Row, refusal: BatchRefused) -> Rejected:
 def more_serious(
     error: BaseException | None, of_sends: BaseException | None
 ) -> BaseException | None:
-    """The error to report: the raised `error`, or that of the sends.
-
-    An error that someone must act on takes precedence over a temporary one.
-    """
+    """The error to report: the raised one, unless only that of the sends needs someone to act."""
     outranked = isinstance(of_sends, SiteError) and isinstance(error, TransientError)
     return of_sends if error is None or outranked else error
 
 
 def release_quietly(lease: Lease) -> None:
-    """Release a lease; if that fails, log it and let the lease expire."""
+    """Release a lease; on failure, log it and let the lease expire."""
     try:
         lease.release()
     except ConnectorError as error:

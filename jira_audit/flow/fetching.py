@@ -1,7 +1,6 @@
-"""Fetching: one run's requests for pages of one site, several at once.
+"""Fetching: one run's requests for pages, several at once.
 
-`core/prefetch.py` decides which pages to prefetch. Requests to a source are retried only
-here.
+`core/prefetch.py` decides which pages to prefetch. Only this module retries requests to a source.
 """
 
 from __future__ import annotations
@@ -26,32 +25,31 @@ MAX_CONCURRENT_REQUESTS = 4
 https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
 
 MAX_BUFFERED_RESPONSES = 3 * MAX_CONCURRENT_REQUESTS
-"""Requested and unused responses, at most: while the last page of a window is awaited, pages of the
-next window arrive. Each is about 0.7 MB."""
+"""Requested and unused responses, at most, each about 0.7 MB: pages of the next window may arrive
+before the last one of this window."""
 
 TIMER_RESOLUTION = 0.01
-"""Seconds by which a wait may end early: timer resolution."""
+"""Seconds by which a wait may end early."""
 
 ANSWER_SECONDS = 60.0
-"""Seconds for a whole response, even if data keeps arriving slowly."""
+"""Seconds for a whole response, however slowly it arrives."""
 
 _Answered = tuple[RawResponse, PagePeek | None]
 
 
 class Throttle:
-    """The pause that Jira requires of every caller (HTTP 429). Thread-safe."""
+    """The pause that Jira asks of every caller (HTTP 429). Thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._lock, self._until = clock, Lock(), 0.0
 
     def pause(self, seconds: float) -> None:
-        """Pause for `seconds` from now."""
         with self._lock:
             self._until = max(self._until, self._clock.monotonic() + seconds)
 
     @property
     def seconds_left(self) -> float:
-        """The rest of the pause in seconds; negative after its end."""
+        """Seconds left of the pause; negative after its end."""
         return self._until - self._clock.monotonic()
 
     @property
@@ -62,9 +60,9 @@ class Throttle:
 class PageRequests:
     """The requests to a source that were not used yet. Only the requests run on other threads.
 
-    Prefetches the pages that will probably be needed. A response is used only for the place it was
-    requested for. An unused response is dropped, even if it failed; a failed one that is needed
-    counts as the first attempt. No request is sent while a retry waits or a 429 requires a pause.
+    A response is used only for the page that it was requested for. An unused one is dropped, even
+    if it failed; a failed one that is needed counts as the first attempt. No request is sent while
+    a retry waits or a 429 asks for a pause.
     """
 
     def __init__(self, run: Run) -> None:
@@ -73,14 +71,14 @@ class PageRequests:
         self._asked: dict[PageRequest, Future[_Answered]] = {}
         self._is_threaded = False
         self.unused: Collection[PageRequest] = self._asked.keys()
-        """The places that were requested and not used yet."""
+        """The pages requested and not used yet."""
 
     def response(self, request: PageRequest, prefetch: Callable[[], None]) -> RecordsPage:
-        """The response for a place, prefetched or requested now, with retries.
+        """The response for a page, prefetched or requested now, with retries.
 
-        Calls `prefetch` whenever another response arrives first, because that response shows which
-        pages will be needed. Raises OutOfTime or TransientError (the next tick retries), or
-        SiteError (someone must act).
+        Calls `prefetch` whenever another response arrives first, since it shows which pages will be
+        needed. Raises OutOfTime or TransientError (the next tick retries), or SiteError (someone
+        must act).
         """
 
         def attempt() -> RecordsPage:
@@ -101,9 +99,9 @@ class PageRequests:
         return retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=on_wait)
 
     def prefetch(self, unused: Collection[PageRequest], needed: PageRequest) -> None:
-        """Request the predicted places within the limits; drop those no longer predicted.
+        """Request the predicted pages within the limits; drop those no longer predicted.
 
-        `unused` has the soonest first; `needed` is the place to be used next.
+        `unused` has the soonest first; `needed` is used next.
         """
         if len(unused) <= 1 and not self._is_threaded:
             return  # sequential requests need no thread
@@ -119,7 +117,7 @@ class PageRequests:
                 self._asked[request] = self._pools.fetches.submit(self._attempt, request)
 
     def _may_ask(self, request: PageRequest, needed: PageRequest) -> bool:
-        """Whether there is room; for a window after the one that is read, time as well."""
+        """Whether there is room and, for a later window, time."""
         is_full = (
             len(self._under_way()) >= MAX_CONCURRENT_REQUESTS
             or len(self._asked) >= MAX_BUFFERED_RESPONSES
@@ -128,7 +126,7 @@ class PageRequests:
         return not (is_full or is_late or self._throttle.is_on)
 
     def peek(self, request: PageRequest) -> PagePeek | None:
-        """The estimate of the response for a place, if it has arrived and is a page."""
+        """The estimate of a response, if it arrived and is a page."""
         asked = self._asked.get(request)
         return asked.result()[1] if asked and asked.done() and not asked.exception() else None
 
@@ -140,7 +138,7 @@ class PageRequests:
         return [asked for asked in self._asked.values() if not asked.done()]
 
     def _paused(self, error: TransientError) -> TransientError:
-        """The pause that Jira requires: the longest if several requests were refused at once."""
+        """The longest pause, if Jira refused several requests at once."""
         while under_way := self._under_way():
             self._pools.first_done(under_way)
         self.drop(request for request in self._asked if self.peek(request) is None)
@@ -151,14 +149,14 @@ class PageRequests:
         if self._throttle.is_on:
             message = "Jira asks for fewer requests"
             raise TransientError(message, pause=True)
-        if self._is_threaded:  # on the same pool, which limits the concurrent requests
+        if self._is_threaded:  # on the pool, which limits concurrent requests
             return self._pools.fetches.submit(self._attempt, request)
         future: Future[_Answered] = Future()
         future.set_result(self._attempt(request))
         return future
 
     def _attempt(self, request: PageRequest) -> _Answered:
-        """Send one request, on any thread; a 429 takes effect as soon as it arrives."""
+        """Send one request, on any thread; a 429 takes effect on arrival."""
         seconds = max(1.0, min(ANSWER_SECONDS, self._deadline.left() + GRACE_SECONDS))
         answer = self._source.fetch(request, seconds)
         if answer.status == 429:

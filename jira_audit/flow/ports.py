@@ -1,4 +1,4 @@
-"""The ports: protocols for everything outside that the flow uses; the edge implements them."""
+"""The ports: protocols that the flow uses and the edge implements."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from jira_audit.core.prefetch import PagePeek, PageRequest
 
 
 class Source(Protocol):
-    """The source of records: one Jira site. A request asks for `page_size` records."""
+    """One Jira site. A request asks for `page_size` records."""
 
     page_size: int
 
     def fetch(self, request: PageRequest, seconds: float) -> RawResponse:
-        """Request the page at a place once, in at most about `seconds`.
+        """Request a page once, within about `seconds`. Called from several threads.
 
-        Called from several threads. Raises TransientError if there is no response (the next tick
-        retries), or SiteError if access is refused (someone must act).
+        Raises TransientError if there is no response (the next tick retries), or SiteError if
+        access is refused (someone must act).
         """
 
     def peek(self, answer: RawResponse) -> PagePeek | None:
-        """Estimate a response without parsing it; None if it is no page.
+        """Estimate a response without parsing it; None if it is no page. Raises nothing.
 
-        Called from several threads. Raises nothing, whatever the response is.
+        Called from several threads.
         """
 
     def decipher(self, answer: RawResponse, offset: int) -> RecordsPage:
-        """Parse the response to the request at an offset into records.
+        """Parse the response to the request at an offset.
 
         Raises TransientError or SiteError; a failure is never an empty page.
         """
@@ -46,34 +46,31 @@ class Sink(Protocol):
     """The destination of rows."""
 
     def prepare(self) -> None:
-        """Get everything that a send needs, such as a token, so that a send is one bounded call.
+        """Get what a send needs, such as a token, so that a send is one bounded call.
 
         Raises TransientError or SiteError.
         """
 
     def send(self, body: bytes) -> None:
-        """Send one batch, a JSON array, once. Returns only if all of it was accepted.
+        """Send one batch, a JSON array, once; returns only if all of it was accepted.
 
         Raises BatchRefused, TransientError or SiteError.
         """
 
 
 class Lease(Protocol):
-    """The exclusive lease on one site's checkpoint.
-
-    `created` is true if there was no checkpoint and the first one was written.
-    """
+    """The exclusive lease on one site's checkpoint; `created` if the first one was written."""
 
     created: bool
 
     def load(self) -> Checkpoint:
-        """Read the checkpoint. Raises SiteError if it is unreadable."""
+        """Raises SiteError if the checkpoint is unreadable."""
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write the checkpoint. Raises TransientError if that failed or the lease was lost."""
+        """Raises TransientError if the write failed or the lease was lost."""
 
     def hold(self, seconds: float) -> None:
-        """Make sure that the lease lasts another `seconds`. Raises LeaseLost if it does not.
+        """Ensure that the lease lasts another `seconds`; raises LeaseLost if not.
 
         Called from several threads.
         """
@@ -86,32 +83,32 @@ class Checkpoints(Protocol):
     """The store of checkpoints."""
 
     def take(self, first: Checkpoint) -> Lease | None:
-        """Take the lease on the checkpoint of `first.site`; write `first` if there is none.
+        """Take the lease on a site's checkpoint; write `first` if there is none.
 
-        Returns None if another run holds the lease.
+        Returns None if another run has the lease.
         """
 
     def stored(self, site: str) -> bytes | None:
-        """The stored bytes of a site's checkpoint, leased or not; None if there is none."""
+        """The stored bytes of a site's checkpoint, leased or not, if any."""
 
 
 class Letters(Protocol):
     """The store of dead letters and originals."""
 
     def keep(self, letter: Letter) -> bool:
-        """Store a letter if it is not stored yet. Returns whether it is new."""
+        """Store a letter unless it is stored; returns whether it is new."""
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
-        """The names of a site's letters in one folder, sorted, and therefore by day."""
+        """The names of a site's letters in one folder, sorted, so by day."""
 
     def read(self, name: str) -> bytes | None:
-        """The stored bytes of a letter; None if there is none.
+        """The stored bytes of a letter, if any.
 
         Raises SiteError if `name` is not the name of a letter.
         """
 
     def delete(self, name: str) -> None:
-        """Delete the letter of this name. Returns only if it no longer exists.
+        """Delete a letter; returns only if it no longer exists.
 
         Raises SiteError if `name` is not the name of a letter.
         """
@@ -119,7 +116,7 @@ class Letters(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything outside that one site's run uses."""
+    """What one site's run uses outside."""
 
     source: Source
     sink: Sink
@@ -133,10 +130,9 @@ def _first_done(futures: Sequence[Future[Any]]) -> None:
 
 @dataclass(frozen=True)
 class Pools:
-    """The threads for concurrent requests to Jira, and for concurrent sends.
+    """The threads: `fetching.MAX_CONCURRENT_REQUESTS` fetch, `Policy.in_flight` send.
 
-    Their numbers are `fetching.MAX_CONCURRENT_REQUESTS` and `Policy.in_flight`. `first_done` waits
-    until at least one of several fetches has ended.
+    `first_done` waits until one of several fetches has ended.
     """
 
     fetches: Executor
@@ -148,7 +144,7 @@ class Pools:
 class Run:
     """One run of one site: what every part of the flow needs.
 
-    `site` is its lower-case host. `tally` is updated during the run, also for progress displays.
+    `site` is the lower-case host. `tally` is updated during the run.
     """
 
     site: str

@@ -1,7 +1,7 @@
 """The reading half of a run: a range of a site's log, window by window, page by page.
 
-`core/pages.py` decides how pages fit together, `core/window.py` how long windows are, and
-`core/prefetch.py` which pages to prefetch. `fetching.py` sends the requests.
+`core/window.py` has the rules for windows, `core/pages.py` for pages, `core/prefetch.py` for
+prefetching. `fetching.py` sends the requests.
 """
 
 from __future__ import annotations
@@ -28,19 +28,17 @@ from jira_audit.flow.fetching import MAX_BUFFERED_RESPONSES, PageRequests
 from jira_audit.flow.ports import Run
 
 LONGER_AT_MOST = MAX_PAGES / AIM_PAGES
-"""A prefetched window is used if it is at most this many steps long. A longer one would be
-abandoned."""
+"""A prefetched window longer than this many steps is not used: it would be abandoned."""
 
 
 @dataclass
 class WindowReading:
     """The reading of one window. Iterate it for its pages, newest first.
 
-    The caller counts new records in `fresh`; without any, a list that moved hid nothing. `through`:
-    the window's end, or Jira's clock if that is earlier. `oldest`: the earliest created time.
-    `smallest`: the smallest id. After the last page, `ending` says how the window ended (None: the
-    deadline came first), `step` is the next window's length in milliseconds, and `left` the rest of
-    the range.
+    The caller counts new records in `fresh`; without any, a list that moved hid nothing. `through`
+    is the window's end, or Jira's clock if earlier; `oldest` the earliest created time; `smallest`
+    the smallest id. After the last page, `ending` says how the window ended (None: the deadline
+    came), `step` is the next window's length (milliseconds), and `left` the rest of the range.
     """
 
     window: Window
@@ -56,7 +54,7 @@ class WindowReading:
     left: ReadRange | None = None
 
     def __iter__(self) -> Iterator[Page]:
-        """The pages; can be iterated once."""
+        """The pages, once."""
         return self.read(self)
 
     @property
@@ -64,7 +62,6 @@ class WindowReading:
         return self.ending is WindowResult.CLOSED
 
     def note(self, page: Page) -> None:
-        """Update `through`, `oldest` and `smallest` with a page."""
         self.is_ending = self.is_last and page.is_short
         if page.date is not None:
             self.through = min(self.through, page.date)
@@ -75,7 +72,7 @@ class WindowReading:
             self.smallest = min(ids) if self.smallest is None else min(self.smallest, *ids)
 
     def ending_at(self, page: Page) -> WindowResult | None:
-        """How the window ends with this page; None: another page follows."""
+        """How the window ends with this page; None if another follows."""
         if page.ended:
             return WindowResult.MOVED if page.moved and self.fresh else WindowResult.CLOSED
         return WindowResult.TOO_LONG if is_too_long(self.window, page.pages) else None
@@ -84,8 +81,7 @@ class WindowReading:
 class Reader:
     """Reads one site's log, on one thread. Leaving the `with` drops the unused requests.
 
-    `position` is the moment up to which every window was read. `deadline_came` is true if the
-    deadline ended a range before its end; `error` may then say how.
+    Every window up to the moment `position` was read. If `deadline_came`, `error` may say how.
     """
 
     def __init__(self, run: Run) -> None:
@@ -101,22 +97,21 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Drop the unused requests. Those in progress end by themselves; no new ones begin."""
+        """Drop the unused requests; those in progress end by themselves."""
         self._requests.drop(self._requests.unused)
 
     @property
     def must_wait(self) -> bool:
-        """Whether the next page has not arrived yet."""
-        if self._next is None:  # at the end of a window: pages of the next may have arrived
+        """Whether the next page is still to arrive."""
+        if self._next is None:  # between windows
             return not any(self._requests.peek(request) for request in self._requests.unused)
         return self._requests.peek(self._next) is None
 
     def windows(self, left: ReadRange) -> Iterator[WindowReading]:
-        """Read a range window by window, oldest first. Iterate each window for its pages.
+        """The windows of a range, oldest first, none begun after the deadline.
 
-        A window whose list moved is read again; one that is too long is replaced by a shorter one.
-        No window is begun after the deadline. Iterating raises TransientError (the next tick
-        retries) or SiteError (someone must act).
+        A window whose list moved is read again; one that is too long, as shorter ones. Iterating a
+        window raises TransientError (the next tick retries) or SiteError (someone must act).
         """
         while window := self._next_window(left):
             self.position = window.start - 1
@@ -135,14 +130,14 @@ class Reader:
             left = reading.left
 
     def _next_window(self, left: ReadRange) -> Window | None:
-        """The next window: as it was prefetched, unless that is too long by now."""
+        """The next window, as prefetched unless that is too long by now."""
         for window, _ in self._requests.unused:
             if window.start == left.start and window.length <= LONGER_AT_MOST * left.step:
                 return window
         return left.window
 
     def _pages(self, it: WindowReading, range_: ReadRange) -> Iterator[Page]:
-        """The pages of one window of a range, to the empty page that ends it."""
+        """The pages of a window, to the empty page that ends it."""
         window = it.window
         pages = Reading(self._run.ports.source.page_size)
         try:
@@ -158,7 +153,7 @@ class Reader:
                 yield page
                 it.ending = it.ending_at(page)
                 if it.ending is None and self._run.deadline.left() < -GRACE_SECONDS:
-                    it.step = window.halved  # so that the next run can finish a window
+                    it.step = window.halved  # so that the next run finishes one
                     message = "the deadline came within a window; the next tick reads it again"
                     self.error = OutOfTime(f"{self._run.site}: {message}")
                     return
@@ -177,7 +172,7 @@ class Reader:
         return self._requests.response(request, lambda: self._prefetch(it, pages, left))
 
     def _prefetch(self, it: WindowReading, pages: Reading, left: ReadRange) -> None:
-        """Prefetch the predicted pages, in this window and those after it."""
+        """Prefetch the predicted pages, in this window and later ones."""
         if it.is_last and not pages.full and (pages.pages or self._density is None):
             return  # there is nothing to predict
         peek, following = self._requests.peek, self._next_window

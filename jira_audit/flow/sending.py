@@ -1,7 +1,4 @@
-"""Sending: one batch to the sink, with retries; a refused batch is halved.
-
-`delivery.py` records the result.
-"""
+"""Sending: one batch to the sink, with retries; a refused batch is halved."""
 
 from __future__ import annotations
 
@@ -21,17 +18,17 @@ from jira_audit.flow.ports import Lease, Run
 log = logging.getLogger(__name__)
 
 PROBE = b"[]"
-"""An empty batch: accepted wherever rows would be, and stores nothing."""
+"""An empty batch: accepted wherever rows are, and stores nothing."""
 
 REFUSED_LIMIT = 20
-"""If more rows than this are refused in a run, and none accepted, the configuration is wrong."""
+"""More rows than this refused in a run, and none accepted: the configuration is wrong."""
 
 TOO_LARGE = 413
 
 
 @dataclass
 class Receipt:
-    """The result of one batch. With an `error`, rows in neither list were not delivered."""
+    """The result of one batch. After an `error`, rows may be in neither list."""
 
     accepted: list[Row] = field(default_factory=list)
     refused: list[tuple[Row, BatchRefused]] = field(default_factory=list)
@@ -43,8 +40,7 @@ class Receipt:
 class Sender:
     """Sends one run's batches under the site's lease, from several threads.
 
-    A row refused on its own is at fault only if other rows are accepted, so the sender counts both
-    over the whole run.
+    A refused row is at fault only if others are accepted, so both are counted over the run.
     """
 
     def __init__(self, run: Run, lease: Lease) -> None:
@@ -54,14 +50,14 @@ class Sender:
         self._any_accepted = False
 
     def deliver(self, batch: Batch) -> Receipt:
-        """Send a batch; if it is refused, halve it down to the single rows that are refused.
+        """Send a batch; halve a refused one down to the rows at fault.
 
-        Never raises: an error is in the receipt.
+        Never raises: the receipt has the error.
         """
         receipt = Receipt()
         try:
             self._deliver(batch, receipt)
-        except BaseException as error:  # noqa: BLE001  raised again on the caller's thread
+        except BaseException as error:  # noqa: BLE001  raised on the caller's thread
             receipt.error = error
         return receipt
 
@@ -105,7 +101,7 @@ class Sender:
 
 
 class Sends:
-    """One run's batches in flight: each is sent on a thread of the pool, up to a limit."""
+    """One run's batches in flight, each on a thread of the pool."""
 
     def __init__(self, run: Run, lease: Lease) -> None:
         self._sender, self._pool = Sender(run, lease), run.pools.sends
@@ -121,18 +117,15 @@ class Sends:
 
     @property
     def any_failed(self) -> bool:
-        """Whether a batch that is done has an error."""
         return any(sent.done() and sent.result().error for sent in self._in_flight.values())
 
     def begin(self, number: int, batch: Batch) -> None:
-        """Send a batch; `number` names it."""
         self._in_flight[number] = self._pool.submit(self._sender.deliver, batch)
 
     def finished(self, *, wait: bool) -> Iterator[tuple[int, Receipt]]:
-        """Take out the batches that are done; with `wait`, wait for the oldest one first.
+        """Take out the batches that are done; with `wait`, wait for the oldest first.
 
-        A batch leaves only after the caller has recorded its receipt, so that an interrupted
-        receipt is recorded again.
+        A batch leaves only once the caller has recorded its receipt, so no interrupt loses one.
         """
         if wait:
             self._in_flight[min(self._in_flight)].result()
@@ -143,7 +136,7 @@ class Sends:
 
 
 def send(body: bytes, run: Run, lease: Lease) -> None:
-    """Send one body, with retries within the deadline. No attempt outlasts the lease.
+    """Send one body, with retries. No attempt outlasts the lease.
 
     Raises BatchRefused, TransientError (the next tick retries) or SiteError (someone must act).
     """
@@ -159,10 +152,9 @@ def send(body: bytes, run: Run, lease: Lease) -> None:
 
 
 def probe(refusal: BatchRefused, send: Callable[[bytes], None]) -> None:
-    """Distinguish refused rows from a destination that refuses everything.
+    """Return if the rows are at fault; raise SiteError if everything is refused.
 
-    Returns if the rows are at fault. Raises SiteError if the configuration is; an administrator
-    corrects it.
+    Then an administrator corrects the configuration.
     """
     try:
         send(PROBE)
