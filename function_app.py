@@ -1,7 +1,7 @@
-"""The Function App: a timer, and a queue for installations with many sites.
+"""The Function App: a timer, and a queue for many sites.
 
-A wrapper around `jira_audit.app`. Importing it reads no setting and opens no connection, so that a
-wrong setting fails an invocation with a clear message instead of stopping the host.
+Importing it reads no setting and opens no connection, so that a wrong setting fails an invocation
+with a clear message instead of stopping the host.
 """
 
 import contextlib
@@ -28,14 +28,14 @@ def poll(
     sites: func.Out[List[str]],  # noqa: UP006
     context: func.Context,
 ) -> None:
-    """Run one tick. The checkpoint, not the schedule, decides what is read, even if it is late."""
+    """Run one tick. The checkpoint, not the schedule, decides what is read."""
     if queued := tick(os.environ, _threads_of(context)):
         sites.set(queued)
 
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")
 def collect_site(message: func.QueueMessage, context: func.Context) -> None:
-    """Collect one queued site; the message is its host."""
+    """Collect the site whose host is the message."""
     collect_queued(os.environ, message.get_body().decode(), _threads_of(context))
 
 
@@ -43,16 +43,14 @@ def collect_site(message: func.QueueMessage, context: func.Context) -> None:
     arg_name="message", queue_name=f"{QUEUE}-poison", connection="AzureWebJobsStorage"
 )
 def report_given_up(message: func.QueueMessage) -> None:
-    """Log that every attempt to collect a site failed."""
     given_up(message.get_body().decode())
 
 
 def _threads_of(context: func.Context) -> Threads:
     """Threads that carry the invocation's id, so that the host keeps what they log.
 
-    On Python 3.13, the worker takes the invocation of a log line from a context variable, which a
-    new thread does not inherit. On 3.11 and 3.12, it takes it from a thread-local that it passes to
-    the function. A context with neither loses log lines, but never fails a run.
+    The worker reads the id from a context variable on Python 3.13, from a thread-local on 3.11 and
+    3.12; a new thread inherits neither. Without both, log lines are lost, but no run fails.
     https://github.com/Azure/azure-functions-python-worker/blob/0320cd799cfa243ea037f4c931439f79d4d7fe29/workers/proxy_worker/dispatcher.py
     """
     variables = contextvars.copy_context()

@@ -1,6 +1,6 @@
 """The entry points for the timer, the queue and the terminal.
 
-All of them call `run_settings`; `wiring.py` builds the run of each site.
+All call `run_settings`; `wiring.py` builds the run of each site.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from jira_audit.wiring import (
 log = logging.getLogger("jira_audit")
 
 QUEUE_DISABLED = ("AzureWebJobs.collect_site.Disabled", "AzureWebJobs_collect_site_Disabled")
-"""Set if there are few sites, so that the host does not poll an empty queue. A Linux app reads a
-period in the name of a setting as an underscore:
+"""Set for few sites, so that the host polls no empty queue. On Linux, a period in a setting's name
+is an underscore:
 https://learn.microsoft.com/azure/azure-functions/disable-function,
 https://github.com/Azure/azure-webjobs-sdk/issues/2066"""
 
 TOKEN_WARNING_DAYS = 14
-"""Every run warns from this many days before a token expires."""
+"""Runs warn from this many days before a token expires."""
 
 
 def run(
@@ -49,10 +49,10 @@ def run(
     folder: Path | None = None,
     clock: Clock = CLOCK,
 ) -> tuple[Outcome, ...]:
-    """Read the settings, and collect every site once; returns the outcomes.
+    """Read the settings, and run them as `run_settings` does.
 
     With `folder`, rows, checkpoints and letters go there instead of to Azure. Raises SettingsError
-    before any request is sent; an administrator corrects the settings. See also `run_settings`.
+    before any request; an administrator corrects the settings.
     """
     return run_settings(load(environment, clock.now(), folder), clock=clock)
 
@@ -64,15 +64,15 @@ def run_settings(
     tallies: Mapping[str, Tally] = MappingProxyType({}),
     threads: Threads = PLAIN_THREADS,
 ) -> tuple[Outcome, ...]:
-    """Collect every site once, concurrently, and log one canonical line for each.
+    """Collect every site once, concurrently, with one canonical line each.
 
-    `tallies` has, by host, the tallies of sites whose progress the caller displays. A failure of a
-    site is in its outcome; a bug is raised after every site has run.
+    `tallies` has, by host, the tallies whose progress the caller displays. A site's failure is in
+    its outcome; a bug is raised after every site has run.
     """
     logging.getLogger("azure").setLevel(logging.WARNING)  # a log line per request costs money
-    # The connector's own error says in one sentence what this library warns about.
+    # The connector's own error says what this library warns about.
     logging.getLogger("azure.identity").setLevel(logging.ERROR)
-    # Concurrent sites open more connections than the client's pool keeps.
+    # Concurrent sites open more connections than the client's pool keeps, which warns.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     deadline = Deadline.after(clock, settings.budget_seconds)
     outcomes = [_outcome_of(entry, clock) for entry in settings.invalid]
@@ -105,10 +105,9 @@ def _outcome_of(entry: InvalidSite, clock: Clock) -> Outcome:
 
 
 def tick(environment: Mapping[str, str], threads: Threads) -> list[str]:
-    """Run one tick. Returns the sites to queue, if there are too many for one invocation.
+    """Collect every site, or return the sites to queue if there are too many for one invocation.
 
-    Otherwise collects every site. If one failed, raises after every site has run, so that Azure
-    marks the invocation as failed.
+    If a site failed, raises after every site has run, so that Azure marks the invocation as failed.
     """
     settings = load(environment, CLOCK.now())
     if len(settings.sites) + len(settings.invalid) > settings.queue_above:
@@ -129,9 +128,9 @@ def _require_queue(environment: Mapping[str, str]) -> None:
 
 
 def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
-    """The sites to queue: those that are neither running nor already queued.
+    """The sites to queue: those that are neither running nor queued.
 
-    An entry of JIRA_SITES that is wrong is queued as well, so that its failure affects no other.
+    A wrong entry of JIRA_SITES is queued as well, so that its failure affects no other site.
     """
     checkpoints, remembered = queue_places(settings, clock)
     sites = [site.host for site in settings.sites] + [entry.site for entry in settings.invalid]
@@ -144,7 +143,7 @@ def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
 
 
 def collect_queued(environment: Mapping[str, str], name: str, threads: Threads) -> None:
-    """Collect the site that a message names. Raises if it failed, so that the host retries it."""
+    """Collect the site that a message names; raises if it failed, so that the host retries."""
     settings = load(environment, CLOCK.now())
     sites = tuple(site for site in settings.sites if site.host == name)
     invalid = tuple(entry for entry in settings.invalid if entry.site == name)

@@ -1,8 +1,7 @@
-"""Wiring: builds the parts of a run from the settings. Has the only clock, and alone imports every
-edge.
+"""Wiring: builds the parts of a run from the settings. It alone has a clock and imports every edge.
 
-Clients are cached here by their settings, so that a warm app reuses its connections. The package
-has no other state.
+Clients are cached by their settings, so that a warm app reuses its connections. The package has no
+other state.
 """
 
 from __future__ import annotations
@@ -73,16 +72,16 @@ CLOCK = Clock(
 )
 
 GOVERNMENT = ".atlassian-us-gov-mod"
-"""Government sites end in this and `.net`; their gateway and token service, in this and `.com`."""
+"""The end of government sites (with `.net`), and of their gateway and token service (`.com`)."""
 
 Kind = Literal["checkpoints", "backfills"]
-"""Which checkpoint: that of the ticks or that of backfills, each with its own lease."""
+"""The checkpoint of the ticks or of backfills, each with its own lease."""
 
 MAX_CONCURRENT_SITES = 10
-"""Concurrent sites in one process, at most."""
+"""In one process."""
 
 STORAGE_TOKEN_RETRIES = RetryPolicy(retries=3, first=0.5, longest=4.0)
-"""The storage client retries its own calls, but not the token requests that they need."""
+"""The storage client does not retry the token requests of its calls."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +91,12 @@ class Threads:
     start: Callable[[], None] = lambda: None
 
     def pool(self, count: int, name: str) -> ThreadPoolExecutor:
-        """A pool of at most `count` threads, started on demand, with `name` as their prefix."""
+        """A pool of at most `count` threads named after `name`, started on demand."""
         return ThreadPoolExecutor(count, name, self.start)
 
 
 PLAIN_THREADS = Threads()
-"""For runs whose threads need no invocation of the Functions host."""
+"""For runs outside the Functions host."""
 
 
 @contextmanager
@@ -108,10 +107,7 @@ def site_run(
     threads: Threads = Threads(),
     kind: Kind = "checkpoints",
 ) -> Iterator[Run]:
-    """Build one run of a site; its threads end with the context.
-
-    `kind` selects the checkpoint: that of the ticks or that of backfills.
-    """
+    """Build one run of a site; its threads end with the context."""
     policy = settings.policy_for(site)
     at = ports(settings.destination, site, deadline.clock, kind)
     with pools(policy, threads) as its:
@@ -120,10 +116,7 @@ def site_run(
 
 @contextmanager
 def pools(policy: Policy, threads: Threads) -> Iterator[Pools]:
-    """The threads of one site's run.
-
-    An interrupted run does not wait for requests to Jira in progress.
-    """
+    """The threads of one site's run. An interrupt does not wait for requests to Jira."""
     fetches = threads.pool(MAX_CONCURRENT_REQUESTS, "fetch")
     with threads.pool(policy.in_flight, "send") as sends:
         try:
@@ -139,10 +132,9 @@ def ports(
     clock: Clock = CLOCK,
     kind: Kind = "checkpoints",
 ) -> Ports:
-    """Everything outside that one site's run uses: Jira, and Azure or a local folder.
+    """What one site's run uses outside: Jira, and Azure or a local folder.
 
-    `kind` selects the checkpoint: that of the ticks or that of backfills, each with its own lease.
-    A port that no settings were read for must not be used.
+    A port without settings must not be used.
     """
     records: Source = source(site, clock) if site.credentials else _Unused("jira")
 
@@ -156,7 +148,7 @@ def ports(
         )
 
     def in_folder(folder: Path) -> Ports:
-        from jira_audit.edge import local  # noqa: PLC0415  needs packages of the terminal only
+        from jira_audit.edge import local  # noqa: PLC0415  needs the terminal's packages
 
         return Ports(
             records,
@@ -169,7 +161,7 @@ def ports(
 
 
 class _Unused:
-    """Stands for a port whose settings the command does not need: to use it is a bug."""
+    """A port whose settings the command does not need: to use it is a bug."""
 
     page_size = 0
 
@@ -184,7 +176,7 @@ class _Unused:
 
 @lru_cache(MAX_CONCURRENT_SITES)
 def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
-    """A site's audit log, with its pool of connections."""
+    """A site's audit log, with its connections."""
     return JiraSource(site.host, route(site, clock), clock)
 
 
@@ -198,7 +190,6 @@ def route(site: Site, clock: Clock = CLOCK) -> Route:
 
 @cache
 def gateway(site: Site, clock: Clock = CLOCK) -> Gateway:
-    """The route to a site through Atlassian's gateway."""
     known = site.credentials
     if known is None:
         raise TypeError(site)
@@ -217,7 +208,7 @@ def _basic(token: ApiToken) -> HTTPBasicAuth:
 
 
 def _atlassian(site: Site, service: Literal["api", "auth"]) -> str:
-    """The base URL of a site's gateway or token service; a loopback site serves both itself."""
+    """The base URL of a site's gateway or token service; a loopback site is both."""
     if is_loopback(site.host):
         return site.base_url
     cloud = GOVERNMENT if site.host.endswith(f"{GOVERNMENT}.net") else ".atlassian"
@@ -226,7 +217,7 @@ def _atlassian(site: Site, service: Literal["api", "auth"]) -> str:
 
 @cache
 def sink(azure: Azure) -> IngestionSink:
-    """The sink for the data collection rule's stream. Imports and requests begin with a send."""
+    """The sink of the rule's stream. Imports and requests begin with a send."""
     to = azure.ingestion
     if to is None:
         raise TypeError(azure)
@@ -253,22 +244,19 @@ def container(azure: Azure, retries: Retries = RETRIES) -> ContainerClient:
 
 
 def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, BlobEnqueueTimes]:
-    """Where checkpoints are, and what was put on the queue when.
-
-    Raises TypeError if the target is a local folder.
-    """
+    """The checkpoints, and when each site was queued. Raises TypeError for a local folder."""
     azure = settings.azure
     store = container(azure)
     return BlobCheckpoints(store, azure.lease_seconds, clock), BlobEnqueueTimes(store)
 
 
 def probe_storage(azure: Azure) -> None:
-    """Check that checkpoints can be written. Raises TransientError or SiteError if not."""
+    """Raises TransientError or SiteError if checkpoints cannot be written."""
     probe(container(azure))
 
 
 def local_places(folder: Path) -> tuple[LocalCheckpoints, LocalCheckpoints, LocalLetters]:
-    """The stores in a local folder: the ticks' checkpoints, the backfills', and the letters."""
+    """A local folder's checkpoints of ticks and of backfills, and its letters."""
     from jira_audit.edge import local  # noqa: PLC0415  as in `ports`
 
     return (
@@ -279,17 +267,13 @@ def local_places(folder: Path) -> tuple[LocalCheckpoints, LocalCheckpoints, Loca
 
 
 def local_table(folder: Path) -> LocalTable:
-    """The table in a local folder."""
     from jira_audit.edge.local import LocalTable  # noqa: PLC0415  as in `ports`
 
     return LocalTable(folder)
 
 
 def table(settings: Settings, id_: str | None) -> Table | None:
-    """The table to read rows back from: in a local folder, or in the workspace with this id.
-
-    Returns None if rows go to Azure and no workspace is given.
-    """
+    """The table to read back: a local folder's, or that of the workspace with this id, if any."""
 
     def in_azure(_: Azure) -> Table | None:
         return None if id_ is None else workspace(settings, id_)
@@ -298,7 +282,7 @@ def table(settings: Settings, id_: str | None) -> Table | None:
 
 
 def workspace(settings: Settings, id_: str) -> Workspace:
-    """The Log Analytics workspace with this id. Raises TypeError if the target is a folder."""
+    """A Log Analytics workspace. Raises TypeError for a local folder."""
     from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  the timer never needs it
 
     azure = settings.azure
@@ -313,7 +297,7 @@ def workspace(settings: Settings, id_: str) -> Workspace:
 
 @cache
 def credential(client_id: str | None, managed: bool) -> TokenCredential:  # noqa: FBT001
-    """The app's managed identity; outside Azure, the developer's own login."""
+    """The app's managed identity; outside Azure, the developer's login."""
     if managed:
         return managed_identity(client_id, CLOCK)
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415
