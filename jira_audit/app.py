@@ -128,9 +128,9 @@ def _require_queue(environment: Mapping[str, str]) -> None:
 
 
 def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
-    """The sites to queue: those that are neither running nor queued.
+    """The sites that are neither running nor queued.
 
-    A wrong entry of JIRA_SITES is queued as well, so that its failure affects no other site.
+    A wrong entry of JIRA_SITES is queued too, so that its failure affects no other site.
     """
     checkpoints, remembered = queue_places(settings, clock)
     sites = [site.host for site in settings.sites] + [entry.site for entry in settings.invalid]
@@ -155,7 +155,6 @@ def collect_queued(environment: Mapping[str, str], name: str, threads: Threads) 
 
 
 def given_up(name: str) -> None:
-    """Log that every attempt to collect a queued site failed."""
     log.error(
         "%s: every attempt of the queue failed; the errors before this one say what to do. "
         "A later tick queues the site again, and nothing is lost",
@@ -184,7 +183,6 @@ def _warn_of_expiry(site: Site, now: int) -> None:
 
 
 def _log(outcome: Outcome) -> None:
-    """Log the error, which says what to do, then the canonical line."""
     if outcome.error:
         log.log(
             logging.ERROR if outcome.result == "failed" else logging.WARNING, "%s", outcome.error

@@ -25,7 +25,6 @@ COLUMNS: Mapping[Aspect, Sequence[str]] = {
 """The columns of each aspect; for the actor see `actor_of`."""
 
 SEPARATOR = " · "
-"""Between the texts of two columns."""
 
 DELAYS: Sequence[int] = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, DAY)
 """Upper bounds of the delay from record to row (milliseconds)."""
@@ -89,7 +88,6 @@ def actor_of(row: Mapping[str, Any]) -> str:
 
 
 def joined(texts: Iterable[str]) -> str:
-    """A row's texts as one, without empty ones."""
     return SEPARATOR.join(text for text in texts if text)
 
 

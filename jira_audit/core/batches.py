@@ -23,7 +23,6 @@ class Batch:
 
     @property
     def body(self) -> bytes:
-        """The JSON array to send, uncompressed."""
         return b"[%b]" % b",".join([row.line for row in self.rows])
 
     def halves(self) -> tuple[Batch, Batch]:

@@ -39,12 +39,12 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a site has been collected. Moments are milliseconds.
+    """How far a site has been collected.
 
     `start` is *from* (a reserved word in Python). `marks`, one per day, are pairs (start of a
     window, smallest id in it): they show which ids a re-read can reach. `reread` is where a
-    deadline ended the re-read of the overlap. `last` (outcome) and `late_found` (since *from*)
-    inform people; no decision depends on them.
+    deadline ended the re-read of the overlap. No decision depends on `last` (outcome) and
+    `late_found` (since *from*).
     """
 
     site: str
@@ -117,19 +117,17 @@ class Checkpoint:
         return replace(self, reread=None)
 
     def stepping(self, step: int) -> Checkpoint:
-        """The next window is `step` milliseconds long."""
+        """`step` is in milliseconds."""
         return replace(self, step=step)
 
     def swept_through(self, timestamp_ms: int, end: int, began: int) -> Checkpoint:
-        """The sweep that is to reach `end` has reached `timestamp_ms`."""
         return replace(self, sweep=Sweep(timestamp_ms, end, began))
 
     def sweep_done(self, began: int) -> Checkpoint:
-        """The sweep is complete. The next one finds records that appeared after it `began`."""
+        """The next sweep finds records that appeared after this one `began`."""
         return replace(self, sweep=None, swept=began)
 
     def ended(self, last: Mapping[str, Any], late_found: int) -> Checkpoint:
-        """A run ended with the outcome `last` and `late_found` late records."""
         return replace(self, last=last, late_found=self.late_found + late_found)
 
     def marked(self, start: int, end: int, smallest: int) -> Checkpoint:

@@ -54,7 +54,7 @@ class Deadline:
         self.at = self.clock.monotonic() - GRACE_SECONDS
 
     def left(self) -> float:
-        """Seconds left; negative after the deadline."""
+        """Seconds; negative after the deadline."""
         return self.at - self.clock.monotonic()
 
 

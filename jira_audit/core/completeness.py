@@ -109,7 +109,6 @@ class Findings:
         return self.by_status["missing"].without(self.by_status["missing"].without(self.accepted))
 
     def count(self, status: RecordStatus) -> int:
-        """How many records have it, those without an identity included."""
         return self.by_status[status].count + sum(each == status for each in self.nameless.values())
 
     @property
@@ -123,7 +122,7 @@ class Findings:
 def status_of(
     record: Identity, stored: KnownState, table: TableInventory | None = None
 ) -> RecordStatus:
-    """The status of one record that Jira shows; the table decides, if one was queried."""
+    """The status of one record. The table decides, if one was queried."""
     if table and record.id in table.ids:
         return "in table"
     if record.id in stored.dead_letter_ids:
@@ -134,7 +133,7 @@ def status_of(
 
 
 def compare(shown: JiraInventory, stored: KnownState, table: TableInventory | None) -> Findings:
-    """Find the status of every record that Jira shows; `table` is None if none was queried."""
+    """Find every record's status; `table` is None if none was queried."""
     ids: dict[RecordStatus, list[int]] = {status: [] for status in get_args(RecordStatus)}
     accepted: list[int] = []
     missing_at: dict[int, int] = {}

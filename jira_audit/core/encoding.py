@@ -18,7 +18,7 @@ _LONG_NUMBER = b"0" * 19
 
 
 def loads(text: bytes) -> Any:
-    """Read JSON; no integer is rounded, and lone surrogates are kept.
+    """Read JSON: integers are exact, lone surrogates are kept.
 
     Raises ValueError for text that is not JSON (such as `NaN`) or nested too deeply.
     """

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 
 class ConnectorError(Exception):
-    """A foreseen failure; its text says what to do."""
+    """A foreseen failure."""
 
 
 class SettingsError(ConnectorError):
@@ -40,7 +40,7 @@ class CredentialsRefused(SiteError):
 
 
 class TransientError(ConnectorError):
-    """A temporary failure: a retry or the next tick may succeed.
+    """A retry or the next tick may succeed.
 
     `retry_after` is the wait in seconds that the service asked for; with `pause`, of every caller
     (HTTP 429).

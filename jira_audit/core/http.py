@@ -59,8 +59,7 @@ def error_for(
 ) -> ConnectorError:
     """The error to raise for a response that is not a success.
 
-    `now` is a moment. `detail` is the service's own error code or message; the caller ensures that
-    it contains no secret and no record.
+    `now` is a moment. `detail`, from the service, must contain no secret and no record.
     """
     meaning = table.meaning(status)
     message = f"{meaning.sentence} (HTTP {status}{detail and f': {detail}'})"

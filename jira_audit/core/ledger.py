@@ -29,7 +29,6 @@ class Ledger:
 
     @property
     def count(self) -> int:
-        """The number of ids."""
         return sum(last - first + 1 for first, last in self.ranges)
 
     def __iter__(self) -> Iterator[int]:

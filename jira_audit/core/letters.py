@@ -40,7 +40,6 @@ class Letter:
 
     @classmethod
     def original(cls, site: str, record: Record) -> Letter:
-        """The full record of a truncated row."""
         return cls("truncated", "the row was truncated, or characters in it replaced", site, record)
 
     @property
@@ -83,8 +82,6 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class StoredLetter:
-    """A letter stored at the moment `kept`."""
-
     name: str
     letter: Letter
     kept: int

@@ -39,7 +39,7 @@ class Mapper:
     def take(
         self, page: Page, fresh: Sequence[tuple[Identity, Record]]
     ) -> tuple[Sequence[Row], Sequence[Rejected]]:
-        """Map a page's `fresh` records to rows, and those that cannot be to dead letters.
+        """Map a page's `fresh` records to rows or dead letters.
 
         Raises SiteError if Jira's format must have changed: update the connector.
         """

@@ -36,7 +36,6 @@ class Tally:
     waiting_for: int = field(default=0, compare=False)
 
     def counts(self) -> Mapping[str, int]:
-        """The counters of the canonical line and the checkpoint's `last`."""
         return {name: getattr(self, name) for name in _COUNTS}
 
 

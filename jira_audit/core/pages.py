@@ -18,7 +18,7 @@ from jira_audit.core.errors import RecordRejected, TransientError
 from jira_audit.core.records import Identity, Record, identify
 
 PAGE_SIZE = 1_000
-"""Records per request; Jira silently caps larger requests."""
+"""Jira silently caps larger requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Page:
 
     @cached_property
     def unidentified(self) -> Sequence[tuple[Record, RecordRejected]]:
-        """The records without an id or a readable created time, each with the reason."""
+        """The records without an id or a readable created time."""
         return self._sorted[1]
 
     @cached_property
@@ -141,7 +141,7 @@ def _id(record: Record) -> object:
 
 
 def _same(one: Record, other: Record) -> bool:
-    """Compare by id, since content may change between reads; without ids, by content."""
+    """By id, since content may change between reads; without ids, by content."""
     if _id(one) is None:
         return bool(one == other)
     return bool(_id(one) == _id(other))

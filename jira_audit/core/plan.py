@@ -38,9 +38,9 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The change to the checkpoint after a closed window's records were dealt with.
+    """The change to the checkpoint once a closed window's records are dealt with.
 
-    `through` is the window's end, or Jira's clock if earlier. `smallest` is its smallest id.
+    `through`: the window's end, or Jira's clock if earlier. `smallest`: the smallest id.
     """
 
     task: Task
@@ -49,7 +49,6 @@ class Closed:
     smallest: int | None
 
     def __call__(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Add the window's mark, and record that the window is closed."""
         if self.smallest is not None:
             checkpoint = checkpoint.marked(self.window.start, self.window.end, self.smallest)
         return self.task.closed(checkpoint, self.through)
@@ -77,12 +76,11 @@ class Plan(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What every run of the timer reads: the overlap, and everything after it."""
+    """The overlap, and everything after it."""
 
     range: ReadRange
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
-        """*through* passes the window."""
         return checkpoint.read_through(through)
 
     def cut(self, checkpoint: Checkpoint, position: int) -> Checkpoint:
@@ -190,7 +188,6 @@ class Backfill:
         return Checkpoint.first(site, self.window.start, now)
 
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:  # noqa: ARG002
-        """Continue an interrupted backfill of this range, or begin at its start."""
         return checkpoint.starting_at(self.window.start)
 
     def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:

@@ -83,7 +83,7 @@ class _Forecast:
 
     @property
     def expected(self) -> float:
-        """The predicted number of records in the window; infinite without a basis."""
+        """The predicted number of records; infinite without a basis."""
         if not self.full or self.ended:
             return self.received
         if not self.received:
@@ -101,14 +101,13 @@ class _Forecast:
 
     @property
     def expected_pages(self) -> float:
-        """The predicted number of pages in the window."""
         return self.pages if not self.full or self.ended else (self.expected - 1) / self.size
 
 
 def _places(
     forecast: _Forecast, peek: Callable[[PageRequest], PagePeek | None]
 ) -> Generator[PageRequest, None, _Forecast]:
-    """The next pages of a window: first those certainly needed, then predicted ones.
+    """The next pages of a window: those certainly needed, then predicted ones.
 
     Returns the forecast after the pages that arrived.
     """

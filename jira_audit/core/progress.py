@@ -12,7 +12,6 @@ from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.records import Identity
 
 Change = Callable[[Checkpoint], Checkpoint]
-"""A function from the current checkpoint to the next one."""
 
 
 class Progress:
@@ -38,7 +37,7 @@ class Progress:
         self._pending.update(ids)
 
     def begin(self) -> int:
-        """Begin a batch; returns its number."""
+        """Returns the batch's number."""
         number = self._begun
         self._begun += 1
         self._unsettled.add(number)
@@ -51,7 +50,7 @@ class Progress:
         self.checkpoint = self.checkpoint.dealt_with(dealt_with)
 
     def settle(self, number: int) -> None:
-        """Every row of a batch was dealt with; apply the changes that waited for it only."""
+        """Every row of a batch was dealt with: apply what waited for it only."""
         self._unsettled.discard(number)
         self._apply_ready()
 
@@ -68,7 +67,6 @@ class Progress:
         self._apply_ready()
 
     def _apply_ready(self) -> None:
-        """Apply the changes whose batches come before the first unsettled one."""
         settled = min(self._unsettled, default=self._begun)
         while self._waiting and self._waiting[0][0] <= settled:
             _, change = self._waiting.popleft()

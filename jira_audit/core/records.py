@@ -100,12 +100,10 @@ class Row(NamedTuple):
 
     @property
     def line(self) -> bytes:
-        """The row's JSON, as sent."""
         return self.text[: self.size]
 
     @property
     def received(self) -> bytes:
-        """The record's JSON, as received."""
         return self.text[self.size :]
 
 
@@ -174,7 +172,7 @@ def _created_text(record: dict[str, Any], identity: Identity) -> str:
 
 
 def _sort_out(record: dict[str, Any], columns: dict[str, object]) -> dict[str, Any]:
-    """Fill the text columns; returns the values that become JSON, by column."""
+    """Fill the text columns; returns the values that become JSON."""
     structures: dict[str, Any] = {}
     extra = _take_known(record, _FIELDS, columns, structures)
     del extra["id"], extra["created"]
@@ -244,12 +242,11 @@ def _texts(columns: Mapping[str, object], structures: Mapping[str, Any]) -> dict
 
 
 def _largest(texts: Mapping[str, str]) -> str:
-    """The column whose text takes the most bytes in the row's JSON."""
     return max(texts, key=lambda column: len(orjson.dumps(texts[column])))
 
 
 def _raw_json(value: Any) -> str:
-    """The JSON text of a value; lone surrogates are kept."""
+    """JSON text; lone surrogates are kept."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -261,7 +258,7 @@ def _json(value: Any) -> str:
 
 
 def _valid_unicode(text: str) -> str:
-    """The text with each lone surrogate replaced by U+FFFD."""
+    """Replace lone surrogates by U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -270,7 +267,7 @@ def _size(text: str) -> int:
 
 
 def _cut(text: str, limit: int) -> str:
-    """The longest prefix of at most `limit` bytes of UTF-8."""
+    """At most `limit` bytes of UTF-8."""
     return _valid_unicode(text).encode()[:limit].decode(errors="ignore")
 
 
@@ -305,7 +302,7 @@ def _fitting(parts: Iterable[str], limit: int) -> str:
 
 
 def _shorten(value: Any, longest: int) -> Any:
-    """The value with every string truncated to `longest` bytes."""
+    """Truncate every string to `longest` bytes."""
     if isinstance(value, str):
         return _cut(value, longest)
     if isinstance(value, list):

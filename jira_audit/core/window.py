@@ -14,7 +14,7 @@ MAX_PAGES = 8
 """A window whose 8th page is not its last is abandoned and shortened."""
 
 AIM_PAGES = 6.5
-"""Target pages per window. Each window costs an empty page and a partly filled one."""
+"""Pages per window to aim at: each window costs an empty page and a partly filled one."""
 
 SHRINKS_FROM, GROWS_FROM = 0.9, 1.2
 """Hysteresis: a step changes only to 0.9 times or less, or 1.2 times or more, so that prefetched
@@ -81,7 +81,6 @@ class ReadRange:
         return Window(self.start, self.end if self.end - end < self.step // 8 else end)
 
     def ends_with(self, window: Window) -> bool:
-        """Whether this is the last window of the range."""
         return window.end >= self.end
 
     def after(self, window: Window, ending: WindowResult, pages: float, oldest: int) -> ReadRange:
@@ -122,6 +121,6 @@ class ReadRange:
 def is_too_long(window: Window, pages: float) -> bool:
     """Whether to abandon a window that has not ended after `pages` pages (as in `Page`).
 
-    A window of one millisecond cannot be shortened, so it is read to its end.
+    One millisecond cannot be shortened, so it is read to its end.
     """
     return pages >= MAX_PAGES and window.length > 1

@@ -109,8 +109,6 @@ def check_lease_is_fresh(run: Run, now: int) -> None:
 
 
 class Recorder:
-    """Turns a run, or its foreseen failure, into an outcome."""
-
     def __init__(self, run: Run) -> None:
         self._run = run
         self._began = run.deadline.clock.monotonic()
@@ -124,7 +122,6 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
-        """Suppress a foreseen failure; the outcome has it."""
         if isinstance(error, ConnectorError):
             self.error, self.complete = error, False
             return True

@@ -118,7 +118,7 @@ class Delivery:
             raise self._error
 
     def flush(self) -> None:
-        """Send the waiting rows. Raises as `add`."""
+        """Send the waiting rows; raises as `add`."""
         self._send_rest()
         if self._error:
             raise self._error
@@ -147,7 +147,7 @@ class Delivery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Release the lease, after an `error` once the sends have ended.
+        """Release the lease, after an `error` once every send has ended.
 
         Raises the sends' error instead if it is more serious.
         """
@@ -164,7 +164,7 @@ class Delivery:
             log.warning("%s: another error: %s", self._run.site, self._error)
 
     def _end(self, error: BaseException | None, *, complete: bool) -> None:
-        """Wait for every send, and save; with the outcome, unless the process is stopped."""
+        """Wait and save; with the outcome, unless the process is stopped."""
         while self._sends:
             self.collect_finished(wait=True)
         error = more_serious(error, self._error)
@@ -187,7 +187,6 @@ class Delivery:
             self._sends.begin(self._progress.begin(), batch)
 
     def _record_receipt(self, number: int, receipt: Receipt) -> None:
-        """Add accepted rows to the ledger; store refused ones as dead letters."""
         tally = self._run.tally
         self._progress.deal_with([row.identity for row in receipt.accepted])
         tally.rows += len(receipt.accepted)

@@ -49,7 +49,7 @@ class Throttle:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds left of the pause; negative after its end."""
+        """Negative after the pause."""
         return self._until - self._clock.monotonic()
 
     @property
@@ -60,9 +60,8 @@ class Throttle:
 class PageRequests:
     """The requests to a source that were not used yet. Only the requests run on other threads.
 
-    A response is used only for the page that it was requested for. An unused one is dropped, even
-    if it failed; a failed one that is needed counts as the first attempt. No request is sent while
-    a retry waits or a 429 asks for a pause.
+    An unused response is dropped, even if it failed; a failed one that is needed counts as the
+    first attempt. No request is sent while a retry waits or a 429 asks for a pause.
     """
 
     def __init__(self, run: Run) -> None:
@@ -71,7 +70,6 @@ class PageRequests:
         self._asked: dict[PageRequest, Future[_Answered]] = {}
         self._is_threaded = False
         self.unused: Collection[PageRequest] = self._asked.keys()
-        """The pages requested and not used yet."""
 
     def response(self, request: PageRequest, prefetch: Callable[[], None]) -> RecordsPage:
         """The response for a page, prefetched or requested now, with retries.

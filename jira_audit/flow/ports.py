@@ -142,10 +142,7 @@ class Pools:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one site: what every part of the flow needs.
-
-    `site` is the lower-case host. `tally` is updated during the run.
-    """
+    """One run of one site (the lower-case host). `tally` is updated during the run."""
 
     site: str
     ports: Ports

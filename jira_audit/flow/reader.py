@@ -137,7 +137,6 @@ class Reader:
         return left.window
 
     def _pages(self, it: WindowReading, range_: ReadRange) -> Iterator[Page]:
-        """The pages of a window, to the empty page that ends it."""
         window = it.window
         pages = Reading(self._run.ports.source.page_size)
         try:
@@ -172,7 +171,6 @@ class Reader:
         return self._requests.response(request, lambda: self._prefetch(it, pages, left))
 
     def _prefetch(self, it: WindowReading, pages: Reading, left: ReadRange) -> None:
-        """Prefetch the predicted pages, in this window and later ones."""
         if it.is_last and not pages.full and (pages.pages or self._density is None):
             return  # there is nothing to predict
         peek, following = self._requests.peek, self._next_window

@@ -101,8 +101,6 @@ class Sender:
 
 
 class Sends:
-    """One run's batches in flight, each on a thread of the pool."""
-
     def __init__(self, run: Run, lease: Lease) -> None:
         self._sender, self._pool = Sender(run, lease), run.pools.sends
         self._limit = run.policy.in_flight
