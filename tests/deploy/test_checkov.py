@@ -69,7 +69,7 @@ def found(template: checks.Template, way: str, folder: Path) -> set[str]:
     return {each["check_id"] for each in report["results"]["failed_checks"]}
 
 
-def test_both_plans_are_clean_and_no_excuse_is_without_its_finding(tmp_path: Path) -> None:
+def test_plans_are_clean_and_every_exception_has_a_finding(tmp_path: Path) -> None:
     findings = set()
     for way in ("released", "premium"):
         (tmp_path / way).mkdir()
@@ -78,7 +78,7 @@ def test_both_plans_are_clean_and_no_excuse_is_without_its_finding(tmp_path: Pat
     assert findings == set(EXCUSED)
 
 
-def test_an_open_storage_account_is_found(tmp_path: Path) -> None:
+def test_storage_account_that_is_open_is_found(tmp_path: Path) -> None:
     template = checks.load()
     (storage,) = [
         each for each in template["resources"] if each["type"].endswith("/storageAccounts")

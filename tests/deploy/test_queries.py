@@ -60,14 +60,14 @@ def declared(function: str) -> dict[str, str]:
     return dict(re.findall(r"(\w+): (\w+)", keys))
 
 
-def test_the_function_takes_every_key_that_the_line_can_have_and_no_other(function: str) -> None:
+def test_function_takes_exactly_the_keys_of_the_line(function: str) -> None:
     line = OUTCOME.line()
     keys = [pair.partition("=")[0] for pair in line.split(" ")[1:]]
 
     assert list(declared(function)) == keys
 
 
-def test_every_key_has_the_type_of_its_value(function: str) -> None:
+def test_function_types_each_key_as_its_value(function: str) -> None:
     pair, between = re.findall(r"pair_delimiter='(.)', kv_delimiter='(.)'", function)[0]
     start = len("jira_audit ")
     values = dict(each.split(between) for each in OUTCOME.line()[start:].split(pair))
@@ -78,7 +78,7 @@ def test_every_key_has_the_type_of_its_value(function: str) -> None:
     assert values["through"] == "2023-11-14T22:13:20.123Z"
 
 
-def test_the_function_reads_the_canonical_lines_alone(function: str) -> None:
+def test_function_reads_canonical_lines_only(function: str) -> None:
     [start] = re.findall("Message startswith '([^']*)'", function)
     [cut] = re.findall(r"substring\(Message, strlen\('([^']*)'\)\)", function)
 
@@ -93,7 +93,7 @@ def analysed(function: str, *queries: str) -> list[kql.Analysis]:
     return kql.analyse(APP_TRACES, queries, {"JiraAuditRuns": ("()", function)})
 
 
-def test_the_functions_columns_are_the_lines_keys_and_where_they_are_from(function: str) -> None:
+def test_function_returns_the_lines_keys_and_their_source(function: str) -> None:
     [runs] = analysed(function, "JiraAuditRuns")
 
     assert runs.problems == []
@@ -105,9 +105,7 @@ def test_the_functions_columns_are_the_lines_keys_and_where_they_are_from(functi
     }
 
 
-def test_every_saved_query_is_sound_and_stands_on_the_function(
-    saved: dict[str, Any], function: str
-) -> None:
+def test_saved_queries_are_valid_and_use_the_function(saved: dict[str, Any], function: str) -> None:
     queries = {name: each["query"] for name, each in saved.items() if "functionAlias" not in each}
 
     assert {name.removeprefix("jira-audit-") for name in queries} == {
@@ -121,7 +119,7 @@ def test_every_saved_query_is_sound_and_stands_on_the_function(
         assert "site" in analysis.columns, name
 
 
-def test_every_saved_query_has_a_title_and_a_place_of_its_own(saved: dict[str, Any]) -> None:
+def test_saved_queries_have_unique_titles_and_places(saved: dict[str, Any]) -> None:
     titles = {each["displayName"] for each in saved.values()}
 
     assert len(titles) == len(saved)
@@ -136,7 +134,7 @@ def metrics() -> list[tuple[str, str]]:
     return re.findall(r"^\| `(\w+)` \|[^|]*\| `([^`]*)` \|", section, re.MULTILINE)
 
 
-def test_every_metric_of_the_page_is_a_number_by_site_that_an_alert_can_measure(
+def test_metrics_on_the_page_are_numbers_by_site(
     function: str,
 ) -> None:
     told = metrics()
@@ -151,7 +149,7 @@ def test_every_metric_of_the_page_is_a_number_by_site_that_an_alert_can_measure(
         assert analysis.columns[name] in {"long", "real"}, name
 
 
-def test_whoever_removes_the_connector_is_told_of_every_saved_query(saved: dict[str, Any]) -> None:
+def test_saved_queries_are_all_named_in_the_steps_to_remove(saved: dict[str, Any]) -> None:
     page = (checks.ROOT / "deploy" / "OPERATING.md").read_text(encoding="utf-8")
     [names] = re.findall(r"for name in ([\w ]+); do", page)
 

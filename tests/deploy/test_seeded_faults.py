@@ -528,7 +528,7 @@ FAULTS: list[tuple[str, str, Change]] = [
     ("check", "change"),
     [pytest.param(check, change, id=f"{check}: {fault}") for check, fault, change in FAULTS],
 )
-def test_the_fault_is_caught(check: str, change: Change) -> None:
+def test_fault_is_caught(check: str, change: Change) -> None:
     template = checks.load()
     change(template)
 
@@ -536,5 +536,5 @@ def test_the_fault_is_caught(check: str, change: Change) -> None:
     assert checks.CHECKS[check](template)
 
 
-def test_every_check_has_a_fault() -> None:
+def test_faults_cover_every_check() -> None:
     assert {check for check, _, _ in FAULTS} == set(checks.CHECKS)

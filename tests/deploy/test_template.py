@@ -56,7 +56,7 @@ def template() -> checks.Template:
 
 
 @pytest.mark.parametrize("name", checks.CHECKS)
-def test_the_template_holds(name: str, template: checks.Template) -> None:
+def test_template_passes_the_check(name: str, template: checks.Template) -> None:
     assert checks.CHECKS[name](template) == []
 
 
@@ -79,7 +79,7 @@ def in_azure(app_settings: dict[str, str]) -> dict[str, str]:
     }
 
 
-def test_the_app_settings_are_those_that_the_code_reads_and_the_hosts_own(
+def test_app_settings_are_those_of_the_code_and_the_host(
     template: checks.Template,
 ) -> None:
     own = {"hostingPlan": "premium", "packageUri": ""}
@@ -94,7 +94,7 @@ def test_the_app_settings_are_those_that_the_code_reads_and_the_hosts_own(
     )
 
 
-def test_the_sample_of_local_settings_needs_nothing_that_the_template_does_not_set(
+def test_app_settings_include_what_the_local_sample_needs(
     template: checks.Template,
 ) -> None:
     sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
@@ -107,7 +107,7 @@ def test_the_sample_of_local_settings_needs_nothing_that_the_template_does_not_s
 
 
 @pytest.mark.parametrize("plan", ["flex", "premium"])
-def test_the_code_takes_the_settings_that_the_template_makes_and_its_defaults_are_the_codes(
+def test_app_settings_load_and_have_the_codes_defaults(
     plan: str, template: checks.Template
 ) -> None:
     made = in_azure(checks.app_settings(deployed(template, hostingPlan=plan)))
@@ -127,7 +127,7 @@ def test_the_code_takes_the_settings_that_the_template_makes_and_its_defaults_ar
     assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
 
 
-def test_the_code_takes_every_choice_that_the_template_lets_one_make(
+def test_app_settings_load_for_every_choice_of_the_template(
     template: checks.Template,
 ) -> None:
     chosen = deployed(
@@ -167,21 +167,21 @@ PARAMETERS = {
 }
 
 
-def test_every_setting_with_a_default_is_deployed_with_it(template: checks.Template) -> None:
+def test_app_settings_include_every_default(template: checks.Template) -> None:
     made = checks.app_settings(deployed(template))
 
     defaults = {row.name: str(row.default) for row in SETTINGS if row.default is not None}
     assert {name: made.get(name) for name in defaults} == defaults
 
 
-def test_every_number_and_every_choice_is_a_parameter() -> None:
+def test_parameters_exist_for_every_number_and_choice() -> None:
     names = {row.name for row in SETTINGS if row.kind in {"number", "choice"}}
 
     assert names <= {row.name for row in PARAMETERS.values()}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_parameter_takes_what_its_setting_takes(name: str, template: checks.Template) -> None:
+def test_parameter_takes_what_its_setting_takes(name: str, template: checks.Template) -> None:
     row, declared = PARAMETERS[name], template["parameters"][name]
 
     assert declared["type"] == (
@@ -197,7 +197,7 @@ def test_a_parameter_takes_what_its_setting_takes(name: str, template: checks.Te
 
 
 @pytest.mark.parametrize("name", [name for name, row in PARAMETERS.items() if row.kind == "number"])
-def test_the_template_takes_the_numbers_that_the_code_takes(
+def test_parameters_take_the_numbers_that_the_code_takes(
     name: str, template: checks.Template
 ) -> None:
     declared, setting = template["parameters"][name], PARAMETERS[name].name
@@ -209,7 +209,7 @@ def test_the_template_takes_the_numbers_that_the_code_takes(
             load(made | {setting: str(declared[bound] + beyond)}, NOW)
 
 
-def test_the_template_is_strict_json_without_a_key_twice() -> None:
+def test_template_is_strict_json_without_duplicate_keys() -> None:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         assert len(dict(pairs)) == len(pairs), [name for name, _ in pairs]
         return dict(pairs)
@@ -219,7 +219,7 @@ def test_the_template_is_strict_json_without_a_key_twice() -> None:
     assert json.loads(text, object_pairs_hook=once)["$schema"].endswith("deploymentTemplate.json#")
 
 
-def test_the_readme_of_the_deployment_says_of_every_resource_why_it_is_there(
+def test_readme_says_why_each_resource_exists(
     template: checks.Template,
 ) -> None:
     readme = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
@@ -235,7 +235,7 @@ def provider(template: checks.Template, sites: int, **given: Any) -> dict[str, s
     return in_azure(checks.app_settings(deployed(template, jiraSites=entries, **one, **given)))
 
 
-def test_the_code_takes_the_sites_that_the_template_was_given(template: checks.Template) -> None:
+def test_app_settings_load_the_sites_given_to_the_template(template: checks.Template) -> None:
     loaded = load(provider(template, 12), NOW)
 
     assert loaded.invalid == ()
@@ -247,7 +247,7 @@ def test_the_code_takes_the_sites_that_the_template_was_given(template: checks.T
 @pytest.mark.parametrize(
     ("sites", "above", "disabled"), [(10, 10, True), (11, 10, False), (1, 0, False)]
 )
-def test_the_queues_functions_run_where_there_are_more_sites_than_one_run_has(
+def test_queue_functions_run_if_sites_exceed_one_run(
     sites: int, above: int, disabled: bool, template: checks.Template
 ) -> None:
     made = provider(template, sites, queueSitesAbove=above)

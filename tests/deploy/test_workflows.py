@@ -26,12 +26,12 @@ def steps(workflow: dict[Any, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def test_there_are_two() -> None:
+def test_workflows_are_two() -> None:
     assert [file.name for file in FILES] == ["ci.yml", "release.yml"]
 
 
 @pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_it_runs_ci_with_the_pythons_that_ci_looks_for(name: str) -> None:
+def test_ci_runs_with_the_pythons_that_it_looks_for(name: str) -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     [wanted] = re.findall(r"^for version in (.*); do", ci, re.MULTILINE)
     workflow = read(name)
@@ -43,7 +43,7 @@ def test_it_runs_ci_with_the_pythons_that_ci_looks_for(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_every_action_is_pinned_by_its_commit(name: str) -> None:
+def test_actions_are_pinned_by_their_commit(name: str) -> None:
     used = [each["uses"] for each in steps(read(name)) if "uses" in each]
 
     assert len(used) == 2
@@ -51,7 +51,7 @@ def test_every_action_is_pinned_by_its_commit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_it_may_read_and_the_checkout_keeps_no_credentials(name: str) -> None:
+def test_workflows_may_only_read_and_keep_no_credentials(name: str) -> None:
     workflow = read(name)
     [checkout] = [each for each in steps(workflow) if "checkout" in each.get("uses", "")]
 
@@ -59,14 +59,14 @@ def test_it_may_read_and_the_checkout_keeps_no_credentials(name: str) -> None:
     assert checkout["with"]["persist-credentials"] is False
 
 
-def test_ci_runs_on_every_push_to_main_and_every_pull_request() -> None:
+def test_ci_runs_on_pushes_to_main_and_on_pull_requests() -> None:
     workflow = read("ci.yml")
 
     assert workflow["on"] == {"push": {"branches": ["main"]}, "pull_request": None}
     assert "permissions" not in workflow["jobs"]["ci"]
 
 
-def test_a_release_is_made_of_a_tag_that_says_the_version_and_only_after_ci() -> None:
+def test_release_needs_a_version_tag_and_a_passed_ci() -> None:
     workflow = read("release.yml")
     runs = [each["run"] for each in steps(workflow) if "run" in each]
 
@@ -81,6 +81,6 @@ def test_a_release_is_made_of_a_tag_that_says_the_version_and_only_after_ci() ->
 
 
 @pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_what_others_can_name_reaches_a_shell_as_a_variable_only(name: str) -> None:
+def test_untrusted_values_reach_a_shell_as_variables_only(name: str) -> None:
     """https://docs.github.com/actions/reference/security/secure-use#use-an-intermediate-environment-variable"""
     assert not [each for each in steps(read(name)) if "${{" in each.get("run", "")]

@@ -45,7 +45,7 @@ def port(process: subprocess.Popen[bytes], said: int) -> int:
     raise TimeoutError("Azurite did not say its port")
 
 
-def test_azurite_as_the_readme_starts_it_serves_the_storage_library(tmp_path: Path) -> None:
+def test_azurite_serves_as_the_readme_starts_it(tmp_path: Path) -> None:
     needed(azurite.is_installed(), "Azurite is not installed: make setup")
     with (tmp_path / "said").open("wb+") as said:
         process = subprocess.Popen(

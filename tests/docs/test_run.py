@@ -161,9 +161,7 @@ def record(record_id: int) -> Record:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
-def test_what_a_page_says_runs_in_a_checkout_where_the_packages_are_at_hand(
-    page: str, newcomer: Newcomer
-) -> None:
+def test_page_runs_in_a_checkout_with_the_packages(page: str, newcomer: Newcomer) -> None:
     environment = newcomer.checkout / ".venv"
     checkouts.install(newcomer.checkout, environment)
     (environment / ".ready-terminal").touch()  # the Makefile's word for it
@@ -174,7 +172,7 @@ def test_what_a_page_says_runs_in_a_checkout_where_the_packages_are_at_hand(
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", FROM_NOTHING)
-def test_what_a_page_says_runs_in_a_checkout_with_nothing_but_a_python(
+def test_page_runs_in_a_checkout_with_only_a_python(
     page: str, newcomer: Newcomer, tmp_path: Path
 ) -> None:
     certificates = tmp_path / "certificates.pem"

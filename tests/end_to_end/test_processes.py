@@ -149,7 +149,7 @@ def until_free(run: Callable[[], Ended], killed_at: float) -> tuple[Ended, int]:
 
 @pytest.mark.long  # four leases have to run out
 @pytest.mark.timeout(300)
-def test_killed_again_and_again_it_loses_nothing_and_doubles_only_what_was_in_flight(
+def test_kills_lose_nothing_and_duplicate_only_what_was_in_flight(
     watched: Watched,
 ) -> None:
     rng = random.Random(SEED)
@@ -189,7 +189,7 @@ def test_killed_again_and_again_it_loses_nothing_and_doubles_only_what_was_in_fl
 # --- started together --------------------------------------------------------------------------
 
 
-def test_three_processes_started_together_on_a_first_run_deliver_every_record_once(
+def test_first_run_by_three_processes_delivers_each_record_once(
     watched: Watched,
 ) -> None:
     fill(watched, 3_000, seed=3)
@@ -212,7 +212,7 @@ def test_three_processes_started_together_on_a_first_run_deliver_every_record_on
 
 
 @pytest.mark.timeout(240)
-def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_more_when_it_goes_on(
+def test_lease_that_expired_in_a_frozen_process_ends_its_sends(
     watched: Watched,
 ) -> None:
     fill(watched, 12_000, seed=8)
@@ -257,7 +257,7 @@ def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_more_when_it_g
     assert watched.times() == of_both
 
 
-def test_a_process_that_finds_its_lease_gone_begins_no_send(watched: Watched) -> None:
+def test_lease_that_is_lost_allows_no_new_send(watched: Watched) -> None:
     fill(watched, 12_000, seed=9)
     frozen = watched.start()
     stopped = threading.Event()
@@ -320,7 +320,7 @@ class Trouble:
 
 
 @pytest.mark.long
-def test_storage_that_is_away_or_dies_fails_the_run_in_time_with_nothing_unaccounted_for(
+def test_storage_that_is_down_fails_the_run_in_time(
     watched: Watched, own_storage: tuple[str, subprocess.Popen[bytes]]
 ) -> None:
     fill(watched, 12_000, seed=10)
@@ -350,7 +350,7 @@ def test_storage_that_is_away_or_dies_fails_the_run_in_time_with_nothing_unaccou
 
 
 @pytest.mark.long
-def test_storage_that_dies_before_a_renewal_fails_the_run_in_time_and_nothing_is_sent(
+def test_storage_that_dies_before_a_renewal_stops_every_send(
     watched: Watched, own_storage: tuple[str, subprocess.Popen[bytes]]
 ) -> None:
     fill(watched, 12_000, seed=11)
@@ -386,7 +386,7 @@ def test_storage_that_dies_before_a_renewal_fails_the_run_in_time_and_nothing_is
     ],
     ids=["cut off", "empty", "another site's", "of a newer version"],
 )
-def test_a_checkpoint_that_cannot_be_used_stops_the_site_and_stays_for_who_mends_it(
+def test_checkpoint_that_is_unusable_stops_the_site_and_is_kept(
     watched: Watched, mend: Callable[[bytes], bytes], says: str
 ) -> None:
     assert watched.run().result == "ok"
@@ -408,7 +408,7 @@ def test_a_checkpoint_that_cannot_be_used_stops_the_site_and_stays_for_who_mends
     assert watched.blob.get_blob_properties().lease.state == "available"
 
 
-def test_a_checkpoint_that_somebody_else_has_leased_is_left_alone(watched: Watched) -> None:
+def test_checkpoint_that_somebody_else_has_leased_is_left_alone(watched: Watched) -> None:
     assert watched.run().result == "ok"
     new = sample_records(100, first_id=FIRST_ID, end_ms=now(), span_ms=60_000, seed=1)
     watched.installation.site.add(new)
@@ -442,7 +442,7 @@ def test_a_checkpoint_that_somebody_else_has_leased_is_left_alone(watched: Watch
     ],
     ids=["lease taken by somebody else", "container deleted"],
 )
-def test_a_checkpoint_taken_away_in_the_middle_fails_the_run_with_no_more_sent_than_was_in_flight(
+def test_checkpoint_that_is_taken_from_a_run_fails_the_run(
     watched: Watched, trouble: Callable[[Watched], object], says: str
 ) -> None:
     fill(watched, 12_000, seed=12)

@@ -139,7 +139,7 @@ def host(provider: Provider, instances: int) -> Host:
 
 
 @pytest.mark.long
-def test_three_hundred_sites_of_which_a_tenth_fail_and_an_instance_dies(
+def test_queue_of_300_sites_survives_failures_and_a_dead_instance(
     provider: Provider,
 ) -> None:
     addresses = list(provider.sites)
@@ -178,7 +178,7 @@ def test_three_hundred_sites_of_which_a_tenth_fail_and_an_instance_dies(
     assert {tries[address] for address in failing} <= {2, 3}
 
 
-def test_a_site_that_runs_or_waits_is_not_queued_again(provider: Provider) -> None:
+def test_queue_gets_no_site_that_runs_or_waits(provider: Provider) -> None:
     provider = few(provider, 12)
     running_site, waiting, *others = list(provider.sites)[:12]
     with host(provider, 1) as running:
@@ -202,7 +202,7 @@ def test_a_site_that_runs_or_waits_is_not_queued_again(provider: Provider) -> No
     assert provider.doubled() == 0
 
 
-def test_ticks_one_after_the_other_double_nothing_and_find_what_is_new(provider: Provider) -> None:
+def test_queue_delivers_new_records_tick_by_tick_without_duplicates(provider: Provider) -> None:
     provider = few(provider, 12)
     with host(provider, 2) as running:
         running.tick()
@@ -218,9 +218,7 @@ def test_ticks_one_after_the_other_double_nothing_and_find_what_is_new(provider:
 
 
 @pytest.mark.parametrize(("above", "queued"), [("10", 0), ("9", 10), ("0", 10)])
-def test_up_to_a_handful_of_sites_run_inside_the_timer(
-    above: str, queued: int, provider: Provider
-) -> None:
+def test_timer_collects_a_few_sites_itself(above: str, queued: int, provider: Provider) -> None:
     provider = few(provider, 10, QUEUE_SITES_ABOVE=above)
     with host(provider, 1) as running:
         ticked = running.tick()
@@ -231,7 +229,7 @@ def test_up_to_a_handful_of_sites_run_inside_the_timer(
     assert all(provider.complete(address) for address in list(provider.sites)[:10])
 
 
-def test_every_line_of_eleven_sites_that_is_alerted_on_reaches_the_host(
+def test_log_lines_of_eleven_sites_reach_the_host(
     provider: Provider,
 ) -> None:
     provider = few(provider, 11)
@@ -252,7 +250,7 @@ def test_every_line_of_eleven_sites_that_is_alerted_on_reaches_the_host(
     assert [each.ended.dropped for each in running.called] == [()] * 11
 
 
-def test_a_message_of_a_site_that_is_no_longer_there_is_said_and_done(provider: Provider) -> None:
+def test_queue_message_of_a_removed_site_is_logged_and_done(provider: Provider) -> None:
     provider = few(provider, 12)
     with host(provider, 1) as running:
         ended = running._workers[0].invoke("collect_site", message="gone.atlassian.net")

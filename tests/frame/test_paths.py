@@ -161,7 +161,7 @@ def climbs(file: str, text: str) -> list[str]:
     return climbs_in_text(file, text)
 
 
-def test_no_file_names_a_path_out_of_the_checkout() -> None:
+def test_files_name_no_path_outside_the_checkout() -> None:
     seen = list(files())
 
     assert {"README.md", "Makefile", ".ci/run", "deploy/package", "tests/conftest.py"} <= set(seen)
@@ -189,7 +189,7 @@ def test_no_file_names_a_path_out_of_the_checkout() -> None:
         "os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))",
     ],
 )
-def test_a_path_out_of_the_checkout_is_seen_in_python(text: str) -> None:
+def test_python_path_outside_the_checkout_is_reported(text: str) -> None:
     assert climbs("tests/core/test_it.py", text)
     assert climbs("tests/core/command", f"#!/usr/bin/env python3\n{text}")
 
@@ -208,7 +208,7 @@ def test_a_path_out_of_the_checkout_is_seen_in_python(text: str) -> None:
         'os.path.join(os.path.dirname(__file__), "..", "..")',
     ],
 )
-def test_a_path_within_the_checkout_is_fine_in_python(text: str) -> None:
+def test_python_path_inside_the_checkout_is_allowed(text: str) -> None:
     assert climbs("tests/core/test_it.py", text) == []
 
 
@@ -229,7 +229,7 @@ def test_a_path_within_the_checkout_is_fine_in_python(text: str) -> None:
         ("host.json", '{"a": "deploy/../../x"}'),
     ],
 )
-def test_a_path_out_of_the_checkout_is_seen_in_any_text(file: str, text: str) -> None:
+def test_text_path_outside_the_checkout_is_reported(file: str, text: str) -> None:
     assert climbs(file, text)
 
 
@@ -245,5 +245,5 @@ def test_a_path_out_of_the_checkout_is_seen_in_any_text(file: str, text: str) ->
         ("tests/deploy/kql.js", 'require("../setup/other")'),
     ],
 )
-def test_a_path_within_the_checkout_is_fine_in_any_text(file: str, text: str) -> None:
+def test_text_path_inside_the_checkout_is_allowed(file: str, text: str) -> None:
     assert climbs(file, text) == []

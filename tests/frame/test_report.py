@@ -84,7 +84,7 @@ def shown(*rows: dict[str, Any], window: Window = MONTH, health: tuple[Health, .
 # What is on it
 
 
-def test_the_numbers_are_those_of_the_rows() -> None:
+def test_numbers_match_the_rows() -> None:
     rows = [row(NOW - n * HOUR, Category="users", authorKey_s=f"a{n % 3}") for n in range(50)]
 
     said = shown(*rows).said()
@@ -107,7 +107,7 @@ def test_the_numbers_are_those_of_the_rows() -> None:
         (24 * 366 * DAY, "30 days"),
     ],
 )
-def test_the_chart_has_as_many_columns_as_can_be_told_apart(length: int, unit: str) -> None:
+def test_chart_has_no_more_columns_than_can_be_told_apart(length: int, unit: str) -> None:
     window = Window(NOW - length + 1, NOW)
     rows = [row(NOW - n * length // 40, Category=f"c{n % 9}") for n in range(40)]
     html = page(count(rows, window), (), "a test", NOW)
@@ -124,7 +124,7 @@ def test_the_chart_has_as_many_columns_as_can_be_told_apart(length: int, unit: s
         assert int(each["y"]) + int(each["height"]) <= top
 
 
-def test_long_lists_are_cut_and_say_what_is_left() -> None:
+def test_lists_are_truncated_and_count_the_rest() -> None:
     rows = [row(summary_s=f"event {n:02}") for n in range(TOP_N + 5) for _ in range(n + 1)]
 
     read = shown(*rows)
@@ -135,25 +135,25 @@ def test_long_lists_are_cut_and_say_what_is_left() -> None:
     assert "and 5 more, with 15 rows" in read.said()
 
 
-def test_what_has_no_name_says_so() -> None:
+def test_names_that_are_absent_have_a_label() -> None:
     assert "(Jira itself, or no author)" in shown(row()).named()
 
 
-def test_an_empty_range_is_said_and_has_no_chart() -> None:
+def test_range_without_rows_has_no_chart() -> None:
     read = shown()
 
     assert "There are no rows in this range." in read.said()
     assert read.tags["svg"] == 0
 
 
-def test_several_sites_are_told_apart_and_one_is_not() -> None:
+def test_sites_are_listed_only_if_there_are_several() -> None:
     other = row() | {"site_s": "other.atlassian.net"}
 
     assert "other.atlassian.net" in shown(row(), other).named()
     assert "By site" not in shown(row()).said()
 
 
-def test_the_connectors_health_says_what_went_wrong() -> None:
+def test_health_says_what_went_wrong() -> None:
     failed = Status(SITE, "failed", problem="the token is wrong <b>revoked</b>")
     fine = Status("other.atlassian.net", "ok")
 
@@ -168,7 +168,7 @@ def test_the_connectors_health_says_what_went_wrong() -> None:
     assert "no checkpoint" in shown().said()
 
 
-def test_it_says_that_it_holds_personal_data_and_where_it_is_from() -> None:
+def test_page_says_its_source_and_that_it_holds_personal_data() -> None:
     said = shown(row()).said()
 
     assert "This page contains personal data" in said
@@ -199,7 +199,7 @@ HOSTILE = [
 @pytest.mark.parametrize(
     "column", ["Category", "summary_s", "authorKey_s", "objectItem_name_s", "site_s"]
 )
-def test_whatever_a_record_says_is_text(column: str, text: str) -> None:
+def test_text_from_a_record_is_escaped(column: str, text: str) -> None:
     window = Window(NOW - DAY, NOW)
     short = text[:200]
     health = Health(Status(text, "failed", problem=short), {"last run": short})
@@ -215,7 +215,7 @@ def test_whatever_a_record_says_is_text(column: str, text: str) -> None:
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-def test_any_text_comes_back_as_the_same_text(category: str, actor: str) -> None:
+def test_text_is_unchanged_once_it_is_parsed(category: str, actor: str) -> None:
     read = shown(row(Category=category, authorKey_s=actor))
 
     assert set(read.tags) <= TAGS
@@ -224,7 +224,7 @@ def test_any_text_comes_back_as_the_same_text(category: str, actor: str) -> None
     assert printable(actor or "(Jira itself, or no author)") in [*read.named(), ""]
 
 
-def test_nothing_is_loaded_and_a_policy_lets_nothing_in() -> None:
+def test_page_loads_nothing_and_its_policy_allows_nothing() -> None:
     html = page(count([row(Category="a")], MONTH), (), "a test", NOW)
 
     assert "default-src 'none'; style-src 'unsafe-inline'" in html
@@ -232,7 +232,7 @@ def test_nothing_is_loaded_and_a_policy_lets_nothing_in() -> None:
         assert reference not in html, reference
 
 
-def test_a_name_that_is_cut_is_whole_in_its_tooltip_up_to_a_length() -> None:
+def test_names_that_are_truncated_have_a_tooltip() -> None:
     name = "name " + "y" * 500
 
     read = shown(row(summary_s=name), row(summary_s="z" * 5_000))
@@ -242,18 +242,18 @@ def test_a_name_that_is_cut_is_whole_in_its_tooltip_up_to_a_length() -> None:
     assert name[:120] + "…" in read.named()
 
 
-def test_names_are_isolated_so_that_they_order_no_other_text() -> None:
+def test_names_are_isolated_from_the_text_around_them() -> None:
     assert "שלום" in shown(row(summary_s="שלום")).named()
 
 
-def test_there_is_a_dark_page_for_whoever_wants_one() -> None:
+def test_page_has_a_dark_theme() -> None:
     html = page(Activity(MONTH), (), "a test", NOW)
 
     assert "prefers-color-scheme: dark" in html
     assert html.count("--c0:") == 2
 
 
-def test_the_page_needs_neither_the_command_line_nor_the_app() -> None:
+def test_page_needs_neither_the_command_line_nor_the_app() -> None:
     code = (
         "import sys, jira_audit.terminal.report_page; "
         "print({'typer', 'rich', 'jira_audit.app', 'jira_audit.wiring'} & set(sys.modules))"

@@ -76,14 +76,14 @@ def pages_of(source: JiraSource, cloud: Atlassian) -> Iterator[Page]:
 # What lets in
 
 
-def test_a_classic_token_goes_to_the_site_and_nowhere_else(cloud: Atlassian) -> None:
+def test_classic_token_goes_to_the_site_only(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN)]
 
     assert len(read(classic(), cloud)) == 25
     assert set(cloud.hosts()) == {HOST}
 
 
-def test_a_scoped_token_goes_through_the_gateway_of_the_cloud_id_that_is_set(
+def test_scoped_token_uses_the_gateway_of_its_cloud_id(
     cloud: Atlassian,
 ) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
@@ -92,7 +92,7 @@ def test_a_scoped_token_goes_through_the_gateway_of_the_cloud_id_that_is_set(
     assert {(host, path) for host, path, _ in cloud.asked} == {("api.atlassian.com", GATEWAY)}
 
 
-def test_a_cloud_id_that_is_not_set_is_asked_for_once_without_credentials(
+def test_cloud_id_is_asked_for_once_without_credentials(
     cloud: Atlassian,
 ) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
@@ -105,7 +105,7 @@ def test_a_cloud_id_that_is_not_set_is_asked_for_once_without_credentials(
     assert cloud.hosts().count(HOST) == 1
 
 
-def test_a_site_is_asked_for_its_cloud_id_without_any_token(cloud: Atlassian) -> None:
+def test_cloud_id_needs_no_token(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     gateway = wiring.gateway(oauth(), cloud.time.clock)
 
@@ -113,7 +113,7 @@ def test_a_site_is_asked_for_its_cloud_id_without_any_token(cloud: Atlassian) ->
     assert cloud.asked == [(HOST, "/_edge/tenant_info", "none")]
 
 
-def test_an_oauth_client_gets_one_token_for_as_long_as_it_holds(cloud: Atlassian) -> None:
+def test_oauth_token_is_used_until_it_expires(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     site = oauth(cloud_id=CLOUD_ID)
 
@@ -127,7 +127,7 @@ def test_an_oauth_client_gets_one_token_for_as_long_as_it_holds(cloud: Atlassian
     assert len(cloud.tokens_given) == 2
 
 
-def test_a_token_that_ends_in_the_middle_of_a_reading_is_renewed_and_nothing_is_missed(
+def test_oauth_token_that_expires_while_reading_is_renewed(
     cloud: Atlassian,
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
@@ -152,7 +152,7 @@ def test_a_token_that_ends_in_the_middle_of_a_reading_is_renewed_and_nothing_is_
         ("contoso.atlassian-us-gov-mod.net", "atlassian-us-gov-mod.com"),
     ],
 )
-def test_the_gateway_and_token_service_are_those_of_the_sites_cloud(
+def test_gateway_and_token_service_are_in_the_sites_cloud(
     host: str, domain: str, cloud: Atlassian
 ) -> None:
     cloud.host, cloud.domain, cloud.clients = host, domain, {CLIENT: SECRET}
@@ -163,7 +163,7 @@ def test_the_gateway_and_token_service_are_those_of_the_sites_cloud(
 
 
 @pytest.mark.parametrize(("said", "tokens"), [(3600.0, 1), ("soon", 1), (None, 1), (60, 2)])
-def test_a_token_is_kept_for_as_long_as_it_holds_and_a_while_where_that_is_not_said(
+def test_oauth_token_is_kept_for_its_lifetime_or_a_default(
     said: object, tokens: int, cloud: Atlassian
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
@@ -177,7 +177,7 @@ def test_a_token_is_kept_for_as_long_as_it_holds_and_a_while_where_that_is_not_s
     assert (len(cloud.tokens_given) == 1) == (tokens == 1)
 
 
-def test_an_answer_that_is_too_long_is_none(cloud: Atlassian) -> None:
+def test_answer_that_is_too_long_is_refused(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script["auth.atlassian.com"] = [Response(200, {}, b" " * 70_000)] * 5
 
@@ -188,7 +188,7 @@ def test_an_answer_that_is_too_long_is_none(cloud: Atlassian) -> None:
 # What does not
 
 
-def test_a_scoped_token_on_the_sites_own_address_is_told_of(cloud: Atlassian) -> None:
+def test_scoped_token_on_the_sites_address_is_reported(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
 
     with pytest.raises(CredentialsRefused, match="scoped token: those work only through") as said:
@@ -198,7 +198,7 @@ def test_a_scoped_token_on_the_sites_own_address_is_told_of(cloud: Atlassian) ->
     assert set(cloud.hosts()) == {HOST}
 
 
-def test_a_token_without_the_scopes_is_told_which(cloud: Atlassian) -> None:
+def test_scoped_token_without_its_scopes_is_told_which(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, frozenset({"read:jira-work"}))]
 
     with pytest.raises(CredentialsRefused, match="scope does not match") as said:
@@ -208,7 +208,7 @@ def test_a_token_without_the_scopes_is_told_which(cloud: Atlassian) -> None:
 
 
 @pytest.mark.parametrize("gateway", [False, True])
-def test_an_expired_token_stops_the_site(cloud: Atlassian, gateway: bool) -> None:
+def test_expired_token_stops_the_site(cloud: Atlassian, gateway: bool) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT if gateway else None, expired=True)]
 
     with pytest.raises(CredentialsRefused, match="expired"):
@@ -217,14 +217,14 @@ def test_an_expired_token_stops_the_site(cloud: Atlassian, gateway: bool) -> Non
     assert len(cloud.asked) == 1  # no token is tried again
 
 
-def test_a_wrong_cloud_id_stops_the_site(cloud: Atlassian) -> None:
+def test_cloud_id_that_is_wrong_stops_the_site(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
 
     with pytest.raises(SiteError, match="HTTP 404"):
         read(classic(gateway=True, cloud_id="00000000-2222-4333-8444-555555555555"), cloud)
 
 
-def test_a_wrong_client_secret_stops_the_site_without_asking_jira(cloud: Atlassian) -> None:
+def test_oauth_secret_that_is_wrong_stops_the_site_before_jira(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: "another"}
 
     with pytest.raises(SiteError, match="does not know the OAuth client"):
@@ -233,7 +233,7 @@ def test_a_wrong_client_secret_stops_the_site_without_asking_jira(cloud: Atlassi
     assert cloud.hosts() == ["auth.atlassian.com"]
 
 
-def test_a_fresh_token_that_is_refused_too_is_not_renewed_again(cloud: Atlassian) -> None:
+def test_oauth_token_that_is_new_and_refused_is_not_renewed(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script["api.atlassian.com"] = [Response(401, {}, b"{}")] * 2
 
@@ -253,7 +253,7 @@ def test_a_fresh_token_that_is_refused_too_is_not_renewed_again(cloud: Atlassian
         Response(200, {}, b"[]"),
     ],
 )
-def test_a_hiccup_of_atlassians_is_tried_again(
+def test_transient_failure_of_atlassian_is_retried(
     where: str, answer: Response, cloud: Atlassian
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
@@ -264,7 +264,9 @@ def test_a_hiccup_of_atlassians_is_tried_again(
 
 
 @pytest.mark.parametrize("where", [HOST, "auth.atlassian.com"])
-def test_a_service_that_stays_away_is_left_to_the_next_tick(where: str, cloud: Atlassian) -> None:
+def test_transient_failure_that_lasts_is_left_to_the_next_tick(
+    where: str, cloud: Atlassian
+) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script[where] = [Response(503, {}, b"")] * 5
 
@@ -273,7 +275,7 @@ def test_a_service_that_stays_away_is_left_to_the_next_tick(where: str, cloud: A
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"cloudId": "../../evil"}', b'{"cloudId": 7}'])
-def test_a_cloud_id_that_is_none_is_not_put_into_an_address(body: bytes, cloud: Atlassian) -> None:
+def test_cloud_id_that_is_invalid_is_put_into_no_address(body: bytes, cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
     cloud.script[HOST] = [Response(200, {}, body)]
 
@@ -284,7 +286,7 @@ def test_a_cloud_id_that_is_none_is_not_put_into_an_address(body: bytes, cloud: 
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"access_token": "a\\nb"}', b'{"access_token": 7}'])
-def test_a_token_that_is_none_is_not_put_into_a_header(body: bytes, cloud: Atlassian) -> None:
+def test_oauth_token_that_is_invalid_is_put_into_no_header(body: bytes, cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script["auth.atlassian.com"] = [Response(200, {}, body)] * 5
 
@@ -296,7 +298,7 @@ def test_a_token_that_is_none_is_not_put_into_a_header(body: bytes, cloud: Atlas
 
 
 @pytest.mark.parametrize("where", [HOST, "api.atlassian.com", "auth.atlassian.com"])
-def test_no_redirect_carries_credentials_anywhere(where: str, cloud: Atlassian) -> None:
+def test_credentials_follow_no_redirect(where: str, cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script[where] = [Response(302, {"Location": "https://evil.example/"}, b"")]
 
@@ -306,7 +308,7 @@ def test_no_redirect_carries_credentials_anywhere(where: str, cloud: Atlassian) 
     assert "evil.example" not in cloud.hosts()
 
 
-def test_the_secret_goes_to_the_token_service_and_the_token_to_the_gateway_alone(
+def test_credentials_go_only_to_token_service_and_gateway(
     cloud: Atlassian,
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
@@ -322,7 +324,7 @@ def test_the_secret_goes_to_the_token_service_and_the_token_to_the_gateway_alone
 
 @pytest.mark.parametrize("where", [HOST, "api.atlassian.com", "auth.atlassian.com"])
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 500])
-def test_no_secret_is_in_an_error_a_log_line_or_what_is_printed(
+def test_credentials_are_in_no_error_log_or_output(
     where: str, status: int, cloud: Atlassian, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -340,7 +342,7 @@ def test_no_secret_is_in_an_error_a_log_line_or_what_is_printed(
     assert "nobody-may-see" not in shown
 
 
-def test_a_time_without_its_offset_would_find_nothing_through_the_gateway(
+def test_gateway_finds_nothing_for_a_time_without_offset(
     cloud: Atlassian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
@@ -355,7 +357,7 @@ def test_a_time_without_its_offset_would_find_nothing_through_the_gateway(
 # The check
 
 
-def test_the_check_finds_the_gateway_for_a_token_that_the_site_refuses(cloud: Atlassian) -> None:
+def test_check_finds_the_gateway_for_a_token_that_the_site_refuses(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
     cloud.time.now = wiring.CLOCK.now()
 
@@ -366,7 +368,7 @@ def test_the_check_finds_the_gateway_for_a_token_that_the_site_refuses(cloud: At
     assert f"Set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {CLOUD_ID}" in answer.sentence
 
 
-def test_the_check_tells_of_both_ways_where_neither_works(cloud: Atlassian) -> None:
+def test_check_reports_both_ways_if_neither_works(cloud: Atlassian) -> None:
     answer = check._jira(classic())
 
     assert not answer.ok
@@ -374,7 +376,7 @@ def test_the_check_tells_of_both_ways_where_neither_works(cloud: Atlassian) -> N
     assert TOKEN not in answer.sentence
 
 
-def test_the_check_says_who_is_let_in_and_which_way(cloud: Atlassian) -> None:
+def test_check_says_who_is_admitted_and_which_way(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.time.now = wiring.CLOCK.now()
 
@@ -386,7 +388,7 @@ def test_the_check_says_who_is_let_in_and_which_way(cloud: Atlassian) -> None:
     )
 
 
-def test_the_check_does_not_try_the_gateway_for_what_is_no_matter_of_credentials(
+def test_check_tries_the_gateway_for_credentials_only(
     cloud: Atlassian,
 ) -> None:
     cloud.script[HOST] = [Response(403, {}, b"")]
@@ -403,7 +405,7 @@ def test_the_check_does_not_try_the_gateway_for_what_is_no_matter_of_credentials
         (None, True, "could not be compared with that of "),
     ],
 )
-def test_the_check_compares_a_cloud_id_that_is_set_with_what_the_site_tells(
+def test_check_compares_the_cloud_id_with_the_sites(
     cloud: Atlassian, told: str | None, ok: bool, says: str
 ) -> None:
     cloud.clients = {CLIENT: SECRET}

@@ -38,7 +38,7 @@ def analysed(world: str) -> Mapping[str, kql.Analysis]:
 
 
 @pytest.mark.parametrize("world", EVERYWHERE)
-def test_no_query_has_a_problem_but_for_the_tables_that_are_missing(world: str) -> None:
+def test_queries_are_valid_except_for_missing_tables(world: str) -> None:
     missing = {*WORLDS["both"], *TELEMETRY} - set(EVERYWHERE[world])
     for name, analysis in analysed(world).items():
         for problem in analysis.problems:
@@ -58,12 +58,12 @@ def named(rule: Source) -> set[str]:
 
 @pytest.mark.parametrize("world", EVERYWHERE)
 @pytest.mark.parametrize("source", [*RULES, *HUNTS], ids=lambda source: source.name)
-def test_a_query_gives_every_column_that_is_named(source: Source, world: str) -> None:
+def test_queries_return_every_column_that_is_named(source: Source, world: str) -> None:
     assert named(source) <= set(analysed(world)[source.name].columns)
 
 
 @pytest.mark.parametrize("source", [*RULES, *HUNTS], ids=lambda source: source.name)
-def test_columns_have_one_type_in_every_world(source: Source) -> None:
+def test_columns_have_one_type_in_every_workspace(source: Source) -> None:
     kinds = [analysed(world)[source.name].columns for world in EVERYWHERE]
 
     assert all(each == kinds[0] for each in kinds)
@@ -71,7 +71,7 @@ def test_columns_have_one_type_in_every_world(source: Source) -> None:
 
 
 @pytest.mark.parametrize("source", [*RULES, *HUNTS], ids=lambda source: source.name)
-def test_no_query_reads_more_than_its_period(source: Source) -> None:
+def test_queries_read_no_more_than_their_period(source: Source) -> None:
     period = re.search(r"let Period = (\w+);", source.query)
 
     assert period

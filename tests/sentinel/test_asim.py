@@ -57,21 +57,21 @@ def told() -> list[Record]:
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("parser", [PLAIN, FILTERING])
-def test_every_mandatory_field_is_there_with_its_type(parser: str, world: str) -> None:
+def test_fields_that_are_mandatory_have_their_type(parser: str, world: str) -> None:
     (analysis,) = analyse(WORLDS[world], [parser], saved())
 
     assert MANDATORY.items() <= analysis.columns.items()
     assert not [each for each in analysis.problems if each.startswith("Error")]
 
 
-def test_the_filtering_parser_gives_the_same_columns() -> None:
+def test_parser_with_filters_returns_the_same_columns() -> None:
     plain, filtering = analyse(WORLDS["classic"], [PLAIN, FILTERING], saved())
 
     assert plain.columns == filtering.columns
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_every_record_is_normalised_with_values_of_the_schema(world: str) -> None:
+def test_records_are_normalised_with_the_schemas_values(world: str) -> None:
     found = workspace(world, told()).run(f"{PLAIN} | order by EventStartTime asc")
 
     assert [row["EventType"] for row in found] == ["Set", "Create", "Enable", "Delete", "Other"]
@@ -84,7 +84,7 @@ def test_every_record_is_normalised_with_values_of_the_schema(world: str) -> Non
         assert row["EventSchemaVersion"] == "0.1.2"
 
 
-def test_values_addresses_and_people_are_where_the_schema_has_them() -> None:
+def test_fields_hold_values_addresses_and_people_as_the_schema_says() -> None:
     opened, joined, *_ = workspace("classic", told()).run(f"{PLAIN} | order by EventStartTime asc")
 
     assert opened["NewValue"] == "Browse Projects, Anyone on the web"
@@ -95,7 +95,7 @@ def test_values_addresses_and_people_are_where_the_schema_has_them() -> None:
 
 
 @pytest.mark.parametrize("parser", [PLAIN, FILTERING])
-def test_what_is_disabled_gives_nothing(parser: str) -> None:
+def test_parser_that_is_disabled_returns_nothing(parser: str) -> None:
     filled = workspace("classic", told())
 
     assert len(filled.run(parser)) == 5
@@ -131,7 +131,7 @@ def called(parser: str, **given: str) -> str:
         ("newvalue_has_any", "dynamic(['strict'])", []),
     ],
 )
-def test_each_filter_lets_through_what_it_says_and_nothing_else(
+def test_filter_passes_what_it_says_and_nothing_else(
     parameter: str, value: str, events: list[str]
 ) -> None:
     query = f"{called(FILTERING, **{parameter: value})} | order by EventStartTime asc"
@@ -141,7 +141,7 @@ def test_each_filter_lets_through_what_it_says_and_nothing_else(
     assert [row["EventType"] for row in found] == events
 
 
-def test_every_filter_is_tried() -> None:
+def test_filters_are_all_tested() -> None:
     assert set(FUNCTIONS[FILTERING].defaults) == {
         *("starttime", "endtime", "srcipaddr_has_any_prefix", "eventtype_in", "eventresult"),
         *("actorusername_has_any", "operation_has_any", "object_has_any", "newvalue_has_any"),

@@ -41,7 +41,7 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_its_columns_are_the_shipped_ones_and_the_site(world: str) -> None:
+def test_columns_are_those_of_the_shipped_parser_and_the_site(world: str) -> None:
     (analysis,) = analyse(WORLDS[world], [FUNCTIONS["JiraAudit"].query])
 
     assert list(analysis.columns.items()) == list(COLUMNS.items())
@@ -72,7 +72,7 @@ def said(record: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_every_record_of_a_page_is_one_row_that_says_the_same(world: str, audit_page: Page) -> None:
+def test_record_becomes_one_row_that_says_the_same(world: str, audit_page: Page) -> None:
     found = workspace(world, audit_page.records).run("JiraAudit")
 
     assert len(found) == len(audit_page.records)
@@ -88,7 +88,7 @@ def test_every_record_of_a_page_is_one_row_that_says_the_same(world: str, audit_
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_a_record_says_the_same_in_every_world(world: str) -> None:
+def test_record_says_the_same_in_every_workspace(world: str) -> None:
     given = joins(30, BEN, "jira-administrators")
 
     (found,) = workspace(world, [given]).run(
@@ -109,7 +109,7 @@ def test_a_record_says_the_same_in_every_world(world: str) -> None:
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_a_record_that_was_sent_twice_is_there_once(world: str) -> None:
+def test_duplicates_are_removed(world: str) -> None:
     record = act(9, "Project created", "projects")
 
     assert len(workspace(world, [record, record]).run("JiraAudit")) == 1
@@ -121,13 +121,13 @@ def two_sites(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Work
     return made
 
 
-def test_two_sites_that_share_an_id_are_two() -> None:
+def test_ids_shared_by_two_sites_are_two_records() -> None:
     record = act(9, "Project created", "projects")
 
     assert len(two_sites([record], [record]).run("JiraAudit")) == 2
 
 
-def test_a_site_whose_ids_began_again_loses_nothing() -> None:
+def test_ids_that_began_again_lose_no_record() -> None:
     before, after = act(900, "Project created", "projects"), act(9, "Project deleted", "projects")
     after["id"] = before["id"]
 
@@ -144,7 +144,7 @@ def old(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sent
 
 
-def test_what_the_old_connector_wrote_gives_way_to_the_row_that_names_the_site() -> None:
+def test_rows_without_a_site_give_way_to_one_that_names_it() -> None:
     record = act(9, "Project created", "projects")
     made = Workspace({"Jira_Audit_CL": {**CLASSIC, **OLD_CLASSIC}})
     made.load("Jira_Audit_CL", [*old([record]), *rows([record])])
@@ -154,7 +154,7 @@ def test_what_the_old_connector_wrote_gives_way_to_the_row_that_names_the_site()
     assert found["Site"] == SITE
 
 
-def test_texts_that_looked_like_guids_are_read_from_their_own_columns() -> None:
+def test_columns_for_guids_are_read_as_their_texts() -> None:
     made = Workspace({"Jira_Audit_CL": OLD_CLASSIC})
     made.load("Jira_Audit_CL", old([act(9, "Project created", "projects")]))
 
@@ -164,7 +164,7 @@ def test_texts_that_looked_like_guids_are_read_from_their_own_columns() -> None:
     assert found["ObjectItemId"] == "0b0c2f5e-6a43-4e7e-9f0a-5b1d5d1c7c11"
 
 
-def test_a_row_of_the_newer_table_alone_is_read_beside_those_of_the_classic_one() -> None:
+def test_rows_of_the_v2_table_are_read_beside_the_classic_ones() -> None:
     made = Workspace(WORLDS["both"])
     made.load("Jira_Audit_CL", rows([act(9, "Project created", "projects")]))
     made.load("Jira_Audit_v2_CL", in_v2(rows([act(8, "Project deleted", "projects")])))
@@ -174,7 +174,7 @@ def test_a_row_of_the_newer_table_alone_is_read_beside_those_of_the_classic_one(
     assert [row["EventMessage"] for row in found] == ["Project created", "Project deleted"]
 
 
-def test_early_types_of_the_newer_table_are_read_as_texts() -> None:
+def test_columns_of_the_early_v2_table_are_read_as_texts() -> None:
     made = Workspace({"Jira_Audit_v2_CL": EARLY_V2})
     made.load("Jira_Audit_v2_CL", in_v2(rows([act(9, "Project created", "projects")])))
 
@@ -183,7 +183,7 @@ def test_early_types_of_the_newer_table_are_read_as_texts() -> None:
     assert found["ObjectItemTypeName"] == "PROJECT"
 
 
-def test_what_is_asked_for_by_time_goes_by_when_it_came_in() -> None:
+def test_time_range_is_that_of_arrival() -> None:
     made = workspace("classic", [act(30, "Project created", "projects")])
 
     assert len(made.run("JiraAudit | where TimeGenerated > ago(50m)")) == 1

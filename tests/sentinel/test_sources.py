@@ -157,16 +157,16 @@ def given_twice(bodies: Sequence[Body], field: str) -> set[str]:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_a_rule_is_as_sentinel_takes_it(rule: Source) -> None:
+def test_rule_is_valid_for_sentinel(rule: Source) -> None:
     assert wrong(rule.body, {**FOR_ALL, **FOR_RULES}) == []
 
 
 @pytest.mark.parametrize("hunt", HUNTS, ids=lambda hunt: hunt.name)
-def test_a_hunt_is_as_sentinel_takes_it(hunt: Source) -> None:
+def test_hunt_is_valid_for_sentinel(hunt: Source) -> None:
     assert wrong(hunt.body, FOR_ALL) == []
 
 
-def test_ids_and_names_are_given_once() -> None:
+def test_ids_and_names_are_unique() -> None:
     named = [each.body for each in [*RULES, *HUNTS]]
     identified = [*named, *(each.body for each in sources("Parsers") if "id" in each.body)]
 
@@ -230,7 +230,7 @@ def set_to(body: dict[str, Any], path: str, value: Any) -> None:
         ("query", "JiraAudit | where 1 == 1", "thresholds without a name"),
     ],
 )
-def test_a_fault_is_found(path: str, value: Any, found: str) -> None:
+def test_fault_is_found(path: str, value: Any, found: str) -> None:
     (rule,) = (each for each in RULES if each.name == "JiraAdministratorGranted")
     body = copy.deepcopy(dict(rule.body))
     set_to(body, path, value)
@@ -247,21 +247,21 @@ def test_a_fault_is_found(path: str, value: Any, found: str) -> None:
         *("alertDetailsOverride", "eventGroupingSettings", "incidentConfiguration"),
     ],
 )
-def test_a_field_that_is_missing_is_named(field: str) -> None:
+def test_fault_of_a_missing_field_is_named(field: str) -> None:
     body = dict(RULES[0].body)
     del body[field]
 
     assert field in wrong(body, {**FOR_ALL, **FOR_RULES})
 
 
-def test_a_long_period_too_often_is_found() -> None:
+def test_fault_of_a_long_period_too_often_is_found() -> None:
     (rule,) = (each for each in RULES if each.name == "JiraOddHours")
     body = dict(rule.body) | {"queryFrequency": "30m"}
 
     assert wrong(body, FOR_RULES) == ["a long period, too often"]
 
 
-def test_the_page_tells_of_every_detection_and_hunt_and_of_no_other() -> None:
+def test_page_lists_exactly_the_detections_and_hunts() -> None:
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| (Jira - [^|]+) \| (\w+) \|", page, re.MULTILINE)
     hunts = re.findall(r"^\* \*\*(Jira - [^*]+)\*\*", page, re.MULTILINE)

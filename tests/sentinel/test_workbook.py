@@ -33,17 +33,17 @@ def told() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_every_query_gives_rows_where_something_was_done(name: str) -> None:
+def test_queries_return_rows_after_activity(name: str) -> None:
     assert workspace("classic", **told()).run(QUERIES[name])
 
 
 @pytest.mark.parametrize("world", ALL_WORLDS)
 @pytest.mark.parametrize("name", QUERIES)
-def test_every_query_runs_where_nothing_was_done(name: str, world: str) -> None:
+def test_queries_run_without_activity(name: str, world: str) -> None:
     assert workspace(world).run(QUERIES[name]) == []
 
 
-def test_a_site_that_is_chosen_hides_the_others() -> None:
+def test_site_filter_hides_the_other_sites() -> None:
     filled = workspace("classic", **told())
 
     for name, visual in VISUALS.items():
@@ -53,7 +53,7 @@ def test_a_site_that_is_chosen_hides_the_others() -> None:
 
 
 @pytest.mark.parametrize("name", VISUALS)
-def test_a_visual_shows_columns_that_its_query_gives(name: str) -> None:
+def test_visual_shows_columns_of_its_query(name: str) -> None:
     visual = VISUALS[name]
     chart = visual.get("chartSettings", {})
     shown = {chart.get("xAxis"), chart.get("group"), *chart.get("yAxis", [])} - {None}
@@ -66,7 +66,7 @@ def test_a_visual_shows_columns_that_its_query_gives(name: str) -> None:
     assert visual["timeContextFromParameter"] == "TimeRange"
 
 
-def test_it_has_all_its_parts() -> None:
+def test_workbook_has_all_its_parts() -> None:
     headings = " ".join(item["content"].get("json", "") for item in WORKBOOK["items"])
 
     assert all(part in headings for part in PARTS)

@@ -34,7 +34,7 @@ def collected(run: Run, folder: Path) -> int:
     return len(ids_in(folder))
 
 
-def test_what_lies_before_the_checkpoint_is_filled_in_once(
+def test_backfill_delivers_what_precedes_the_checkpoint_once(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
     recent = collected(run, tmp_path)
@@ -50,7 +50,7 @@ def test_what_lies_before_the_checkpoint_is_filled_in_once(
 
 
 @pytest.mark.servers
-def test_in_azure_it_keeps_its_place_in_a_blob_beside_the_checkpoint(
+def test_backfill_keeps_its_checkpoint_in_a_blob(
     run: Run,
     site: Site,
     blob_container: ContainerClient,
@@ -76,7 +76,7 @@ def test_in_azure_it_keeps_its_place_in_a_blob_beside_the_checkpoint(
     assert names == {f"backfills/{HOST}.json", f"checkpoints/{HOST}.json"}
 
 
-def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
+def test_backfill_exits_with_130_on_ctrl_c_and_resumes(
     run_apart: Run, run: Run, tmp_path: Path
 ) -> None:
     halting = Halting(count=12_000, first=5_000)
@@ -105,7 +105,7 @@ def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
     assert sorted(ids_in(tmp_path)) == sorted(record["id"] for record in halting.records)
 
 
-def test_a_bar_shows_where_somebody_looks(run: Run, site: Site, tmp_path: Path) -> None:
+def test_backfill_shows_a_bar_on_a_terminal(run: Run, site: Site, tmp_path: Path) -> None:
     collected(run, tmp_path)
     os.environ["TERM"] = "xterm-256color"
 
@@ -116,7 +116,7 @@ def test_a_bar_shows_where_somebody_looks(run: Run, site: Site, tmp_path: Path) 
     assert "rows delivered" in shown
 
 
-def test_a_failure_is_said_with_how_to_go_on(run: Run, site: Site, tmp_path: Path) -> None:
+def test_backfill_that_fails_says_how_to_resume(run: Run, site: Site, tmp_path: Path) -> None:
     collected(run, tmp_path)
     site.refusal = 403
 
@@ -127,7 +127,7 @@ def test_a_failure_is_said_with_how_to_go_on(run: Run, site: Site, tmp_path: Pat
     assert "Administer Jira" in ended.err
 
 
-def test_one_that_is_under_way_is_left_alone(run: Run, site: Site, tmp_path: Path) -> None:
+def test_backfill_leaves_alone_one_that_is_running(run: Run, site: Site, tmp_path: Path) -> None:
     collected(run, tmp_path)
     lease = LocalCheckpoints(tmp_path, wiring.CLOCK, "backfills").take(Checkpoint.first(HOST, 0, 0))
     assert lease
@@ -146,7 +146,7 @@ def refused(run: Run, folder: Path, *arguments: str) -> Ended:
     return ended
 
 
-def test_where_there_is_nothing_to_do_nothing_is_done(run: Run, site: Site, tmp_path: Path) -> None:
+def test_backfill_without_work_does_nothing(run: Run, site: Site, tmp_path: Path) -> None:
     said = refused(run, tmp_path, "--from", ago(30))
     assert "the end of a backfill is unknown" in said.err
 
@@ -164,7 +164,7 @@ def test_where_there_is_nothing_to_do_nothing_is_done(run: Run, site: Site, tmp_
         (["--from", "2026-03-02T00:00:00Z", "--to", "2026-03-01T00:00:00Z"], "--to"),
     ],
 )
-def test_a_time_that_is_none_is_a_usage_error(
+def test_backfill_refuses_an_invalid_time(
     run: Run, site: Site, tmp_path: Path, arguments: list[str], option: str
 ) -> None:
     said = refused(run, tmp_path, *arguments)

@@ -96,17 +96,17 @@ def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
 # What runs the command line
 
 
-def test_in_the_checkout_it_is_where_the_command_is(stand: Stand) -> None:
+def test_command_in_the_checkout_is_its_path(stand: Stand) -> None:
     assert stand.command() == ".venv/bin/jira-audit"
 
 
-def test_in_an_activated_environment_it_is_the_command_alone(stand: Stand) -> None:
+def test_command_in_an_activated_environment_is_its_name(stand: Stand) -> None:
     stand.has_on_its_path(stand.programs)
 
     assert stand.command() == "jira-audit"
 
 
-def test_by_a_link_on_the_path_it_is_the_command_alone(stand: Stand, tmp_path: Path) -> None:
+def test_command_linked_on_the_path_is_its_name(stand: Stand, tmp_path: Path) -> None:
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "jira-audit").symlink_to(stand.programs / "jira-audit")
     stand.has_on_its_path(tmp_path / "links")
@@ -114,18 +114,14 @@ def test_by_a_link_on_the_path_it_is_the_command_alone(stand: Stand, tmp_path: P
     assert stand.command() == "jira-audit"
 
 
-def test_another_command_of_that_name_on_the_path_is_not_taken_for_it(
-    stand: Stand, tmp_path: Path
-) -> None:
+def test_command_of_the_same_name_on_the_path_is_not_taken(stand: Stand, tmp_path: Path) -> None:
     program(tmp_path / "other" / "jira-audit")
     stand.has_on_its_path(tmp_path / "other")
 
     assert stand.command() == ".venv/bin/jira-audit"
 
 
-def test_from_elsewhere_it_is_a_whole_path_and_quoted_where_it_has_to_be(
-    stand: Stand, tmp_path: Path
-) -> None:
+def test_command_from_elsewhere_is_a_whole_path_and_quoted(stand: Stand, tmp_path: Path) -> None:
     stand.goes_to(tmp_path / "elsewhere")
     assert stand.command() == f"{stand.programs}/jira-audit"
 
@@ -137,13 +133,13 @@ def test_from_elsewhere_it_is_a_whole_path_and_quoted_where_it_has_to_be(
     assert stand.command() == "'a place/bin/jira-audit'"
 
 
-def test_beside_the_command_itself_it_is_not_looked_for_on_the_path(stand: Stand) -> None:
+def test_command_beside_itself_is_not_looked_for_on_the_path(stand: Stand) -> None:
     stand.goes_to(stand.programs)
 
     assert stand.command() == "./jira-audit"
 
 
-def test_a_command_that_is_not_beside_its_python_is_named_as_it_was_called(
+def test_command_not_beside_its_python_is_named_as_called(
     stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for_the_user = program(tmp_path / "home" / ".local" / "bin" / "jira-audit")
@@ -156,9 +152,7 @@ def test_a_command_that_is_not_beside_its_python_is_named_as_it_was_called(
 
 
 @pytest.mark.parametrize("spelling", ["python", "python3"])
-def test_where_the_command_is_not_installed_it_is_the_python_that_runs(
-    spelling: str, stand: Stand
-) -> None:
+def test_command_that_is_not_installed_is_the_running_python(spelling: str, stand: Stand) -> None:
     (stand.programs / "jira-audit").unlink()
     (stand.programs / "python").rename(stand.programs / spelling)
     stand.runs(stand.programs / spelling)
@@ -168,7 +162,7 @@ def test_where_the_command_is_not_installed_it_is_the_python_that_runs(
     assert stand.command() == f"{spelling} -m jira_audit"
 
 
-def test_a_python_that_shares_its_program_is_not_taken_for_the_environments(
+def test_command_of_a_python_that_shares_its_program_is_not_taken(
     stand: Stand, tmp_path: Path
 ) -> None:
     (stand.programs / "jira-audit").unlink()
@@ -188,7 +182,7 @@ def remedy(*arguments: str) -> str:
     return told.removeprefix("run ")
 
 
-def test_in_an_environment_it_is_installed_into_that_one(stand: Stand, tmp_path: Path) -> None:
+def test_remedy_in_an_environment_installs_into_it(stand: Stand, tmp_path: Path) -> None:
     install = "python -m pip install -e"
 
     assert remedy("status") == f".venv/bin/{install} '.[terminal]'"
@@ -203,22 +197,20 @@ def test_in_an_environment_it_is_installed_into_that_one(stand: Stand, tmp_path:
     assert remedy("status") == "pip install -e '.[terminal]'"
 
 
-def test_a_pip_of_another_python_is_not_named(stand: Stand, tmp_path: Path) -> None:
+def test_remedy_names_no_pip_of_another_python(stand: Stand, tmp_path: Path) -> None:
     program(tmp_path / "other" / "pip")
     stand.has_on_its_path(tmp_path / "other")
 
     assert remedy() == ".venv/bin/python -m pip install -e '.[terminal]'"
 
 
-def test_where_make_demo_has_made_an_environment_its_command_is_named(
-    stand: Stand, tmp_path: Path
-) -> None:
+def test_remedy_names_the_command_that_make_demo_installed(stand: Stand, tmp_path: Path) -> None:
     stand.runs(program(tmp_path / "usr" / "python3"), base=True)
 
     assert remedy("collect", "--to", "my out") == ".venv/bin/jira-audit collect --to 'my out'"
 
 
-def test_for_a_python_that_is_no_environment_one_is_made(stand: Stand, tmp_path: Path) -> None:
+def test_remedy_without_an_environment_makes_one(stand: Stand, tmp_path: Path) -> None:
     stand.runs(program(tmp_path / "usr" / "python3"), base=True)
     stand.has_on_its_path(tmp_path / "usr")
     shutil.rmtree(stand.checkout / ".venv")
@@ -230,7 +222,7 @@ def test_for_a_python_that_is_no_environment_one_is_made(stand: Stand, tmp_path:
 
 
 @pytest.mark.parametrize("version", [(3, 9, 6, "final", 0), (3, 14, 0, "final", 0)])
-def test_a_python_that_the_connector_does_not_run_on_is_told_so(
+def test_remedy_on_an_unsupported_python_says_so(
     version: tuple[object, ...], stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand.runs(program(tmp_path / "usr" / "python3"), base=True)
@@ -243,7 +235,7 @@ def test_a_python_that_the_connector_does_not_run_on_is_told_so(
     )
 
 
-def test_without_a_checkout_the_extra_is_named_and_no_package_that_may_be_a_strangers(
+def test_remedy_without_a_checkout_names_the_extra_only(
     stand: Stand,
 ) -> None:
     (stand.checkout / "pyproject.toml").unlink()
@@ -264,7 +256,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_demos_last_line_collects_as_it_is_printed(checkout: Path, site: Site) -> None:
+def test_demo_prints_a_collect_command_that_runs(checkout: Path, site: Site) -> None:
     shown = typed(".venv/bin/python -m jira_audit demo", checkout)
     line = shown.out.splitlines()[-1].strip()
 
@@ -276,7 +268,7 @@ def test_the_demos_last_line_collects_as_it_is_printed(checkout: Path, site: Sit
     assert len(rows) == len(site.records)
 
 
-def test_the_demo_names_a_report_on_what_it_wrote_too(checkout: Path, tmp_path: Path) -> None:
+def test_demo_names_a_report_on_its_rows(checkout: Path, tmp_path: Path) -> None:
     to = shlex.quote(str(tmp_path / "a b"))
     shown = typed(f"jira-audit demo --dir {to}", checkout, str(checkout / ".venv" / "bin"))
     (line,) = [each.strip() for each in shown.out.splitlines() if " report " in each]
@@ -286,7 +278,7 @@ def test_the_demo_names_a_report_on_what_it_wrote_too(checkout: Path, tmp_path: 
     assert (checkout / "jira-audit-report.html").is_file()
 
 
-def test_help_and_errors_name_the_command_as_it_was_called(checkout: Path) -> None:
+def test_help_and_errors_name_the_command_as_called(checkout: Path) -> None:
     script = typed(".venv/bin/jira-audit frobnicate", checkout)
     module = typed(".venv/bin/python -m jira_audit frobnicate", checkout)
 
@@ -296,7 +288,7 @@ def test_help_and_errors_name_the_command_as_it_was_called(checkout: Path) -> No
     assert module.err == script.err.replace("jira-audit", "python -m jira_audit")
 
 
-def test_a_python_without_the_packages_is_told_what_to_run_and_that_runs(checkout: Path) -> None:
+def test_packages_that_are_missing_have_a_remedy_that_runs(checkout: Path) -> None:
     ended = typed(f"{checkouts.base_python()} -S -m jira_audit --version", checkout)
 
     hint = HINT.fullmatch(ended.err)
@@ -305,7 +297,7 @@ def test_a_python_without_the_packages_is_told_what_to_run_and_that_runs(checkou
     assert typed(hint[2], checkout) == Ended(0, f"{__version__}\n", "")
 
 
-def test_an_installed_command_without_the_packages_says_so_in_one_sentence(tmp_path: Path) -> None:
+def test_packages_missing_beside_an_installed_command_are_named(tmp_path: Path) -> None:
     programs = checkouts.install(ROOT, tmp_path / "env", terminal=False)
 
     ended = typed("jira-audit demo", ROOT, str(programs))

@@ -95,7 +95,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("command", LOOKING)
-def test_who_looks_at_blobs_needs_the_site_and_storage(
+def test_blobs_need_the_site_and_storage(
     command: tuple[str, ...], azure: Place, site: Site
 ) -> None:
     only(SITE, *STORAGE)
@@ -106,7 +106,7 @@ def test_who_looks_at_blobs_needs_the_site_and_storage(
 
 @pytest.mark.servers
 @pytest.mark.parametrize("command", LOOKING)
-def test_what_is_not_needed_may_be_wrong_or_unresolved(
+def test_blobs_are_read_whatever_other_settings_hold(
     command: tuple[str, ...], azure: Place
 ) -> None:
     only(SITE, *STORAGE, **WRONG)
@@ -117,7 +117,7 @@ def test_what_is_not_needed_may_be_wrong_or_unresolved(
 @pytest.mark.servers
 @pytest.mark.parametrize("secret", [None, VAULT, "a-token"])
 @pytest.mark.parametrize("command", LOOKING)
-def test_of_several_sites_nobody_needs_the_secrets_to_look(
+def test_blobs_of_several_sites_need_no_secrets(
     command: tuple[str, ...], secret: str | None, azure: Place
 ) -> None:
     entry = {"username": USERNAME, "api_token_setting": "CONTOSO_TOKEN"}
@@ -133,7 +133,7 @@ def test_of_several_sites_nobody_needs_the_secrets_to_look(
 
 
 @pytest.mark.servers
-def test_the_settings_that_are_needed_are_asked_for_and_no_others(azure: Place) -> None:
+def test_needs_are_asked_for_and_no_other_settings(azure: Place) -> None:
     for command in LOOKING:
         only()
         ended = azure.run(*command)
@@ -149,7 +149,7 @@ def test_the_settings_that_are_needed_are_asked_for_and_no_others(azure: Place) 
 
 @pytest.mark.servers
 @pytest.mark.usefixtures("azure")
-def test_a_replay_needs_storage_and_the_rule_and_nothing_of_jira(azure: Place, site: Site) -> None:
+def test_replay_needs_storage_and_rule_but_not_jira(azure: Place, site: Site) -> None:
     only(SITE, *STORAGE, "DATA_COLLECTION_ENDPOINT", "LOGS_DCR_RULE_ID", JIRA_API_TOKEN=VAULT)
 
     ended = azure("dead-letters", "replay", "2026-03-01/17")
@@ -160,7 +160,7 @@ def test_a_replay_needs_storage_and_the_rule_and_nothing_of_jira(azure: Place, s
 
 
 @pytest.mark.servers
-def test_a_replay_asks_for_the_rule(azure: Place) -> None:
+def test_replay_asks_for_the_rule(azure: Place) -> None:
     only(SITE, *STORAGE)
 
     ended = azure("dead-letters", "replay", "--all")
@@ -171,7 +171,7 @@ def test_a_replay_asks_for_the_rule(azure: Place) -> None:
 
 
 @pytest.mark.servers
-def test_a_reset_needs_storage_and_what_the_next_run_begins_with(azure: Place) -> None:
+def test_reset_needs_storage_and_where_the_next_run_begins(azure: Place) -> None:
     only(SITE, *STORAGE, LOGS_DCR_RULE_ID=VAULT, JIRA_API_TOKEN=VAULT)
 
     assert azure("checkpoint", "reset", "--from", "all", "--yes").code == 0
@@ -181,7 +181,7 @@ def test_a_reset_needs_storage_and_what_the_next_run_begins_with(azure: Place) -
 
 
 @pytest.mark.servers
-def test_to_verify_without_a_repair_nothing_is_sent_and_no_rule_is_needed(azure: Place) -> None:
+def test_verify_without_repair_needs_no_rule_and_sends_nothing(azure: Place) -> None:
     since = "2026-03-01T00:00:00Z"
     only(SITE, "JIRA_USERNAME", "JIRA_API_TOKEN", *STORAGE, LOGS_DCR_RULE_ID=VAULT)
 
@@ -197,7 +197,7 @@ def test_to_verify_without_a_repair_nothing_is_sent_and_no_rule_is_needed(azure:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("command", [("backfill", "--from", "all"), ("collect",), ("check",)])
-def test_what_collects_needs_all(command: tuple[str, ...], azure: Place) -> None:
+def test_collect_needs_every_setting(command: tuple[str, ...], azure: Place) -> None:
     only(SITE, *STORAGE)
 
     ended = azure.run(*command)
@@ -215,9 +215,7 @@ def test_what_collects_needs_all(command: tuple[str, ...], azure: Place) -> None
 
 
 @pytest.mark.parametrize("command", LOOKING)
-def test_who_looks_at_a_folder_needs_no_settings(
-    command: tuple[str, ...], run: Run, folder: Path
-) -> None:
+def test_folder_needs_no_settings(command: tuple[str, ...], run: Run, folder: Path) -> None:
     assert looks(run, command, "--folder", folder).out
 
 
@@ -234,7 +232,7 @@ def test_who_looks_at_a_folder_needs_no_settings(
     ],
 )
 @pytest.mark.parametrize("command", LOOKING)
-def test_who_looks_at_a_folder_may_have_any_settings(
+def test_folder_is_read_whatever_is_set(
     command: tuple[str, ...], settings: dict[str, str], run: Run, folder: Path
 ) -> None:
     only(**settings)
@@ -242,7 +240,7 @@ def test_who_looks_at_a_folder_may_have_any_settings(
     assert looks(run, command, "--folder", folder).out
 
 
-def test_a_folder_with_one_site_has_a_replay_without_settings(run: Run, folder: Path) -> None:
+def test_folder_with_one_site_is_replayed_without_settings(run: Run, folder: Path) -> None:
     ended = run("dead-letters", "replay", "2026-03-01/17", "--folder", folder)
 
     assert ended.code == 0
@@ -250,9 +248,7 @@ def test_a_folder_with_one_site_has_a_replay_without_settings(run: Run, folder: 
 
 
 @pytest.mark.parametrize("url", [None, f"https://{DEMO}"])
-def test_what_the_demo_has_written_can_be_looked_at(
-    url: str | None, run: Run, tmp_path: Path
-) -> None:
+def test_folder_of_the_demo_can_be_read(url: str | None, run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     assert run("demo", "--dir", folder).code == 0
     if url:
@@ -267,7 +263,7 @@ def test_what_the_demo_has_written_can_be_looked_at(
         assert run(letters, "list", "--folder", folder).code == 0
 
 
-def test_of_a_folder_with_several_sites_status_tells_all_and_one_is_to_be_named(
+def test_folder_with_several_sites_needs_one_named_except_for_status(
     run: Run, folder: Path
 ) -> None:
     other = LocalCheckpoints(folder, wiring.CLOCK).take(Checkpoint("b.example", 0, now_ms()))
@@ -286,9 +282,7 @@ def test_of_a_folder_with_several_sites_status_tells_all_and_one_is_to_be_named(
     assert "site\tb.example" in named.out
 
 
-def test_a_site_that_is_set_up_is_meant_where_the_folder_has_nothing_yet(
-    run: Run, tmp_path: Path
-) -> None:
+def test_folder_without_a_site_means_the_one_that_is_set_up(run: Run, tmp_path: Path) -> None:
     only(**{SITE: "https://contoso.atlassian.net"})
 
     assert looks(run, ("status",), "--folder", tmp_path).out.startswith(
@@ -299,7 +293,7 @@ def test_a_site_that_is_set_up_is_meant_where_the_folder_has_nothing_yet(
 
 
 @pytest.mark.parametrize("command", LOOKING)
-def test_a_folder_without_any_site_is_said_to_be_one(
+def test_folder_without_any_site_is_reported(
     command: tuple[str, ...], run: Run, tmp_path: Path
 ) -> None:
     ended = run(*command, "--folder", tmp_path)
@@ -312,7 +306,7 @@ def test_a_folder_without_any_site_is_said_to_be_one(
 @pytest.mark.parametrize(
     "command", [("verify", "--from", "all"), ("backfill", "--from", "all"), ("collect",)]
 )
-def test_what_asks_jira_needs_jiras_settings_for_a_folder_too(
+def test_folder_needs_jiras_settings_to_ask_jira(
     command: tuple[str, ...], run: Run, folder: Path
 ) -> None:
     option = "--to" if command == ("collect",) else "--folder"
@@ -328,7 +322,7 @@ def test_what_asks_jira_needs_jiras_settings_for_a_folder_too(
 
 
 @pytest.mark.parametrize("command", LOOKING[2:])
-def test_beside_a_wrong_entry_the_site_is_to_be_named_and_then_it_is_shown(
+def test_site_must_be_named_beside_a_wrong_entry(
     command: tuple[str, ...], run: Run, folder: Path
 ) -> None:
     entry = {"username": USERNAME, "api_token_setting": "CONTOSO_TOKEN"}

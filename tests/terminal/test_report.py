@@ -24,7 +24,7 @@ def collected(run: Run, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_folder_is_shown_without_any_settings(run: Run, collected: Path, tmp_path: Path) -> None:
+def test_folder_is_reported_without_settings(run: Run, collected: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
 
     ended = run("report", "--folder", collected, "--out", page)
@@ -37,7 +37,7 @@ def test_a_folder_is_shown_without_any_settings(run: Run, collected: Path, tmp_p
     assert "<span class=good>ok</span>" in html
 
 
-def test_the_page_goes_beside_where_one_is(
+def test_page_is_written_to_the_current_folder(
     run: Run, collected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -47,7 +47,7 @@ def test_the_page_goes_beside_where_one_is(
     assert (tmp_path / "jira-audit-report.html").stat().st_size > 5_000
 
 
-def test_only_the_range_is_shown(run: Run, collected: Path, tmp_path: Path) -> None:
+def test_range_limits_the_rows(run: Run, collected: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     timestamp_ms = "2026-01-01T00:00:00Z"
 
@@ -80,7 +80,7 @@ def azure(request: pytest.FixtureRequest, site: Site) -> Place:
 
 
 @pytest.mark.servers
-def test_a_workspace_is_asked_for_what_is_in_its_table(
+def test_workspace_is_queried_for_its_rows(
     azure: Place, service: QueryService, tmp_path: Path, site: Site
 ) -> None:
     os.environ["JIRA_TOKEN_EXPIRES"] = "2999-01-01"
@@ -98,7 +98,7 @@ def test_a_workspace_is_asked_for_what_is_in_its_table(
 
 
 @pytest.mark.servers
-def test_every_site_that_is_set_up_is_on_the_page(
+def test_sites_that_are_set_up_are_all_on_the_page(
     azure: Place, service: QueryService, tmp_path: Path
 ) -> None:
     as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
@@ -114,7 +114,7 @@ def test_every_site_that_is_set_up_is_on_the_page(
 
 
 @pytest.mark.servers
-def test_a_workspace_that_may_not_be_read_leaves_no_page(
+def test_workspace_that_may_not_be_read_leaves_no_page(
     azure: Place, service: QueryService, tmp_path: Path
 ) -> None:
     service.script(FORBIDDEN)
@@ -127,7 +127,7 @@ def test_a_workspace_that_may_not_be_read_leaves_no_page(
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_either_a_folder_or_a_workspace_must_be_said(both: bool, run: Run, collected: Path) -> None:
+def test_source_is_either_a_folder_or_a_workspace(both: bool, run: Run, collected: Path) -> None:
     arguments = ["--folder", collected, "--workspace", WORKSPACE] if both else []
 
     ended = run("report", *arguments)
@@ -135,7 +135,7 @@ def test_either_a_folder_or_a_workspace_must_be_said(both: bool, run: Run, colle
     assert (ended.code, ended.out) == (2, "")
 
 
-def test_a_page_that_cannot_be_written_is_exit_code_1(
+def test_page_that_cannot_be_written_exits_with_1(
     run: Run, collected: Path, tmp_path: Path
 ) -> None:
     ended = run("report", "--folder", collected, "--out", tmp_path / "no" / "page.html")
@@ -144,7 +144,7 @@ def test_a_page_that_cannot_be_written_is_exit_code_1(
     assert "page.html cannot be written" in ended.err
 
 
-def test_a_line_that_is_no_row_is_named(run: Run, collected: Path, tmp_path: Path) -> None:
+def test_folder_with_an_invalid_line_names_it(run: Run, collected: Path, tmp_path: Path) -> None:
     with (collected / TABLE_FILE).open("ab") as table:
         table.write(b"garbled\n")
 
