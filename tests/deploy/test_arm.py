@@ -133,7 +133,7 @@ def test_resources_come_from_loops_conditions_and_nesting() -> None:
         ],
     )
 
-    zero, one, far, thing = arm.deployed(outer, {})
+    zero, one, far, thing = arm.deploy(outer, {})
 
     here = f"/subscriptions/{arm.SUBSCRIPTION}/resourceGroups/{arm.RESOURCE_GROUP}/providers"
     assert (zero.id, zero.active, zero.loop) == (f"{here}/A/things/0", True, "each")

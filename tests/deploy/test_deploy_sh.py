@@ -59,7 +59,7 @@ RAN = {"tables": [{"rows": [[True, None]]}]}
 NOT_YET: dict[str, Any] = {"tables": [{"rows": []}]}
 
 
-def failing(message: str) -> dict[str, Any]:
+def failed_run(message: str) -> dict[str, Any]:
     return {"tables": [{"rows": [[False, message]]}]}
 
 
@@ -100,17 +100,17 @@ class Cloud:
     folder: Path
     answers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def says(self, pattern: str, *out: object) -> None:
+    def set_answers(self, pattern: str, *out: object) -> None:
         self.answers[pattern] = [{"out": each} for each in out]
 
-    def fails(self, pattern: str, err: str, *then: object) -> None:
+    def set_failure(self, pattern: str, err: str, *then: object) -> None:
         self.answers[pattern] = [{"exit": 1, "err": err}, *({"out": each} for each in then)]
 
     def run(
         self, *arguments: str, token: str | None = TOKEN, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.prepared(arguments),
+            self.prepare(arguments),
             env=self.environment(token),
             stdin=options.pop("stdin", subprocess.DEVNULL),
             capture_output=True,
@@ -120,13 +120,13 @@ class Cloud:
             **options,
         )
 
-    def typed(
+    def run_at_terminal(
         self, prompt: str, answer: str, *arguments: str, token: str | None = TOKEN
     ) -> tuple[int, str]:
         """Somebody at a terminal answers a prompt; exit code, and all that the terminal showed."""
         terminal, end = pty.openpty()
         with subprocess.Popen(
-            self.prepared(arguments),
+            self.prepare(arguments),
             env=self.environment(token),
             stdin=end,
             stdout=end,
@@ -144,7 +144,7 @@ class Cloud:
             os.close(terminal)
             return process.wait(60), shown.decode()
 
-    def prepared(self, arguments: Sequence[str]) -> list[str]:
+    def prepare(self, arguments: Sequence[str]) -> list[str]:
         (self.folder / "answers.json").write_text(json.dumps(list(self.answers.items())))
         (self.folder / "calls.jsonl").write_text("")
         usual = ["--resource-group", "jira-rg", "--workspace", "sentinel"]
@@ -199,24 +199,24 @@ def cloud(tmp_path: Path) -> Cloud:
     package = tmp_path / "package.zip"
     package.write_bytes(b"a package")
     cloud = Cloud(tmp_path)
-    cloud.says("account show *", SUBSCRIPTION.rpartition("/")[2])
-    cloud.says("resource list * --name sentinel *", WORKSPACE)
-    cloud.says("resource show *", "westeurope")
-    cloud.says("rest --method get --uri */permissions[?]*", OWNER)
-    cloud.says(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nSyslog")
-    cloud.says("group exists *", "true")
-    cloud.says("deployment group create *", OUTPUTS)
-    cloud.says("functionapp deployment source config-zip *", "")
-    cloud.says(f"rest --method post --uri {WORKSPACE}/api/query[?]*", NOT_YET, RAN)
+    cloud.set_answers("account show *", SUBSCRIPTION.rpartition("/")[2])
+    cloud.set_answers("resource list * --name sentinel *", WORKSPACE)
+    cloud.set_answers("resource show *", "westeurope")
+    cloud.set_answers("rest --method get --uri */permissions[?]*", OWNER)
+    cloud.set_answers(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nSyslog")
+    cloud.set_answers("group exists *", "true")
+    cloud.set_answers("deployment group create *", OUTPUTS)
+    cloud.set_answers("functionapp deployment source config-zip *", "")
+    cloud.set_answers(f"rest --method post --uri {WORKSPACE}/api/query[?]*", NOT_YET, RAN)
     return cloud
 
 
-def has_table(cloud: Cloud, *answers: Mapping[str, Any]) -> None:
-    cloud.says(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nJira_Audit_CL")
-    cloud.says(f"rest --method get --uri {TABLE}[?]*", *answers)
+def set_table(cloud: Cloud, *answers: Mapping[str, Any]) -> None:
+    cloud.set_answers(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nJira_Audit_CL")
+    cloud.set_answers(f"rest --method get --uri {TABLE}[?]*", *answers)
 
 
-def publish(cloud: Cloud) -> list[str]:
+def package_arguments(cloud: Cloud) -> list[str]:
     return ["--package", str(cloud.folder / "package.zip")]
 
 
@@ -267,7 +267,7 @@ def test_arguments_that_are_wrong_exit_with_2_before_any_call(
 def test_workspace_without_a_table_gets_it_and_the_app_runs(
     cloud: Cloud,
 ) -> None:
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["deploy", "publish"]
@@ -301,10 +301,10 @@ def test_outputs_read_are_all_the_templates() -> None:
 def test_table_with_other_columns_gets_ours_and_keeps_them(cloud: Cloud) -> None:
     before = table("DataCollectionRuleBased", CLASSIC_COLUMNS | FOREIGN)
     after = table("DataCollectionRuleBased", {**COLUMNS} | FOREIGN)
-    has_table(cloud, before, before, after)
-    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+    set_table(cloud, before, before, after)
+    cloud.set_answers(f"rest --method put --uri {TABLE}[?]*", "")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["put table", "deploy", "publish"]
@@ -320,14 +320,14 @@ def test_table_with_other_columns_gets_ours_and_keeps_them(cloud: Cloud) -> None
 
 def test_table_keeps_its_own_retention(cloud: Cloud) -> None:
     own: dict[str, Any] = {"retentionInDays": 180, "retentionInDaysAsDefault": False}
-    has_table(
+    set_table(
         cloud,
         table("DataCollectionRuleBased", CLASSIC_COLUMNS, **own),
         table("DataCollectionRuleBased", COLUMNS, **own),
     )
-    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+    cloud.set_answers(f"rest --method put --uri {TABLE}[?]*", "")
 
-    cloud.run(*publish(cloud))
+    cloud.run(*package_arguments(cloud))
 
     [put] = cloud.calls("rest --method put")
     [body] = map(json.loads, put["files"].values())
@@ -336,9 +336,9 @@ def test_table_keeps_its_own_retention(cloud: Cloud) -> None:
 
 def test_table_with_all_our_columns_is_left_alone(cloud: Cloud) -> None:
     spelled = {name: "dateTime" if kind == "datetime" else kind for name, kind in COLUMNS.items()}
-    has_table(cloud, table("DataCollectionRuleBased", spelled | FOREIGN))
+    set_table(cloud, table("DataCollectionRuleBased", spelled | FOREIGN))
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["deploy", "publish"]
@@ -346,10 +346,10 @@ def test_table_with_all_our_columns_is_left_alone(cloud: Cloud) -> None:
 
 
 def test_table_without_the_new_columns_after_the_put_stops_it(cloud: Cloud) -> None:
-    has_table(cloud, table("DataCollectionRuleBased", CLASSIC_COLUMNS))
-    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+    set_table(cloud, table("DataCollectionRuleBased", CLASSIC_COLUMNS))
+    cloud.set_answers(f"rest --method put --uri {TABLE}[?]*", "")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == ["put table"]
@@ -358,9 +358,9 @@ def test_table_without_the_new_columns_after_the_put_stops_it(cloud: Cloud) -> N
 
 @pytest.mark.parametrize("subtype", ["Classic", "DataCollectionRuleBased"])
 def test_table_with_a_column_of_another_type_stops_it(cloud: Cloud, subtype: str) -> None:
-    has_table(cloud, table(subtype, CLASSIC_COLUMNS | {"id_d": "string"}))
+    set_table(cloud, table(subtype, CLASSIC_COLUMNS | {"id_d": "string"}))
 
-    done = cloud.run("--migrate-table", *publish(cloud))
+    done = cloud.run("--migrate-table", *package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
@@ -368,9 +368,9 @@ def test_table_with_a_column_of_another_type_stops_it(cloud: Cloud, subtype: str
 
 
 def test_table_that_is_classic_is_migrated_only_if_asked(cloud: Cloud) -> None:
-    has_table(cloud, table("Classic", CLASSIC_COLUMNS | FOREIGN))
+    set_table(cloud, table("Classic", CLASSIC_COLUMNS | FOREIGN))
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
@@ -379,17 +379,17 @@ def test_table_that_is_classic_is_migrated_only_if_asked(cloud: Cloud) -> None:
 
 
 def test_table_that_is_migrated_gets_our_columns(cloud: Cloud) -> None:
-    has_table(
+    set_table(
         cloud,
         table("Classic", CLASSIC_COLUMNS | FOREIGN),
         table("Classic", CLASSIC_COLUMNS | FOREIGN),
         table("DataCollectionRuleBased", CLASSIC_COLUMNS | FOREIGN),
         table("DataCollectionRuleBased", {**COLUMNS} | FOREIGN),
     )
-    cloud.says(f"rest --method post --uri {TABLE}/migrate[?]*", "")
-    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+    cloud.set_answers(f"rest --method post --uri {TABLE}/migrate[?]*", "")
+    cloud.set_answers(f"rest --method put --uri {TABLE}[?]*", "")
 
-    done = cloud.run("--migrate-table", *publish(cloud))
+    done = cloud.run("--migrate-table", *package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["migrate", "put table", "deploy", "publish"]
@@ -397,14 +397,14 @@ def test_table_that_is_migrated_gets_our_columns(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(("answer", "migrated"), [("Jira_Audit_CL", True), ("y", False)])
 def test_table_name_must_be_typed_at_a_terminal(cloud: Cloud, answer: str, migrated: bool) -> None:
-    has_table(
+    set_table(
         cloud,
         table("Classic", CLASSIC_COLUMNS),
         table("DataCollectionRuleBased", {**COLUMNS}),
     )
-    cloud.says(f"rest --method post --uri {TABLE}/migrate[?]*", "")
+    cloud.set_answers(f"rest --method post --uri {TABLE}/migrate[?]*", "")
 
-    code, shown = cloud.typed("for yes: ", f"{answer}\n", *publish(cloud))
+    code, shown = cloud.run_at_terminal("for yes: ", f"{answer}\n", *package_arguments(cloud))
 
     assert (code == 0) is migrated, shown
     assert ("migrate" in cloud.changes()) is migrated
@@ -412,9 +412,9 @@ def test_table_name_must_be_typed_at_a_terminal(cloud: Cloud, answer: str, migra
 
 def test_role_to_write_the_table_is_named_if_it_is_missing(cloud: Cloud) -> None:
     reader = {"value": [{"actions": ["*/read"], "notActions": []}]}
-    cloud.says("rest --method get --uri */permissions[?]*", reader)
+    cloud.set_answers("rest --method get --uri */permissions[?]*", reader)
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
@@ -424,9 +424,9 @@ def test_role_to_write_the_table_is_named_if_it_is_missing(cloud: Cloud) -> None
 def test_role_to_assign_roles_is_named_before_the_deployment(
     cloud: Cloud,
 ) -> None:
-    cloud.says("rest --method get --uri */permissions[?]*", CONTRIBUTOR)
+    cloud.set_answers("rest --method get --uri */permissions[?]*", CONTRIBUTOR)
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
@@ -435,9 +435,9 @@ def test_role_to_assign_roles_is_named_before_the_deployment(
 
 
 def test_sign_in_that_is_missing_is_reported(cloud: Cloud) -> None:
-    cloud.fails("account show *", "Please run 'az login'")
+    cloud.set_failure("account show *", "Please run 'az login'")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "az login" in done.stderr
@@ -448,16 +448,16 @@ def test_sign_in_that_is_missing_is_reported(cloud: Cloud) -> None:
     [("", "there is no workspace sentinel"), (f"{WORKSPACE}\n{WORKSPACE}2", "several workspaces")],
 )
 def test_workspace_must_be_the_only_one_of_its_name(cloud: Cloud, found: str, says: str) -> None:
-    cloud.says("resource list * --name sentinel *", found)
+    cloud.set_answers("resource list * --name sentinel *", found)
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert says in done.stderr
 
 
 def test_workspaces_are_listed_if_none_is_given(cloud: Cloud) -> None:
-    cloud.says("resource list *", "one\nsentinel")
+    cloud.set_answers("resource list *", "one\nsentinel")
 
     done = cloud.run("--workspace", "")
 
@@ -466,10 +466,10 @@ def test_workspaces_are_listed_if_none_is_given(cloud: Cloud) -> None:
 
 
 def test_dry_run_changes_nothing_and_asks_for_no_token(cloud: Cloud) -> None:
-    has_table(cloud, table("Classic", CLASSIC_COLUMNS))
-    cloud.says("deployment group what-if *", "Resource changes: 23 to create.")
+    set_table(cloud, table("Classic", CLASSIC_COLUMNS))
+    cloud.set_answers("deployment group what-if *", "Resource changes: 23 to create.")
 
-    done = cloud.run("--what-if", "--migrate-table", *publish(cloud))
+    done = cloud.run("--what-if", "--migrate-table", *package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == []
@@ -480,9 +480,9 @@ def test_dry_run_changes_nothing_and_asks_for_no_token(cloud: Cloud) -> None:
 
 
 def test_dry_run_makes_no_resource_group(cloud: Cloud) -> None:
-    cloud.says("group exists *", "false")
+    cloud.set_answers("group exists *", "false")
 
-    done = cloud.run("--what-if", *publish(cloud))
+    done = cloud.run("--what-if", *package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
@@ -490,14 +490,14 @@ def test_dry_run_makes_no_resource_group(cloud: Cloud) -> None:
 
 
 def test_resource_group_is_made_in_the_workspaces_region(cloud: Cloud) -> None:
-    cloud.says("group exists *", "false")
-    cloud.says("group create --name jira-rg --location westeurope *", "")
+    cloud.set_answers("group exists *", "false")
+    cloud.set_answers("group create --name jira-rg --location westeurope *", "")
 
-    assert cloud.run(*publish(cloud)).returncode == 0
+    assert cloud.run(*package_arguments(cloud)).returncode == 0
     assert cloud.changes() == ["make group", "deploy", "publish"]
 
 
-def nowhere(cloud: Cloud, shown: str) -> None:
+def assert_token_is_not_exposed(cloud: Cloud, shown: str) -> None:
     """The token is in nothing but the parameters file, which only its owner could read."""
     assert TOKEN not in shown
     for call in cloud.calls():
@@ -512,10 +512,10 @@ def nowhere(cloud: Cloud, shown: str) -> None:
 
 
 def test_token_from_the_environment_is_in_no_argument_or_output(cloud: Cloud) -> None:
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
-    nowhere(cloud, done.stdout + done.stderr)
+    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
 
 
 def test_token_from_a_file_descriptor_is_in_no_argument_or_output(cloud: Cloud) -> None:
@@ -524,28 +524,30 @@ def test_token_from_a_file_descriptor_is_in_no_argument_or_output(cloud: Cloud) 
     os.close(writing)
 
     done = cloud.run(
-        *("--token-fd", str(reading)), *publish(cloud), token=None, pass_fds=(reading,)
+        *("--token-fd", str(reading)), *package_arguments(cloud), token=None, pass_fds=(reading,)
     )
     os.close(reading)
 
     assert done.returncode == 0, done.stderr
-    nowhere(cloud, done.stdout + done.stderr)
+    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
 
 
 def test_token_that_is_typed_is_not_shown(cloud: Cloud) -> None:
-    code, shown = cloud.typed("(not shown): ", f"{TOKEN}\n", *publish(cloud), token=None)
+    code, shown = cloud.run_at_terminal(
+        "(not shown): ", f"{TOKEN}\n", *package_arguments(cloud), token=None
+    )
 
     assert code == 0, shown
     assert "API token of a@contoso.example (not shown)" in shown
-    nowhere(cloud, shown)
+    assert_token_is_not_exposed(cloud, shown)
 
 
 def test_token_is_not_in_the_shells_trace(cloud: Cloud) -> None:
     reading, writing = os.pipe()
     os.write(writing, f"{TOKEN}\n".encode())
     os.close(writing)
-    arguments = [*publish(cloud), "--token-fd", str(reading)]
-    command = cloud.prepared(arguments)
+    arguments = [*package_arguments(cloud), "--token-fd", str(reading)]
+    command = cloud.prepare(arguments)
 
     done = subprocess.run(
         [command[0], "-x", *command[1:]],
@@ -559,11 +561,11 @@ def test_token_is_not_in_the_shells_trace(cloud: Cloud) -> None:
     os.close(reading)
 
     assert done.returncode == 0, done.stderr
-    nowhere(cloud, done.stdout + done.stderr)
+    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
 
 
 def test_token_that_is_missing_stops_the_deployment(cloud: Cloud) -> None:
-    done = cloud.run(*publish(cloud), token=None)
+    done = cloud.run(*package_arguments(cloud), token=None)
 
     assert done.returncode == 1
     assert cloud.changes() == []
@@ -571,16 +573,16 @@ def test_token_that_is_missing_stops_the_deployment(cloud: Cloud) -> None:
 
 
 def test_token_stays_in_the_vault_on_an_upgrade(cloud: Cloud) -> None:
-    done = cloud.run("--keep-token", *publish(cloud))
+    done = cloud.run("--keep-token", *package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.parameters()["jiraApiToken"] == ""
 
 
 def test_temporary_folder_is_deleted_if_the_deployment_fails(cloud: Cloud) -> None:
-    cloud.fails("deployment group create *", "InvalidTemplateDeployment")
+    cloud.set_failure("deployment group create *", "InvalidTemplateDeployment")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "InvalidTemplateDeployment" in done.stderr
@@ -588,12 +590,12 @@ def test_temporary_folder_is_deleted_if_the_deployment_fails(cloud: Cloud) -> No
 
 
 def test_parameters_from_a_file_decide_too(cloud: Cloud, tmp_path: Path) -> None:
-    has_table(cloud, table("Classic", {"id_d": "string"}))
+    set_table(cloud, table("Classic", {"id_d": "string"}))
     file = tmp_path / "mine.json"
     values = {"tables": {"value": "v2"}, "pollSchedule": {"value": "0 */10 * * * *"}}
     file.write_text(json.dumps({"parameters": values}))
 
-    done = cloud.run("--parameters", str(file), *publish(cloud))
+    done = cloud.run("--parameters", str(file), *package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr  # the classic table is none of its business
     given = cloud.parameters()
@@ -602,10 +604,10 @@ def test_parameters_from_a_file_decide_too(cloud: Cloud, tmp_path: Path) -> None
 
 
 def test_package_is_published_once_the_app_may_write_it(cloud: Cloud) -> None:
-    cloud.fails("functionapp deployment *", "BlobUploadFailedException: status 403", "")
+    cloud.set_failure("functionapp deployment *", "BlobUploadFailedException: status 403", "")
     del cloud.answers["functionapp deployment source config-zip *"]
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["deploy", "publish", "publish"]
@@ -613,9 +615,9 @@ def test_package_is_published_once_the_app_may_write_it(cloud: Cloud) -> None:
 
 
 def test_package_that_fails_to_publish_ends_the_script(cloud: Cloud) -> None:
-    cloud.fails("functionapp deployment source config-zip *", "the package is no zip")
+    cloud.set_failure("functionapp deployment source config-zip *", "the package is no zip")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "the package is no zip" in done.stderr
@@ -625,7 +627,7 @@ def test_package_that_fails_to_publish_ends_the_script(cloud: Cloud) -> None:
 def test_package_with_another_checksum_is_not_deployed(cloud: Cloud) -> None:
     (cloud.folder / "package.zip.sha256").write_text(f"{'0' * 64}  package.zip\n")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
@@ -640,11 +642,11 @@ def test_package_with_an_address_is_not_published(cloud: Cloud) -> None:
 
 
 def test_first_run_may_fail_until_the_roles_are_there(cloud: Cloud) -> None:
-    refused = failing("403: the identity lacks Monitoring Metrics Publisher")
+    refused = failed_run("403: the identity lacks Monitoring Metrics Publisher")
     query = f"rest --method post --uri {WORKSPACE}/api/query[?]*"
-    cloud.says(query, NOT_YET, refused, refused, RAN)
+    cloud.set_answers(query, NOT_YET, refused, refused, RAN)
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("The app says: 403: the identity lacks") == 1
@@ -653,18 +655,18 @@ def test_first_run_may_fail_until_the_roles_are_there(cloud: Cloud) -> None:
 
 def test_first_run_that_keeps_failing_fails_the_script(cloud: Cloud) -> None:
     query = f"rest --method post --uri {WORKSPACE}/api/query[?]*"
-    cloud.says(query, failing("contoso: the token is wrong, revoked or expired"))
+    cloud.set_answers(query, failed_run("contoso: the token is wrong, revoked or expired"))
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "the token is wrong, revoked or expired" in done.stderr
 
 
 def test_first_run_that_is_never_seen_is_reported(cloud: Cloud) -> None:
-    cloud.fails(f"rest --method post --uri {WORKSPACE}/api/query[?]*", "no such table")
+    cloud.set_failure(f"rest --method post --uri {WORKSPACE}/api/query[?]*", "no such table")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "no run of it was seen" in done.stderr
@@ -681,15 +683,15 @@ def test_check_runs_with_the_token_in_its_environment_only(
     )
     (cloud.folder / "python3").chmod(0o755)
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert "checked https://contoso.atlassian.net dcr-0123" in done.stdout
-    nowhere(cloud, done.stdout + done.stderr)
+    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
 
 
 def test_first_run_that_is_not_waited_for_is_mentioned(cloud: Cloud) -> None:
-    done = cloud.run("--no-wait", *publish(cloud))
+    done = cloud.run("--no-wait", *package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert "its first run was not waited for" in done.stdout
@@ -698,7 +700,7 @@ def test_first_run_that_is_not_waited_for_is_mentioned(cloud: Cloud) -> None:
 def test_call_that_the_stand_in_does_not_know_fails_the_script(cloud: Cloud) -> None:
     del cloud.answers["resource show *"]
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.calls()[-1]["pattern"] is None

@@ -51,11 +51,11 @@ def template() -> checks.Template:
     return checks.load()
 
 
-def deployed(template: checks.Template, **given: Any) -> list[arm.Resource]:
-    return arm.deployed(template, checks.ANSWERS | given)
+def deploy(template: checks.Template, **given: Any) -> list[arm.Resource]:
+    return arm.deploy(template, checks.ANSWERS | given)
 
 
-def the(resources: list[arm.Resource], kind: str) -> Any:
+def only_properties(resources: list[arm.Resource], kind: str) -> Any:
     """The properties of the only one of a type."""
     (found,) = checks.of_type(resources, kind)
     return found.body["properties"]
@@ -93,7 +93,7 @@ def test_transformations_fill_the_v2_table_of_microsofts_connector(
 
 def alerts(template: checks.Template, **given: Any) -> dict[str, dict[str, Any]]:
     """The criterion of every alert, by the alert's short name."""
-    found = checks.of_type(deployed(template, **given), "Microsoft.Insights/scheduledQueryRules")
+    found = checks.of_type(deploy(template, **given), "Microsoft.Insights/scheduledQueryRules")
     return {
         each.name.rsplit("-", 1)[1]: each.body["properties"]["criteria"]["allOf"][0]
         for each in found
@@ -170,8 +170,8 @@ def test_canonical_line_reaches_application_insights() -> None:
 def test_card_queries_are_valid_and_read_a_filled_table(
     tables: str, template: checks.Template
 ) -> None:
-    resources = deployed(template, tables=tables)
-    card = the(resources, "Microsoft.SecurityInsights/dataConnectorDefinitions")
+    resources = deploy(template, tables=tables)
+    card = only_properties(resources, "Microsoft.SecurityInsights/dataConnectorDefinitions")
     ui = card["connectorUiConfig"]
     filled = {
         "classic": {"Jira_Audit_CL": in_kusto(dict(COLUMNS))},

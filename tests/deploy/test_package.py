@@ -84,20 +84,20 @@ def build(checkout: Path, wheels: Path, environment: Mapping[str, str], umask: i
 
 
 @pytest.fixture(scope="module")
-def built(checkout: Path, wheels: Path) -> Path:
+def package_file(checkout: Path, wheels: Path) -> Path:
     return build(checkout, wheels, {"TZ": "UTC"}, 0o022)
 
 
 @pytest.fixture(scope="module")
-def content(built: Path) -> Iterator[zipfile.ZipFile]:
-    with zipfile.ZipFile(built) as archive:
+def content(package_file: Path) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(package_file) as archive:
         yield archive
 
 
 # The lock.
 
 
-def locked() -> dict[str, str]:
+def locked_versions() -> dict[str, str]:
     lines = [line for line in LOCK.read_text().splitlines() if not line.startswith("#")]
     pins = [re.fullmatch(r"([a-z0-9-]+)==(\S+) --hash=sha256:[0-9a-f]{64}", each) for each in lines]
     assert all(pins), lines
@@ -109,7 +109,7 @@ def applies(requirement: Requirement, extra: str = "") -> bool:
     return not requirement.marker or requirement.marker.evaluate(environment)
 
 
-def direct() -> list[Requirement]:
+def direct_requirements() -> list[Requirement]:
     """What requirements.txt asks for on the machine that Azure runs."""
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     stated = [Requirement(line) for line in lines if line and not line.startswith("#")]
@@ -118,15 +118,16 @@ def direct() -> list[Requirement]:
 
 def test_lock_holds_what_requirements_txt_pins() -> None:
     pinned = {
-        canonicalize_name(each.name): str(each.specifier).removeprefix("==") for each in direct()
+        canonicalize_name(each.name): str(each.specifier).removeprefix("==")
+        for each in direct_requirements()
     }
 
     assert len(pinned) == 7
-    assert pinned.items() <= locked().items()
+    assert pinned.items() <= locked_versions().items()
 
 
 def test_lock_holds_exactly_what_its_wheels_need(wheels: Path) -> None:
-    versions, needs = locked(), dict[str, list[Requirement]]()
+    versions, needs = locked_versions(), dict[str, list[Requirement]]()
     for wheel in package.wheels(LOCK.read_text(), wheels):
         with zipfile.ZipFile(wheel) as archive:
             [name] = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
@@ -140,7 +141,7 @@ def test_lock_holds_exactly_what_its_wheels_need(wheels: Path) -> None:
             if any(applies(each, extra) for extra in {"", *extras}):
                 yield each
 
-    open_ends, reached, seen = direct(), set[str](), set[str]()
+    open_ends, reached, seen = direct_requirements(), set[str](), set[str]()
     while open_ends:
         each = open_ends.pop()
         name = canonicalize_name(each.name)
@@ -157,7 +158,7 @@ def test_lock_holds_exactly_what_its_wheels_need(wheels: Path) -> None:
 
 
 def test_package_of_one_commit_has_the_same_bytes_anywhere(
-    checkout: Path, wheels: Path, built: Path, tmp_path: Path
+    checkout: Path, wheels: Path, package_file: Path, tmp_path: Path
 ) -> None:
     git(tmp_path, "clone", "--quiet", str(checkout), "elsewhere")
     moved = tmp_path / "wheels"
@@ -167,7 +168,7 @@ def test_package_of_one_commit_has_the_same_bytes_anywhere(
         tmp_path / "elsewhere", moved, {"TZ": "Pacific/Auckland", "PYTHONHASHSEED": "7"}, 0o077
     )
 
-    assert again.read_bytes() == built.read_bytes()
+    assert again.read_bytes() == package_file.read_bytes()
 
 
 def test_package_of_a_release_is_named_in_its_template(
@@ -185,10 +186,10 @@ def test_package_of_a_release_is_named_in_its_template(
     assert released == committed
 
 
-def test_package_checksum_is_its_own(built: Path) -> None:
-    digest = hashlib.sha256(built.read_bytes()).hexdigest()
+def test_package_checksum_is_its_own(package_file: Path) -> None:
+    digest = hashlib.sha256(package_file.read_bytes()).hexdigest()
 
-    assert (built.parent / "released-package.zip.sha256").read_text() == (
+    assert (package_file.parent / "released-package.zip.sha256").read_text() == (
         f"{digest}  released-package.zip\n"
     )
 
@@ -217,7 +218,7 @@ def test_package_holds_no_dependency_of_the_terminal_or_tests(content: zipfile.Z
         if name.endswith(".dist-info/METADATA")
     }
 
-    assert inside == set(locked())
+    assert inside == set(locked_versions())
     assert not inside & {"typer", "rich", "filelock", "pytest", "azure-functions-runtime"}
 
 
@@ -232,8 +233,8 @@ def test_package_entries_have_one_time_mode_and_compression(
     assert {each.create_system for each in entries} == {3}
 
 
-def test_package_is_smaller_than_30_megabytes(built: Path) -> None:
-    assert built.stat().st_size < 30_000_000
+def test_package_is_smaller_than_30_megabytes(package_file: Path) -> None:
+    assert package_file.stat().st_size < 30_000_000
 
 
 def test_package_modules_are_compiled_for_azures_machine(content: zipfile.ZipFile) -> None:
@@ -334,14 +335,14 @@ atexit.register(tell)
 
 @pytest.mark.servers
 def test_package_is_indexed_and_runs_a_tick_without_other_packages(
-    built: Path,
+    package_file: Path,
     installation: Installation,
     start_worker: StartWorker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = tmp_path / "wwwroot"
-    with zipfile.ZipFile(io.BytesIO(built.read_bytes())) as archive:
+    with zipfile.ZipFile(io.BytesIO(package_file.read_bytes())) as archive:
         archive.extractall(app)
     # A Python with no packages at all; beside it, the worker library with what only it needs.
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)

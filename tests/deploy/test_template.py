@@ -16,7 +16,7 @@ from jira_audit.settings.load import load
 from jira_audit.settings.table import SETTINGS, Setting
 from jira_audit.settings.values import Azure
 from tests.deploy import arm, checks
-from tests.frame.test_documents import ROOT, settings_read
+from tests.frame.test_documents import ROOT, read_setting_names
 
 HOSTS_OWN = {
     "AzureWebJobs.collect_site.Disabled",
@@ -60,8 +60,8 @@ def test_template_passes_the_check(name: str, template: checks.Template) -> None
     assert checks.CHECKS[name](template) == []
 
 
-def deployed(template: checks.Template, **given: Any) -> list[arm.Resource]:
-    return arm.deployed(template, checks.ANSWERS | given)
+def deploy(template: checks.Template, **given: Any) -> list[arm.Resource]:
+    return arm.deploy(template, checks.ANSWERS | given)
 
 
 def in_azure(app_settings: dict[str, str]) -> dict[str, str]:
@@ -83,14 +83,14 @@ def test_app_settings_are_those_of_the_code_and_the_host(
     template: checks.Template,
 ) -> None:
     own = {"hostingPlan": "premium", "packageUri": ""}
-    (account,) = checks.of_type(deployed(template, **own), "Microsoft.Storage/storageAccounts")
+    (account,) = checks.of_type(deploy(template, **own), "Microsoft.Storage/storageAccounts")
     own["packageUri"] = f"https://{account.name}.blob.<storage suffix>/released-packages/p.zip"
     ways = [*checks.WAYS.values(), checks.ANSWERS | own]
 
-    made = {name for way in ways for name in checks.app_settings(arm.deployed(template, way))}
+    made = {name for way in ways for name in checks.app_settings(arm.deploy(template, way))}
 
     assert {name for name in made if not SEVERAL.match(name)} == (
-        settings_read() - NOT_FOR_AZURE | HOSTS_OWN
+        read_setting_names() - NOT_FOR_AZURE | HOSTS_OWN
     )
 
 
@@ -99,8 +99,8 @@ def test_app_settings_include_what_the_local_sample_needs(
 ) -> None:
     sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
 
-    made = checks.app_settings(deployed(template)) | checks.app_settings(
-        deployed(template, hostingPlan="premium")
+    made = checks.app_settings(deploy(template)) | checks.app_settings(
+        deploy(template, hostingPlan="premium")
     )
 
     assert set(sample["Values"]) - {"AzureWebJobsStorage"} <= set(made)
@@ -110,7 +110,7 @@ def test_app_settings_include_what_the_local_sample_needs(
 def test_app_settings_load_and_have_the_codes_defaults(
     plan: str, template: checks.Template
 ) -> None:
-    made = in_azure(checks.app_settings(deployed(template, hostingPlan=plan)))
+    made = in_azure(checks.app_settings(deploy(template, hostingPlan=plan)))
     if plan == "premium":
         made["AzureWebJobsStorage__blobServiceUri"] = "https://jira0.blob.core.usgovcloudapi.net"
 
@@ -130,7 +130,7 @@ def test_app_settings_load_and_have_the_codes_defaults(
 def test_app_settings_load_for_every_choice_of_the_template(
     template: checks.Template,
 ) -> None:
-    chosen = deployed(
+    chosen = deploy(
         template,
         initialLookbackHours=720,
         overlapMinutes=30,
@@ -168,7 +168,7 @@ PARAMETERS = {
 
 
 def test_app_settings_include_every_default(template: checks.Template) -> None:
-    made = checks.app_settings(deployed(template))
+    made = checks.app_settings(deploy(template))
 
     defaults = {row.name: str(row.default) for row in SETTINGS if row.default is not None}
     assert {name: made.get(name) for name in defaults} == defaults
@@ -201,7 +201,7 @@ def test_parameters_take_the_numbers_that_the_code_takes(
     name: str, template: checks.Template
 ) -> None:
     declared, setting = template["parameters"][name], PARAMETERS[name].name
-    made = in_azure(checks.app_settings(deployed(template)))
+    made = in_azure(checks.app_settings(deploy(template)))
 
     for bound, beyond in (("minValue", -1), ("maxValue", 1)):
         load(made | {setting: str(declared[bound])}, NOW)
@@ -223,7 +223,7 @@ def test_readme_says_why_each_resource_exists(
     template: checks.Template,
 ) -> None:
     readme = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
-    kinds = {each.type for each in deployed(template)} - {"Microsoft.Resources/deployments"}
+    kinds = {each.type for each in deploy(template)} - {"Microsoft.Resources/deployments"}
 
     assert [kind for kind in sorted(kinds) if f"`{kind}`" not in readme] == []
 
@@ -232,7 +232,7 @@ def provider(template: checks.Template, sites: int, **given: Any) -> dict[str, s
     """The app settings with so many sites, their secrets resolved."""
     entries = checks.WAYS["a provider's sites"]["jiraSites"][:sites]
     one = {"jiraSiteUrl": "", "jiraUsername": "", "jiraApiToken": ""}
-    return in_azure(checks.app_settings(deployed(template, jiraSites=entries, **one, **given)))
+    return in_azure(checks.app_settings(deploy(template, jiraSites=entries, **one, **given)))
 
 
 def test_app_settings_load_the_sites_given_to_the_template(template: checks.Template) -> None:

@@ -14,13 +14,13 @@ from jira_audit.terminal.cli import cli
 from tests.deploy.package_command import package
 from tests.docs import listed, shell
 from tests.docs.checkout import IGNORED
-from tests.docs.commands import commands, meant
+from tests.docs.commands import commands, parse_command
 
 PAGES = shell.pages()
 ALL = [command for page in PAGES for command in shell.commands(page)]
 LINES = [
     *((str(each), each.text) for each in ALL if shell.calls(each.text)),
-    *((f"{page}: {text}", text) for page in PAGES for text in shell.inline(page)),
+    *((f"{page}: {text}", text) for page in PAGES for text in shell.inline_commands(page)),
 ]
 """Every `jira-audit …` on a page, with its place."""
 
@@ -52,20 +52,20 @@ def test_commands_that_ask_for_an_answer_end_their_block() -> None:
 @pytest.mark.parametrize(("place", "line"), LINES, ids=[place for place, _ in LINES])
 def test_commands_on_pages_are_valid(place: str, line: str) -> None:
     for _, *arguments in shell.calls(line):
-        assert meant(cli, arguments) in {"", *commands(cli)}, place
+        assert parse_command(cli, arguments) in {"", *commands(cli)}, place
 
 
-def undocumented(app: typer.Typer) -> set[str]:
+def undocumented_commands(app: typer.Typer) -> set[str]:
     """The commands of which no page has a line."""
     named = set()
     for _, line in LINES:
         for _, *arguments in shell.calls(line):
-            named.add(meant(app, arguments))
+            named.add(parse_command(app, arguments))
     return commands(app).keys() - named
 
 
 def test_commands_are_all_on_a_page() -> None:
-    assert undocumented(cli) == set()
+    assert undocumented_commands(cli) == set()
 
 
 def test_commands_on_no_page_are_found() -> None:
@@ -73,7 +73,7 @@ def test_commands_on_no_page_are_found() -> None:
     more.registered_commands = [*cli.registered_commands]
     more.command("vacuum")(lambda: None)
 
-    assert undocumented(more) == {"vacuum"}
+    assert undocumented_commands(more) == {"vacuum"}
 
 
 def test_pages_name_the_command_and_not_the_module() -> None:
@@ -82,7 +82,7 @@ def test_pages_name_the_command_and_not_the_module() -> None:
 
 @pytest.mark.parametrize("entry", [*listed.NOT_RUN, *listed.NEEDS_THE_NETWORK, *listed.ANSWERS])
 def test_list_entry_fits_a_command(entry: str) -> None:
-    assert any(listed.listed([entry], each) for each in ALL)
+    assert any(listed.matching_entries([entry], each) for each in ALL)
 
 
 def test_options_of_the_deployment_script_on_pages_exist() -> None:
@@ -90,7 +90,7 @@ def test_options_of_the_deployment_script_on_pages_exist() -> None:
     given = {
         word
         for each in ALL
-        for words in shell.simple(each.text)
+        for words in shell.simple_commands(each.text)
         if words[0] == "deploy/deploy.sh"
         for word in words
         if word.startswith("--")
@@ -106,9 +106,9 @@ def test_options_of_the_deployment_script_on_pages_exist() -> None:
 _FOR_WHAT_IS_WRITTEN = re.compile(r"--(dir|folder|json|location|out|parameters|settings|to)")
 
 
-def written(command: shell.Command) -> Iterator[str]:
+def written_paths(command: shell.Command) -> Iterator[str]:
     """The files and folders in the checkout that a command writes, or has one write for it."""
-    for words in shell.simple(command.text):
+    for words in shell.simple_commands(command.text):
         named = [words[-1]] if words[0] in {"cp", "mkdir"} else []
         for option, value in itertools.pairwise(words):
             if _FOR_WHAT_IS_WRITTEN.fullmatch(option) and re.fullmatch(r"(\./)?[\w.-]+", value):
@@ -120,7 +120,7 @@ def written(command: shell.Command) -> Iterator[str]:
                 yield plain if "." in plain[1:] else f"{plain}/file"
 
 
-WRITTEN = sorted({name for each in ALL for name in written(each)})
+WRITTEN = sorted({name for each in ALL for name in written_paths(each)})
 
 
 def test_files_that_pages_write_are_the_listed_ones() -> None:

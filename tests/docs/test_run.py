@@ -40,14 +40,14 @@ OF_THE_MACHINE = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_prox
 def runnable(page: str, *, network: bool) -> list[shell.Command]:
     """What is run of a page."""
     lists = listed.NOT_RUN if network else {**listed.NOT_RUN, **listed.NEEDS_THE_NETWORK}
-    return [each for each in shell.commands(page) if not listed.listed(lists, each)]
+    return [each for each in shell.commands(page) if not listed.matching_entries(lists, each)]
 
 
 PAGES = [page for page in shell.pages() if runnable(page, network=False)]
 FROM_NOTHING = [
     page
     for page in PAGES
-    if any(listed.listed(listed.NEEDS_THE_NETWORK, each) for each in shell.commands(page))
+    if any(listed.matching_entries(listed.NEEDS_THE_NETWORK, each) for each in shell.commands(page))
 ]
 """Those that say how to make the environment."""
 

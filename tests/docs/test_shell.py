@@ -55,13 +55,15 @@ def test_command_in_powershell_continues_after_a_backtick() -> None:
 
 
 def test_command_line_is_split_into_arguments() -> None:
-    assert shell.simple("A=1 B='2 3' one -x 'a b' >out 2>>err 2>&1 <in && two | three & four") == [
+    assert shell.simple_commands(
+        "A=1 B='2 3' one -x 'a b' >out 2>>err 2>&1 <in && two | three & four"
+    ) == [
         ["one", "-x", "a b"],
         ["two"],
         ["three"],
         ["four"],
     ]
-    assert shell.simple('for name in a b; do\n    one "$name" \\\n --c\ndone')[1:] == [
+    assert shell.simple_commands('for name in a b; do\n    one "$name" \\\n --c\ndone')[1:] == [
         ["one", "$name", "--c"]
     ]
     assert shell.calls("cd a && .venv/bin/jira-audit check") == [[".venv/bin/jira-audit", "check"]]
@@ -109,7 +111,7 @@ one
         (10, "bash", "two \\\n    three\n"),
         (14, "", "`jira-audit not-in-prose`\n"),
     ]
-    assert shell.inline("page.md") == ["jira-audit status"]
+    assert shell.inline_commands("page.md") == ["jira-audit status"]
 
 
 def test_session_is_one_shell_and_reports_each_exit_code(tmp_path: Path) -> None:

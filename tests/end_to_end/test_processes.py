@@ -91,7 +91,7 @@ def missing(watched: Watched) -> set[int]:
     return (passed | watched.ledger()) - watched.times().keys()
 
 
-def unsaved(sends: list[Send], ledger: set[int]) -> list[Send]:
+def sends_not_in_ledger(sends: list[Send], ledger: set[int]) -> list[Send]:
     """The calls that were accepted and that the checkpoint does not know of."""
     return [send for send in sends if not ledger.issuperset(send.ids)]
 
@@ -135,7 +135,7 @@ def run_and_kill(watched: Watched, kind: Kind, number: int, delay: float) -> End
     return collector.finish()
 
 
-def until_free(run: Callable[[], Ended], killed_at: float) -> tuple[Ended, int]:
+def run_until_not_skipped(run: Callable[[], Ended], killed_at: float) -> tuple[Ended, int]:
     """Runs until one is not skipped; with it, how many were. None is, once the lease is over."""
     for skipped in range(200):
         ended = run()
@@ -159,7 +159,7 @@ def test_kills_lose_nothing_and_duplicate_only_what_was_in_flight(
     killed_at = float("-inf")
 
     for kill in kills(rng):
-        ended, skipped = until_free(partial(run_and_kill, watched, *kill), killed_at)
+        ended, skipped = run_until_not_skipped(partial(run_and_kill, watched, *kill), killed_at)
         killed_at = ended.ended
         ledgers[ended.name] = watched.ledger()
         place = watched.installation.checkpoint()
@@ -170,14 +170,14 @@ def test_kills_lose_nothing_and_duplicate_only_what_was_in_flight(
         assert ended.returncode == -signal.SIGKILL, ended.result
         assert missing(watched) == set()
     watched.listener = lambda kind, run: None
-    ended, skipped = until_free(watched.run, killed_at)
+    ended, skipped = run_until_not_skipped(watched.run, killed_at)
 
     assert ended.result == "ok", ended.error
     assert watched.times().keys() == {record["id"] for record in watched.installation.site.records}
     assert missing(watched) == set()
     in_doubt: Counter[int] = Counter()
     for name, ledger in ledgers.items():
-        of_run = unsaved([send for send in watched.sends if send.run == name], ledger)
+        of_run = sends_not_in_ledger([send for send in watched.sends if send.run == name], ledger)
         check_in_flight(of_run)
         in_doubt.update(record_id for send in of_run for record_id in send.ids)
         print(f"run {name}: {len(of_run)} batches accepted and not saved")
@@ -238,7 +238,7 @@ def test_lease_that_expired_in_a_frozen_process_ends_its_sends(
     os.waitid(os.P_PID, frozen.process.pid, os.WSTOPPED)
     frozen_at = time.monotonic()
     stopped.set()  # they are answered, but nobody hears it
-    second, skipped = until_free(watched.run, frozen_at)
+    second, skipped = run_until_not_skipped(watched.run, frozen_at)
     sent, place = list(watched.sends), watched.checkpoint()
     frozen.process.send_signal(signal.SIGCONT)
     first = frozen.finish()
@@ -292,7 +292,7 @@ def test_lease_that_is_lost_allows_no_new_send(watched: Watched) -> None:
 
 
 @contextmanager
-def deaf(*, listening: bool) -> Iterator[str]:
+def unreachable_storage(*, listening: bool) -> Iterator[str]:
     """A blob service that refuses connections; or, `listening`, takes them and never answers."""
     with socket.socket() as own:
         own.bind(("127.0.0.1", 0))
@@ -327,7 +327,10 @@ def test_storage_that_is_down_fails_the_run_in_time(
     connection, storage = own_storage
     trouble = Trouble(storage.kill)
     watched.listener = FreezeAt("sent", 1, trouble)
-    with deaf(listening=False) as refusing, deaf(listening=True) as silent:
+    with (
+        unreachable_storage(listening=False) as refusing,
+        unreachable_storage(listening=True) as silent,
+    ):
         collectors = [
             watched.start(AzureWebJobsStorage=each) for each in (connection, refusing, silent)
         ]

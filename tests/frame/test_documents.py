@@ -41,7 +41,7 @@ class Recording(Mapping[str, str]):
         return len(self.given)
 
 
-def settings_read() -> set[str]:
+def read_setting_names() -> set[str]:
     """Every name that the code asks for, whatever else is set."""
     asked: set[str] = set()
     for given in ({}, {"JIRA_SITE_URL": "https://jira.example.org"}):
@@ -52,7 +52,7 @@ def settings_read() -> set[str]:
     return asked - HOSTS_OWN
 
 
-def table(heading: str) -> list[list[str]]:
+def readme_table(heading: str) -> list[list[str]]:
     """The cells of the first table under a heading of the README."""
     section = README.split(f"\n## {heading}\n")[1].split("\n##")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")][2:]
@@ -71,7 +71,7 @@ def documented_default(row: Setting) -> str:
 
 
 def test_settings_table_in_the_readme_matches_the_code() -> None:
-    documented = table("Settings")
+    documented = readme_table("Settings")
 
     assert documented == [[f"`{row.name}`", documented_default(row), row.help] for row in SETTINGS]
 
@@ -80,7 +80,7 @@ def test_settings_that_the_code_reads_are_those_of_the_table() -> None:
     names = [name for row in SETTINGS for name in (row.name, *row.aliases)]
 
     assert len(set(names)) == len(names)
-    assert settings_read() == set(names)
+    assert read_setting_names() == set(names)
 
 
 def test_settings_without_a_row_cannot_be_read() -> None:
@@ -132,7 +132,7 @@ def test_settings_refuse_a_number_one_beyond_its_bounds() -> None:
 
 
 def test_columns_table_in_the_readme_matches_the_code() -> None:
-    documented = {row[0].strip("`"): row[1] for row in table("Columns")}
+    documented = {row[0].strip("`"): row[1] for row in readme_table("Columns")}
 
     assert documented == dict(COLUMNS)
 
@@ -140,7 +140,7 @@ def test_columns_table_in_the_readme_matches_the_code() -> None:
 def test_settings_in_the_local_sample_exist() -> None:
     sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
 
-    assert set(sample["Values"]) <= settings_read() | HOSTS_OWN
+    assert set(sample["Values"]) <= read_setting_names() | HOSTS_OWN
     assert {"JIRA_SITE_URL", "POLL_SCHEDULE", "AzureWebJobsStorage"} <= set(sample["Values"])
 
 

@@ -60,7 +60,7 @@ def settings_of(*entries: Any, **more: str) -> Settings:
     return load(environment, NOW, Path("somewhere"))
 
 
-def broken(*entries: Any, **more: str) -> tuple[str, str]:
+def only_problem(*entries: Any, **more: str) -> tuple[str, str]:
     """The name and the problem of the only entry that is wrong."""
     (found,) = settings_of(*entries, **more).invalid
     (problem,) = found.error.problems
@@ -110,7 +110,7 @@ def test_entry_that_is_wrong_is_named_and_the_others_stay(
 ) -> None:
     entry = {**ONE, "url": "https://fabrikam.atlassian.net", **change}
 
-    site, problem = broken(ONE, entry)
+    site, problem = only_problem(ONE, entry)
 
     assert site == name
     assert problem.startswith("JIRA_SITES[2]: ")
@@ -120,21 +120,21 @@ def test_entry_that_is_wrong_is_named_and_the_others_stay(
 
 
 def test_entry_with_an_unresolved_reference_names_its_setting() -> None:
-    _, problem = broken(ONE, CONTOSO_TOKEN="@Microsoft.KeyVault(SecretUri=https://v/s)")
+    _, problem = only_problem(ONE, CONTOSO_TOKEN="@Microsoft.KeyVault(SecretUri=https://v/s)")
 
     assert problem.startswith("JIRA_SITES[1]: CONTOSO_TOKEN is a Key Vault reference that did")
 
 
 @pytest.mark.parametrize("entry", ["contoso", 7, None, [], {"url": 7}])
 def test_entry_that_is_no_object_is_named_by_its_position(entry: Any) -> None:
-    assert broken(ONE, entry) == (
+    assert only_problem(ONE, entry) == (
         "JIRA_SITES[2]",
         "JIRA_SITES[2] must be an object of texts",
     )
 
 
 def test_entry_of_the_same_site_is_refused_the_second_time() -> None:
-    site, problem = broken(ONE, {**ONE, "url": "https://CONTOSO.atlassian.net/"})
+    site, problem = only_problem(ONE, {**ONE, "url": "https://CONTOSO.atlassian.net/"})
 
     assert site == "JIRA_SITES[2]"
     assert "an entry before it has" in problem
@@ -143,7 +143,7 @@ def test_entry_of_the_same_site_is_refused_the_second_time() -> None:
 def test_entry_cannot_share_a_cloud_id() -> None:
     cloud_id = OTHER["cloud_id"]
 
-    site, problem = broken({**ONE, "cloud_id": cloud_id.upper()}, OTHER)
+    site, problem = only_problem({**ONE, "cloud_id": cloud_id.upper()}, OTHER)
 
     assert site == "fabrikam.atlassian.net"
     assert problem == (
@@ -172,7 +172,7 @@ def test_entry_has_a_name_without_spaces() -> None:
 
 @pytest.mark.parametrize("setting", ["AzureWebJobsStorage", "IDENTITY_HEADER", "WEBSITE_KEY"])
 def test_entry_cannot_send_a_secret_of_the_host_to_jira(setting: str) -> None:
-    _, problem = broken({**ONE, "api_token_setting": setting}, **{setting: "a-key-of-azures"})
+    _, problem = only_problem({**ONE, "api_token_setting": setting}, **{setting: "a-key-of-azures"})
 
     assert "names a setting of the host's" in problem
     assert "a-key-of-azures" not in problem
@@ -232,7 +232,7 @@ def test_credentials_are_either_an_oauth_client_or_a_token() -> None:
 # Running
 
 
-class Refusing(FakeJira):
+class FailingJira(FakeJira):
     """A site that may be told to answer everything with one status, or to wait for another."""
 
     status: int | None = None
@@ -247,9 +247,9 @@ class Refusing(FakeJira):
 
 
 @pytest.fixture
-def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Refusing, Refusing]]:
+def two_sites(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FailingJira, FailingJira]]:
     """Two sites with the same ids, at two names of this machine, and the settings for both."""
-    sites = Refusing("auditor", "one"), Refusing("auditor", "two")
+    sites = FailingJira("auditor", "one"), FailingJira("auditor", "two")
     now = wiring.CLOCK.now()
     for number, site in enumerate(sites):
         site.add(
@@ -284,7 +284,9 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / TABLE_FILE).read_text().splitlines()]
 
 
-def test_sites_that_share_ids_never_mix(two: tuple[Refusing, Refusing], tmp_path: Path) -> None:
+def test_sites_that_share_ids_never_mix(
+    two_sites: tuple[FailingJira, FailingJira], tmp_path: Path
+) -> None:
     first, second = run(tmp_path), run(tmp_path)
 
     assert {site: outcome.result for site, outcome in first.items()} == {
@@ -301,7 +303,7 @@ def test_sites_that_share_ids_never_mix(two: tuple[Refusing, Refusing], tmp_path
 
 
 def test_sites_never_mix_their_letters_and_replays(
-    two: tuple[Refusing, Refusing], tmp_path: Path
+    two_sites: tuple[FailingJira, FailingJira], tmp_path: Path
 ) -> None:
     run(tmp_path)
     lost = record(777, wiring.CLOCK.now() - 2 * DAY)
@@ -320,12 +322,12 @@ def test_sites_never_mix_their_letters_and_replays(
 
 
 def test_sites_are_all_collected_before_a_failure_is_raised(
-    two: tuple[Refusing, Refusing],
+    two_sites: tuple[FailingJira, FailingJira],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    two[0].status = 403
+    two_sites[0].status = 403
     entries = json.loads(os.environ["JIRA_SITES"])
     monkeypatch.setenv("JIRA_SITES", json.dumps([*entries, {"url": "https://evil.example"}]))
 
@@ -343,10 +345,10 @@ def test_sites_are_all_collected_before_a_failure_is_raised(
 
 
 def test_sites_do_not_wait_for_one_that_does_not_answer(
-    two: tuple[Refusing, Refusing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_sites: tuple[FailingJira, FailingJira], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = threading.Event()
-    two[0].waits_for = done
+    two_sites[0].waits_for = done
 
     def collect_and_tell(run: Run, plan: Plan) -> Outcome:
         outcome = collect(run, plan)
@@ -360,7 +362,7 @@ def test_sites_do_not_wait_for_one_that_does_not_answer(
 
 
 def test_sites_are_all_collected_before_a_bug_is_raised(
-    two: tuple[Refusing, Refusing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_sites: tuple[FailingJira, FailingJira], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def collect_or_break(run: Run, plan: Plan) -> Outcome:
         if run.site == "127.0.0.1":
@@ -376,7 +378,7 @@ def test_sites_are_all_collected_before_a_bug_is_raised(
 
 
 def test_sites_each_warn_of_their_tokens_expiry(
-    two: tuple[Refusing, Refusing],
+    two_sites: tuple[FailingJira, FailingJira],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -428,9 +430,9 @@ def _source(site: Site, address: str, clock: Clock) -> JiraSource:
 
 
 def test_check_asks_every_site_and_names_wrong_entries(
-    two: tuple[Refusing, Refusing], monkeypatch: pytest.MonkeyPatch
+    two_sites: tuple[FailingJira, FailingJira], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two[1].status = 403
+    two_sites[1].status = 403
     entries = json.loads(os.environ["JIRA_SITES"])
     monkeypatch.setenv("JIRA_SITES", json.dumps([*entries, {"url": "https://evil.example"}]))
     monkeypatch.setenv("DATA_COLLECTION_ENDPOINT", "https://127.0.0.1:1")
@@ -453,7 +455,10 @@ def test_check_asks_every_site_and_names_wrong_entries(
 @pytest.mark.parametrize("value", ["true", "True", "1", " true "])
 @pytest.mark.parametrize("dot", [".", "_"])  # a Linux app finds the one as the other
 def test_queue_is_refused_if_its_function_is_disabled(
-    two: tuple[Refusing, Refusing], monkeypatch: pytest.MonkeyPatch, dot: str, value: str
+    two_sites: tuple[FailingJira, FailingJira],
+    monkeypatch: pytest.MonkeyPatch,
+    dot: str,
+    value: str,
 ) -> None:
     monkeypatch.setenv("DATA_COLLECTION_ENDPOINT", "https://127.0.0.1:1")
     monkeypatch.setenv("LOGS_DCR_RULE_ID", "dcr-0")

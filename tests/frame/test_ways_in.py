@@ -61,7 +61,7 @@ def oauth(**more: Any) -> Site:
     return Site(HOST, f"https://{HOST}", known, gateway=True, **more)
 
 
-def read(site: Site, cloud: Atlassian, page_size: int = 1000) -> list[int]:
+def read_ids(site: Site, cloud: Atlassian, page_size: int = 1000) -> list[int]:
     source = wiring.source(site, cloud.time.clock)
     source.page_size = page_size
     return [known["id"] for page in pages_of(source, cloud) for known in page.records]
@@ -79,7 +79,7 @@ def pages_of(source: JiraSource, cloud: Atlassian) -> Iterator[Page]:
 def test_classic_token_goes_to_the_site_only(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN)]
 
-    assert len(read(classic(), cloud)) == 25
+    assert len(read_ids(classic(), cloud)) == 25
     assert set(cloud.hosts()) == {HOST}
 
 
@@ -88,7 +88,7 @@ def test_scoped_token_uses_the_gateway_of_its_cloud_id(
 ) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
 
-    assert len(read(classic(gateway=True, cloud_id=CLOUD_ID), cloud)) == 25
+    assert len(read_ids(classic(gateway=True, cloud_id=CLOUD_ID), cloud)) == 25
     assert {(host, path) for host, path, _ in cloud.asked} == {("api.atlassian.com", GATEWAY)}
 
 
@@ -98,8 +98,8 @@ def test_cloud_id_is_asked_for_once_without_credentials(
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
     site = classic(gateway=True)
 
-    read(site, cloud)
-    read(site, cloud)
+    read_ids(site, cloud)
+    read_ids(site, cloud)
 
     assert cloud.asked.count((HOST, "/_edge/tenant_info", "none")) == 1
     assert cloud.hosts().count(HOST) == 1
@@ -117,13 +117,13 @@ def test_oauth_token_is_used_until_it_expires(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     site = oauth(cloud_id=CLOUD_ID)
 
-    assert len(read(site, cloud)) == 25
+    assert len(read_ids(site, cloud)) == 25
     cloud.time.pass_by(3_000)
-    read(site, cloud)
+    read_ids(site, cloud)
     assert len(cloud.tokens_given) == 1
 
     cloud.time.pass_by(500)  # 100 s before its end
-    assert len(read(site, cloud)) == 25
+    assert len(read_ids(site, cloud)) == 25
     assert len(cloud.tokens_given) == 2
 
 
@@ -157,7 +157,7 @@ def test_gateway_and_token_service_are_in_the_sites_cloud(
 ) -> None:
     cloud.host, cloud.domain, cloud.clients = host, domain, {CLIENT: SECRET}
 
-    read(replace(oauth(), host=host, base_url=f"https://{host}"), cloud)
+    read_ids(replace(oauth(), host=host, base_url=f"https://{host}"), cloud)
 
     assert set(cloud.hosts()) == {host, f"api.{domain}", f"auth.{domain}"}
 
@@ -170,8 +170,8 @@ def test_oauth_token_is_kept_for_its_lifetime_or_a_default(
     site = oauth(cloud_id=CLOUD_ID)
     cloud.expires_in = said
 
-    read(site, cloud)
-    read(site, cloud)
+    read_ids(site, cloud)
+    read_ids(site, cloud)
 
     assert len(cloud.tokens_given) >= tokens
     assert (len(cloud.tokens_given) == 1) == (tokens == 1)
@@ -182,7 +182,7 @@ def test_answer_that_is_too_long_is_refused(cloud: Atlassian) -> None:
     cloud.script["auth.atlassian.com"] = [Response(200, {}, b" " * 70_000)] * 5
 
     with pytest.raises(TransientError, match="too long"):
-        read(oauth(cloud_id=CLOUD_ID), cloud)
+        read_ids(oauth(cloud_id=CLOUD_ID), cloud)
 
 
 # What does not
@@ -192,7 +192,7 @@ def test_scoped_token_on_the_sites_address_is_reported(cloud: Atlassian) -> None
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
 
     with pytest.raises(CredentialsRefused, match="scoped token: those work only through") as said:
-        read(classic(), cloud)
+        read_ids(classic(), cloud)
 
     assert "JIRA_CLOUD_ID" in str(said.value)
     assert set(cloud.hosts()) == {HOST}
@@ -202,7 +202,7 @@ def test_scoped_token_without_its_scopes_is_told_which(cloud: Atlassian) -> None
     cloud.tokens = [Token(USER, TOKEN, frozenset({"read:jira-work"}))]
 
     with pytest.raises(CredentialsRefused, match="scope does not match") as said:
-        read(classic(gateway=True, cloud_id=CLOUD_ID), cloud)
+        read_ids(classic(gateway=True, cloud_id=CLOUD_ID), cloud)
 
     assert "read:audit-log:jira and read:user:jira" in str(said.value)
 
@@ -212,7 +212,7 @@ def test_expired_token_stops_the_site(cloud: Atlassian, gateway: bool) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT if gateway else None, expired=True)]
 
     with pytest.raises(CredentialsRefused, match="expired"):
-        read(classic(gateway=gateway, cloud_id=CLOUD_ID if gateway else None), cloud)
+        read_ids(classic(gateway=gateway, cloud_id=CLOUD_ID if gateway else None), cloud)
 
     assert len(cloud.asked) == 1  # no token is tried again
 
@@ -221,14 +221,14 @@ def test_cloud_id_that_is_wrong_stops_the_site(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
 
     with pytest.raises(SiteError, match="HTTP 404"):
-        read(classic(gateway=True, cloud_id="00000000-2222-4333-8444-555555555555"), cloud)
+        read_ids(classic(gateway=True, cloud_id="00000000-2222-4333-8444-555555555555"), cloud)
 
 
 def test_oauth_secret_that_is_wrong_stops_the_site_before_jira(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: "another"}
 
     with pytest.raises(SiteError, match="does not know the OAuth client"):
-        read(oauth(cloud_id=CLOUD_ID), cloud)
+        read_ids(oauth(cloud_id=CLOUD_ID), cloud)
 
     assert cloud.hosts() == ["auth.atlassian.com"]
 
@@ -238,7 +238,7 @@ def test_oauth_token_that_is_new_and_refused_is_not_renewed(cloud: Atlassian) ->
     cloud.script["api.atlassian.com"] = [Response(401, {}, b"{}")] * 2
 
     with pytest.raises(CredentialsRefused):
-        read(oauth(cloud_id=CLOUD_ID), cloud)
+        read_ids(oauth(cloud_id=CLOUD_ID), cloud)
 
     assert len(cloud.tokens_given) == 2
 
@@ -259,7 +259,7 @@ def test_transient_failure_of_atlassian_is_retried(
     cloud.clients = {CLIENT: SECRET}
     cloud.script[where] = [answer]
 
-    assert len(read(oauth(), cloud)) == 25
+    assert len(read_ids(oauth(), cloud)) == 25
     assert cloud.time.slept[-1] >= (3 if answer.status == 429 else 1)
 
 
@@ -271,7 +271,7 @@ def test_transient_failure_that_lasts_is_left_to_the_next_tick(
     cloud.script[where] = [Response(503, {}, b"")] * 5
 
     with pytest.raises(TransientError, match="HTTP 503"):
-        read(oauth(), cloud)
+        read_ids(oauth(), cloud)
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"cloudId": "../../evil"}', b'{"cloudId": 7}'])
@@ -280,7 +280,7 @@ def test_cloud_id_that_is_invalid_is_put_into_no_address(body: bytes, cloud: Atl
     cloud.script[HOST] = [Response(200, {}, body)]
 
     with pytest.raises(SiteError, match="does not tell its cloud id"):
-        read(classic(gateway=True), cloud)
+        read_ids(classic(gateway=True), cloud)
 
     assert set(cloud.hosts()) == {HOST}
 
@@ -291,7 +291,7 @@ def test_oauth_token_that_is_invalid_is_put_into_no_header(body: bytes, cloud: A
     cloud.script["auth.atlassian.com"] = [Response(200, {}, body)] * 5
 
     with pytest.raises(TransientError, match="has no token"):
-        read(oauth(cloud_id=CLOUD_ID), cloud)
+        read_ids(oauth(cloud_id=CLOUD_ID), cloud)
 
 
 # What goes astray: nothing
@@ -303,7 +303,7 @@ def test_credentials_follow_no_redirect(where: str, cloud: Atlassian) -> None:
     cloud.script[where] = [Response(302, {"Location": "https://evil.example/"}, b"")]
 
     with pytest.raises(SiteError):
-        read(oauth(), cloud)
+        read_ids(oauth(), cloud)
 
     assert "evil.example" not in cloud.hosts()
 
@@ -313,7 +313,7 @@ def test_credentials_go_only_to_token_service_and_gateway(
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
 
-    read(oauth(), cloud)
+    read_ids(oauth(), cloud)
 
     assert {(host, kind) for host, _, kind in cloud.asked} == {
         (HOST, "none"),
@@ -333,7 +333,7 @@ def test_credentials_are_in_no_error_log_or_output(
     site = oauth()
 
     with pytest.raises(ConnectorError) as raised:
-        read(site, cloud)
+        read_ids(site, cloud)
 
     source = wiring.source(site, cloud.time.clock)
     shown = "".join(traceback.format_exception(raised.value)) + caplog.text + repr(site)
@@ -351,7 +351,7 @@ def test_gateway_finds_nothing_for_a_time_without_offset(
         timestamps, "text", lambda timestamp_ms: text(timestamp_ms).removesuffix("Z")
     )
 
-    assert read(oauth(), cloud) == []  # so the test above that reads 25 would notice
+    assert read_ids(oauth(), cloud) == []  # so the test above that reads 25 would notice
 
 
 # The check

@@ -22,7 +22,7 @@ CASES = [
 ]
 
 
-def has(row: dict[str, Any], expected: dict[str, Any]) -> bool:
+def has_values(row: dict[str, Any], expected: dict[str, Any]) -> bool:
     return all(row[name] == value for name, value in expected.items())
 
 
@@ -31,7 +31,7 @@ def test_rule_matches_its_story_and_no_near_miss(rule: Source, story: Story) -> 
     found = workspace("classic", story.records, story.telemetry).run(rule.query)
 
     assert len(found) == (story.rows if story.fires else 0)
-    assert all(has(row, dict(story.expect)) for row in found)
+    assert all(has_values(row, dict(story.expect)) for row in found)
 
 
 @pytest.mark.long  # as in `ALL_WORLDS`
@@ -69,7 +69,7 @@ def test_hunt_shows_what_it_looks_for(hunt: Source, story: Story, world: str) ->
     found = workspace(world, story.records).run(hunt.query)
 
     assert len(found) == (story.rows if story.fires else 0)
-    assert all(has(row, dict(story.expect)) for row in found)
+    assert all(has_values(row, dict(story.expect)) for row in found)
 
 
 def test_hunts_each_have_a_story_that_shows_and_one_that_does_not() -> None:

@@ -14,7 +14,7 @@ from tests.pages import Page
 from tests.sentinel.content import FUNCTIONS
 from tests.sentinel.engine import NOW, Workspace
 from tests.sentinel.stories import ANNA, BEN, OFFICE, SITE, act, joins
-from tests.sentinel.workspace_fixtures import in_v2, rows, workspace
+from tests.sentinel.workspace_fixtures import as_v2_rows, rows, workspace
 from tests.sentinel.workspace_schemas import CLASSIC, EARLY_V2, OLD_CLASSIC, WORLDS
 
 COLUMNS = {
@@ -48,7 +48,7 @@ def test_columns_are_those_of_the_shipped_parser_and_the_site(world: str) -> Non
     assert not [each for each in analysis.problems if each.startswith("Error")]
 
 
-def said(record: dict[str, Any]) -> dict[str, Any]:
+def record_as_row(record: dict[str, Any]) -> dict[str, Any]:
     """What the parser has to say of a record in its columns that are not dynamic."""
     item = record.get("objectItem") or {}
     texts = {
@@ -79,7 +79,7 @@ def test_record_becomes_one_row_that_says_the_same(world: str, audit_page: Page)
     by_id = {row["EventId"]: row for row in found}
     for record in audit_page.records:
         row = by_id[record["id"]]
-        assert {column: row[column] for column in said(record)} == said(record)
+        assert {column: row[column] for column in record_as_row(record)} == record_as_row(record)
         for column, field in {
             "ChangedValues": "changedValues",
             "AssociatedItems": "associatedItems",
@@ -134,7 +134,7 @@ def test_ids_that_began_again_lose_no_record() -> None:
     assert len(workspace("classic", [before, after]).run("JiraAudit")) == 2
 
 
-def old(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def as_old_connector_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """As the old connector sent them: no site, and GUIDs in columns of their own."""
     sent = rows(records)
     for row in sent:
@@ -147,7 +147,7 @@ def old(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_rows_without_a_site_give_way_to_one_that_names_it() -> None:
     record = act(9, "Project created", "projects")
     made = Workspace({"Jira_Audit_CL": {**CLASSIC, **OLD_CLASSIC}})
-    made.load("Jira_Audit_CL", [*old([record]), *rows([record])])
+    made.load("Jira_Audit_CL", [*as_old_connector_rows([record]), *rows([record])])
 
     (found,) = made.run("JiraAudit")
 
@@ -156,7 +156,7 @@ def test_rows_without_a_site_give_way_to_one_that_names_it() -> None:
 
 def test_columns_for_guids_are_read_as_their_texts() -> None:
     made = Workspace({"Jira_Audit_CL": OLD_CLASSIC})
-    made.load("Jira_Audit_CL", old([act(9, "Project created", "projects")]))
+    made.load("Jira_Audit_CL", as_old_connector_rows([act(9, "Project created", "projects")]))
 
     (found,) = made.run("JiraAudit")
 
@@ -167,7 +167,7 @@ def test_columns_for_guids_are_read_as_their_texts() -> None:
 def test_rows_of_the_v2_table_are_read_beside_the_classic_ones() -> None:
     made = Workspace(WORLDS["both"])
     made.load("Jira_Audit_CL", rows([act(9, "Project created", "projects")]))
-    made.load("Jira_Audit_v2_CL", in_v2(rows([act(8, "Project deleted", "projects")])))
+    made.load("Jira_Audit_v2_CL", as_v2_rows(rows([act(8, "Project deleted", "projects")])))
 
     found = made.run("JiraAudit | order by EventId asc")
 
@@ -176,7 +176,7 @@ def test_rows_of_the_v2_table_are_read_beside_the_classic_ones() -> None:
 
 def test_columns_of_the_early_v2_table_are_read_as_texts() -> None:
     made = Workspace({"Jira_Audit_v2_CL": EARLY_V2})
-    made.load("Jira_Audit_v2_CL", in_v2(rows([act(9, "Project created", "projects")])))
+    made.load("Jira_Audit_v2_CL", as_v2_rows(rows([act(9, "Project created", "projects")])))
 
     (found,) = made.run("JiraAudit | where ObjectItemName has 'demo'")
 

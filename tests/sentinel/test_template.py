@@ -26,8 +26,8 @@ def build(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def deployed(**given: Any) -> list[arm.Resource]:
-    return arm.deployed(TEMPLATE, ANSWERS | given)
+def deploy(**given: Any) -> list[arm.Resource]:
+    return arm.deploy(TEMPLATE, ANSWERS | given)
 
 
 def test_template_is_what_the_sources_build() -> None:
@@ -78,7 +78,7 @@ def test_resources_have_only_elements_that_arm_knows() -> None:
 
 
 def test_sources_are_all_deployed() -> None:
-    resources = deployed()
+    resources = deploy()
 
     functions = {
         each.body["properties"]["functionAlias"]: each.body["properties"]
@@ -112,7 +112,7 @@ def test_sources_are_all_deployed() -> None:
     ],
 )
 def test_parts_can_be_left_out_one_by_one(part: str, missing: dict[str, int]) -> None:
-    whole, less = deployed(), deployed(**{part: False})
+    whole, less = deploy(), deploy(**{part: False})
 
     for kind in (SEARCHES, ALERT_RULES, WORKBOOKS):
         gone = len(of_type(whole, kind)) - len(of_type(less, kind))
@@ -120,7 +120,7 @@ def test_parts_can_be_left_out_one_by_one(part: str, missing: dict[str, int]) ->
 
 
 def test_rules_wait_for_the_parser_and_may_be_disabled() -> None:
-    for rule in of_type(deployed(enableRules=False), ALERT_RULES):
+    for rule in of_type(deploy(enableRules=False), ALERT_RULES):
         assert rule.body["properties"]["enabled"] is False
         assert "savedSearches" in json.dumps(rule.body["dependsOn"])
 
@@ -128,7 +128,7 @@ def test_rules_wait_for_the_parser_and_may_be_disabled() -> None:
 def test_rule_is_deployed_as_its_source_says() -> None:
     (body,) = (
         each.body
-        for each in of_type(deployed(), ALERT_RULES)
+        for each in of_type(deploy(), ALERT_RULES)
         if each.body["properties"]["displayName"]
         == "Jira - Administration at hours odd for the account"
     )
@@ -143,7 +143,7 @@ def test_rule_is_deployed_as_its_source_says() -> None:
 def test_parser_with_filters_is_saved_with_its_parameters() -> None:
     (found,) = (
         each.body["properties"]["functionParameters"]
-        for each in of_type(deployed(), SEARCHES)
+        for each in of_type(deploy(), SEARCHES)
         if each.body["properties"].get("functionAlias") == "vimAuditEventAtlassianJira"
     )
 
@@ -153,7 +153,7 @@ def test_parser_with_filters_is_saved_with_its_parameters() -> None:
 
 
 def test_resources_can_be_deployed_again() -> None:
-    for saved in of_type(deployed(), SEARCHES):
+    for saved in of_type(deploy(), SEARCHES):
         assert saved.body["properties"]["etag"] == "*", saved.name
 
 
@@ -161,7 +161,7 @@ def test_resources_have_stable_names() -> None:
     asim = [name for name in FUNCTIONS if name != "JiraAudit"]
     hunting = [hunt.body["id"] for hunt in HUNTS]
     saved = ["JiraAudit Data Parser", *asim, *hunting]
-    resources = deployed()
+    resources = deploy()
 
     assert [each.name for each in of_type(resources, SEARCHES)] == [f"soc/{name}" for name in saved]
     assert [each.name for each in of_type(resources, ALERT_RULES)] == [
@@ -172,7 +172,7 @@ def test_resources_have_stable_names() -> None:
 
 
 def test_resources_depend_only_on_the_templates_own() -> None:
-    resources = deployed()
+    resources = deploy()
     there = {each.id for each in resources}
 
     for each in resources:

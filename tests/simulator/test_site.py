@@ -24,9 +24,9 @@ from tests.simulator.small_sites import (
     ids,
     page,
     record,
-    refused_with,
     site_with,
     some_records,
+    status_and_errors,
 )
 
 # Records
@@ -90,7 +90,7 @@ def test_time_without_an_offset_finds_nothing_but_keeps_total() -> None:
 
 def test_time_with_a_space_for_its_plus_is_invalid() -> None:
     answer = ask(site_with(), query={"from": "2024-03-01T12:00:00.000 0000"})
-    assert refused_with(answer) == (400, ['Invalid date "2024-03-01T12:00:00.000 0000"'])
+    assert status_and_errors(answer) == (400, ['Invalid date "2024-03-01T12:00:00.000 0000"'])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,10 @@ def test_time_with_a_space_for_its_plus_is_invalid() -> None:
 )
 @pytest.mark.parametrize("name", ["from", "to"])
 def test_time_that_is_malformed_is_invalid(name: str, text: str) -> None:
-    assert refused_with(ask(site_with(), query={name: text})) == (400, [f'Invalid date "{text}"'])
+    assert status_and_errors(ask(site_with(), query={name: text})) == (
+        400,
+        [f'Invalid date "{text}"'],
+    )
 
 
 def test_time_may_be_the_first_or_the_last_that_can_be_written() -> None:

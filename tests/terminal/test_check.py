@@ -35,7 +35,7 @@ def installation(
     }
 
 
-def broken(ended: Ended, part: str) -> str:
+def only_failure(ended: Ended, part: str) -> str:
     """The sentence of the one part that is broken; the others must be well."""
     answers = {line.split()[1]: line.split(maxsplit=2) for line in ended.out.splitlines()}
     assert list(answers) == ["settings", "Jira", "ingestion", "storage"]
@@ -66,25 +66,25 @@ def test_check_prints_a_line_for_each_part_and_exits_with_0(
 def test_jira_with_a_wrong_token_is_named(run: Run) -> None:
     os.environ["JIRA_API_TOKEN"] = "wrong"
 
-    assert "the token is wrong, revoked or expired" in broken(run("check"), "Jira")
+    assert "the token is wrong, revoked or expired" in only_failure(run("check"), "Jira")
 
 
 def test_jira_without_the_permission_is_named(run: Run, site: Site) -> None:
     site.refusal = 403
 
-    assert "lacks the global permission Administer Jira" in broken(run("check"), "Jira")
+    assert "lacks the global permission Administer Jira" in only_failure(run("check"), "Jira")
 
 
 def test_rule_that_is_wrong_is_named(run: Run) -> None:
     os.environ["LOGS_DCR_RULE_ID"] = "dcr-ffffffffffffffffffffffffffffffff"
 
-    assert "see LOGS_DCR_RULE_ID" in broken(run("check"), "ingestion")
+    assert "see LOGS_DCR_RULE_ID" in only_failure(run("check"), "ingestion")
 
 
 def test_rule_without_the_stream_is_named(run: Run) -> None:
     os.environ["LOGS_DCR_STREAM_NAME"] = "Custom-Other_CL"
 
-    sentence = broken(run("check"), "ingestion")
+    sentence = only_failure(run("check"), "ingestion")
 
     assert "LOGS_DCR_STREAM_NAME (Custom-Other_CL) must be a stream" in sentence
     assert "InvalidStream" in sentence
@@ -93,21 +93,21 @@ def test_rule_without_the_stream_is_named(run: Run) -> None:
 def test_rule_without_the_role_is_named(run: Run, ingestion: Ingestion) -> None:
     ingestion.script(Fault(403))
 
-    assert "the role Monitoring Metrics Publisher" in broken(run("check"), "ingestion")
+    assert "the role Monitoring Metrics Publisher" in only_failure(run("check"), "ingestion")
 
 
 def test_identity_that_is_missing_is_named(run: Run, identity: Identity) -> None:
     identity.client_ids = frozenset({"another"})
     os.environ["AZURE_CLIENT_ID"] = "11111111-1111-1111-1111-111111111111"
 
-    assert "AZURE_CLIENT_ID must be the client id" in broken(run("check"), "ingestion")
+    assert "AZURE_CLIENT_ID must be the client id" in only_failure(run("check"), "ingestion")
 
 
 def test_storage_with_a_wrong_key_is_named(run: Run) -> None:
     name, _, rest = os.environ["AzureWebJobsStorage"].partition("AccountKey=")
     os.environ["AzureWebJobsStorage"] = f"{name}AccountKey={WRONG_KEY};{rest.partition(';')[2]}"
 
-    assert "storage refuses" in broken(run("check"), "storage")
+    assert "storage refuses" in only_failure(run("check"), "storage")
 
 
 def test_storage_that_cannot_be_reached_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_storage_that_cannot_be_reached_is_named(run: Run, monkeypatch: pytest.M
         f"AccountName=devstoreaccount1;AccountKey={WRONG_KEY};BlobEndpoint={at};"
     )
 
-    assert "storage could not be reached" in broken(run("check"), "storage")
+    assert "storage could not be reached" in only_failure(run("check"), "storage")
 
 
 def test_storage_without_the_container_gets_it(run: Run, azurite: str) -> None:

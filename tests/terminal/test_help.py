@@ -10,7 +10,7 @@ import typer
 
 from jira_audit import __version__
 from jira_audit.terminal.cli import cli
-from tests.docs.commands import commands, meant, registered
+from tests.docs.commands import commands, parse_command, registered_commands
 from tests.docs.shell import arguments_of
 from tests.terminal.conftest import ROOT, Run
 
@@ -35,7 +35,7 @@ def test_help_lists_every_command_in_the_order_of_use(run: Run) -> None:
 
     assert ended.code == 0
     assert tuple(shown_in_help(ended.out)) == DAY
-    assert tuple(name for name in registered(cli) if " " not in name) == DAY
+    assert tuple(name for name in registered_commands(cli) if " " not in name) == DAY
 
 
 def test_help_begins_with_an_example_of_every_command(run: Run) -> None:
@@ -51,7 +51,7 @@ def test_help_lists_a_command_without_a_place_last() -> None:
     more.registered_commands = [*cli.registered_commands]
     more.command("vacuum")(lambda: None)
 
-    assert [name for name in registered(more) if " " not in name] == [*DAY, "vacuum"]
+    assert [name for name in registered_commands(more) if " " not in name] == [*DAY, "vacuum"]
 
 
 def test_help_names_the_settings_and_exit_codes(run: Run) -> None:
@@ -65,9 +65,9 @@ def test_help_names_the_settings_and_exit_codes(run: Run) -> None:
         assert word in ended.out
 
 
-@pytest.mark.parametrize("name", registered(cli))
+@pytest.mark.parametrize("name", registered_commands(cli))
 def test_help_of_every_command_is_at_most_80_columns(run: Run, name: str) -> None:
-    command = registered(cli)[name]
+    command = registered_commands(cli)[name]
 
     ended = run(*name.split(), "--help")
 
@@ -78,14 +78,14 @@ def test_help_of_every_command_is_at_most_80_columns(run: Run, name: str) -> Non
     assert all(parameter.help for parameter in command.params)
 
 
-@pytest.mark.parametrize("name", ["", *registered(cli)])
+@pytest.mark.parametrize("name", ["", *registered_commands(cli)])
 def test_help_examples_are_whole_and_name_known_commands(run: Run, name: str) -> None:
     text = run(*name.split(), "--help").out
-    command = registered(cli)[name] if name else typer.main.get_command(cli)
+    command = registered_commands(cli)[name] if name else typer.main.get_command(cli)
     written = EXAMPLE.findall("\n".join(filter(None, (command.help, command.epilog))))
 
     for example in written:
-        assert meant(cli, arguments_of(example)) in commands(cli)
+        assert parse_command(cli, arguments_of(example)) in commands(cli)
         assert re.search(rf"^ *{re.escape(example)}(  .*)?$", text, re.MULTILINE), example
 
 

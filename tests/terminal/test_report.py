@@ -17,17 +17,17 @@ from tests.terminal.test_operate import HOST, Place, blobs
 
 
 @pytest.fixture
-def collected(run: Run, tmp_path: Path) -> Path:
+def demo_folder(run: Run, tmp_path: Path) -> Path:
     """What the demo leaves behind: rows and a checkpoint."""
     folder = tmp_path / "out"
     assert run("demo", "--dir", folder).code == 0
     return folder
 
 
-def test_folder_is_reported_without_settings(run: Run, collected: Path, tmp_path: Path) -> None:
+def test_folder_is_reported_without_settings(run: Run, demo_folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
 
-    ended = run("report", "--folder", collected, "--out", page)
+    ended = run("report", "--folder", demo_folder, "--out", page)
 
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == f"{page}: 315 rows. It contains personal data.\n"
@@ -38,21 +38,29 @@ def test_folder_is_reported_without_settings(run: Run, collected: Path, tmp_path
 
 
 def test_page_is_written_to_the_current_folder(
-    run: Run, collected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert run("report", "--folder", collected).code == 0
+    assert run("report", "--folder", demo_folder).code == 0
 
     assert (tmp_path / "jira-audit-report.html").stat().st_size > 5_000
 
 
-def test_range_limits_the_rows(run: Run, collected: Path, tmp_path: Path) -> None:
+def test_range_limits_the_rows(run: Run, demo_folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     timestamp_ms = "2026-01-01T00:00:00Z"
 
     ended = run(
-        "report", "--folder", collected, "--out", page, "--from", timestamp_ms, "--to", timestamp_ms
+        "report",
+        "--folder",
+        demo_folder,
+        "--out",
+        page,
+        "--from",
+        timestamp_ms,
+        "--to",
+        timestamp_ms,
     )
 
     assert ended.out == f"{page}: 0 rows. It contains personal data.\n"
@@ -127,8 +135,8 @@ def test_workspace_that_may_not_be_read_leaves_no_page(
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_source_is_either_a_folder_or_a_workspace(both: bool, run: Run, collected: Path) -> None:
-    arguments = ["--folder", collected, "--workspace", WORKSPACE] if both else []
+def test_source_is_either_a_folder_or_a_workspace(both: bool, run: Run, demo_folder: Path) -> None:
+    arguments = ["--folder", demo_folder, "--workspace", WORKSPACE] if both else []
 
     ended = run("report", *arguments)
 
@@ -136,19 +144,19 @@ def test_source_is_either_a_folder_or_a_workspace(both: bool, run: Run, collecte
 
 
 def test_page_that_cannot_be_written_exits_with_1(
-    run: Run, collected: Path, tmp_path: Path
+    run: Run, demo_folder: Path, tmp_path: Path
 ) -> None:
-    ended = run("report", "--folder", collected, "--out", tmp_path / "no" / "page.html")
+    ended = run("report", "--folder", demo_folder, "--out", tmp_path / "no" / "page.html")
 
     assert (ended.code, ended.out) == (1, "")
     assert "page.html cannot be written" in ended.err
 
 
-def test_folder_with_an_invalid_line_names_it(run: Run, collected: Path, tmp_path: Path) -> None:
-    with (collected / TABLE_FILE).open("ab") as table:
+def test_folder_with_an_invalid_line_names_it(run: Run, demo_folder: Path, tmp_path: Path) -> None:
+    with (demo_folder / TABLE_FILE).open("ab") as table:
         table.write(b"garbled\n")
 
-    ended = run("report", "--folder", collected, "--out", tmp_path / "page.html")
+    ended = run("report", "--folder", demo_folder, "--out", tmp_path / "page.html")
 
     assert ended.code == 1
     assert f"line 316 of {TABLE_FILE} is no row" in ended.err

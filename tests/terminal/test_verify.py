@@ -70,7 +70,7 @@ def azure(request: pytest.FixtureRequest, site: Site) -> Place:
     return made
 
 
-def lose(place: Place, *ids: int) -> None:
+def remove_from_ledger(place: Place, *ids: int) -> None:
     """The ledger without these, as if they had never been seen, and no re-read that finds them."""
     known = decode(place.get(PATH) or b"", HOST).without(Ledger().with_ids(ids))
     known = replace(known, start=known.start - 90 * HOUR_MS, swept=known.through + 40 * HOUR_MS)
@@ -100,7 +100,7 @@ def test_verify_finds_nothing_missing_after_a_run(place: Place, site: Site) -> N
 
 
 def test_verify_names_missing_records_and_exits_with_1(place: Place) -> None:
-    lose(place, 10_003, 10_004, 10_005, 10_100)
+    remove_from_ledger(place, 10_003, 10_004, 10_005, 10_100)
     if place.more:
         path = Path(place.more[1]) / TABLE_FILE
         rows = [line for line in path.read_text().splitlines() if '"id_d":1000' not in line]
@@ -115,7 +115,7 @@ def test_verify_names_missing_records_and_exits_with_1(place: Place) -> None:
 
 
 def test_repair_sends_what_is_missing(place: Place) -> None:
-    lose(place, 10_003, 10_100)
+    remove_from_ledger(place, 10_003, 10_100)
     if place.more:
         (Path(place.more[1]) / TABLE_FILE).write_text("")
     before = place.rows()
