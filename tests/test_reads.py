@@ -163,7 +163,7 @@ def run(*arguments: str, cwd: Path) -> dict[str, set[str]]:
     return outcomes
 
 
-def test_a_test_that_reads_outside_fails_whatever_it_does_about_it(checkout: Path) -> None:
+def test_read_outside_fails_the_test_whatever_it_does(checkout: Path) -> None:
     (checkout / "conftest.py").write_text(CONFTEST)
     (checkout / "test_it.py").write_text(TESTS)
 
@@ -180,7 +180,7 @@ def test_a_test_that_reads_outside_fails_whatever_it_does_about_it(checkout: Pat
     assert outcomes.keys() == {"PASSED", "ERROR", "FAILED"}
 
 
-def test_a_module_that_reads_outside_when_it_is_collected_fails(checkout: Path) -> None:
+def test_read_outside_at_collection_fails_the_module(checkout: Path) -> None:
     (checkout / "conftest.py").write_text(CONFTEST)
     swallowed = "with contextlib.suppress(BaseException):\n    open('../beside/page.json')\n"
     (checkout / "test_swallows.py").write_text(f"import contextlib\n{swallowed}")
@@ -195,7 +195,7 @@ def test_a_module_that_reads_outside_when_it_is_collected_fails(checkout: Path) 
     assert outcomes == {"PASSED": {"test_good"}, "ERROR": {"test_swallows.py", "test_reads.py"}}
 
 
-def test_tests_that_are_started_from_above_may_read_no_more(checkout: Path) -> None:
+def test_session_started_from_above_may_read_no_more(checkout: Path) -> None:
     (checkout / "conftest.py").write_text(CONFTEST)
     (checkout / "test_it.py").write_text(
         "def test_reads():\n    open('beside/page.json')\n"
@@ -246,7 +246,7 @@ READS: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("way", READS)
-def test_every_way_of_reading_is_refused(way: str, watched: tuple[ReadGuard, Path]) -> None:
+def test_read_is_refused_by_every_way_of_reading(way: str, watched: tuple[ReadGuard, Path]) -> None:
     guard, folder = watched
 
     with guard.watching():
@@ -255,7 +255,7 @@ def test_every_way_of_reading_is_refused(way: str, watched: tuple[ReadGuard, Pat
         assert guard.take()
 
 
-def test_what_is_only_written_is_not_read(watched: tuple[ReadGuard, Path]) -> None:
+def test_write_is_not_a_read(watched: tuple[ReadGuard, Path]) -> None:
     guard, folder = watched
 
     with guard.watching():
@@ -268,7 +268,7 @@ def test_what_is_only_written_is_not_read(watched: tuple[ReadGuard, Path]) -> No
             file.write("z")
 
 
-def test_a_refusal_that_was_swallowed_is_told_at_the_end(watched: tuple[ReadGuard, Path]) -> None:
+def test_refusal_that_was_swallowed_is_reported_at_the_end(watched: tuple[ReadGuard, Path]) -> None:
     guard, folder = watched
 
     with (
@@ -281,7 +281,7 @@ def test_a_refusal_that_was_swallowed_is_told_at_the_end(watched: tuple[ReadGuar
         pass
 
 
-def test_what_a_thread_reads_is_seen(watched: tuple[ReadGuard, Path]) -> None:
+def test_read_in_a_thread_is_seen(watched: tuple[ReadGuard, Path]) -> None:
     guard, folder = watched
     raised: list[BaseException] = []
 
@@ -299,7 +299,7 @@ def test_what_a_thread_reads_is_seen(watched: tuple[ReadGuard, Path]) -> None:
     assert [type(each) for each in raised] == [ReadRefused]
 
 
-def test_nothing_is_refused_while_nothing_is_watched(watched: tuple[ReadGuard, Path]) -> None:
+def test_read_is_not_refused_while_nothing_is_watched(watched: tuple[ReadGuard, Path]) -> None:
     guard, folder = watched
 
     assert (folder / "file").read_text() == "x"
@@ -311,7 +311,7 @@ def test_nothing_is_refused_while_nothing_is_watched(watched: tuple[ReadGuard, P
 # What may be read, wherever the checkout is.
 
 
-def test_a_checkout_may_be_read_and_what_is_beside_or_above_may_not(checkout: Path) -> None:
+def test_checkout_may_be_read_and_nothing_beside_or_above(checkout: Path) -> None:
     guard = ReadGuard(checkout)
 
     assert guard.may_read(checkout)
@@ -325,7 +325,7 @@ def test_a_checkout_may_be_read_and_what_is_beside_or_above_may_not(checkout: Pa
     assert not guard.may_read("/")
 
 
-def test_a_link_is_what_it_leads_to(checkout: Path) -> None:
+def test_link_is_judged_by_its_target(checkout: Path) -> None:
     (checkout.parent / "name").symlink_to(checkout)
     (checkout.parent / "back").symlink_to(checkout / "file")
     guard = ReadGuard(checkout.parent / "name")
@@ -338,7 +338,7 @@ def test_a_link_is_what_it_leads_to(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".venv", ".venv-3.12", "build", "tests/setup/node_modules"])
-def test_what_was_installed_may_be_linked_into_the_checkout(name: str, tmp_path: Path) -> None:
+def test_link_to_what_was_installed_may_be_read(name: str, tmp_path: Path) -> None:
     installed, checkout = tmp_path / "other" / "installed", tmp_path / "checkout"
     installed.mkdir(parents=True)
     (checkout / name).parent.mkdir(parents=True)
@@ -351,14 +351,14 @@ def test_what_was_installed_may_be_linked_into_the_checkout(name: str, tmp_path:
     assert not guard.may_read(installed.parent / "a")
 
 
-def test_a_folder_that_was_given_may_be_read(checkout: Path) -> None:
+def test_folder_that_was_given_may_be_read(checkout: Path) -> None:
     guard = ReadGuard(checkout, [checkout.parent / "beside"])
 
     assert guard.may_read(checkout.parent / "beside" / "page.json")
     assert not guard.may_read(checkout.parent / "other")
 
 
-def test_of_a_folder_with_the_checkout_in_it_the_part_with_the_checkout_is_left_out(
+def test_folder_that_contains_the_checkout_is_allowed_in_part(
     tmp_path: Path,
 ) -> None:
     checkout = tmp_path / "environment" / "src" / "checkout"
@@ -369,7 +369,7 @@ def test_of_a_folder_with_the_checkout_in_it_the_part_with_the_checkout_is_left_
     assert not guard.may_read(tmp_path / "environment" / "src" / "beside")
 
 
-def test_a_checkout_in_a_system_folder_leaves_the_system_readable() -> None:
+def test_checkout_in_a_system_folder_leaves_it_readable() -> None:
     guard = ReadGuard(Path("/usr/src/app"))
 
     assert guard.may_read("/usr/share/zoneinfo/UTC")
@@ -377,7 +377,7 @@ def test_a_checkout_in_a_system_folder_leaves_the_system_readable() -> None:
     assert not guard.may_read("/usr/src/beside/a")
 
 
-def test_a_folder_that_is_searched_for_modules_may_be_searched_and_not_be_read(
+def test_folder_on_the_module_path_is_searched_but_not_read(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(checkout.parent)
@@ -391,16 +391,14 @@ def test_a_folder_that_is_searched_for_modules_may_be_searched_and_not_be_read(
 
 
 @pytest.mark.parametrize("folder", [sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib")])
-def test_the_interpreter_may_be_read_beside_the_checkout_too(
-    folder: str, read_guard: ReadGuard
-) -> None:
+def test_interpreter_may_be_read_beside_the_checkout(folder: str, read_guard: ReadGuard) -> None:
     with read_guard.paused():  # it looks into the checkout
         guard = ReadGuard(Path(folder).parent / "checkout")
 
     assert guard.may_read(Path(folder) / "a")
 
 
-def test_what_tempfile_made_may_be_read_and_the_rest_of_its_folder_not(
+def test_temporary_files_may_be_read_but_not_their_folder(
     watched: tuple[ReadGuard, Path],
 ) -> None:
     guard, _ = watched
@@ -414,7 +412,7 @@ def test_what_tempfile_made_may_be_read_and_the_rest_of_its_folder_not(
 # This session.
 
 
-def test_this_session_is_watched(read_guard: ReadGuard) -> None:
+def test_session_is_watched(read_guard: ReadGuard) -> None:
     with pytest.raises(ReadRefused):
         Path("/of/somebody/else").read_text()
 
@@ -428,11 +426,11 @@ def refused_in_a_fixture(read_guard: ReadGuard) -> list[str]:
     return read_guard.take()
 
 
-def test_this_session_is_watched_in_fixtures_too(refused_in_a_fixture: list[str]) -> None:
+def test_session_is_watched_in_fixtures(refused_in_a_fixture: list[str]) -> None:
     assert refused_in_a_fixture == ["/of/somebody/else"]
 
 
-def test_this_checkout_is_the_one_that_is_watched(read_guard: ReadGuard, tmp_path: Path) -> None:
+def test_session_watches_this_checkout(read_guard: ReadGuard, tmp_path: Path) -> None:
     assert read_guard.may_read(ROOT / "a")
     assert read_guard.may_read(tmp_path / "a")
     assert not read_guard.may_read("/of/somebody/else")

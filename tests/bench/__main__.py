@@ -243,7 +243,7 @@ def growth(it: Bench) -> Iterator[Measured]:
 
 
 def main() -> None:
-    said = Said()
+    said = MarkdownLog()
     with bench() as it:
         said.heading("Long pulls: 250 ms a page, 100 ms a call")
         said.row("", "ours, s", "of one page after the other", "classic, s", "times", "requests")
@@ -317,7 +317,7 @@ def main() -> None:
     print(f"\nAlso in {folder}/result.md, and drawn in {folder}/result.svg.")
 
 
-class Said:
+class MarkdownLog:
     """What is printed as it is measured, and kept: Markdown."""
 
     def __init__(self) -> None:

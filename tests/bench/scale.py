@@ -29,7 +29,7 @@ QUEUE = "jira-audit-sites"
 JIRA_SECONDS = 0.25
 
 
-def measured(
+def seconds_until_empty(
     environment: dict[str, str], connection: str, workers: int, batch_size: int | None
 ) -> float:
     """Seconds from the tick until the queue is empty."""
@@ -90,11 +90,11 @@ def main() -> None:
             with ContainerClient.from_connection_string(connection, container):
                 for served in sites.values():
                     served.seconds = 0.0
-                measured(environment, connection, 2, None)
+                seconds_until_empty(environment, connection, 2, None)
                 for served in sites.values():
                     served.seconds = JIRA_SECONDS
                 for workers, at_once in ((1, 1), (2, 1), (4, 1), (8, 1), (1, None)):
-                    took = measured(environment, connection, workers, at_once)
+                    took = seconds_until_empty(environment, connection, workers, at_once)
                     shown = at_once or 8
                     rate = count / took
                     print(

@@ -80,7 +80,7 @@ def new_records(count: int, of: FakeJira) -> list[dict[str, Any]]:
     return sample_records(count, first_id=first, end_ms=now, span_ms=1_000, seed=8)
 
 
-def observed(jira: ServedSite, ingestion: Ingestion) -> dict[str, Any]:
+def counts(jira: ServedSite, ingestion: Ingestion) -> dict[str, Any]:
     return {
         "asked": jira.asked,
         "most_under_way": jira.most,
@@ -113,7 +113,7 @@ def main() -> None:
         print(json.dumps(endpoints), flush=True)
         for line in sys.stdin:
             wanted = json.loads(line)
-            told = observed(jira, ingestion)
+            told = counts(jira, ingestion)
             if "records" in wanted:
                 jira.site = site(wanted["records"], wanted["hours"])
             if "new" in wanted:

@@ -383,7 +383,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def deployed(template: Mapping[str, Any], given: Mapping[str, Any]) -> list[Resource]:
+def deploy(template: Mapping[str, Any], given: Mapping[str, Any]) -> list[Resource]:
     """Every resource of a template, those of nested ones and inactive ones too."""
     return list(_resources(template, Scope(_parameters(template, given), _of(template)), ""))
 

@@ -170,7 +170,7 @@ def of_type(resources: list[Resource], kind: str) -> list[Resource]:
 
 def _ways(template: Template) -> Iterator[tuple[str, list[Resource]]]:
     for way, given in WAYS.items():
-        yield way, arm.deployed(template, given)
+        yield way, arm.deploy(template, given)
 
 
 def _scopes(template: Template, where: str = "") -> Iterator[tuple[str, Template]]:
@@ -220,11 +220,11 @@ def expressions_can_be_read(template: Template) -> list[str]:
 
 
 @check
-def every_way_can_be_worked_out(template: Template) -> list[str]:
+def every_way_can_be_evaluated(template: Template) -> list[str]:
     problems = []
     for way, given in WAYS.items():
         try:
-            arm.deployed(template, given)
+            arm.deploy(template, given)
             arm.outputs(template, given)
         except (arm.TemplateError, KeyError) as error:
             problems.append(f"{way}: {error}")
@@ -252,7 +252,7 @@ def parameters_and_variables_are_defined_and_used(template: Template) -> list[st
 
 
 @check
-def four_answers_are_enough_and_every_parameter_is_described(template: Template) -> list[str]:
+def parameters_are_described_and_four_are_required(template: Template) -> list[str]:
     parameters = template["parameters"]
     needed = {name for name, each in parameters.items() if "defaultValue" not in each}
     problems = [f"{name} has to be answered" for name in needed ^ set(ANSWERS)]
@@ -263,7 +263,7 @@ def four_answers_are_enough_and_every_parameter_is_described(template: Template)
 
 
 @check
-def whatever_is_read_is_there_before(template: Template) -> list[str]:
+def references_wait_for_what_they_read(template: Template) -> list[str]:
     """A `reference` names a resource that the reader waits for, or one that was given."""
     problems = []
     for way, resources in _ways(template):
@@ -280,7 +280,7 @@ def whatever_is_read_is_there_before(template: Template) -> list[str]:
 
 
 @check
-def outputs_read_what_is_there(template: Template) -> list[str]:
+def outputs_read_resources_that_exist(template: Template) -> list[str]:
     problems = []
     for way, resources in _ways(template):
         there = {each.id for each in resources if each.active}
@@ -292,7 +292,7 @@ def outputs_read_what_is_there(template: Template) -> list[str]:
 
 
 @check
-def every_reference_names_its_version(template: Template) -> list[str]:
+def references_name_their_version(template: Template) -> list[str]:
     """Without one, only what the same template deploys can be read."""
     return [
         f"{path}: a reference names no API version"
@@ -329,7 +329,7 @@ def _waits(resources: list[Resource]) -> dict[str, set[str]]:
 
 
 @check
-def what_only_azure_knows_is_asked_for_where_it_is_known(template: Template) -> list[str]:
+def runtime_values_are_read_only_where_they_are_known(template: Template) -> list[str]:
     """Azure works out names, regions and conditions before it deploys anything:
     https://learn.microsoft.com/azure/azure-resource-manager/templates/template-functions-resource#reference
     """
@@ -351,7 +351,7 @@ def what_only_azure_knows_is_asked_for_where_it_is_known(template: Template) -> 
 
 
 @check
-def the_order_is_possible(template: Template) -> list[str]:
+def dependencies_can_be_ordered(template: Template) -> list[str]:
     """Every `dependsOn` is beside the resource, and nothing waits for itself."""
     problems = []
     for way, resources in _ways(template):
@@ -374,7 +374,7 @@ def _empty_loops(template: Template) -> set[str]:
 
 
 @check
-def what_belongs_to_a_resource_waits_for_it(template: Template) -> list[str]:
+def children_wait_for_their_parent(template: Template) -> list[str]:
     """A child for its parent, and what is put on a resource (a role, a setting) for that one."""
     problems = []
     for way, resources in _ways(template):
@@ -388,7 +388,7 @@ def what_belongs_to_a_resource_waits_for_it(template: Template) -> list[str]:
 
 
 @check
-def every_resource_is_there_once(template: Template) -> list[str]:
+def resources_are_unique(template: Template) -> list[str]:
     problems = []
     for way, resources in _ways(template):
         ids = [each.id.lower() for each in resources if each.active]
@@ -423,7 +423,7 @@ def read_at_run_time(value: Any) -> Iterator[tuple[str, str]]:
 
 
 @check
-def secrets_are_asked_for_as_secrets(template: Template) -> list[str]:
+def secrets_are_secure_parameters(template: Template) -> list[str]:
     problems = []
     for where, scope in _scopes(template):
         for name, parameter in scope.get("parameters", {}).items():
@@ -448,7 +448,7 @@ def keys_are_never_listed(template: Template) -> list[str]:
 
 
 @check
-def secrets_go_into_the_vault_alone(template: Template) -> list[str]:
+def secrets_go_into_the_vault_only(template: Template) -> list[str]:
     problems = []
     for way, resources in _ways(template):
         shown = [arm.outputs(template, WAYS[way])]
@@ -469,7 +469,7 @@ def secrets_go_into_the_vault_alone(template: Template) -> list[str]:
 
 
 @check
-def every_vault_reference_names_a_secret_of_the_template(template: Template) -> list[str]:
+def vault_references_name_secrets_of_the_template(template: Template) -> list[str]:
     problems = []
     for way, resources in _ways(template):
         kept = {each.name for each in resources if each.type == "Microsoft.KeyVault/vaults/secrets"}
@@ -484,7 +484,7 @@ def every_vault_reference_names_a_secret_of_the_template(template: Template) -> 
 
 
 @check
-def flex_gets_what_it_takes_and_nothing_it_refuses(template: Template) -> list[str]:
+def flex_gets_only_what_it_accepts(template: Template) -> list[str]:
     problems = []
     for way, resources in _ways(template):
         if WAYS[way].get("hostingPlan") == "premium":
@@ -507,7 +507,7 @@ def flex_gets_what_it_takes_and_nothing_it_refuses(template: Template) -> list[s
 
 @check
 def premium_gets_what_it_needs(template: Template) -> list[str]:
-    resources = arm.deployed(template, WAYS["premium"])
+    resources = arm.deploy(template, WAYS["premium"])
     properties, made = site(resources).body["properties"], app_settings(resources)
     found = {
         "plan": _plan(resources),
@@ -569,7 +569,7 @@ def roles_are_the_least_at_the_least_scope(template: Template) -> list[str]:
 
 
 @check
-def the_app_starts_when_all_is_ready(template: Template) -> list[str]:
+def app_starts_after_what_it_needs(template: Template) -> list[str]:
     """Roles, secrets and the rule come before the app, and the code after it."""
     problems = []
     first = {
@@ -599,7 +599,7 @@ def the_app_starts_when_all_is_ready(template: Template) -> list[str]:
 
 
 @check
-def an_existing_table_is_never_written_over(template: Template) -> list[str]:
+def existing_table_is_never_overwritten(template: Template) -> list[str]:
     wanted = {
         "the four answers": {"Jira_Audit_CL"},
         "an existing table": set(),
@@ -647,7 +647,7 @@ def columns_of(declaration: dict[str, Any]) -> dict[str, str]:
 
 
 @check
-def the_rule_takes_the_stream_to_its_tables(template: Template) -> list[str]:
+def rule_sends_the_stream_to_its_tables(template: Template) -> list[str]:
     wanted = {
         "the four answers": ["Custom-Jira_Audit_CL"],
         "both tables": ["Custom-Jira_Audit_CL", "Custom-Jira_Audit_v2_CL"],
@@ -680,7 +680,7 @@ def the_rule_takes_the_stream_to_its_tables(template: Template) -> list[str]:
 
 
 @check
-def the_rules_errors_are_kept(template: Template) -> list[str]:
+def rule_errors_are_logged(template: Template) -> list[str]:
     """In the workspace's table DCRLogErrors."""
     problems = []
     for way, resources in _ways(template):
@@ -697,7 +697,7 @@ def the_rules_errors_are_kept(template: Template) -> list[str]:
 
 
 @check
-def everything_is_closed_that_can_be(template: Template) -> list[str]:
+def access_is_closed_where_it_can_be(template: Template) -> list[str]:
     wanted: dict[str, dict[str, Any]] = {
         "Microsoft.Storage/storageAccounts": {
             "allowSharedKeyAccess": False,
@@ -741,10 +741,10 @@ def everything_is_closed_that_can_be(template: Template) -> list[str]:
 
 
 @check
-def personal_data_ends(template: Template) -> list[str]:
+def personal_data_expires(template: Template) -> list[str]:
     """Dead letters and originals are deleted after the days asked for; checkpoints are not."""
     given = ANSWERS | {"deadLetterRetentionDays": 11, "originalRetentionDays": 22}
-    resources = arm.deployed(template, given)
+    resources = arm.deploy(template, given)
     found = {}
     for policy in of_type(resources, "Microsoft.Storage/storageAccounts/managementPolicies"):
         for rule in policy.body["properties"]["policy"]["rules"]:
@@ -757,7 +757,7 @@ def personal_data_ends(template: Template) -> list[str]:
 
 
 @check
-def no_cloud_is_written_out(template: Template) -> list[str]:
+def cloud_hosts_are_not_hard_coded(template: Template) -> list[str]:
     cloud = re.compile(
         r"(windows|azure|chinacloudapi|usgovcloudapi|azurewebsites|applicationinsights)"
         r"[\w.-]*\.(net|com|us|cn|de)\b",
@@ -771,7 +771,7 @@ def no_cloud_is_written_out(template: Template) -> list[str]:
 
 
 @check
-def the_package_is_one_version_and_never_another(template: Template) -> list[str]:
+def package_is_of_one_fixed_version(template: Template) -> list[str]:
     version = jira_audit.__version__
     problems = []
     if template["variables"].get("packageVersion") != version:
@@ -796,21 +796,21 @@ def the_package_is_one_version_and_never_another(template: Template) -> list[str
 
 
 @check
-def the_identity_goes_with_the_package_to_our_own_storage_alone(template: Template) -> list[str]:
+def identity_reads_packages_in_our_own_storage_only(template: Template) -> list[str]:
     name = "WEBSITE_RUN_FROM_PACKAGE_BLOB_MI_RESOURCE_ID"
     premium = ANSWERS | {"hostingPlan": "premium"}
-    (account,) = of_type(arm.deployed(template, premium), "Microsoft.Storage/storageAccounts")
+    (account,) = of_type(arm.deploy(template, premium), "Microsoft.Storage/storageAccounts")
     own = f"https://{account.name}.blob.<storage suffix>/released-packages/p.zip"
     problems = []
     for uri, goes in ((own, True), (PACKAGE, False)):
-        settings = app_settings(arm.deployed(template, premium | {"packageUri": uri}))
+        settings = app_settings(arm.deploy(template, premium | {"packageUri": uri}))
         if (name in settings) != goes:
             problems.append(f"{uri}: {settings.get(name)}")
     return problems
 
 
 @check
-def four_alerts_are_raised_and_told(template: Template) -> list[str]:
+def four_alerts_notify_somebody(template: Template) -> list[str]:
     problems = []
     for way, resources in _ways(template):
         alerts = of_type(resources, "Microsoft.Insights/scheduledQueryRules")
@@ -841,7 +841,7 @@ def app_insights(resources: list[Resource]) -> str:
 
 
 @check
-def the_card_is_the_one_that_rules_name(template: Template) -> list[str]:
+def card_is_the_one_that_rules_name(template: Template) -> list[str]:
     problems = []
     for way, resources in _ways(template):
         cards = of_type(resources, "Microsoft.SecurityInsights/dataConnectorDefinitions")
@@ -863,7 +863,7 @@ def the_card_is_the_one_that_rules_name(template: Template) -> list[str]:
 
 
 @check
-def the_queries_about_runs_are_in_the_workspace(template: Template) -> list[str]:
+def run_queries_are_in_the_workspace(template: Template) -> list[str]:
     problems = []
     for way, resources in _ways(template):
         saved = of_type(resources, "Microsoft.OperationalInsights/workspaces/savedSearches")

@@ -36,7 +36,7 @@ https://github.com/Azure/Azure-Sentinel/tree/master/Solutions/AtlassianJiraAudit
 
 def flows(template: checks.Template) -> list[tuple[dict[str, Any], dict[str, str], dict[str, str]]]:
     """Every data flow with the columns of its stream and of the table it writes."""
-    resources = arm.deployed(template, {**checks.ANSWERS, "tables": "both"})
+    resources = arm.deploy(template, {**checks.ANSWERS, "tables": "both"})
     (rule,) = checks.of_type(resources, "Microsoft.Insights/dataCollectionRules")
     properties = rule.body["properties"]
     tables = {}

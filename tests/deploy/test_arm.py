@@ -32,7 +32,7 @@ SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTempl
         ),
     ],
 )
-def test_an_expression_is_worked_out(text: str, value: object) -> None:
+def test_expression_is_evaluated(text: str, value: object) -> None:
     assert arm.Scope({}).value(text) == value
 
 
@@ -51,7 +51,7 @@ def test_an_expression_is_worked_out(text: str, value: object) -> None:
         "[a-b()]",
     ],
 )
-def test_what_is_no_expression_is_refused(text: str) -> None:
+def test_expression_with_a_syntax_error_is_refused(text: str) -> None:
     with pytest.raises(arm.TemplateError):
         arm.parse(text)
 
@@ -68,7 +68,7 @@ def test_what_is_no_expression_is_refused(text: str) -> None:
         "[toLower()]",
     ],
 )
-def test_what_cannot_be_worked_out_is_refused(text: str) -> None:
+def test_expression_without_a_value_is_refused(text: str) -> None:
     with pytest.raises(arm.TemplateError):
         arm.Scope({}).value(text)
 
@@ -77,7 +77,7 @@ def template(**more: Any) -> dict[str, Any]:
     return {"$schema": SCHEMA, "contentVersion": "1.0.0.0", "resources": [], **more}
 
 
-def test_a_parameter_is_given_or_has_a_default_made_of_others() -> None:
+def test_parameter_is_given_or_has_a_default() -> None:
     asked = template(
         parameters={
             "name": {"type": "string"},
@@ -94,7 +94,7 @@ def test_a_parameter_is_given_or_has_a_default_made_of_others() -> None:
         arm.outputs(asked, {"name": "a", "other": "b"})
 
 
-def test_loops_conditions_and_nested_templates_become_resources_with_their_ids() -> None:
+def test_resources_come_from_loops_conditions_and_nesting() -> None:
     inner = template(
         parameters={"name": {"type": "string"}},
         resources=[
@@ -133,7 +133,7 @@ def test_loops_conditions_and_nested_templates_become_resources_with_their_ids()
         ],
     )
 
-    zero, one, far, thing = arm.deployed(outer, {})
+    zero, one, far, thing = arm.deploy(outer, {})
 
     here = f"/subscriptions/{arm.SUBSCRIPTION}/resourceGroups/{arm.RESOURCE_GROUP}/providers"
     assert (zero.id, zero.active, zero.loop) == (f"{here}/A/things/0", True, "each")

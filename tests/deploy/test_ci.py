@@ -92,7 +92,7 @@ def machine(tmp_path: Path) -> Machine:
     return made
 
 
-def test_each_python_runs_what_it_is_to_and_the_deployed_one_everything_last(
+def test_targets_run_on_each_python_and_the_deployed_one_last(
     machine: Machine,
 ) -> None:
     code, said = machine.run()
@@ -113,7 +113,7 @@ def test_each_python_runs_what_it_is_to_and_the_deployed_one_everything_last(
     assert said.endswith("said by test-rest\n")
 
 
-def test_it_runs_a_clone_alone_in_a_folder_that_is_gone_afterwards(machine: Machine) -> None:
+def test_clone_runs_in_a_folder_that_is_deleted_afterwards(machine: Machine) -> None:
     (machine.checkout / "not committed").touch()
 
     assert machine.run()[0] == 0
@@ -125,7 +125,7 @@ def test_it_runs_a_clone_alone_in_a_folder_that_is_gone_afterwards(machine: Mach
     assert list(machine.temporary.iterdir()) == []
 
 
-def test_a_checkout_of_a_commit_without_a_branch_is_cloned_too(machine: Machine) -> None:
+def test_clone_of_a_detached_commit_runs(machine: Machine) -> None:
     subprocess.run(["git", "checkout", "-q", "--detach"], cwd=machine.checkout, check=True)
     for branch in ("master", "main"):
         subprocess.run(
@@ -137,7 +137,7 @@ def test_a_checkout_of_a_commit_without_a_branch_is_cloned_too(machine: Machine)
     assert code == 0, said
 
 
-def test_what_is_set_for_something_else_is_not_passed_on(machine: Machine) -> None:
+def test_environment_of_other_tools_is_not_passed_on(machine: Machine) -> None:
     stray = {
         "JIRA_API_TOKEN": "a",
         "JIRA_AUDIT_REAL_PAGES": "/somewhere",
@@ -157,7 +157,7 @@ def test_what_is_set_for_something_else_is_not_passed_on(machine: Machine) -> No
         assert each["environment"]["PIP_INDEX_URL"] == "https://packages.example"
 
 
-def test_pages_of_real_sites_are_named_where_there_are_some(machine: Machine) -> None:
+def test_environment_names_real_pages_if_there_are_any(machine: Machine) -> None:
     [beside] = re.findall(r"^pages=\$checkout/(.*)$", SCRIPT, re.MULTILINE)
     pages = Path(os.path.normpath(machine.checkout / beside))
     pages.mkdir(parents=True)
@@ -168,7 +168,7 @@ def test_pages_of_real_sites_are_named_where_there_are_some(machine: Machine) ->
         assert each["environment"]["JIRA_AUDIT_REAL_PAGES"] == str(pages)
 
 
-def test_a_failure_ends_it_at_once_and_leaves_nothing(machine: Machine) -> None:
+def test_failure_ends_the_run_at_once_and_leaves_no_files(machine: Machine) -> None:
     (machine.programs / "fails").touch()
 
     code, said = machine.run()
@@ -179,7 +179,9 @@ def test_a_failure_ends_it_at_once_and_leaves_nothing(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_who_interrupts_it_finds_nothing_left(machine: Machine, number: signal.Signals) -> None:
+def test_interrupt_ends_the_run_and_leaves_no_files(
+    machine: Machine, number: signal.Signals
+) -> None:
     (machine.programs / "slow").touch()
     started = machine.programs / "started"
     with machine.start() as process:
@@ -195,7 +197,7 @@ def test_who_interrupts_it_finds_nothing_left(machine: Machine, number: signal.S
     assert list(machine.temporary.iterdir()) == []
 
 
-def test_a_python_that_is_missing_is_known_before_anything_runs(machine: Machine) -> None:
+def test_missing_python_is_found_before_anything_runs(machine: Machine) -> None:
     find = machine.checkout / "tests" / "setup" / "find_python"
     find.write_text('[ "$1" != 3.12 ] && echo "/the/python$1"')
 

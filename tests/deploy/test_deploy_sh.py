@@ -59,7 +59,7 @@ RAN = {"tables": [{"rows": [[True, None]]}]}
 NOT_YET: dict[str, Any] = {"tables": [{"rows": []}]}
 
 
-def failing(message: str) -> dict[str, Any]:
+def failed_run(message: str) -> dict[str, Any]:
     return {"tables": [{"rows": [[False, message]]}]}
 
 
@@ -100,17 +100,17 @@ class Cloud:
     folder: Path
     answers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    def says(self, pattern: str, *out: object) -> None:
+    def set_answers(self, pattern: str, *out: object) -> None:
         self.answers[pattern] = [{"out": each} for each in out]
 
-    def fails(self, pattern: str, err: str, *then: object) -> None:
+    def set_failure(self, pattern: str, err: str, *then: object) -> None:
         self.answers[pattern] = [{"exit": 1, "err": err}, *({"out": each} for each in then)]
 
     def run(
         self, *arguments: str, token: str | None = TOKEN, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.prepared(arguments),
+            self.prepare(arguments),
             env=self.environment(token),
             stdin=options.pop("stdin", subprocess.DEVNULL),
             capture_output=True,
@@ -120,13 +120,13 @@ class Cloud:
             **options,
         )
 
-    def typed(
+    def run_at_terminal(
         self, prompt: str, answer: str, *arguments: str, token: str | None = TOKEN
     ) -> tuple[int, str]:
         """Somebody at a terminal answers a prompt; exit code, and all that the terminal showed."""
         terminal, end = pty.openpty()
         with subprocess.Popen(
-            self.prepared(arguments),
+            self.prepare(arguments),
             env=self.environment(token),
             stdin=end,
             stdout=end,
@@ -144,7 +144,7 @@ class Cloud:
             os.close(terminal)
             return process.wait(60), shown.decode()
 
-    def prepared(self, arguments: Sequence[str]) -> list[str]:
+    def prepare(self, arguments: Sequence[str]) -> list[str]:
         (self.folder / "answers.json").write_text(json.dumps(list(self.answers.items())))
         (self.folder / "calls.jsonl").write_text("")
         usual = ["--resource-group", "jira-rg", "--workspace", "sentinel"]
@@ -199,28 +199,28 @@ def cloud(tmp_path: Path) -> Cloud:
     package = tmp_path / "package.zip"
     package.write_bytes(b"a package")
     cloud = Cloud(tmp_path)
-    cloud.says("account show *", SUBSCRIPTION.rpartition("/")[2])
-    cloud.says("resource list * --name sentinel *", WORKSPACE)
-    cloud.says("resource show *", "westeurope")
-    cloud.says("rest --method get --uri */permissions[?]*", OWNER)
-    cloud.says(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nSyslog")
-    cloud.says("group exists *", "true")
-    cloud.says("deployment group create *", OUTPUTS)
-    cloud.says("functionapp deployment source config-zip *", "")
-    cloud.says(f"rest --method post --uri {WORKSPACE}/api/query[?]*", NOT_YET, RAN)
+    cloud.set_answers("account show *", SUBSCRIPTION.rpartition("/")[2])
+    cloud.set_answers("resource list * --name sentinel *", WORKSPACE)
+    cloud.set_answers("resource show *", "westeurope")
+    cloud.set_answers("rest --method get --uri */permissions[?]*", OWNER)
+    cloud.set_answers(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nSyslog")
+    cloud.set_answers("group exists *", "true")
+    cloud.set_answers("deployment group create *", OUTPUTS)
+    cloud.set_answers("functionapp deployment source config-zip *", "")
+    cloud.set_answers(f"rest --method post --uri {WORKSPACE}/api/query[?]*", NOT_YET, RAN)
     return cloud
 
 
-def has_table(cloud: Cloud, *answers: Mapping[str, Any]) -> None:
-    cloud.says(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nJira_Audit_CL")
-    cloud.says(f"rest --method get --uri {TABLE}[?]*", *answers)
+def set_table(cloud: Cloud, *answers: Mapping[str, Any]) -> None:
+    cloud.set_answers(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nJira_Audit_CL")
+    cloud.set_answers(f"rest --method get --uri {TABLE}[?]*", *answers)
 
 
-def publish(cloud: Cloud) -> list[str]:
+def package_arguments(cloud: Cloud) -> list[str]:
     return ["--package", str(cloud.folder / "package.zip")]
 
 
-def test_the_script_has_nothing_that_shellcheck_minds() -> None:
+def test_script_passes_shellcheck() -> None:
     shellcheck = Path(sys.executable).with_name("shellcheck")
     needed(shellcheck.exists(), "shellcheck is not installed: make setup")
 
@@ -229,7 +229,7 @@ def test_the_script_has_nothing_that_shellcheck_minds() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_help_needs_nothing_and_tells_every_option(cloud: Cloud) -> None:
+def test_help_needs_nothing_and_names_every_option(cloud: Cloud) -> None:
     cloud.answers.clear()
 
     done = cloud.run("--help")
@@ -254,7 +254,7 @@ def test_help_needs_nothing_and_tells_every_option(cloud: Cloud) -> None:
         (["--jira-url", ""], "--jira-url is missing"),
     ],
 )
-def test_a_wrong_command_line_ends_with_2_before_anything_is_asked(
+def test_arguments_that_are_wrong_exit_with_2_before_any_call(
     cloud: Cloud, arguments: list[str], says: str
 ) -> None:
     done = cloud.run(*arguments)
@@ -264,10 +264,10 @@ def test_a_wrong_command_line_ends_with_2_before_anything_is_asked(
     assert cloud.calls() == []
 
 
-def test_into_a_fresh_workspace_the_template_makes_the_table_and_the_app_runs(
+def test_workspace_without_a_table_gets_it_and_the_app_runs(
     cloud: Cloud,
 ) -> None:
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["deploy", "publish"]
@@ -283,7 +283,7 @@ def test_into_a_fresh_workspace_the_template_makes_the_table_and_the_app_runs(
     assert "export DATA_COLLECTION_ENDPOINT=https://rule-abc" in done.stdout
 
 
-def test_every_parameter_given_is_one_of_the_templates(cloud: Cloud) -> None:
+def test_parameters_given_are_all_the_templates(cloud: Cloud) -> None:
     cloud.run("--package-uri", "https://example.com/v1/released-package.zip")
 
     given = cloud.parameters()
@@ -294,17 +294,17 @@ def test_every_parameter_given_is_one_of_the_templates(cloud: Cloud) -> None:
     assert TEMPLATE["parameters"]["jiraApiToken"]["type"] == "securestring"
 
 
-def test_every_output_that_is_read_is_one_of_the_templates() -> None:
+def test_outputs_read_are_all_the_templates() -> None:
     assert OUTPUTS.keys() <= TEMPLATE["outputs"].keys()
 
 
-def test_a_table_with_other_columns_gets_ours_and_keeps_them(cloud: Cloud) -> None:
+def test_table_with_other_columns_gets_ours_and_keeps_them(cloud: Cloud) -> None:
     before = table("DataCollectionRuleBased", CLASSIC_COLUMNS | FOREIGN)
     after = table("DataCollectionRuleBased", {**COLUMNS} | FOREIGN)
-    has_table(cloud, before, before, after)
-    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+    set_table(cloud, before, before, after)
+    cloud.set_answers(f"rest --method put --uri {TABLE}[?]*", "")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["put table", "deploy", "publish"]
@@ -318,38 +318,38 @@ def test_a_table_with_other_columns_gets_ours_and_keeps_them(cloud: Cloud) -> No
     assert "site_s description_s extra_s truncated_b" in done.stdout
 
 
-def test_a_tables_own_retention_is_put_again(cloud: Cloud) -> None:
+def test_table_keeps_its_own_retention(cloud: Cloud) -> None:
     own: dict[str, Any] = {"retentionInDays": 180, "retentionInDaysAsDefault": False}
-    has_table(
+    set_table(
         cloud,
         table("DataCollectionRuleBased", CLASSIC_COLUMNS, **own),
         table("DataCollectionRuleBased", COLUMNS, **own),
     )
-    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+    cloud.set_answers(f"rest --method put --uri {TABLE}[?]*", "")
 
-    cloud.run(*publish(cloud))
+    cloud.run(*package_arguments(cloud))
 
     [put] = cloud.calls("rest --method put")
     [body] = map(json.loads, put["files"].values())
     assert body["properties"]["retentionInDays"] == 180
 
 
-def test_a_table_with_all_our_columns_is_left_alone(cloud: Cloud) -> None:
+def test_table_with_all_our_columns_is_left_alone(cloud: Cloud) -> None:
     spelled = {name: "dateTime" if kind == "datetime" else kind for name, kind in COLUMNS.items()}
-    has_table(cloud, table("DataCollectionRuleBased", spelled | FOREIGN))
+    set_table(cloud, table("DataCollectionRuleBased", spelled | FOREIGN))
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["deploy", "publish"]
     assert cloud.parameters()["createTable"] is False
 
 
-def test_columns_that_do_not_appear_after_the_put_stop_it(cloud: Cloud) -> None:
-    has_table(cloud, table("DataCollectionRuleBased", CLASSIC_COLUMNS))
-    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+def test_table_without_the_new_columns_after_the_put_stops_it(cloud: Cloud) -> None:
+    set_table(cloud, table("DataCollectionRuleBased", CLASSIC_COLUMNS))
+    cloud.set_answers(f"rest --method put --uri {TABLE}[?]*", "")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == ["put table"]
@@ -357,22 +357,20 @@ def test_columns_that_do_not_appear_after_the_put_stop_it(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("subtype", ["Classic", "DataCollectionRuleBased"])
-def test_a_column_of_another_type_stops_it_before_anything_is_changed(
-    cloud: Cloud, subtype: str
-) -> None:
-    has_table(cloud, table(subtype, CLASSIC_COLUMNS | {"id_d": "string"}))
+def test_table_with_a_column_of_another_type_stops_it(cloud: Cloud, subtype: str) -> None:
+    set_table(cloud, table(subtype, CLASSIC_COLUMNS | {"id_d": "string"}))
 
-    done = cloud.run("--migrate-table", *publish(cloud))
+    done = cloud.run("--migrate-table", *package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
     assert "id_d is string, and has to be real" in done.stderr
 
 
-def test_a_classic_table_is_not_migrated_unless_somebody_says_so(cloud: Cloud) -> None:
-    has_table(cloud, table("Classic", CLASSIC_COLUMNS | FOREIGN))
+def test_table_that_is_classic_is_migrated_only_if_asked(cloud: Cloud) -> None:
+    set_table(cloud, table("Classic", CLASSIC_COLUMNS | FOREIGN))
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
@@ -380,57 +378,55 @@ def test_a_classic_table_is_not_migrated_unless_somebody_says_so(cloud: Cloud) -
     assert "--migrate-table says yes" in done.stderr
 
 
-def test_a_classic_table_is_migrated_and_then_gets_our_columns(cloud: Cloud) -> None:
-    has_table(
+def test_table_that_is_migrated_gets_our_columns(cloud: Cloud) -> None:
+    set_table(
         cloud,
         table("Classic", CLASSIC_COLUMNS | FOREIGN),
         table("Classic", CLASSIC_COLUMNS | FOREIGN),
         table("DataCollectionRuleBased", CLASSIC_COLUMNS | FOREIGN),
         table("DataCollectionRuleBased", {**COLUMNS} | FOREIGN),
     )
-    cloud.says(f"rest --method post --uri {TABLE}/migrate[?]*", "")
-    cloud.says(f"rest --method put --uri {TABLE}[?]*", "")
+    cloud.set_answers(f"rest --method post --uri {TABLE}/migrate[?]*", "")
+    cloud.set_answers(f"rest --method put --uri {TABLE}[?]*", "")
 
-    done = cloud.run("--migrate-table", *publish(cloud))
+    done = cloud.run("--migrate-table", *package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["migrate", "put table", "deploy", "publish"]
 
 
 @pytest.mark.parametrize(("answer", "migrated"), [("Jira_Audit_CL", True), ("y", False)])
-def test_at_a_terminal_the_tables_name_has_to_be_typed(
-    cloud: Cloud, answer: str, migrated: bool
-) -> None:
-    has_table(
+def test_table_name_must_be_typed_at_a_terminal(cloud: Cloud, answer: str, migrated: bool) -> None:
+    set_table(
         cloud,
         table("Classic", CLASSIC_COLUMNS),
         table("DataCollectionRuleBased", {**COLUMNS}),
     )
-    cloud.says(f"rest --method post --uri {TABLE}/migrate[?]*", "")
+    cloud.set_answers(f"rest --method post --uri {TABLE}/migrate[?]*", "")
 
-    code, shown = cloud.typed("for yes: ", f"{answer}\n", *publish(cloud))
+    code, shown = cloud.run_at_terminal("for yes: ", f"{answer}\n", *package_arguments(cloud))
 
     assert (code == 0) is migrated, shown
     assert ("migrate" in cloud.changes()) is migrated
 
 
-def test_who_may_not_write_the_table_is_told_what_is_lacking(cloud: Cloud) -> None:
+def test_role_to_write_the_table_is_named_if_it_is_missing(cloud: Cloud) -> None:
     reader = {"value": [{"actions": ["*/read"], "notActions": []}]}
-    cloud.says("rest --method get --uri */permissions[?]*", reader)
+    cloud.set_answers("rest --method get --uri */permissions[?]*", reader)
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
     assert "Microsoft.OperationalInsights/workspaces/tables/write" in done.stderr
 
 
-def test_a_contributor_who_may_not_assign_roles_is_told_before_the_deployment(
+def test_role_to_assign_roles_is_named_before_the_deployment(
     cloud: Cloud,
 ) -> None:
-    cloud.says("rest --method get --uri */permissions[?]*", CONTRIBUTOR)
+    cloud.set_answers("rest --method get --uri */permissions[?]*", CONTRIBUTOR)
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
@@ -438,10 +434,10 @@ def test_a_contributor_who_may_not_assign_roles_is_told_before_the_deployment(
     assert "Role Based Access Control Administrator" in done.stderr
 
 
-def test_who_is_not_signed_in_is_told_so(cloud: Cloud) -> None:
-    cloud.fails("account show *", "Please run 'az login'")
+def test_sign_in_that_is_missing_is_reported(cloud: Cloud) -> None:
+    cloud.set_failure("account show *", "Please run 'az login'")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "az login" in done.stderr
@@ -451,19 +447,17 @@ def test_who_is_not_signed_in_is_told_so(cloud: Cloud) -> None:
     ("found", "says"),
     [("", "there is no workspace sentinel"), (f"{WORKSPACE}\n{WORKSPACE}2", "several workspaces")],
 )
-def test_a_workspace_has_to_be_the_only_one_of_its_name(
-    cloud: Cloud, found: str, says: str
-) -> None:
-    cloud.says("resource list * --name sentinel *", found)
+def test_workspace_must_be_the_only_one_of_its_name(cloud: Cloud, found: str, says: str) -> None:
+    cloud.set_answers("resource list * --name sentinel *", found)
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert says in done.stderr
 
 
-def test_without_a_workspace_those_there_are_are_named(cloud: Cloud) -> None:
-    cloud.says("resource list *", "one\nsentinel")
+def test_workspaces_are_listed_if_none_is_given(cloud: Cloud) -> None:
+    cloud.set_answers("resource list *", "one\nsentinel")
 
     done = cloud.run("--workspace", "")
 
@@ -471,11 +465,11 @@ def test_without_a_workspace_those_there_are_are_named(cloud: Cloud) -> None:
     assert "one\nsentinel" in done.stderr
 
 
-def test_a_dry_run_looks_and_asks_for_no_token_and_changes_nothing(cloud: Cloud) -> None:
-    has_table(cloud, table("Classic", CLASSIC_COLUMNS))
-    cloud.says("deployment group what-if *", "Resource changes: 23 to create.")
+def test_dry_run_changes_nothing_and_asks_for_no_token(cloud: Cloud) -> None:
+    set_table(cloud, table("Classic", CLASSIC_COLUMNS))
+    cloud.set_answers("deployment group what-if *", "Resource changes: 23 to create.")
 
-    done = cloud.run("--what-if", "--migrate-table", *publish(cloud))
+    done = cloud.run("--what-if", "--migrate-table", *package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == []
@@ -485,25 +479,25 @@ def test_a_dry_run_looks_and_asks_for_no_token_and_changes_nothing(cloud: Cloud)
     assert cloud.parameters("deployment group what-if")["jiraApiToken"] == ""
 
 
-def test_a_dry_run_makes_no_resource_group(cloud: Cloud) -> None:
-    cloud.says("group exists *", "false")
+def test_dry_run_makes_no_resource_group(cloud: Cloud) -> None:
+    cloud.set_answers("group exists *", "false")
 
-    done = cloud.run("--what-if", *publish(cloud))
+    done = cloud.run("--what-if", *package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
     assert "az group create --name jira-rg --location westeurope" in done.stderr
 
 
-def test_a_missing_resource_group_is_made_in_the_workspaces_region(cloud: Cloud) -> None:
-    cloud.says("group exists *", "false")
-    cloud.says("group create --name jira-rg --location westeurope *", "")
+def test_resource_group_is_made_in_the_workspaces_region(cloud: Cloud) -> None:
+    cloud.set_answers("group exists *", "false")
+    cloud.set_answers("group create --name jira-rg --location westeurope *", "")
 
-    assert cloud.run(*publish(cloud)).returncode == 0
+    assert cloud.run(*package_arguments(cloud)).returncode == 0
     assert cloud.changes() == ["make group", "deploy", "publish"]
 
 
-def nowhere(cloud: Cloud, shown: str) -> None:
+def assert_token_is_not_exposed(cloud: Cloud, shown: str) -> None:
     """The token is in nothing but the parameters file, which only its owner could read."""
     assert TOKEN not in shown
     for call in cloud.calls():
@@ -517,41 +511,43 @@ def nowhere(cloud: Cloud, shown: str) -> None:
     assert list((cloud.folder / "tmp").iterdir()) == []
 
 
-def test_a_token_from_the_environment_is_in_no_argument_and_no_output(cloud: Cloud) -> None:
-    done = cloud.run(*publish(cloud))
+def test_token_from_the_environment_is_in_no_argument_or_output(cloud: Cloud) -> None:
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
-    nowhere(cloud, done.stdout + done.stderr)
+    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
 
 
-def test_a_token_from_a_file_descriptor_is_in_no_argument_and_no_output(cloud: Cloud) -> None:
+def test_token_from_a_file_descriptor_is_in_no_argument_or_output(cloud: Cloud) -> None:
     reading, writing = os.pipe()
     os.write(writing, f"{TOKEN}\n".encode())
     os.close(writing)
 
     done = cloud.run(
-        *("--token-fd", str(reading)), *publish(cloud), token=None, pass_fds=(reading,)
+        *("--token-fd", str(reading)), *package_arguments(cloud), token=None, pass_fds=(reading,)
     )
     os.close(reading)
 
     assert done.returncode == 0, done.stderr
-    nowhere(cloud, done.stdout + done.stderr)
+    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
 
 
-def test_a_token_that_is_typed_is_not_shown(cloud: Cloud) -> None:
-    code, shown = cloud.typed("(not shown): ", f"{TOKEN}\n", *publish(cloud), token=None)
+def test_token_that_is_typed_is_not_shown(cloud: Cloud) -> None:
+    code, shown = cloud.run_at_terminal(
+        "(not shown): ", f"{TOKEN}\n", *package_arguments(cloud), token=None
+    )
 
     assert code == 0, shown
     assert "API token of a@contoso.example (not shown)" in shown
-    nowhere(cloud, shown)
+    assert_token_is_not_exposed(cloud, shown)
 
 
-def test_a_token_is_not_traced_either(cloud: Cloud) -> None:
+def test_token_is_not_in_the_shells_trace(cloud: Cloud) -> None:
     reading, writing = os.pipe()
     os.write(writing, f"{TOKEN}\n".encode())
     os.close(writing)
-    arguments = [*publish(cloud), "--token-fd", str(reading)]
-    command = cloud.prepared(arguments)
+    arguments = [*package_arguments(cloud), "--token-fd", str(reading)]
+    command = cloud.prepare(arguments)
 
     done = subprocess.run(
         [command[0], "-x", *command[1:]],
@@ -565,41 +561,41 @@ def test_a_token_is_not_traced_either(cloud: Cloud) -> None:
     os.close(reading)
 
     assert done.returncode == 0, done.stderr
-    nowhere(cloud, done.stdout + done.stderr)
+    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
 
 
-def test_without_a_token_and_without_a_terminal_nothing_is_deployed(cloud: Cloud) -> None:
-    done = cloud.run(*publish(cloud), token=None)
+def test_token_that_is_missing_stops_the_deployment(cloud: Cloud) -> None:
+    done = cloud.run(*package_arguments(cloud), token=None)
 
     assert done.returncode == 1
     assert cloud.changes() == []
     assert "set JIRA_API_TOKEN" in done.stderr
 
 
-def test_an_upgrade_leaves_the_token_in_the_vault(cloud: Cloud) -> None:
-    done = cloud.run("--keep-token", *publish(cloud))
+def test_token_stays_in_the_vault_on_an_upgrade(cloud: Cloud) -> None:
+    done = cloud.run("--keep-token", *package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.parameters()["jiraApiToken"] == ""
 
 
-def test_the_temporary_folder_goes_also_when_the_deployment_fails(cloud: Cloud) -> None:
-    cloud.fails("deployment group create *", "InvalidTemplateDeployment")
+def test_temporary_folder_is_deleted_if_the_deployment_fails(cloud: Cloud) -> None:
+    cloud.set_failure("deployment group create *", "InvalidTemplateDeployment")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "InvalidTemplateDeployment" in done.stderr
     assert list((cloud.folder / "tmp").iterdir()) == []
 
 
-def test_further_parameters_come_from_a_file_and_decide_too(cloud: Cloud, tmp_path: Path) -> None:
-    has_table(cloud, table("Classic", {"id_d": "string"}))
+def test_parameters_from_a_file_decide_too(cloud: Cloud, tmp_path: Path) -> None:
+    set_table(cloud, table("Classic", {"id_d": "string"}))
     file = tmp_path / "mine.json"
     values = {"tables": {"value": "v2"}, "pollSchedule": {"value": "0 */10 * * * *"}}
     file.write_text(json.dumps({"parameters": values}))
 
-    done = cloud.run("--parameters", str(file), *publish(cloud))
+    done = cloud.run("--parameters", str(file), *package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr  # the classic table is none of its business
     given = cloud.parameters()
@@ -607,76 +603,76 @@ def test_further_parameters_come_from_a_file_and_decide_too(cloud: Cloud, tmp_pa
     assert given["createTable"] is False
 
 
-def test_publishing_waits_until_the_app_may_write_its_package(cloud: Cloud) -> None:
-    cloud.fails("functionapp deployment *", "BlobUploadFailedException: status 403", "")
+def test_package_is_published_once_the_app_may_write_it(cloud: Cloud) -> None:
+    cloud.set_failure("functionapp deployment *", "BlobUploadFailedException: status 403", "")
     del cloud.answers["functionapp deployment source config-zip *"]
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["deploy", "publish", "publish"]
     assert (cloud.folder / "sleeps").read_text().startswith("60")
 
 
-def test_any_other_failure_to_publish_ends_it_at_once(cloud: Cloud) -> None:
-    cloud.fails("functionapp deployment source config-zip *", "the package is no zip")
+def test_package_that_fails_to_publish_ends_the_script(cloud: Cloud) -> None:
+    cloud.set_failure("functionapp deployment source config-zip *", "the package is no zip")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "the package is no zip" in done.stderr
     assert cloud.changes() == ["deploy", "publish"]
 
 
-def test_a_package_that_is_not_what_its_sum_says_is_not_deployed(cloud: Cloud) -> None:
+def test_package_with_another_checksum_is_not_deployed(cloud: Cloud) -> None:
     (cloud.folder / "package.zip.sha256").write_text(f"{'0' * 64}  package.zip\n")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.changes() == []
     assert "is not what" in done.stderr
 
 
-def test_with_a_packages_address_azure_fetches_it_and_nothing_is_published(cloud: Cloud) -> None:
+def test_package_with_an_address_is_not_published(cloud: Cloud) -> None:
     done = cloud.run("--package-uri", "https://example.com/v1/released-package.zip")
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["deploy"]
 
 
-def test_runs_that_fail_until_the_roles_are_there_are_waited_for(cloud: Cloud) -> None:
-    refused = failing("403: the identity lacks Monitoring Metrics Publisher")
+def test_first_run_may_fail_until_the_roles_are_there(cloud: Cloud) -> None:
+    refused = failed_run("403: the identity lacks Monitoring Metrics Publisher")
     query = f"rest --method post --uri {WORKSPACE}/api/query[?]*"
-    cloud.says(query, NOT_YET, refused, refused, RAN)
+    cloud.set_answers(query, NOT_YET, refused, refused, RAN)
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("The app says: 403: the identity lacks") == 1
     assert len(cloud.calls("rest --method post")) == 4
 
 
-def test_runs_that_go_on_failing_fail_it_with_what_the_app_says(cloud: Cloud) -> None:
+def test_first_run_that_keeps_failing_fails_the_script(cloud: Cloud) -> None:
     query = f"rest --method post --uri {WORKSPACE}/api/query[?]*"
-    cloud.says(query, failing("contoso: the token is wrong, revoked or expired"))
+    cloud.set_answers(query, failed_run("contoso: the token is wrong, revoked or expired"))
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "the token is wrong, revoked or expired" in done.stderr
 
 
-def test_an_app_that_is_never_seen_to_run_is_said_to_be_so(cloud: Cloud) -> None:
-    cloud.fails(f"rest --method post --uri {WORKSPACE}/api/query[?]*", "no such table")
+def test_first_run_that_is_never_seen_is_reported(cloud: Cloud) -> None:
+    cloud.set_failure(f"rest --method post --uri {WORKSPACE}/api/query[?]*", "no such table")
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "no run of it was seen" in done.stderr
 
 
-def test_where_the_connector_is_installed_check_runs_with_the_token_in_its_environment_alone(
+def test_check_runs_with_the_token_in_its_environment_only(
     cloud: Cloud,
 ) -> None:
     (cloud.folder / "python3").unlink()
@@ -687,24 +683,24 @@ def test_where_the_connector_is_installed_check_runs_with_the_token_in_its_envir
     )
     (cloud.folder / "python3").chmod(0o755)
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert "checked https://contoso.atlassian.net dcr-0123" in done.stdout
-    nowhere(cloud, done.stdout + done.stderr)
+    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
 
 
-def test_whoever_does_not_wait_is_told_what_to_look_at(cloud: Cloud) -> None:
-    done = cloud.run("--no-wait", *publish(cloud))
+def test_first_run_that_is_not_waited_for_is_mentioned(cloud: Cloud) -> None:
+    done = cloud.run("--no-wait", *package_arguments(cloud))
 
     assert done.returncode == 0, done.stderr
     assert "its first run was not waited for" in done.stdout
 
 
-def test_a_call_that_the_stand_in_does_not_know_fails_the_script(cloud: Cloud) -> None:
+def test_call_that_the_stand_in_does_not_know_fails_the_script(cloud: Cloud) -> None:
     del cloud.answers["resource show *"]
 
-    done = cloud.run(*publish(cloud))
+    done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert cloud.calls()[-1]["pattern"] is None

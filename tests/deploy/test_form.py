@@ -42,11 +42,11 @@ def reference_to(name: str) -> str:
 ELEMENTS = {element["name"]: element for _, element in elements()}
 
 
-def test_the_form_answers_every_parameter_of_the_template_and_no_other() -> None:
+def test_form_answers_exactly_the_templates_parameters() -> None:
     assert set(FORM["outputs"]) == set(PARAMETERS)
 
 
-def test_every_element_is_asked_for_once_and_used() -> None:
+def test_elements_are_unique_and_used() -> None:
     names = [element["name"] for _, element in elements()]
     used = "\n".join(
         text for part in ("outputs", "basics", "steps") for _, text in arm.texts(FORM[part])
@@ -61,14 +61,14 @@ def test_every_element_is_asked_for_once_and_used() -> None:
     ] == []
 
 
-def test_every_parameter_is_answered_by_the_element_of_its_name() -> None:
+def test_parameters_are_answered_by_the_element_of_their_name() -> None:
     for reference, element in elements():
         if element["name"] in PARAMETERS:
             assert reference in FORM["outputs"][element["name"]]
     assert set(PARAMETERS) - set(ELEMENTS) == ANSWERED_BY_THE_FORM
 
 
-def test_every_expression_names_what_is_there() -> None:
+def test_expressions_name_only_what_exists() -> None:
     known = {reference for reference, _ in elements()}
     for path, node in arm.expressions(FORM):
         for call in arm.calls(node):
@@ -79,7 +79,7 @@ def test_every_expression_names_what_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(PARAMETERS) & set(ELEMENTS)))
-def test_an_element_says_offers_and_allows_what_its_parameter_does(name: str) -> None:
+def test_element_matches_its_parameter(name: str) -> None:
     element, parameter = ELEMENTS[name], PARAMETERS[name]
     kind = parameter["type"].lower()
 
@@ -106,7 +106,7 @@ def test_an_element_says_offers_and_allows_what_its_parameter_does(name: str) ->
 
 
 @pytest.mark.parametrize("name", [n for n, each in PARAMETERS.items() if each["type"] == "int"])
-def test_a_number_is_held_to_the_parameters_bounds(name: str) -> None:
+def test_element_of_a_number_has_the_parameters_bounds(name: str) -> None:
     parameter = PARAMETERS[name]
     rules = [rule.get("isValid", "") for rule in ELEMENTS[name]["constraints"]["validations"]]
 
@@ -119,7 +119,7 @@ ASKED = {parameter_of(row): row for row in SETTINGS if parameter_of(row) in ELEM
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_an_element_begins_with_the_default_of_its_setting_and_has_its_bounds(name: str) -> None:
+def test_element_has_the_default_and_bounds_of_its_setting(name: str) -> None:
     row, element = ASKED[name], ELEMENTS[name]
 
     if row.secret:
@@ -138,7 +138,7 @@ def test_an_element_begins_with_the_default_of_its_setting_and_has_its_bounds(na
         assert [int(bound) for bound in bounds] == [row.at_least, row.at_most]
 
 
-def test_every_number_and_every_choice_is_asked_for() -> None:
+def test_elements_exist_for_every_number_and_choice() -> None:
     names = {row.name for row in SETTINGS if row.kind in {"number", "choice"}}
 
     assert names <= {row.name for row in ASKED.values()}
@@ -147,7 +147,7 @@ def test_every_number_and_every_choice_is_asked_for() -> None:
 @pytest.mark.parametrize(
     "name", [n for n, each in ELEMENTS.items() if "regex" in each.get("constraints", {})]
 )
-def test_a_default_is_an_answer_that_the_form_takes(name: str) -> None:
+def test_element_accepts_its_own_default(name: str) -> None:
     element = ELEMENTS[name]
     default = element.get("defaultValue", "")
 
@@ -155,7 +155,7 @@ def test_a_default_is_an_answer_that_the_form_takes(name: str) -> None:
         assert re.search(element["constraints"]["regex"], default)
 
 
-def test_the_workspace_is_picked_from_a_list_of_all_subscriptions() -> None:
+def test_workspace_is_chosen_from_all_subscriptions() -> None:
     workspace = ELEMENTS["workspace"]
 
     assert workspace["type"] == "Microsoft.Solutions.ResourceSelector"
@@ -172,7 +172,7 @@ def test_the_workspace_is_picked_from_a_list_of_all_subscriptions() -> None:
     ("found", "made"),
     [(["Jira_Audit_CL", "Jira_Audit_v2_CL", "Other_CL"], False), (["Other_CL"], True), ([], False)],
 )
-def test_a_table_is_made_only_where_the_workspace_is_known_to_have_none(
+def test_table_is_made_only_if_the_workspace_has_none(
     parameter: str, table: str, found: list[str], made: bool
 ) -> None:
     class Portal(arm.Scope):

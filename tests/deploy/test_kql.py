@@ -51,17 +51,17 @@ def template() -> checks.Template:
     return checks.load()
 
 
-def deployed(template: checks.Template, **given: Any) -> list[arm.Resource]:
-    return arm.deployed(template, checks.ANSWERS | given)
+def deploy(template: checks.Template, **given: Any) -> list[arm.Resource]:
+    return arm.deploy(template, checks.ANSWERS | given)
 
 
-def the(resources: list[arm.Resource], kind: str) -> Any:
+def only_properties(resources: list[arm.Resource], kind: str) -> Any:
     """The properties of the only one of a type."""
     (found,) = checks.of_type(resources, kind)
     return found.body["properties"]
 
 
-def test_every_transformation_makes_exactly_the_columns_of_its_table(
+def test_transformations_make_exactly_their_tables_columns(
     template: checks.Template,
 ) -> None:
     found = flows(template)
@@ -74,7 +74,7 @@ def test_every_transformation_makes_exactly_the_columns_of_its_table(
         assert analysis.columns == in_kusto(table)
 
 
-def test_transformations_use_only_what_transformations_may(template: checks.Template) -> None:
+def test_transformations_use_only_what_is_allowed(template: checks.Template) -> None:
     for flow, _, _ in flows(template):
         query = flow["transformKql"]
         called = set(re.findall(r"(\w+)\(", query)) | set(re.findall(r"\|\s*([\w-]+)", query))
@@ -82,7 +82,7 @@ def test_transformations_use_only_what_transformations_may(template: checks.Temp
         assert called <= ALLOWED_IN_TRANSFORMATIONS
 
 
-def test_the_newer_table_is_made_as_microsofts_own_connector_makes_it(
+def test_transformations_fill_the_v2_table_of_microsofts_connector(
     template: checks.Template,
 ) -> None:
     tables = {flow["outputStream"]: table for flow, _, table in flows(template)}
@@ -93,14 +93,14 @@ def test_the_newer_table_is_made_as_microsofts_own_connector_makes_it(
 
 def alerts(template: checks.Template, **given: Any) -> dict[str, dict[str, Any]]:
     """The criterion of every alert, by the alert's short name."""
-    found = checks.of_type(deployed(template, **given), "Microsoft.Insights/scheduledQueryRules")
+    found = checks.of_type(deploy(template, **given), "Microsoft.Insights/scheduledQueryRules")
     return {
         each.name.rsplit("-", 1)[1]: each.body["properties"]["criteria"]["allOf"][0]
         for each in found
     }
 
 
-def test_every_alerts_query_is_sound_and_has_its_dimensions(template: checks.Template) -> None:
+def test_alert_queries_are_valid_and_have_their_dimensions(template: checks.Template) -> None:
     criteria = alerts(template)
     analyses = kql.analyse(INSIGHTS, [each["query"] for each in criteria.values()])
 
@@ -111,7 +111,7 @@ def test_every_alerts_query_is_sound_and_has_its_dimensions(template: checks.Tem
             assert analysis.columns[dimension["name"]] == "string", name
 
 
-def test_the_alert_on_failures_watches_the_function_there_is(template: checks.Template) -> None:
+def test_alert_on_failures_watches_the_functions(template: checks.Template) -> None:
     query = alerts(template)["failing"]["query"]
 
     assert set(re.findall("'([a-z_]+)'", query)) == checks.functions() - {"report_given_up"}
@@ -137,7 +137,7 @@ LINE = Outcome(
         ("letters", ["contoso.atlassian.net", "7"]),
     ],
 )
-def test_the_alerts_read_what_they_need_in_the_canonical_line(
+def test_alert_queries_read_the_canonical_line(
     alert: str, read: list[str], template: checks.Template
 ) -> None:
     query = alerts(template)[alert]["query"]
@@ -148,18 +148,18 @@ def test_the_alerts_read_what_they_need_in_the_canonical_line(
     assert [found[1] for found in (re.search(each, LINE) for each in patterns) if found] == read
 
 
-def test_good_outcomes_break_the_silence_and_failures_do_not(template: checks.Template) -> None:
+def test_alert_on_silence_counts_good_outcomes_only(template: checks.Template) -> None:
     query = alerts(template)["silent"]["query"]
 
     assert re.findall(r"in \('(\w+)', '(\w+)'\)", query) == [("ok", "partial")]
     assert alerts(template)["silent"]["operator"] == "LessThan"
 
 
-def test_the_lag_is_asked_for_in_minutes_and_compared_in_seconds(template: checks.Template) -> None:
+def test_alert_on_lag_converts_minutes_to_seconds(template: checks.Template) -> None:
     assert "lag_now > 5400 " in alerts(template, lagAlertMinutes=90)["lagging"]["query"]
 
 
-def test_the_canonical_line_is_logged_at_a_level_that_reaches_application_insights() -> None:
+def test_canonical_line_reaches_application_insights() -> None:
     host = (checks.ROOT / "host.json").read_text(encoding="utf-8")
 
     assert '"default": "Information"' in host
@@ -167,11 +167,11 @@ def test_the_canonical_line_is_logged_at_a_level_that_reaches_application_insigh
 
 
 @pytest.mark.parametrize("tables", ["classic", "v2", "both"])
-def test_the_cards_queries_are_sound_and_read_a_table_that_is_filled(
+def test_card_queries_are_valid_and_read_a_filled_table(
     tables: str, template: checks.Template
 ) -> None:
-    resources = deployed(template, tables=tables)
-    card = the(resources, "Microsoft.SecurityInsights/dataConnectorDefinitions")
+    resources = deploy(template, tables=tables)
+    card = only_properties(resources, "Microsoft.SecurityInsights/dataConnectorDefinitions")
     ui = card["connectorUiConfig"]
     filled = {
         "classic": {"Jira_Audit_CL": in_kusto(dict(COLUMNS))},
@@ -193,7 +193,7 @@ def test_the_cards_queries_are_sound_and_read_a_table_that_is_filled(
     assert connected["type"] == "IsConnectedQuery"
 
 
-def test_the_analyser_finds_what_is_wrong() -> None:
+def test_analyser_finds_what_is_wrong() -> None:
     wrong = [
         "source | project id_d, nothing_s",
         "source | summarise count()",

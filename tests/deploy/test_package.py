@@ -84,20 +84,20 @@ def build(checkout: Path, wheels: Path, environment: Mapping[str, str], umask: i
 
 
 @pytest.fixture(scope="module")
-def built(checkout: Path, wheels: Path) -> Path:
+def package_file(checkout: Path, wheels: Path) -> Path:
     return build(checkout, wheels, {"TZ": "UTC"}, 0o022)
 
 
 @pytest.fixture(scope="module")
-def content(built: Path) -> Iterator[zipfile.ZipFile]:
-    with zipfile.ZipFile(built) as archive:
+def content(package_file: Path) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(package_file) as archive:
         yield archive
 
 
 # The lock.
 
 
-def locked() -> dict[str, str]:
+def locked_versions() -> dict[str, str]:
     lines = [line for line in LOCK.read_text().splitlines() if not line.startswith("#")]
     pins = [re.fullmatch(r"([a-z0-9-]+)==(\S+) --hash=sha256:[0-9a-f]{64}", each) for each in lines]
     assert all(pins), lines
@@ -109,24 +109,25 @@ def applies(requirement: Requirement, extra: str = "") -> bool:
     return not requirement.marker or requirement.marker.evaluate(environment)
 
 
-def direct() -> list[Requirement]:
+def direct_requirements() -> list[Requirement]:
     """What requirements.txt asks for on the machine that Azure runs."""
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     stated = [Requirement(line) for line in lines if line and not line.startswith("#")]
     return [each for each in stated if applies(each)]
 
 
-def test_the_lock_holds_what_requirements_txt_pins() -> None:
+def test_lock_holds_what_requirements_txt_pins() -> None:
     pinned = {
-        canonicalize_name(each.name): str(each.specifier).removeprefix("==") for each in direct()
+        canonicalize_name(each.name): str(each.specifier).removeprefix("==")
+        for each in direct_requirements()
     }
 
     assert len(pinned) == 7
-    assert pinned.items() <= locked().items()
+    assert pinned.items() <= locked_versions().items()
 
 
-def test_the_lock_has_all_that_its_wheels_need_in_turn_and_nothing_else(wheels: Path) -> None:
-    versions, needs = locked(), dict[str, list[Requirement]]()
+def test_lock_holds_exactly_what_its_wheels_need(wheels: Path) -> None:
+    versions, needs = locked_versions(), dict[str, list[Requirement]]()
     for wheel in package.wheels(LOCK.read_text(), wheels):
         with zipfile.ZipFile(wheel) as archive:
             [name] = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
@@ -140,7 +141,7 @@ def test_the_lock_has_all_that_its_wheels_need_in_turn_and_nothing_else(wheels: 
             if any(applies(each, extra) for extra in {"", *extras}):
                 yield each
 
-    open_ends, reached, seen = direct(), set[str](), set[str]()
+    open_ends, reached, seen = direct_requirements(), set[str](), set[str]()
     while open_ends:
         each = open_ends.pop()
         name = canonicalize_name(each.name)
@@ -156,8 +157,8 @@ def test_the_lock_has_all_that_its_wheels_need_in_turn_and_nothing_else(wheels: 
 # What is built.
 
 
-def test_the_same_commit_gives_the_same_bytes_in_another_place_zone_and_umask(
-    checkout: Path, wheels: Path, built: Path, tmp_path: Path
+def test_package_of_one_commit_has_the_same_bytes_anywhere(
+    checkout: Path, wheels: Path, package_file: Path, tmp_path: Path
 ) -> None:
     git(tmp_path, "clone", "--quiet", str(checkout), "elsewhere")
     moved = tmp_path / "wheels"
@@ -167,10 +168,10 @@ def test_the_same_commit_gives_the_same_bytes_in_another_place_zone_and_umask(
         tmp_path / "elsewhere", moved, {"TZ": "Pacific/Auckland", "PYTHONHASHSEED": "7"}, 0o077
     )
 
-    assert again.read_bytes() == built.read_bytes()
+    assert again.read_bytes() == package_file.read_bytes()
 
 
-def test_the_template_of_a_release_names_that_releases_package(
+def test_package_of_a_release_is_named_in_its_template(
     checkout: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = "https://example.com/v1.2.3/released-package.zip"
@@ -185,15 +186,15 @@ def test_the_template_of_a_release_names_that_releases_package(
     assert released == committed
 
 
-def test_the_sum_beside_it_is_its_own(built: Path) -> None:
-    digest = hashlib.sha256(built.read_bytes()).hexdigest()
+def test_package_checksum_is_its_own(package_file: Path) -> None:
+    digest = hashlib.sha256(package_file.read_bytes()).hexdigest()
 
-    assert (built.parent / "released-package.zip.sha256").read_text() == (
+    assert (package_file.parent / "released-package.zip.sha256").read_text() == (
         f"{digest}  released-package.zip\n"
     )
 
 
-def test_nothing_is_in_it_but_the_app_and_what_it_imports(content: zipfile.ZipFile) -> None:
+def test_package_holds_only_the_app_and_what_it_imports(content: zipfile.ZipFile) -> None:
     names = content.namelist()
 
     assert {name.split("/")[0] for name in names} == {
@@ -210,18 +211,18 @@ def test_nothing_is_in_it_but_the_app_and_what_it_imports(content: zipfile.ZipFi
     assert not [name for name in names if ".." in name.split("/") or name.startswith("/")]
 
 
-def test_no_dependency_of_the_terminal_or_the_tests_is_in_it(content: zipfile.ZipFile) -> None:
+def test_package_holds_no_dependency_of_the_terminal_or_tests(content: zipfile.ZipFile) -> None:
     inside = {
         canonicalize_name(name.removeprefix(f"{SITE_PACKAGES}/").split("-")[0])
         for name in content.namelist()
         if name.endswith(".dist-info/METADATA")
     }
 
-    assert inside == set(locked())
+    assert inside == set(locked_versions())
     assert not inside & {"typer", "rich", "filelock", "pytest", "azure-functions-runtime"}
 
 
-def test_every_entry_has_the_commits_time_one_mode_and_one_compression(
+def test_package_entries_have_one_time_mode_and_compression(
     content: zipfile.ZipFile,
 ) -> None:
     entries = content.infolist()
@@ -232,11 +233,11 @@ def test_every_entry_has_the_commits_time_one_mode_and_one_compression(
     assert {each.create_system for each in entries} == {3}
 
 
-def test_it_is_smaller_than_30_megabytes(built: Path) -> None:
-    assert built.stat().st_size < 30_000_000
+def test_package_is_smaller_than_30_megabytes(package_file: Path) -> None:
+    assert package_file.stat().st_size < 30_000_000
 
 
-def test_compiled_modules_are_for_the_machine_that_azure_runs(content: zipfile.ZipFile) -> None:
+def test_package_modules_are_compiled_for_azures_machine(content: zipfile.ZipFile) -> None:
     compiled = [name for name in content.namelist() if name.endswith(".so")]
 
     assert compiled
@@ -247,9 +248,7 @@ def test_compiled_modules_are_for_the_machine_that_azure_runs(content: zipfile.Z
         assert (head[:5], head[18]) == (b"\x7fELF\x02", 62), name
 
 
-def test_a_lock_whose_wheels_cannot_be_had_ends_without_a_package(
-    checkout: Path, tmp_path: Path
-) -> None:
+def test_lock_without_its_wheels_ends_without_a_package(checkout: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, checkout / "deploy" / "package", "--wheels", tmp_path, "--to", tmp_path],
         env={
@@ -268,7 +267,7 @@ def test_a_lock_whose_wheels_cannot_be_had_ends_without_a_package(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wheel_with_another_hash_is_not_used(tmp_path: Path) -> None:
+def test_lock_refuses_a_wheel_with_another_hash(tmp_path: Path) -> None:
     wheel = tmp_path / "orjson-3.13.0-py3-none-any.whl"
     wheel.write_bytes(b"something else")
 
@@ -297,19 +296,19 @@ def test_a_wheel_with_another_hash_is_not_used(tmp_path: Path) -> None:
         ("tests", False),  # a file of a folder's name: the pattern ends in a slash
     ],
 )
-def test_the_funcignore_is_read_as_git_reads_its_own(name: str, ignored: bool) -> None:
+def test_funcignore_is_read_as_git_reads_its_own(name: str, ignored: bool) -> None:
     patterns = package.patterns((ROOT / ".funcignore").read_text())
 
     assert package.is_ignored(name, patterns) is ignored
 
 
 @pytest.mark.parametrize("line", ["!keep.py", "docs/*.txt", "/tests/", "a\\ b", "**/x"])
-def test_a_line_of_funcignore_that_would_be_misread_is_refused(line: str) -> None:
+def test_funcignore_line_that_would_be_misread_is_refused(line: str) -> None:
     with pytest.raises(package.Refused, match="not understood"):
         package.patterns(f"tests/\n{line}\n")
 
 
-def test_commands_of_wheels_stay_out_and_relocated_modules_go_to_their_place(
+def test_wheel_commands_are_left_out_and_modules_relocated(
     tmp_path: Path,
 ) -> None:
     wheel = tmp_path / "a-1-py3-none-any.whl"
@@ -335,15 +334,15 @@ atexit.register(tell)
 
 
 @pytest.mark.servers
-def test_unpacked_beside_the_worker_library_it_is_indexed_and_runs_a_tick_on_its_own_packages(
-    built: Path,
+def test_package_is_indexed_and_runs_a_tick_without_other_packages(
+    package_file: Path,
     installation: Installation,
     start_worker: StartWorker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = tmp_path / "wwwroot"
-    with zipfile.ZipFile(io.BytesIO(built.read_bytes())) as archive:
+    with zipfile.ZipFile(io.BytesIO(package_file.read_bytes())) as archive:
         archive.extractall(app)
     # A Python with no packages at all; beside it, the worker library with what only it needs.
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)

@@ -46,7 +46,7 @@ def queries() -> list[str]:
     return [re.sub(r"^ +", "", each, flags=re.MULTILINE) for each in blocks]
 
 
-def test_the_value_for_the_reset_comes_from_a_table_that_is_still_classic() -> None:
+def test_query_for_the_reset_works_on_a_classic_table() -> None:
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
 
     [answer] = kql.analyse({"Jira_Audit_CL": kusto(CLASSIC)}, queries()[:1])
@@ -55,7 +55,7 @@ def test_the_value_for_the_reset_comes_from_a_table_that_is_still_classic() -> N
     assert answer.columns == {"CHECKPOINT_RESET": "string"}
 
 
-def test_every_query_of_the_page_is_valid_after_the_move() -> None:
+def test_queries_are_valid_after_the_move() -> None:
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
 
     answers = kql.analyse({"Jira_Audit_CL": kusto(dict(COLUMNS))}, queries())
@@ -64,7 +64,7 @@ def test_every_query_of_the_page_is_valid_after_the_move() -> None:
     assert [each.problems for each in answers] == [[], [], []]
 
 
-def test_the_query_that_waits_for_the_first_run_is_valid() -> None:
+def test_query_for_the_first_run_is_valid() -> None:
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
     script = (ROOT / "deploy" / "deploy.sh").read_text(encoding="utf-8")
     [query] = re.findall(r'query="(.*?)"\n', script, re.DOTALL)

@@ -37,9 +37,9 @@ KINDS = {"string": str, "long": int, "datetime": str}
 
 
 @pytest.fixture(scope="module")
-def saved() -> dict[str, Any]:
+def saved_searches() -> dict[str, Any]:
     """What is saved in the workspace, by its name there."""
-    resources = arm.deployed(checks.load(), checks.ANSWERS)
+    resources = arm.deploy(checks.load(), checks.ANSWERS)
     kind = "Microsoft.OperationalInsights/workspaces/savedSearches"
     return {
         each.name.rsplit("/", 1)[1]: each.body["properties"]
@@ -48,37 +48,37 @@ def saved() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def function(saved: dict[str, Any]) -> str:
-    properties = saved["jira-audit-runs"]
+def function(saved_searches: dict[str, Any]) -> str:
+    properties = saved_searches["jira-audit-runs"]
     assert properties["functionAlias"] == "JiraAuditRuns"
     return str(properties["query"])
 
 
-def declared(function: str) -> dict[str, str]:
+def declared_keys(function: str) -> dict[str, str]:
     """The keys that the function takes out of a line, and their types."""
     [keys] = re.findall(r"parse-kv Line as \((.*?)\)", function)
     return dict(re.findall(r"(\w+): (\w+)", keys))
 
 
-def test_the_function_takes_every_key_that_the_line_can_have_and_no_other(function: str) -> None:
+def test_function_takes_exactly_the_keys_of_the_line(function: str) -> None:
     line = OUTCOME.line()
     keys = [pair.partition("=")[0] for pair in line.split(" ")[1:]]
 
-    assert list(declared(function)) == keys
+    assert list(declared_keys(function)) == keys
 
 
-def test_every_key_has_the_type_of_its_value(function: str) -> None:
+def test_function_types_each_key_as_its_value(function: str) -> None:
     pair, between = re.findall(r"pair_delimiter='(.)', kv_delimiter='(.)'", function)[0]
     start = len("jira_audit ")
     values = dict(each.split(between) for each in OUTCOME.line()[start:].split(pair))
 
-    for key, kind in declared(function).items():
+    for key, kind in declared_keys(function).items():
         assert re.fullmatch(r"\d+", values[key]) if kind == "long" else values[key], key
-    assert declared(function)["through"] == "datetime"
+    assert declared_keys(function)["through"] == "datetime"
     assert values["through"] == "2023-11-14T22:13:20.123Z"
 
 
-def test_the_function_reads_the_canonical_lines_alone(function: str) -> None:
+def test_function_reads_canonical_lines_only(function: str) -> None:
     [start] = re.findall("Message startswith '([^']*)'", function)
     [cut] = re.findall(r"substring\(Message, strlen\('([^']*)'\)\)", function)
 
@@ -87,46 +87,48 @@ def test_the_function_reads_the_canonical_lines_alone(function: str) -> None:
     assert OUTCOME.line()[len(cut) :].startswith("site=")
 
 
-def analysed(function: str, *queries: str) -> list[kql.Analysis]:
+def analyse_with_function(function: str, *queries: str) -> list[kql.Analysis]:
     """Each query, as it is read where the function is saved."""
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
     return kql.analyse(APP_TRACES, queries, {"JiraAuditRuns": ("()", function)})
 
 
-def test_the_functions_columns_are_the_lines_keys_and_where_they_are_from(function: str) -> None:
-    [runs] = analysed(function, "JiraAuditRuns")
+def test_function_returns_the_lines_keys_and_their_source(function: str) -> None:
+    [runs] = analyse_with_function(function, "JiraAuditRuns")
 
     assert runs.problems == []
     assert runs.columns == {
         "TimeGenerated": "datetime",
         "AppRoleName": "string",
         "OperationId": "string",
-        **declared(function),
+        **declared_keys(function),
     }
 
 
-def test_every_saved_query_is_sound_and_stands_on_the_function(
-    saved: dict[str, Any], function: str
+def test_saved_queries_are_valid_and_use_the_function(
+    saved_searches: dict[str, Any], function: str
 ) -> None:
-    queries = {name: each["query"] for name, each in saved.items() if "functionAlias" not in each}
+    queries = {
+        name: each["query"] for name, each in saved_searches.items() if "functionAlias" not in each
+    }
 
     assert {name.removeprefix("jira-audit-") for name in queries} == {
         *("now", "lag", "failures", "late", "throughput"),
     }
     for (name, query), analysis in zip(
-        queries.items(), analysed(function, *queries.values()), strict=True
+        queries.items(), analyse_with_function(function, *queries.values()), strict=True
     ):
         assert analysis.problems == [], name
         assert query.startswith("JiraAuditRuns\n"), name
         assert "site" in analysis.columns, name
 
 
-def test_every_saved_query_has_a_title_and_a_place_of_its_own(saved: dict[str, Any]) -> None:
-    titles = {each["displayName"] for each in saved.values()}
+def test_saved_queries_have_unique_titles_and_places(saved_searches: dict[str, Any]) -> None:
+    titles = {each["displayName"] for each in saved_searches.values()}
 
-    assert len(titles) == len(saved)
+    assert len(titles) == len(saved_searches)
     assert all(title.startswith("Jira audit: ") for title in titles)
-    assert {each["category"] for each in saved.values()} == {"Jira audit connector"}
+    assert {each["category"] for each in saved_searches.values()} == {"Jira audit connector"}
 
 
 def metrics() -> list[tuple[str, str]]:
@@ -136,7 +138,7 @@ def metrics() -> list[tuple[str, str]]:
     return re.findall(r"^\| `(\w+)` \|[^|]*\| `([^`]*)` \|", section, re.MULTILINE)
 
 
-def test_every_metric_of_the_page_is_a_number_by_site_that_an_alert_can_measure(
+def test_metrics_on_the_page_are_numbers_by_site(
     function: str,
 ) -> None:
     told = metrics()
@@ -145,14 +147,14 @@ def test_every_metric_of_the_page_is_a_number_by_site_that_an_alert_can_measure(
     assert {name for name, _ in told} == {
         *("lag_seconds", "failed", "late_found", "letters", "rows", "silent_seconds"),
     }
-    for (name, _), analysis in zip(told, analysed(function, *queries), strict=True):
+    for (name, _), analysis in zip(told, analyse_with_function(function, *queries), strict=True):
         assert analysis.problems == [], name
         assert analysis.columns["site"] == "string", name
         assert analysis.columns[name] in {"long", "real"}, name
 
 
-def test_whoever_removes_the_connector_is_told_of_every_saved_query(saved: dict[str, Any]) -> None:
+def test_saved_queries_are_all_named_in_the_steps_to_remove(saved_searches: dict[str, Any]) -> None:
     page = (checks.ROOT / "deploy" / "OPERATING.md").read_text(encoding="utf-8")
     [names] = re.findall(r"for name in ([\w ]+); do", page)
 
-    assert {f"jira-audit-{name}" for name in names.split()} == set(saved)
+    assert {f"jira-audit-{name}" for name in names.split()} == set(saved_searches)

@@ -24,7 +24,7 @@ def resources(template: Template, kind: str) -> Iterator[dict[str, Any]]:
             yield from resources(each["properties"]["template"], kind)
 
 
-def the(template: Template, kind: str, containing: str = "") -> dict[str, Any]:
+def find_resource(template: Template, kind: str, containing: str = "") -> dict[str, Any]:
     """The first resource of a type whose JSON contains a text."""
     return next(each for each in resources(template, kind) if containing in json.dumps(each))
 
@@ -46,7 +46,7 @@ def put(kind: str, path: str, value: Any, containing: str = "") -> Change:
 
     def change(template: Template) -> None:
         *folders, name = path.split(".")
-        at: Any = the(template, kind, containing)
+        at: Any = find_resource(template, kind, containing)
         for folder in folders:
             at = at[int(folder) if isinstance(at, list) else folder]
         at[name] = value
@@ -55,14 +55,14 @@ def put(kind: str, path: str, value: Any, containing: str = "") -> Change:
 
 
 def drop(kind: str, name: str, containing: str = "") -> Change:
-    return lambda template: the(template, kind, containing).pop(name)
+    return lambda template: find_resource(template, kind, containing).pop(name)
 
 
 def remove(kind: str, containing: str = "") -> Change:
     """Take the first resource of a type out of the top level."""
 
     def change(template: Template) -> None:
-        template["resources"].remove(the(template, kind, containing))
+        template["resources"].remove(find_resource(template, kind, containing))
 
     return change
 
@@ -83,7 +83,7 @@ def without_dependency(kind: str, on: str, containing: str = "") -> Change:
     """Take out what a resource says of waiting for another."""
 
     def change(template: Template) -> None:
-        resource = the(template, kind, containing)
+        resource = find_resource(template, kind, containing)
         kept = [each for each in resource["dependsOn"] if on not in each]
         assert len(kept) < len(resource["dependsOn"])
         resource["dependsOn"] = kept
@@ -100,7 +100,7 @@ def retyped_column(template: Template) -> None:
 
 
 def table_at_the_top(template: Template) -> None:
-    table = the(template, "Microsoft.OperationalInsights/workspaces/tables")
+    table = find_resource(template, "Microsoft.OperationalInsights/workspaces/tables")
     template["resources"].append(
         table
         | {
@@ -112,9 +112,9 @@ def table_at_the_top(template: Template) -> None:
 
 
 def second_role(template: Template) -> None:
-    text = json.dumps(the(template, "Microsoft.Authorization/roleAssignments"))
+    text = json.dumps(find_resource(template, "Microsoft.Authorization/roleAssignments"))
     other = text.replace(checks.METRICS_PUBLISHER, "b24988ac-6180-42a0-ab88-20f7382dd24c")
-    rule = the(template, "Microsoft.Resources/deployments", "dataCollectionRules")
+    rule = find_resource(template, "Microsoft.Resources/deployments", "dataCollectionRules")
     rule["properties"]["template"]["resources"].append(json.loads(other))
 
 
@@ -132,8 +132,10 @@ def secret_as_setting(template: Template) -> None:
     template["variables"]["settings"]["JIRA_API_TOKEN"] = "[parameters('jiraApiToken')]"
 
 
-def twice(kind: str) -> Change:
-    return lambda template: template["resources"].append(copy.deepcopy(the(template, kind)))
+def duplicate(kind: str) -> Change:
+    return lambda template: template["resources"].append(
+        copy.deepcopy(find_resource(template, kind))
+    )
 
 
 def no_second_flow(template: Template) -> None:
@@ -169,12 +171,12 @@ FAULTS: list[tuple[str, str, Change]] = [
     ),
     ("expressions_can_be_read", "no end", variable("unique", "[uniqueString('a')")),
     (
-        "every_way_can_be_worked_out",
+        "every_way_can_be_evaluated",
         "no such plan",
         parameter("hostingPlan", allowedValues=["flex"]),
     ),
-    ("every_way_can_be_worked_out", "a key misspelt", rewrite("('plan').kind", "('plan').sort")),
-    ("every_way_can_be_worked_out", "an id with too few names", rewrite("'default', ", "")),
+    ("every_way_can_be_evaluated", "a key misspelt", rewrite("('plan').kind", "('plan').sort")),
+    ("every_way_can_be_evaluated", "an id with too few names", rewrite("'default', ", "")),
     (
         "parameters_and_variables_are_defined_and_used",
         "a parameter nobody uses",
@@ -196,39 +198,39 @@ FAULTS: list[tuple[str, str, Change]] = [
         put(TABLE, "name", "[format('{0}/t', variables('workspaceName'))]"),
     ),
     (
-        "four_answers_are_enough_and_every_parameter_is_described",
+        "parameters_are_described_and_four_are_required",
         "a fifth answer",
         lambda template: template["parameters"]["pollSchedule"].pop("defaultValue"),
     ),
     (
-        "four_answers_are_enough_and_every_parameter_is_described",
+        "parameters_are_described_and_four_are_required",
         "no description",
         parameter("tables", metadata={}),
     ),
     (
-        "whatever_is_read_is_there_before",
+        "references_wait_for_what_they_read",
         "the app reads a rule that is elsewhere",
         rewrite(
             "reference(resourceId('Microsoft.Resources/deployments'", "reference(resourceId('A/b'"
         ),
     ),
     (
-        "whatever_is_read_is_there_before",
+        "references_wait_for_what_they_read",
         "the rule's role does not wait for the identity",
         without_dependency(NESTED, "ManagedIdentity", "dataCollectionRules"),
     ),
     (
-        "every_reference_names_its_version",
+        "references_name_their_version",
         "a reference without a version",
         rewrite(", '2020-02-02').ConnectionString", ").ConnectionString"),
     ),
     (
-        "the_order_is_possible",
+        "dependencies_can_be_ordered",
         "a dependency that is not there",
         put(CODE, "dependsOn", ["[resourceId('Microsoft.Web/sites', 'another')]"]),
     ),
     (
-        "the_order_is_possible",
+        "dependencies_can_be_ordered",
         "a circle",
         put(
             PLAN,
@@ -236,35 +238,39 @@ FAULTS: list[tuple[str, str, Change]] = [
             ["[resourceId('Microsoft.Web/sites', parameters('functionAppName'))]"],
         ),
     ),
-    ("the_order_is_possible", "a loop that is not there", put(PLAN, "dependsOn", ["siteToken"])),
     (
-        "the_order_is_possible",
+        "dependencies_can_be_ordered",
+        "a loop that is not there",
+        put(PLAN, "dependsOn", ["siteToken"]),
+    ),
+    (
+        "dependencies_can_be_ordered",
         "a nested deployment looked for in the wrong group",
         rewrite("variables('workspaceResourceGroup')), 'Mi", "resourceGroup().name), 'Mi"),
     ),
     (
-        "what_belongs_to_a_resource_waits_for_it",
+        "children_wait_for_their_parent",
         "a secret before its vault",
         put(SECRET, "dependsOn", []),
     ),
     (
-        "what_belongs_to_a_resource_waits_for_it",
+        "children_wait_for_their_parent",
         "a role before its rule",
         put(ROLE, "dependsOn", []),
     ),
     (
-        "what_only_azure_knows_is_asked_for_where_it_is_known",
+        "runtime_values_are_read_only_where_they_are_known",
         "a region that is read",
         put(RULE, "location", "[reference(resourceGroup().id, '2022-09-01', 'Full').location]"),
     ),
     (
-        "what_only_azure_knows_is_asked_for_where_it_is_known",
+        "runtime_values_are_read_only_where_they_are_known",
         "a variable that is read",
         variable("tags", "[reference(resourceGroup().id, '2022-09-01').tags]"),
     ),
-    ("every_resource_is_there_once", "a plan twice", twice(PLAN)),
+    ("resources_are_unique", "a plan twice", duplicate(PLAN)),
     (
-        "outputs_read_what_is_there",
+        "outputs_read_resources_that_exist",
         "an output reads what is not there",
         rewrite("parameters('name')), '2023-03-11').imm", "'x'), '2023-03-11').imm"),
     ),
@@ -279,47 +285,47 @@ FAULTS: list[tuple[str, str, Change]] = [
         rewrite("'2023-03-11').immutableId", "'2021-04-01').immutableId"),
     ),
     (
-        "secrets_are_asked_for_as_secrets",
+        "secrets_are_secure_parameters",
         "a token as a plain string",
         parameter("jiraApiToken", type="string"),
     ),
     (
-        "secrets_are_asked_for_as_secrets",
+        "secrets_are_secure_parameters",
         "a secret with a default",
         parameter("jiraOauthClientSecret", defaultValue="hush"),
     ),
-    ("secrets_go_into_the_vault_alone", "a secret as output", secret_in_output),
+    ("secrets_go_into_the_vault_only", "a secret as output", secret_in_output),
     ("keys_are_never_listed", "a key as output", key_in_output),
-    ("secrets_go_into_the_vault_alone", "a secret as setting", secret_as_setting),
+    ("secrets_go_into_the_vault_only", "a secret as setting", secret_as_setting),
     (
-        "secrets_go_into_the_vault_alone",
+        "secrets_go_into_the_vault_only",
         "a secret in a tag",
         put(SITE, "tags", {"token": "[parameters('jiraApiToken')]"}),
     ),
     (
-        "every_vault_reference_names_a_secret_of_the_template",
+        "vault_references_name_secrets_of_the_template",
         "another name",
         rewrite("{0}/jira-api-token'", "{0}/jira-token'"),
     ),
     (
-        "flex_gets_what_it_takes_and_nothing_it_refuses",
+        "flex_gets_only_what_it_accepts",
         "a setting that Flex refuses",
         setting("flex", "FUNCTIONS_WORKER_RUNTIME", "python"),
     ),
     (
-        "flex_gets_what_it_takes_and_nothing_it_refuses",
+        "flex_gets_only_what_it_accepts",
         "a property that Flex refuses",
         lambda template: template["variables"]["plans"]["flex"]["siteConfig"].update(
             {"linuxFxVersion": "Python|3.13"}
         ),
     ),
     (
-        "flex_gets_what_it_takes_and_nothing_it_refuses",
+        "flex_gets_only_what_it_accepts",
         "an older Python",
         rewrite("'version', '3.13'", "'version', '3.11'"),
     ),
     (
-        "flex_gets_what_it_takes_and_nothing_it_refuses",
+        "flex_gets_only_what_it_accepts",
         "more memory",
         rewrite("'instanceMemoryMB', 512", "'instanceMemoryMB', 2048"),
     ),
@@ -354,35 +360,35 @@ FAULTS: list[tuple[str, str, Change]] = [
     (
         "roles_are_the_least_at_the_least_scope",
         "no type of principal",
-        lambda template: the(template, ROLE)["properties"].pop("principalType"),
+        lambda template: find_resource(template, ROLE)["properties"].pop("principalType"),
     ),
     (
-        "the_app_starts_when_all_is_ready",
+        "app_starts_after_what_it_needs",
         "an app before its roles",
         without_dependency(SITE, "rolesDeployment"),
     ),
     (
-        "the_app_starts_when_all_is_ready",
+        "app_starts_after_what_it_needs",
         "an app before its secret",
         without_dependency(SITE, "'jira-api-token'"),
     ),
     (
-        "the_app_starts_when_all_is_ready",
+        "app_starts_after_what_it_needs",
         "a rule before its table",
         without_dependency(NESTED, "tablesDeployment", "dataCollectionRules"),
     ),
-    ("the_app_starts_when_all_is_ready", "code before its app", put(CODE, "dependsOn", [])),
+    ("app_starts_after_what_it_needs", "code before its app", put(CODE, "dependsOn", [])),
     (
-        "an_existing_table_is_never_written_over",
+        "existing_table_is_never_overwritten",
         "made whatever is asked",
         put(TABLE, "condition", True),
     ),
     (
-        "an_existing_table_is_never_written_over",
+        "existing_table_is_never_overwritten",
         "the choice is not handed on",
         rewrite("[and(variables('classic'), parameters('createTable'))]", "[variables('classic')]"),
     ),
-    ("an_existing_table_is_never_written_over", "outside of the workspace", table_at_the_top),
+    ("existing_table_is_never_overwritten", "outside of the workspace", table_at_the_top),
     ("columns_are_those_of_the_code", "a column is missing", first_column_gone),
     ("columns_are_those_of_the_code", "a column of another type", retyped_column),
     (
@@ -391,12 +397,12 @@ FAULTS: list[tuple[str, str, Change]] = [
         put(TABLE, "properties.schema.name", "Jira_CL"),
     ),
     (
-        "the_rule_takes_the_stream_to_its_tables",
+        "rule_sends_the_stream_to_its_tables",
         "no endpoint of its own",
         put(RULE, "kind", "Linux"),
     ),
     (
-        "the_rule_takes_the_stream_to_its_tables",
+        "rule_sends_the_stream_to_its_tables",
         "in the group's region",
         rewrite(
             "[reference(parameters('workspaceResourceId'), '2022-10-01', 'Full').location]",
@@ -404,122 +410,128 @@ FAULTS: list[tuple[str, str, Change]] = [
         ),
     ),
     (
-        "the_rule_takes_the_stream_to_its_tables",
+        "rule_sends_the_stream_to_its_tables",
         "another stream than the app's",
         put(RULE, "properties.streamDeclarations", {"Custom-Other": {"columns": []}}),
     ),
-    ("the_rule_takes_the_stream_to_its_tables", "one table of both", no_second_flow),
+    ("rule_sends_the_stream_to_its_tables", "one table of both", no_second_flow),
     (
-        "the_rules_errors_are_kept",
+        "rule_errors_are_logged",
         "no category",
         put(LOGS, "properties.logs", []),
     ),
     (
-        "the_rule_takes_the_stream_to_its_tables",
+        "rule_sends_the_stream_to_its_tables",
         "too long a name",
         variable("ruleName", "[format('the-jira-audit-rule-{0}', variables('unique'))]"),
     ),
     (
-        "everything_is_closed_that_can_be",
+        "access_is_closed_where_it_can_be",
         "shared keys",
         put(STORAGE, "properties.allowSharedKeyAccess", True),
     ),
     (
-        "everything_is_closed_that_can_be",
+        "access_is_closed_where_it_can_be",
         "public blobs",
         put(CONTAINER, "properties.publicAccess", "Blob"),
     ),
     (
-        "everything_is_closed_that_can_be",
+        "access_is_closed_where_it_can_be",
         "old TLS",
         put(STORAGE, "properties.minimumTlsVersion", "TLS1_0"),
     ),
     (
-        "everything_is_closed_that_can_be",
+        "access_is_closed_where_it_can_be",
         "a vault without purge protection",
-        lambda template: the(template, VAULT)["properties"].pop("enablePurgeProtection"),
+        lambda template: find_resource(template, VAULT)["properties"].pop("enablePurgeProtection"),
     ),
     (
-        "everything_is_closed_that_can_be",
+        "access_is_closed_where_it_can_be",
         "plain http",
         put(SITE, "properties.httpsOnly", False),
     ),
-    ("everything_is_closed_that_can_be", "publishing by password", remove(DOOR, "/ftp")),
-    ("everything_is_closed_that_can_be", "FTP allowed", put(DOOR, "properties.allow", True)),
+    ("access_is_closed_where_it_can_be", "publishing by password", remove(DOOR, "/ftp")),
+    ("access_is_closed_where_it_can_be", "FTP allowed", put(DOOR, "properties.allow", True)),
     (
-        "everything_is_closed_that_can_be",
+        "access_is_closed_where_it_can_be",
         "telemetry by key",
         put(INSIGHTS, "properties.DisableLocalAuth", False),
     ),
     (
-        "everything_is_closed_that_can_be",
+        "access_is_closed_where_it_can_be",
         "nobody opens the vault",
-        lambda template: the(template, SITE)["properties"].pop("keyVaultReferenceIdentity"),
+        lambda template: find_resource(template, SITE)["properties"].pop(
+            "keyVaultReferenceIdentity"
+        ),
     ),
-    ("personal_data_ends", "no lifecycle rule", remove(LIFECYCLE)),
-    ("personal_data_ends", "checkpoints are deleted", rewrite("{0}/originals/", "{0}/")),
-    ("no_cloud_is_written_out", "a storage host", rewrite(".blob.{1}", ".blob.core.windows.net")),
+    ("personal_data_expires", "no lifecycle rule", remove(LIFECYCLE)),
+    ("personal_data_expires", "checkpoints are deleted", rewrite("{0}/originals/", "{0}/")),
     (
-        "no_cloud_is_written_out",
+        "cloud_hosts_are_not_hard_coded",
+        "a storage host",
+        rewrite(".blob.{1}", ".blob.core.windows.net"),
+    ),
+    (
+        "cloud_hosts_are_not_hard_coded",
         "a vault host",
         variable("vaultEndpoint", "https://x.vault.azure.net"),
     ),
     (
-        "the_package_is_one_version_and_never_another",
+        "package_is_of_one_fixed_version",
         "the latest",
         parameter("packageUri", defaultValue="https://x/releases/latest/released-package.zip"),
     ),
     (
-        "the_package_is_one_version_and_never_another",
+        "package_is_of_one_fixed_version",
         "another version",
         variable("packageVersion", "9.9.9"),
     ),
     (
-        "the_package_is_one_version_and_never_another",
+        "package_is_of_one_fixed_version",
         "built at deployment",
         put(CODE, "properties.remoteBuild", True),
     ),
     (
-        "the_identity_goes_with_the_package_to_our_own_storage_alone",
+        "identity_reads_packages_in_our_own_storage_only",
         "to anywhere",
         rewrite("format('{0}/', variables('blobEndpoint'))", "'https://'"),
     ),
-    ("four_alerts_are_raised_and_told", "one is missing", rewrite('"letters", "sev', '"l", "sev')),
+    ("four_alerts_notify_somebody", "one is missing", rewrite('"letters", "sev', '"l", "sev')),
     (
-        "four_alerts_are_raised_and_told",
+        "four_alerts_notify_somebody",
         "nobody is told",
         put(ALERT, "properties.actions.actionGroups", []),
     ),
     (
-        "four_alerts_are_raised_and_told",
+        "four_alerts_notify_somebody",
         "on another resource",
         put(ALERT, "properties.scopes", ["[parameters('workspaceResourceId')]"]),
     ),
-    ("the_card_is_the_one_that_rules_name", "another id", put(CARD, "name", "JiraAudit")),
+    ("card_is_the_one_that_rules_name", "another id", put(CARD, "name", "JiraAudit")),
     (
-        "the_card_is_the_one_that_rules_name",
+        "card_is_the_one_that_rules_name",
         "connected for a month",
         rewrite("ago(12h)", "ago(720h)"),
     ),
     (
-        "the_card_is_the_one_that_rules_name",
+        "card_is_the_one_that_rules_name",
         "shown where nobody asked",
         drop(NESTED, "condition", "dataConnectorDefinitions"),
     ),
     (
-        "the_queries_about_runs_are_in_the_workspace",
+        "run_queries_are_in_the_workspace",
         "saved where nobody asked",
         drop(NESTED, "condition", "savedSearches"),
     ),
     (
-        "the_queries_about_runs_are_in_the_workspace",
+        "run_queries_are_in_the_workspace",
         "in the connector's own group",
         drop(NESTED, "resourceGroup", "savedSearches"),
     ),
     (
-        "the_queries_about_runs_are_in_the_workspace",
+        "run_queries_are_in_the_workspace",
         "once and never again",
-        lambda template: the(template, SAVED)["properties"].pop("etag"),
+        lambda template: find_resource(template, SAVED)["properties"].pop("etag"),
     ),
 ]
 
@@ -528,7 +540,7 @@ FAULTS: list[tuple[str, str, Change]] = [
     ("check", "change"),
     [pytest.param(check, change, id=f"{check}: {fault}") for check, fault, change in FAULTS],
 )
-def test_the_fault_is_caught(check: str, change: Change) -> None:
+def test_fault_is_caught(check: str, change: Change) -> None:
     template = checks.load()
     change(template)
 
@@ -536,5 +548,5 @@ def test_the_fault_is_caught(check: str, change: Change) -> None:
     assert checks.CHECKS[check](template)
 
 
-def test_every_check_has_a_fault() -> None:
+def test_faults_cover_every_check() -> None:
     assert {check for check, _, _ in FAULTS} == set(checks.CHECKS)

@@ -15,7 +15,7 @@ from jira_audit.core.policy import Policy
 from jira_audit.settings.load import load
 from jira_audit.settings.table import SETTINGS, Setting
 from tests.deploy import arm, checks
-from tests.frame.test_documents import ROOT, settings_read
+from tests.frame.test_documents import ROOT, read_setting_names
 
 HOSTS_OWN = {
     "AzureWebJobs.collect_site.Disabled",
@@ -55,12 +55,12 @@ def template() -> checks.Template:
 
 
 @pytest.mark.parametrize("name", checks.CHECKS)
-def test_the_template_holds(name: str, template: checks.Template) -> None:
+def test_template_passes_the_check(name: str, template: checks.Template) -> None:
     assert checks.CHECKS[name](template) == []
 
 
-def deployed(template: checks.Template, **given: Any) -> list[arm.Resource]:
-    return arm.deployed(template, checks.ANSWERS | given)
+def deploy(template: checks.Template, **given: Any) -> list[arm.Resource]:
+    return arm.deploy(template, checks.ANSWERS | given)
 
 
 def in_azure(app_settings: dict[str, str]) -> dict[str, str]:
@@ -78,38 +78,38 @@ def in_azure(app_settings: dict[str, str]) -> dict[str, str]:
     }
 
 
-def test_the_app_settings_are_those_that_the_code_reads_and_the_hosts_own(
+def test_app_settings_are_those_of_the_code_and_the_host(
     template: checks.Template,
 ) -> None:
     own = {"hostingPlan": "premium", "packageUri": ""}
-    (account,) = checks.of_type(deployed(template, **own), "Microsoft.Storage/storageAccounts")
+    (account,) = checks.of_type(deploy(template, **own), "Microsoft.Storage/storageAccounts")
     own["packageUri"] = f"https://{account.name}.blob.<storage suffix>/released-packages/p.zip"
     ways = [*checks.WAYS.values(), checks.ANSWERS | own]
 
-    made = {name for way in ways for name in checks.app_settings(arm.deployed(template, way))}
+    made = {name for way in ways for name in checks.app_settings(arm.deploy(template, way))}
 
     assert {name for name in made if not SEVERAL.match(name)} == (
-        settings_read() - NOT_FOR_AZURE | HOSTS_OWN
+        read_setting_names() - NOT_FOR_AZURE | HOSTS_OWN
     )
 
 
-def test_the_sample_of_local_settings_needs_nothing_that_the_template_does_not_set(
+def test_app_settings_include_what_the_local_sample_needs(
     template: checks.Template,
 ) -> None:
     sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
 
-    made = checks.app_settings(deployed(template)) | checks.app_settings(
-        deployed(template, hostingPlan="premium")
+    made = checks.app_settings(deploy(template)) | checks.app_settings(
+        deploy(template, hostingPlan="premium")
     )
 
     assert set(sample["Values"]) - {"AzureWebJobsStorage"} <= set(made)
 
 
 @pytest.mark.parametrize("plan", ["flex", "premium"])
-def test_the_code_takes_the_settings_that_the_template_makes_and_its_defaults_are_the_codes(
+def test_app_settings_load_and_have_the_codes_defaults(
     plan: str, template: checks.Template
 ) -> None:
-    made = in_azure(checks.app_settings(deployed(template, hostingPlan=plan)))
+    made = in_azure(checks.app_settings(deploy(template, hostingPlan=plan)))
     if plan == "premium":
         made["AzureWebJobsStorage__blobServiceUri"] = "https://jira0.blob.core.usgovcloudapi.net"
 
@@ -125,10 +125,10 @@ def test_the_code_takes_the_settings_that_the_template_makes_and_its_defaults_ar
     assert [site.host for site in loaded.sites] == ["contoso.atlassian.net"]
 
 
-def test_the_code_takes_every_choice_that_the_template_lets_one_make(
+def test_app_settings_load_for_every_choice_of_the_template(
     template: checks.Template,
 ) -> None:
-    chosen = deployed(
+    chosen = deploy(
         template,
         initialLookbackHours=720,
         overlapMinutes=30,
@@ -164,21 +164,21 @@ PARAMETERS = {
 }
 
 
-def test_every_setting_with_a_default_is_deployed_with_it(template: checks.Template) -> None:
-    made = checks.app_settings(deployed(template))
+def test_app_settings_include_every_default(template: checks.Template) -> None:
+    made = checks.app_settings(deploy(template))
 
     defaults = {row.name: str(row.default) for row in SETTINGS if row.default is not None}
     assert {name: made.get(name) for name in defaults} == defaults
 
 
-def test_every_number_and_every_choice_is_a_parameter() -> None:
+def test_parameters_exist_for_every_number_and_choice() -> None:
     names = {row.name for row in SETTINGS if row.kind in {"number", "choice"}}
 
     assert names <= {row.name for row in PARAMETERS.values()}
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_parameter_takes_what_its_setting_takes(name: str, template: checks.Template) -> None:
+def test_parameter_takes_what_its_setting_takes(name: str, template: checks.Template) -> None:
     row, declared = PARAMETERS[name], template["parameters"][name]
 
     assert declared["type"] == (
@@ -194,11 +194,11 @@ def test_a_parameter_takes_what_its_setting_takes(name: str, template: checks.Te
 
 
 @pytest.mark.parametrize("name", [name for name, row in PARAMETERS.items() if row.kind == "number"])
-def test_the_template_takes_the_numbers_that_the_code_takes(
+def test_parameters_take_the_numbers_that_the_code_takes(
     name: str, template: checks.Template
 ) -> None:
     declared, setting = template["parameters"][name], PARAMETERS[name].name
-    made = in_azure(checks.app_settings(deployed(template)))
+    made = in_azure(checks.app_settings(deploy(template)))
 
     for bound, beyond in (("minValue", -1), ("maxValue", 1)):
         load(made | {setting: str(declared[bound])}, NOW)
@@ -206,7 +206,7 @@ def test_the_template_takes_the_numbers_that_the_code_takes(
             load(made | {setting: str(declared[bound] + beyond)}, NOW)
 
 
-def test_the_template_is_strict_json_without_a_key_twice() -> None:
+def test_template_is_strict_json_without_duplicate_keys() -> None:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         assert len(dict(pairs)) == len(pairs), [name for name, _ in pairs]
         return dict(pairs)
@@ -216,11 +216,11 @@ def test_the_template_is_strict_json_without_a_key_twice() -> None:
     assert json.loads(text, object_pairs_hook=once)["$schema"].endswith("deploymentTemplate.json#")
 
 
-def test_the_readme_of_the_deployment_says_of_every_resource_why_it_is_there(
+def test_readme_says_why_each_resource_exists(
     template: checks.Template,
 ) -> None:
     readme = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
-    kinds = {each.type for each in deployed(template)} - {"Microsoft.Resources/deployments"}
+    kinds = {each.type for each in deploy(template)} - {"Microsoft.Resources/deployments"}
 
     assert [kind for kind in sorted(kinds) if f"`{kind}`" not in readme] == []
 
@@ -229,10 +229,10 @@ def provider(template: checks.Template, sites: int, **given: Any) -> dict[str, s
     """The app settings with so many sites, their secrets resolved."""
     entries = checks.WAYS["a provider's sites"]["jiraSites"][:sites]
     one = {"jiraSiteUrl": "", "jiraUsername": "", "jiraApiToken": ""}
-    return in_azure(checks.app_settings(deployed(template, jiraSites=entries, **one, **given)))
+    return in_azure(checks.app_settings(deploy(template, jiraSites=entries, **one, **given)))
 
 
-def test_the_code_takes_the_sites_that_the_template_was_given(template: checks.Template) -> None:
+def test_app_settings_load_the_sites_given_to_the_template(template: checks.Template) -> None:
     loaded = load(provider(template, 12), NOW)
 
     assert loaded.invalid == ()
@@ -244,7 +244,7 @@ def test_the_code_takes_the_sites_that_the_template_was_given(template: checks.T
 @pytest.mark.parametrize(
     ("sites", "above", "disabled"), [(10, 10, True), (11, 10, False), (1, 0, False)]
 )
-def test_the_queues_functions_run_where_there_are_more_sites_than_one_run_has(
+def test_queue_functions_run_if_sites_exceed_one_run(
     sites: int, above: int, disabled: bool, template: checks.Template
 ) -> None:
     made = provider(template, sites, queueSitesAbove=above)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").iterdir())
 
 
-def read(name: str) -> dict[Any, Any]:
+def load_workflow(name: str) -> dict[Any, Any]:
     text = (ROOT / ".github" / "workflows" / name).read_text(encoding="utf-8")
     workflow: dict[Any, Any] = yaml.safe_load(text)
     workflow["on"] = workflow.pop(True)  # YAML 1.1 takes `on` for a truth value
@@ -26,15 +26,15 @@ def steps(workflow: dict[Any, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def test_there_are_two() -> None:
+def test_workflows_are_two() -> None:
     assert [file.name for file in FILES] == ["ci.yml", "release.yml"]
 
 
 @pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_it_runs_ci_with_the_pythons_that_ci_looks_for(name: str) -> None:
+def test_ci_runs_with_the_pythons_that_it_looks_for(name: str) -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     [wanted] = re.findall(r"^for version in (.*); do", ci, re.MULTILINE)
-    workflow = read(name)
+    workflow = load_workflow(name)
 
     [python] = [each for each in steps(workflow) if "setup-python" in each.get("uses", "")]
 
@@ -43,31 +43,31 @@ def test_it_runs_ci_with_the_pythons_that_ci_looks_for(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_every_action_is_pinned_by_its_commit(name: str) -> None:
-    used = [each["uses"] for each in steps(read(name)) if "uses" in each]
+def test_actions_are_pinned_by_their_commit(name: str) -> None:
+    used = [each["uses"] for each in steps(load_workflow(name)) if "uses" in each]
 
     assert len(used) == 2
     assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", each) for each in used), used
 
 
 @pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_it_may_read_and_the_checkout_keeps_no_credentials(name: str) -> None:
-    workflow = read(name)
+def test_workflows_may_only_read_and_keep_no_credentials(name: str) -> None:
+    workflow = load_workflow(name)
     [checkout] = [each for each in steps(workflow) if "checkout" in each.get("uses", "")]
 
     assert workflow["permissions"] == {"contents": "read"}
     assert checkout["with"]["persist-credentials"] is False
 
 
-def test_ci_runs_on_every_push_to_main_and_every_pull_request() -> None:
-    workflow = read("ci.yml")
+def test_ci_runs_on_pushes_to_main_and_on_pull_requests() -> None:
+    workflow = load_workflow("ci.yml")
 
     assert workflow["on"] == {"push": {"branches": ["main"]}, "pull_request": None}
     assert "permissions" not in workflow["jobs"]["ci"]
 
 
-def test_a_release_is_made_of_a_tag_that_says_the_version_and_only_after_ci() -> None:
-    workflow = read("release.yml")
+def test_release_needs_a_version_tag_and_a_passed_ci() -> None:
+    workflow = load_workflow("release.yml")
     runs = [each["run"] for each in steps(workflow) if "run" in each]
 
     assert workflow["on"] == {"push": {"tags": ["v*"]}}
@@ -81,6 +81,6 @@ def test_a_release_is_made_of_a_tag_that_says_the_version_and_only_after_ci() ->
 
 
 @pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
-def test_what_others_can_name_reaches_a_shell_as_a_variable_only(name: str) -> None:
+def test_untrusted_values_reach_a_shell_as_variables_only(name: str) -> None:
     """https://docs.github.com/actions/reference/security/secure-use#use-an-intermediate-environment-variable"""
-    assert not [each for each in steps(read(name)) if "${{" in each.get("run", "")]
+    assert not [each for each in steps(load_workflow(name)) if "${{" in each.get("run", "")]

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 
-def registered(app: typer.Typer) -> dict[str, Any]:
+def registered_commands(app: typer.Typer) -> dict[str, Any]:
     """Every command and every group of commands by its words, such as `checkpoint show`.
 
     In the order in which help lists them.
@@ -26,7 +26,7 @@ def commands(app: typer.Typer) -> dict[str, Any]:
     """Those of them that do something."""
     return {
         name: command
-        for name, command in registered(app).items()
+        for name, command in registered_commands(app).items()
         if not isinstance(command, TyperGroup)
     }
 
@@ -41,7 +41,7 @@ def _below(group: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 _NOT_THERE = re.compile(r"(dir|file|path) '([^/'][^']*)' does not exist")
 
 
-def meant(app: typer.Typer, arguments: Sequence[str]) -> str:
+def parse_command(app: typer.Typer, arguments: Sequence[str]) -> str:
     """The words of the command that arguments are for; empty for an option such as --version.
 
     Raises what the parser raises if they are for none, or not as it takes them. What is to be there

@@ -37,12 +37,12 @@ ADDRESS, USERNAME = "https://contoso.atlassian.net", "you@contoso.com"
 """What the pages call the site and its account; the simulated one takes their place."""
 
 
-def listed(entries: Iterable[str], command: shell.Command) -> list[str]:
+def matching_entries(entries: Iterable[str], command: shell.Command) -> list[str]:
     """The entries that fit one of the simple commands in a command."""
-    parts = [" ".join(words) for words in shell.simple(command.text)]
+    parts = [" ".join(words) for words in shell.simple_commands(command.text)]
     return [entry for entry in entries if any(re.match(entry, part) for part in parts)]
 
 
 def answer(command: shell.Command) -> str:
     """What is typed after the command."""
-    return "".join(ANSWERS[entry] for entry in listed(ANSWERS, command))
+    return "".join(ANSWERS[entry] for entry in matching_entries(ANSWERS, command))

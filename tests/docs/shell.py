@@ -142,7 +142,7 @@ def _is_whole(command: str, language: str) -> bool:
     return done.returncode == 0 and not done.stderr
 
 
-def simple(command: str) -> list[list[str]]:
+def simple_commands(command: str) -> list[list[str]]:
     """The simple commands in a command, each as its words: no assignments, no redirections."""
     line = re.sub(r"[\\`]\n", " ", command).replace("\n", " ; ")
     line = re.sub(r"(?<=\s)[0-9](?=[<>])", "", line)
@@ -168,7 +168,7 @@ def arguments_of(command: str) -> list[str]:
 
 def calls(command: str) -> list[list[str]]:
     """The calls of `jira-audit` in a command, whatever is before its name."""
-    return [words for words in simple(command) if Path(words[0]).name == "jira-audit"]
+    return [words for words in simple_commands(command) if Path(words[0]).name == "jira-audit"]
 
 
 def has_comment(command: str) -> bool:
@@ -181,7 +181,7 @@ def has_comment(command: str) -> bool:
     return any(word.startswith("#") for word in words)
 
 
-def inline(page: str) -> list[str]:
+def inline_commands(page: str) -> list[str]:
     """What stands in the page's text as code and begins with `jira-audit `."""
     prose = _FENCE.sub("", text(page))
     return re.findall(r"(?<!`)`((?:[A-Z_]+=\S+ )?jira-audit [^`\n]+)`(?!`)", prose)

@@ -22,18 +22,18 @@ ALL_SERVICES = azurite.SERVERS / "azurite.js"
 OURS = ["--blobPort", "0", "--queuePort", "0", "--tablePort", "0", "--disableTelemetry"]
 
 
-def words() -> list[str]:
+def azurite_arguments() -> list[str]:
     """What the README gives to Azurite."""
     (found,) = [
         each
         for command in shell.commands("README.md")
-        for each in shell.simple(command.text)
+        for each in shell.simple_commands(command.text)
         if each[:3] == ["npx", "--yes", "azurite"]
     ]
     return found[3:]
 
 
-def port(process: subprocess.Popen[bytes], said: int) -> int:
+def blob_port(process: subprocess.Popen[bytes], said: int) -> int:
     """Where its blob service listens."""
     deadline = time.monotonic() + azurite.STARTS_WITHIN
     while time.monotonic() < deadline:
@@ -45,18 +45,18 @@ def port(process: subprocess.Popen[bytes], said: int) -> int:
     raise TimeoutError("Azurite did not say its port")
 
 
-def test_azurite_as_the_readme_starts_it_serves_the_storage_library(tmp_path: Path) -> None:
+def test_azurite_serves_as_the_readme_starts_it(tmp_path: Path) -> None:
     needed(azurite.is_installed(), "Azurite is not installed: make setup")
     with (tmp_path / "said").open("wb+") as said:
         process = subprocess.Popen(
-            [str(azurite.node()), str(ALL_SERVICES), *words(), *OURS],
+            [str(azurite.node()), str(ALL_SERVICES), *azurite_arguments(), *OURS],
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
         )
         try:
-            connection = azurite.connection_to(port(process, said.fileno()))
+            connection = azurite.connection_to(blob_port(process, said.fileno()))
             with BlobServiceClient.from_connection_string(connection) as service:
                 container = service.create_container("jira-audit")
                 container.upload_blob("a", b"b").close()

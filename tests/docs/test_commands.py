@@ -14,18 +14,18 @@ from jira_audit.terminal.cli import cli
 from tests.deploy.package_command import package
 from tests.docs import listed, shell
 from tests.docs.checkout import IGNORED
-from tests.docs.commands import commands, meant
+from tests.docs.commands import commands, parse_command
 
 PAGES = shell.pages()
 ALL = [command for page in PAGES for command in shell.commands(page)]
 LINES = [
     *((str(each), each.text) for each in ALL if shell.calls(each.text)),
-    *((f"{page}: {text}", text) for page in PAGES for text in shell.inline(page)),
+    *((f"{page}: {text}", text) for page in PAGES for text in shell.inline_commands(page)),
 ]
 """Every `jira-audit …` on a page, with its place."""
 
 
-def test_there_are_pages_and_commands() -> None:
+def test_pages_have_commands() -> None:
     assert PAGES[0] == "README.md"
     assert {"deploy/OPERATING.md", "deploy/sentinel/README.md", "tests/bench/README.md"} < {*PAGES}
     assert len(ALL) > 30
@@ -33,7 +33,7 @@ def test_there_are_pages_and_commands() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_block_says_what_language_it_is_in(page: str) -> None:
+def test_blocks_name_their_language(page: str) -> None:
     known = shell.SHELL | shell.POWERSHELL | shell.NOT_COMMANDS
 
     unknown = [each for each in shell.blocks(page) if each.language not in known]
@@ -41,56 +41,56 @@ def test_every_block_says_what_language_it_is_in(page: str) -> None:
     assert [f"{each.page}:{each.line}: {each.language!r}" for each in unknown] == []
 
 
-def test_no_command_has_a_comment_which_zsh_would_take_for_words() -> None:
+def test_commands_have_no_comment_that_zsh_would_run() -> None:
     assert [str(each) for each in ALL if shell.has_comment(each.text)] == []
 
 
-def test_what_asks_for_an_answer_ends_its_block_or_it_would_take_the_next_line_for_one() -> None:
+def test_commands_that_ask_for_an_answer_end_their_block() -> None:
     assert [str(each) for each in ALL if listed.answer(each) and not each.last] == []
 
 
 @pytest.mark.parametrize(("place", "line"), LINES, ids=[place for place, _ in LINES])
-def test_every_line_of_the_command_is_one_that_it_takes(place: str, line: str) -> None:
+def test_commands_on_pages_are_valid(place: str, line: str) -> None:
     for _, *arguments in shell.calls(line):
-        assert meant(cli, arguments) in {"", *commands(cli)}, place
+        assert parse_command(cli, arguments) in {"", *commands(cli)}, place
 
 
-def undocumented(app: typer.Typer) -> set[str]:
+def undocumented_commands(app: typer.Typer) -> set[str]:
     """The commands of which no page has a line."""
     named = set()
     for _, line in LINES:
         for _, *arguments in shell.calls(line):
-            named.add(meant(app, arguments))
+            named.add(parse_command(app, arguments))
     return commands(app).keys() - named
 
 
-def test_every_command_is_on_a_page() -> None:
-    assert undocumented(cli) == set()
+def test_commands_are_all_on_a_page() -> None:
+    assert undocumented_commands(cli) == set()
 
 
-def test_a_command_that_is_on_no_page_is_found() -> None:
+def test_commands_on_no_page_are_found() -> None:
     more = copy.copy(cli)
     more.registered_commands = [*cli.registered_commands]
     more.command("vacuum")(lambda: None)
 
-    assert undocumented(more) == {"vacuum"}
+    assert undocumented_commands(more) == {"vacuum"}
 
 
-def test_no_page_names_the_module_where_it_could_name_the_command() -> None:
+def test_pages_name_the_command_and_not_the_module() -> None:
     assert [page for page in PAGES if re.search(r"-m jira_audit \w", shell.text(page))] == []
 
 
 @pytest.mark.parametrize("entry", [*listed.NOT_RUN, *listed.NEEDS_THE_NETWORK, *listed.ANSWERS])
-def test_an_entry_of_the_lists_fits_a_command(entry: str) -> None:
-    assert any(listed.listed([entry], each) for each in ALL)
+def test_list_entry_fits_a_command(entry: str) -> None:
+    assert any(listed.matching_entries([entry], each) for each in ALL)
 
 
-def test_every_option_that_a_page_gives_to_the_deployment_script_is_one_of_its_own() -> None:
+def test_options_of_the_deployment_script_on_pages_exist() -> None:
     script = (shell.ROOT / "deploy" / "deploy.sh").read_text(encoding="utf-8")
     given = {
         word
         for each in ALL
-        for words in shell.simple(each.text)
+        for words in shell.simple_commands(each.text)
         if words[0] == "deploy/deploy.sh"
         for word in words
         if word.startswith("--")
@@ -106,9 +106,9 @@ def test_every_option_that_a_page_gives_to_the_deployment_script_is_one_of_its_o
 _FOR_WHAT_IS_WRITTEN = re.compile(r"--(dir|folder|json|location|out|parameters|settings|to)")
 
 
-def written(command: shell.Command) -> Iterator[str]:
+def written_paths(command: shell.Command) -> Iterator[str]:
     """The files and folders in the checkout that a command writes, or has one write for it."""
-    for words in shell.simple(command.text):
+    for words in shell.simple_commands(command.text):
         named = [words[-1]] if words[0] in {"cp", "mkdir"} else []
         for option, value in itertools.pairwise(words):
             if _FOR_WHAT_IS_WRITTEN.fullmatch(option) and re.fullmatch(r"(\./)?[\w.-]+", value):
@@ -120,10 +120,10 @@ def written(command: shell.Command) -> Iterator[str]:
                 yield plain if "." in plain[1:] else f"{plain}/file"
 
 
-WRITTEN = sorted({name for each in ALL for name in written(each)})
+WRITTEN = sorted({name for each in ALL for name in written_paths(each)})
 
 
-def test_the_pages_have_one_write_what_they_are_known_to() -> None:
+def test_files_that_pages_write_are_the_listed_ones() -> None:
     assert {
         *(".azurite/file", "local.settings.json", "mine.json", "moving.json", "out/file"),
         "report.json",
@@ -131,14 +131,14 @@ def test_the_pages_have_one_write_what_they_are_known_to() -> None:
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_what_the_pages_have_one_write_is_neither_committed_nor_deployed(name: str) -> None:
+def test_files_that_pages_write_are_neither_committed_nor_deployed(name: str) -> None:
     funcignore = (shell.ROOT / ".funcignore").read_text(encoding="utf-8")
 
     assert package.is_ignored(name, IGNORED)
     assert package.is_ignored(name, package.patterns(funcignore))
 
 
-def test_what_git_ignores_is_not_deployed_but_for_packages_that_the_host_imports() -> None:
+def test_files_that_git_ignores_are_not_deployed_except_packages() -> None:
     funcignore = (shell.ROOT / ".funcignore").read_text(encoding="utf-8")
 
     assert {*IGNORED} - {*package.patterns(funcignore)} == {".python_packages/"}

@@ -18,7 +18,7 @@ CODE = sorted(
 
 
 @pytest.mark.parametrize("file", CODE)
-def test_a_file_that_code_names_is_there(file: str) -> None:
+def test_files_named_in_code_exist(file: str) -> None:
     named = re.findall(r"`([\w./-]+\.py)`", (ROOT / file).read_text(encoding="utf-8"))
 
     assert {name for name in named if not any(_ends(each, name) for each in CODE)} == set()
@@ -30,7 +30,7 @@ def _ends(path: str, name: str) -> bool:
 
 
 @pytest.mark.parametrize("file", [each for each in CODE if each.startswith("jira_audit/")])
-def test_no_file_lists_the_files_beside_it(file: str) -> None:
+def test_files_do_not_list_their_neighbours(file: str) -> None:
     """The folder does, and does not forget."""
     source = (ROOT / file).read_text(encoding="utf-8")
     lists = re.findall(r"`[\w/]+\.py`(?:,?\s+and\s+|,\s+)`[\w/]+\.py`", source)

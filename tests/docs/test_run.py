@@ -40,14 +40,14 @@ OF_THE_MACHINE = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_prox
 def runnable(page: str, *, network: bool) -> list[shell.Command]:
     """What is run of a page."""
     lists = listed.NOT_RUN if network else {**listed.NOT_RUN, **listed.NEEDS_THE_NETWORK}
-    return [each for each in shell.commands(page) if not listed.listed(lists, each)]
+    return [each for each in shell.commands(page) if not listed.matching_entries(lists, each)]
 
 
 PAGES = [page for page in shell.pages() if runnable(page, network=False)]
 FROM_NOTHING = [
     page
     for page in PAGES
-    if any(listed.listed(listed.NEEDS_THE_NETWORK, each) for each in shell.commands(page))
+    if any(listed.matching_entries(listed.NEEDS_THE_NETWORK, each) for each in shell.commands(page))
 ]
 """Those that say how to make the environment."""
 
@@ -161,9 +161,7 @@ def record(record_id: int) -> Record:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
-def test_what_a_page_says_runs_in_a_checkout_where_the_packages_are_at_hand(
-    page: str, newcomer: Newcomer
-) -> None:
+def test_page_runs_in_a_checkout_with_the_packages(page: str, newcomer: Newcomer) -> None:
     environment = newcomer.checkout / ".venv"
     checkouts.install(newcomer.checkout, environment)
     (environment / ".ready-terminal").touch()  # the Makefile's word for it
@@ -174,7 +172,7 @@ def test_what_a_page_says_runs_in_a_checkout_where_the_packages_are_at_hand(
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", FROM_NOTHING)
-def test_what_a_page_says_runs_in_a_checkout_with_nothing_but_a_python(
+def test_page_runs_in_a_checkout_with_only_a_python(
     page: str, newcomer: Newcomer, tmp_path: Path
 ) -> None:
     certificates = tmp_path / "certificates.pem"

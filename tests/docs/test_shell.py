@@ -16,7 +16,7 @@ def commands(text: str, language: str = "sh") -> list[str]:
     return [each.text for each in shell.commands_of(block)]
 
 
-def test_a_command_ends_where_a_shell_ends_it() -> None:
+def test_command_ends_where_a_shell_ends_it() -> None:
     assert commands(
         """\
         one --a \\
@@ -39,29 +39,31 @@ def test_a_command_ends_where_a_shell_ends_it() -> None:
     ]
 
 
-def test_a_command_that_no_shell_finds_the_end_of_is_an_error() -> None:
+def test_command_without_an_end_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"page\.md:2: no shell finds the end"):
         commands("one\ntwo <the workspace's group>\n")
 
 
-def test_of_a_console_what_stands_after_a_prompt_is_typed() -> None:
+def test_command_in_a_console_block_follows_its_prompt() -> None:
     assert commands("$ one \\\n> --a\nsays this\n$ two\n", "console") == ["one \\\n--a", "two"]
 
 
-def test_in_powershell_a_backtick_goes_on() -> None:
+def test_command_in_powershell_continues_after_a_backtick() -> None:
     (command,) = commands("jira-audit collect `\n    --to out\n", "powershell")
 
     assert shell.calls(command) == [["jira-audit", "collect", "--to", "out"]]
 
 
-def test_a_command_line_is_taken_apart() -> None:
-    assert shell.simple("A=1 B='2 3' one -x 'a b' >out 2>>err 2>&1 <in && two | three & four") == [
+def test_command_line_is_split_into_arguments() -> None:
+    assert shell.simple_commands(
+        "A=1 B='2 3' one -x 'a b' >out 2>>err 2>&1 <in && two | three & four"
+    ) == [
         ["one", "-x", "a b"],
         ["two"],
         ["three"],
         ["four"],
     ]
-    assert shell.simple('for name in a b; do\n    one "$name" \\\n --c\ndone')[1:] == [
+    assert shell.simple_commands('for name in a b; do\n    one "$name" \\\n --c\ndone')[1:] == [
         ["one", "$name", "--c"]
     ]
     assert shell.calls("cd a && .venv/bin/jira-audit check") == [[".venv/bin/jira-audit", "check"]]
@@ -80,11 +82,11 @@ def test_a_command_line_is_taken_apart() -> None:
         ('one "#"', False),
     ],
 )
-def test_a_comment_is_told_from_a_word(command: str, comment: bool) -> None:
+def test_comment_is_told_from_a_word(command: str, comment: bool) -> None:
     assert shell.has_comment(command) == comment
 
 
-def test_every_block_is_found_wherever_it_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_is_found_anywhere_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     page = """\
 Prose with `jira-audit status` in it, ``no ` code`` and `jira-audit`.
 
@@ -109,10 +111,10 @@ one
         (10, "bash", "two \\\n    three\n"),
         (14, "", "`jira-audit not-in-prose`\n"),
     ]
-    assert shell.inline("page.md") == ["jira-audit status"]
+    assert shell.inline_commands("page.md") == ["jira-audit status"]
 
 
-def test_a_session_goes_on_as_one_shell_and_tells_how_each_command_ended(tmp_path: Path) -> None:
+def test_session_is_one_shell_and_reports_each_exit_code(tmp_path: Path) -> None:
     texts = ["export A=1", "test $A = 1", "no-such-command", "sleep 100 &", "cd /", "exit 3", "pwd"]
     typed = [shell.Command("page.md", 1, text, last=True) for text in texts]
 
@@ -124,7 +126,7 @@ def test_a_session_goes_on_as_one_shell_and_tells_how_each_command_ended(tmp_pat
     assert "such-no-command" in ended[2].output
 
 
-def test_what_a_command_asks_for_is_typed(tmp_path: Path) -> None:
+def test_session_types_the_answers_that_a_command_asks_for(tmp_path: Path) -> None:
     texts = ["read -rs JIRA_API_TOKEN", 'echo "$JIRA_API_TOKEN"']
     typed = [shell.Command("page.md", 1, text, last=True) for text in texts]
 

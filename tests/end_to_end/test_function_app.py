@@ -26,7 +26,7 @@ JSON = {"Content-Type": "application/json"}
 ALL = {"CHECKPOINT_RESET": "all"}
 
 
-def test_importing_the_function_app_needs_no_setting_and_reaches_for_nothing() -> None:
+def test_import_needs_no_setting_and_opens_no_connection() -> None:
     code = (
         "import sys, function_app; "
         "print(type(function_app.app).__name__, 'azure.identity' in sys.modules, "
@@ -45,7 +45,7 @@ def test_importing_the_function_app_needs_no_setting_and_reaches_for_nothing() -
     assert done.stdout.split() == ["FunctionApp", "False", "False"], done.stderr
 
 
-def test_the_app_has_a_timer_that_azure_schedules_and_watches_and_a_queue_for_many_sites(
+def test_app_has_a_scheduled_timer_and_a_queue_for_many_sites(
     start_worker: StartWorker, installation: Installation
 ) -> None:
     worker = start_worker(ROOT, installation.environment)
@@ -84,7 +84,7 @@ def assert_says_the_same(record: dict[str, Any], row: dict[str, Any]) -> None:
     assert row.get("objectItem_name_s") == item.get("name")
 
 
-def test_a_page_of_records_lands_once_and_later_ticks_add_only_what_is_new(
+def test_records_land_once_and_later_ticks_add_only_new_ones(
     start_worker: StartWorker, installation: Installation, audit_page: Page
 ) -> None:
     ids = {record["id"] for record in audit_page.records}
@@ -112,7 +112,7 @@ def test_a_page_of_records_lands_once_and_later_ticks_add_only_what_is_new(
     assert installation.checkpoint()["ledger"] == runs(ids | {record["id"] for record in new})
 
 
-def test_the_canonical_line_belongs_to_its_invocation(
+def test_log_has_the_canonical_line_in_its_invocation(
     start_worker: StartWorker, installation: Installation
 ) -> None:
     installation.site.add(sample_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1))
@@ -127,7 +127,7 @@ def test_the_canonical_line_belongs_to_its_invocation(
     assert tick.dropped == ()
 
 
-def test_what_is_logged_while_sending_belongs_to_the_invocation_too(
+def test_log_while_sending_is_in_its_invocation(
     start_worker: StartWorker, installation: Installation
 ) -> None:
     installation.site.add(sample_records(10, first_id=10_000, end_ms=now(), span_ms=60_000, seed=1))
@@ -143,7 +143,7 @@ def test_what_is_logged_while_sending_belongs_to_the_invocation_too(
     assert len(installation.rows()) == 10
 
 
-def test_the_lines_of_several_sites_belong_to_their_invocation(
+def test_log_of_several_sites_is_in_their_invocation(
     start_worker: StartWorker, installation: Installation
 ) -> None:
     """The canonical lines, a dead letter's ERROR and a retry's WARNING of three sites."""
@@ -164,7 +164,7 @@ def test_the_lines_of_several_sites_belong_to_their_invocation(
 
 
 @pytest.mark.long
-def test_thirty_ticks_with_one_bad_answer_in_ten_of_the_identity_endpoint_are_thirty_good_runs(
+def test_identity_endpoint_with_one_bad_answer_in_ten_fails_no_tick(
     start_worker: StartWorker, installation: Installation, identity: Identity
 ) -> None:
     identity.lifetime = 60  # no longer than what the library refreshes: every call asks for a token
@@ -188,7 +188,7 @@ def test_thirty_ticks_with_one_bad_answer_in_ten_of_the_identity_endpoint_are_th
     assert len(identity.calls) >= 30
 
 
-def test_an_identity_endpoint_that_stays_away_is_named_in_one_line(
+def test_identity_endpoint_that_stays_down_is_named_in_one_line(
     start_worker: StartWorker, installation: Installation, identity: Identity
 ) -> None:
     installation.site.add([world.record(10_000, now())])
@@ -207,7 +207,7 @@ def test_an_identity_endpoint_that_stays_away_is_named_in_one_line(
     assert "AZURE_CLIENT_ID" not in warning
 
 
-def test_a_site_that_fails_fails_the_invocation_with_what_to_do(
+def test_failure_of_a_site_fails_the_invocation_with_what_to_do(
     start_worker: StartWorker, installation: Installation
 ) -> None:
     worker = start_worker(ROOT, installation.environment | {"JIRA_API_TOKEN": "revoked"})
@@ -220,7 +220,7 @@ def test_a_site_that_fails_fails_the_invocation_with_what_to_do(
     assert "Basic " not in "".join(said)
 
 
-def test_wrong_settings_fail_the_invocation_and_name_every_setting(
+def test_failure_of_settings_names_every_wrong_one(
     start_worker: StartWorker, installation: Installation
 ) -> None:
     environment = {

@@ -91,7 +91,7 @@ def missing(watched: Watched) -> set[int]:
     return (passed | watched.ledger()) - watched.times().keys()
 
 
-def unsaved(sends: list[Send], ledger: set[int]) -> list[Send]:
+def sends_not_in_ledger(sends: list[Send], ledger: set[int]) -> list[Send]:
     """The calls that were accepted and that the checkpoint does not know of."""
     return [send for send in sends if not ledger.issuperset(send.ids)]
 
@@ -135,7 +135,7 @@ def run_and_kill(watched: Watched, kind: Kind, number: int, delay: float) -> End
     return collector.finish()
 
 
-def until_free(run: Callable[[], Ended], killed_at: float) -> tuple[Ended, int]:
+def run_until_not_skipped(run: Callable[[], Ended], killed_at: float) -> tuple[Ended, int]:
     """Runs until one is not skipped; with it, how many were. None is, once the lease is over."""
     for skipped in range(200):
         ended = run()
@@ -149,7 +149,7 @@ def until_free(run: Callable[[], Ended], killed_at: float) -> tuple[Ended, int]:
 
 @pytest.mark.long  # four leases have to run out
 @pytest.mark.timeout(300)
-def test_killed_again_and_again_it_loses_nothing_and_doubles_only_what_was_in_flight(
+def test_kills_lose_nothing_and_duplicate_only_what_was_in_flight(
     watched: Watched,
 ) -> None:
     rng = random.Random(SEED)
@@ -159,7 +159,7 @@ def test_killed_again_and_again_it_loses_nothing_and_doubles_only_what_was_in_fl
     killed_at = float("-inf")
 
     for kill in kills(rng):
-        ended, skipped = until_free(partial(run_and_kill, watched, *kill), killed_at)
+        ended, skipped = run_until_not_skipped(partial(run_and_kill, watched, *kill), killed_at)
         killed_at = ended.ended
         ledgers[ended.name] = watched.ledger()
         place = watched.installation.checkpoint()
@@ -170,14 +170,14 @@ def test_killed_again_and_again_it_loses_nothing_and_doubles_only_what_was_in_fl
         assert ended.returncode == -signal.SIGKILL, ended.result
         assert missing(watched) == set()
     watched.listener = lambda kind, run: None
-    ended, skipped = until_free(watched.run, killed_at)
+    ended, skipped = run_until_not_skipped(watched.run, killed_at)
 
     assert ended.result == "ok", ended.error
     assert watched.times().keys() == {record["id"] for record in watched.installation.site.records}
     assert missing(watched) == set()
     in_doubt: Counter[int] = Counter()
     for name, ledger in ledgers.items():
-        of_run = unsaved([send for send in watched.sends if send.run == name], ledger)
+        of_run = sends_not_in_ledger([send for send in watched.sends if send.run == name], ledger)
         check_in_flight(of_run)
         in_doubt.update(record_id for send in of_run for record_id in send.ids)
         print(f"run {name}: {len(of_run)} batches accepted and not saved")
@@ -189,7 +189,7 @@ def test_killed_again_and_again_it_loses_nothing_and_doubles_only_what_was_in_fl
 # --- started together --------------------------------------------------------------------------
 
 
-def test_three_processes_started_together_on_a_first_run_deliver_every_record_once(
+def test_first_run_by_three_processes_delivers_each_record_once(
     watched: Watched,
 ) -> None:
     fill(watched, 3_000, seed=3)
@@ -212,7 +212,7 @@ def test_three_processes_started_together_on_a_first_run_deliver_every_record_on
 
 
 @pytest.mark.timeout(240)
-def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_more_when_it_goes_on(
+def test_lease_that_expired_in_a_frozen_process_ends_its_sends(
     watched: Watched,
 ) -> None:
     fill(watched, 12_000, seed=8)
@@ -238,7 +238,7 @@ def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_more_when_it_g
     os.waitid(os.P_PID, frozen.process.pid, os.WSTOPPED)
     frozen_at = time.monotonic()
     stopped.set()  # they are answered, but nobody hears it
-    second, skipped = until_free(watched.run, frozen_at)
+    second, skipped = run_until_not_skipped(watched.run, frozen_at)
     sent, place = list(watched.sends), watched.checkpoint()
     frozen.process.send_signal(signal.SIGCONT)
     first = frozen.finish()
@@ -257,7 +257,7 @@ def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_more_when_it_g
     assert watched.times() == of_both
 
 
-def test_a_process_that_finds_its_lease_gone_begins_no_send(watched: Watched) -> None:
+def test_lease_that_is_lost_allows_no_new_send(watched: Watched) -> None:
     fill(watched, 12_000, seed=9)
     frozen = watched.start()
     stopped = threading.Event()
@@ -292,7 +292,7 @@ def test_a_process_that_finds_its_lease_gone_begins_no_send(watched: Watched) ->
 
 
 @contextmanager
-def deaf(*, listening: bool) -> Iterator[str]:
+def unreachable_storage(*, listening: bool) -> Iterator[str]:
     """A blob service that refuses connections; or, `listening`, takes them and never answers."""
     with socket.socket() as own:
         own.bind(("127.0.0.1", 0))
@@ -320,14 +320,17 @@ class Trouble:
 
 
 @pytest.mark.long
-def test_storage_that_is_away_or_dies_fails_the_run_in_time_with_nothing_unaccounted_for(
+def test_storage_that_is_down_fails_the_run_in_time(
     watched: Watched, own_storage: tuple[str, subprocess.Popen[bytes]]
 ) -> None:
     fill(watched, 12_000, seed=10)
     connection, storage = own_storage
     trouble = Trouble(storage.kill)
     watched.listener = FreezeAt("sent", 1, trouble)
-    with deaf(listening=False) as refusing, deaf(listening=True) as silent:
+    with (
+        unreachable_storage(listening=False) as refusing,
+        unreachable_storage(listening=True) as silent,
+    ):
         collectors = [
             watched.start(AzureWebJobsStorage=each) for each in (connection, refusing, silent)
         ]
@@ -350,7 +353,7 @@ def test_storage_that_is_away_or_dies_fails_the_run_in_time_with_nothing_unaccou
 
 
 @pytest.mark.long
-def test_storage_that_dies_before_a_renewal_fails_the_run_in_time_and_nothing_is_sent(
+def test_storage_that_dies_before_a_renewal_stops_every_send(
     watched: Watched, own_storage: tuple[str, subprocess.Popen[bytes]]
 ) -> None:
     fill(watched, 12_000, seed=11)
@@ -386,7 +389,7 @@ def test_storage_that_dies_before_a_renewal_fails_the_run_in_time_and_nothing_is
     ],
     ids=["cut off", "empty", "another site's", "of a newer version"],
 )
-def test_a_checkpoint_that_cannot_be_used_stops_the_site_and_stays_for_who_mends_it(
+def test_checkpoint_that_is_unusable_stops_the_site_and_is_kept(
     watched: Watched, mend: Callable[[bytes], bytes], says: str
 ) -> None:
     assert watched.run().result == "ok"
@@ -408,7 +411,7 @@ def test_a_checkpoint_that_cannot_be_used_stops_the_site_and_stays_for_who_mends
     assert watched.blob.get_blob_properties().lease.state == "available"
 
 
-def test_a_checkpoint_that_somebody_else_has_leased_is_left_alone(watched: Watched) -> None:
+def test_checkpoint_that_somebody_else_has_leased_is_left_alone(watched: Watched) -> None:
     assert watched.run().result == "ok"
     new = sample_records(100, first_id=FIRST_ID, end_ms=now(), span_ms=60_000, seed=1)
     watched.installation.site.add(new)
@@ -442,7 +445,7 @@ def test_a_checkpoint_that_somebody_else_has_leased_is_left_alone(watched: Watch
     ],
     ids=["lease taken by somebody else", "container deleted"],
 )
-def test_a_checkpoint_taken_away_in_the_middle_fails_the_run_with_no_more_sent_than_was_in_flight(
+def test_checkpoint_that_is_taken_from_a_run_fails_the_run(
     watched: Watched, trouble: Callable[[Watched], object], says: str
 ) -> None:
     fill(watched, 12_000, seed=12)

@@ -57,7 +57,7 @@ class Provider:
     ingestion: Ingestion
     container: ContainerClient
 
-    def doubled(self) -> int:
+    def duplicates(self) -> int:
         """How many rows are in the table more than once."""
         seen = Counter((row["site_s"], row["id_d"]) for row in self.ingestion.rows)
         return sum(times - 1 for times in seen.values())
@@ -127,7 +127,7 @@ def provider(
         yield Provider(sites, environment, account, ingestion, container)
 
 
-def few(provider: Provider, count: int, **more: str) -> Provider:
+def with_first_sites(provider: Provider, count: int, **more: str) -> Provider:
     """The same provider with its first sites alone."""
     entries = json.loads(provider.environment["JIRA_SITES"])[:count]
     changed = {**provider.environment, "JIRA_SITES": json.dumps(entries), **more}
@@ -139,7 +139,7 @@ def host(provider: Provider, instances: int) -> Host:
 
 
 @pytest.mark.long
-def test_three_hundred_sites_of_which_a_tenth_fail_and_an_instance_dies(
+def test_queue_of_300_sites_survives_failures_and_a_dead_instance(
     provider: Provider,
 ) -> None:
     addresses = list(provider.sites)
@@ -165,7 +165,7 @@ def test_three_hundred_sites_of_which_a_tenth_fail_and_an_instance_dies(
     assert sorted(ticked.out["sites"]) == sorted([*addresses, "evil.example"])
     assert [address for address in healthy if not provider.complete(address)] == []
     # What the dead instance had in flight may be there twice: a batch of each of its sites.
-    assert provider.doubled() <= 8 * RECORDS
+    assert provider.duplicates() <= 8 * RECORDS
     assert set(running.poisoned) == {*failing, "evil.example"}
     named = {line.split("site=")[1].split(" ")[0] for line in lines(running.called)}
     assert named == {*addresses, "evil.example"}
@@ -178,8 +178,8 @@ def test_three_hundred_sites_of_which_a_tenth_fail_and_an_instance_dies(
     assert {tries[address] for address in failing} <= {2, 3}
 
 
-def test_a_site_that_runs_or_waits_is_not_queued_again(provider: Provider) -> None:
-    provider = few(provider, 12)
+def test_queue_gets_no_site_that_runs_or_waits(provider: Provider) -> None:
+    provider = with_first_sites(provider, 12)
     running_site, waiting, *others = list(provider.sites)[:12]
     with host(provider, 1) as running:
         running.tick()
@@ -199,11 +199,11 @@ def test_a_site_that_runs_or_waits_is_not_queued_again(provider: Provider) -> No
         running.wait_until_empty(QUEUE, 60)
 
     assert sorted(second.out["sites"]) == sorted(others)
-    assert provider.doubled() == 0
+    assert provider.duplicates() == 0
 
 
-def test_ticks_one_after_the_other_double_nothing_and_find_what_is_new(provider: Provider) -> None:
-    provider = few(provider, 12)
+def test_queue_delivers_new_records_tick_by_tick_without_duplicates(provider: Provider) -> None:
+    provider = with_first_sites(provider, 12)
     with host(provider, 2) as running:
         running.tick()
         running.wait_until_empty(QUEUE, 60)
@@ -213,15 +213,13 @@ def test_ticks_one_after_the_other_double_nothing_and_find_what_is_new(provider:
         running.wait_until_empty(QUEUE, 60)
 
     assert all(provider.complete(address) for address in list(provider.sites)[:12])
-    assert provider.doubled() == 0
+    assert provider.duplicates() == 0
     assert {each.ended.ok for each in running.called} == {True}
 
 
 @pytest.mark.parametrize(("above", "queued"), [("10", 0), ("9", 10), ("0", 10)])
-def test_up_to_a_handful_of_sites_run_inside_the_timer(
-    above: str, queued: int, provider: Provider
-) -> None:
-    provider = few(provider, 10, QUEUE_SITES_ABOVE=above)
+def test_timer_collects_a_few_sites_itself(above: str, queued: int, provider: Provider) -> None:
+    provider = with_first_sites(provider, 10, QUEUE_SITES_ABOVE=above)
     with host(provider, 1) as running:
         ticked = running.tick()
         running.wait_until_empty(QUEUE, 60)
@@ -231,10 +229,10 @@ def test_up_to_a_handful_of_sites_run_inside_the_timer(
     assert all(provider.complete(address) for address in list(provider.sites)[:10])
 
 
-def test_every_line_of_eleven_sites_that_is_alerted_on_reaches_the_host(
+def test_log_lines_of_eleven_sites_reach_the_host(
     provider: Provider,
 ) -> None:
-    provider = few(provider, 11)
+    provider = with_first_sites(provider, 11)
     provider.ingestion.poison.add(10_001)
     with host(provider, 1) as running:
         ticked = running.tick()
@@ -252,8 +250,8 @@ def test_every_line_of_eleven_sites_that_is_alerted_on_reaches_the_host(
     assert [each.ended.dropped for each in running.called] == [()] * 11
 
 
-def test_a_message_of_a_site_that_is_no_longer_there_is_said_and_done(provider: Provider) -> None:
-    provider = few(provider, 12)
+def test_queue_message_of_a_removed_site_is_logged_and_done(provider: Provider) -> None:
+    provider = with_first_sites(provider, 12)
     with host(provider, 1) as running:
         ended = running._workers[0].invoke("collect_site", message="gone.atlassian.net")
 

@@ -41,7 +41,7 @@ class Recording(Mapping[str, str]):
         return len(self.given)
 
 
-def settings_read() -> set[str]:
+def read_setting_names() -> set[str]:
     """Every name that the code asks for, whatever else is set."""
     asked: set[str] = set()
     for given in ({}, {"JIRA_SITE_URL": "https://jira.example.org"}):
@@ -52,7 +52,7 @@ def settings_read() -> set[str]:
     return asked - HOSTS_OWN
 
 
-def table(heading: str) -> list[list[str]]:
+def readme_table(heading: str) -> list[list[str]]:
     """The cells of the first table under a heading of the README."""
     section = README.split(f"\n## {heading}\n")[1].split("\n##")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")][2:]
@@ -70,26 +70,26 @@ def documented_default(row: Setting) -> str:
     return "required" if row.missing and not row.optional else ""
 
 
-def test_the_readmes_table_of_settings_is_the_codes() -> None:
-    documented = table("Settings")
+def test_settings_table_in_the_readme_matches_the_code() -> None:
+    documented = readme_table("Settings")
 
     assert documented == [[f"`{row.name}`", documented_default(row), row.help] for row in SETTINGS]
 
 
-def test_every_setting_that_the_code_reads_has_a_row_and_every_row_is_read() -> None:
+def test_settings_that_the_code_reads_are_those_of_the_table() -> None:
     names = [name for row in SETTINGS for name in (row.name, *row.aliases)]
 
     assert len(set(names)) == len(names)
-    assert settings_read() == set(names)
+    assert read_setting_names() == set(names)
 
 
-def test_a_setting_without_a_row_cannot_be_read() -> None:
+def test_settings_without_a_row_cannot_be_read() -> None:
     with pytest.raises(KeyError, match="JIRA_NEW"):
         SettingsReader({"JIRA_NEW": "x"}).text("JIRA_NEW")
 
 
 @pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
-def test_what_a_row_says_in_words_is_what_it_does(row: Setting) -> None:
+def test_settings_do_what_their_help_says(row: Setting) -> None:
     assert tuple(re.findall(r"alias `(\w+)`", row.help)) == row.aliases
     assert [int(most) for most in re.findall(r"at most (\d+)", row.help)] in ([], [row.at_most])
     for least, most in re.findall(r"(\d+) to (\d+)", row.help):
@@ -98,7 +98,7 @@ def test_what_a_row_says_in_words_is_what_it_does(row: Setting) -> None:
 
 
 @pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
-def test_a_row_is_consistent_in_itself(row: Setting) -> None:
+def test_settings_have_consistent_rows(row: Setting) -> None:
     units = {"HOURS": HOUR, "MINUTES": MINUTE, "SECONDS": SECOND}
 
     assert row.unit == units.get(row.name.rpartition("_")[2])
@@ -116,7 +116,7 @@ def test_a_row_is_consistent_in_itself(row: Setting) -> None:
         assert re.fullmatch(row.pattern, str(row.default))
 
 
-def test_every_number_is_refused_one_beyond_its_bounds() -> None:
+def test_settings_refuse_a_number_one_beyond_its_bounds() -> None:
     for row in SETTINGS:
         if row.kind == "number":
             for value, is_right in (
@@ -131,20 +131,20 @@ def test_every_number_is_refused_one_beyond_its_bounds() -> None:
                 assert number == value or not is_right
 
 
-def test_the_columns_table_is_the_table() -> None:
-    documented = {row[0].strip("`"): row[1] for row in table("Columns")}
+def test_columns_table_in_the_readme_matches_the_code() -> None:
+    documented = {row[0].strip("`"): row[1] for row in readme_table("Columns")}
 
     assert documented == dict(COLUMNS)
 
 
-def test_the_sample_of_local_settings_has_only_settings_there_are() -> None:
+def test_settings_in_the_local_sample_exist() -> None:
     sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))
 
-    assert set(sample["Values"]) <= settings_read() | HOSTS_OWN
+    assert set(sample["Values"]) <= read_setting_names() | HOSTS_OWN
     assert {"JIRA_SITE_URL", "POLL_SCHEDULE", "AzureWebJobsStorage"} <= set(sample["Values"])
 
 
-def test_every_test_that_the_promise_rests_on_is_there() -> None:
+def test_guarantees_name_tests_that_exist() -> None:
     named = re.findall(r"`([\w/]+\.py)::(\w+)`", TESTS_README)
 
     assert len(named) > 20
@@ -155,5 +155,5 @@ def test_every_test_that_the_promise_rests_on_is_there() -> None:
 @pytest.mark.parametrize(
     "command", sorted(set(re.findall(r"^make ([\w-]+)", README, re.MULTILINE)))
 )
-def test_every_make_target_in_the_readme_is_there(command: str) -> None:
+def test_make_targets_in_the_readme_exist(command: str) -> None:
     assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)

@@ -13,12 +13,12 @@ import function_app
 
 
 @pytest.mark.parametrize("context", [None, object(), SimpleNamespace(thread_local_storage=None)])
-def test_a_wrong_context_stops_no_thread(context: Any) -> None:
+def test_context_of_a_wrong_kind_stops_no_thread(context: Any) -> None:
     with function_app._threads_of(context).pool(1, "test") as threads:
         assert threads.submit(lambda: "ran").result() == "ran"
 
 
-def test_a_thread_takes_over_the_context_of_the_invocation_and_its_thread_local() -> None:
+def test_context_and_thread_local_reach_each_thread() -> None:
     """The second is where the worker of Python 3.11 and 3.12 looks."""
     variable, local = ContextVar[str]("variable"), threading.local()
     variable.set("mine")

@@ -41,7 +41,7 @@ def _left_behind(name: str) -> bool:
     return any(fnmatch(name, pattern) for pattern in LEFT_BEHIND)
 
 
-def above(path: str | None) -> bool:
+def is_outside(path: str | None) -> bool:
     """Whether a path from the checkout's root leads out of it."""
     return path is not None and (path == ".." or path.startswith("../"))
 
@@ -60,34 +60,34 @@ class PythonPaths:
         for statement in self.tree.body:
             match statement:
                 case ast.Assign(targets=[ast.Name(name)], value=value):
-                    self.values[name] = self.leads(value)
+                    self.values[name] = self.path_of(value)
                 case ast.AnnAssign(target=ast.Name(name), value=ast.expr() as value):
-                    self.values[name] = self.leads(value)
+                    self.values[name] = self.path_of(value)
                 case ast.ImportFrom(module=str(module), names=names, level=0):
                     source = f"{module.replace('.', '/')}.py"
                     self.imports |= {
                         each.asname or each.name: (source, each.name) for each in names
                     }
 
-    def climbs(self) -> list[str]:
+    def outside_paths(self) -> list[str]:
         nodes = [node for node in ast.walk(self.tree) if isinstance(node, ast.expr)]
-        return [ast.unparse(node) for node in nodes if above(self.leads(node))]
+        return [ast.unparse(node) for node in nodes if is_outside(self.path_of(node))]
 
-    def leads(self, node: ast.expr) -> str | None:
+    def path_of(self, node: ast.expr) -> str | None:
         lead = None
         match node:
             case ast.Name(name):
                 lead = self.name(name)
             case ast.Attribute(value, "parent"):
-                lead = down(self.leads(value), "..")
+                lead = joined_path(self.path_of(value), "..")
             case ast.Subscript(ast.Attribute(value, "parents"), ast.Constant(int(number))):
-                lead = down(self.leads(value), *[".."] * (number + 1))
+                lead = joined_path(self.path_of(value), *[".."] * (number + 1))
             case ast.BinOp(left, ast.Div(), right):
-                lead = down(self.leads(left), text_of(right))
+                lead = joined_path(self.path_of(left), literal_text(right))
             case ast.Call(ast.Attribute(value, "resolve" | "absolute")):
-                lead = self.leads(value)
+                lead = self.path_of(value)
             case ast.Call(ast.Attribute(value, "joinpath"), parts):
-                lead = down(self.leads(value), *map(text_of, parts))
+                lead = joined_path(self.path_of(value), *map(literal_text, parts))
             case ast.Call(function, [first, *rest]):
                 lead = self._called(ast.unparse(function).split(".")[-1], first, rest)
         return lead
@@ -102,13 +102,13 @@ class PythonPaths:
 
     def _called(self, name: str, first: ast.expr, rest: list[ast.expr]) -> str | None:
         # A path that is written out is taken from the root, where everything is started.
-        start = self.leads(first) or text_of(first)
+        start = self.path_of(first) or literal_text(first)
         if start is None or start.startswith("/"):
             return None
         if name in {"Path", "PurePath", "join"}:
-            return down(start, *map(text_of, rest))
+            return joined_path(start, *map(literal_text, rest))
         if name == "dirname":
-            return down(start, "..")
+            return joined_path(start, "..")
         taking_one = {"abspath", "realpath", "normpath", "open", "listdir", "scandir", "walk"}
         return normpath(start) if name in taking_one else None
 
@@ -118,12 +118,12 @@ def module(file: str) -> PythonPaths:
     return PythonPaths(file, (ROOT / file).read_text(encoding="utf-8"))
 
 
-def down(start: str | None, *parts: str | None) -> str | None:
+def joined_path(start: str | None, *parts: str | None) -> str | None:
     """The path with further parts; one that is not written out counts as some name."""
     return None if start is None else normpath(join(start, *(part or "_" for part in parts)))
 
 
-def text_of(node: ast.expr) -> str | None:
+def literal_text(node: ast.expr) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
@@ -135,7 +135,7 @@ _CLIMB = re.compile(
 _FROM_ITSELF = (".md", ".js")
 
 
-def climbs_in_text(file: str, text: str) -> list[str]:
+def outside_paths_in_text(file: str, text: str) -> list[str]:
     """Links and imports go from the file's own folder, and so does what follows a variable, as in
     `$here/..`; any other path goes from the root, where everything is started.
     """
@@ -149,25 +149,25 @@ def climbs_in_text(file: str, text: str) -> list[str]:
             continue  # absolute: it climbs to no higher than the machine's root
         own = after_variable or path.startswith("/") or file.endswith(_FROM_ITSELF)
         start = dirname(file) if own else ""
-        if above(normpath(join(start, path.lstrip("/")))):
+        if is_outside(normpath(join(start, path.lstrip("/")))):
             found.append(match[0])
     return found
 
 
-def climbs(file: str, text: str) -> list[str]:
+def outside_paths(file: str, text: str) -> list[str]:
     first_line = text.partition("\n")[0]
     if file.endswith(".py") or (first_line.startswith("#!") and "python" in first_line):
-        return PythonPaths(file, text).climbs()
-    return climbs_in_text(file, text)
+        return PythonPaths(file, text).outside_paths()
+    return outside_paths_in_text(file, text)
 
 
-def test_no_file_names_a_path_out_of_the_checkout() -> None:
+def test_files_name_no_path_outside_the_checkout() -> None:
     seen = list(files())
 
     assert {"README.md", "Makefile", ".ci/run", "deploy/package", "tests/conftest.py"} <= set(seen)
     for file in seen:
         text = (ROOT / file).read_text(encoding="utf-8", errors="replace")
-        assert climbs(file, text) == [], file
+        assert outside_paths(file, text) == [], file
 
 
 @pytest.mark.parametrize(
@@ -189,9 +189,9 @@ def test_no_file_names_a_path_out_of_the_checkout() -> None:
         "os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))",
     ],
 )
-def test_a_path_out_of_the_checkout_is_seen_in_python(text: str) -> None:
-    assert climbs("tests/core/test_it.py", text)
-    assert climbs("tests/core/command", f"#!/usr/bin/env python3\n{text}")
+def test_python_path_outside_the_checkout_is_reported(text: str) -> None:
+    assert outside_paths("tests/core/test_it.py", text)
+    assert outside_paths("tests/core/command", f"#!/usr/bin/env python3\n{text}")
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,8 @@ def test_a_path_out_of_the_checkout_is_seen_in_python(text: str) -> None:
         'os.path.join(os.path.dirname(__file__), "..", "..")',
     ],
 )
-def test_a_path_within_the_checkout_is_fine_in_python(text: str) -> None:
-    assert climbs("tests/core/test_it.py", text) == []
+def test_python_path_inside_the_checkout_is_allowed(text: str) -> None:
+    assert outside_paths("tests/core/test_it.py", text) == []
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ def test_a_path_within_the_checkout_is_fine_in_python(text: str) -> None:
         ("host.json", '{"a": "deploy/../../x"}'),
     ],
 )
-def test_a_path_out_of_the_checkout_is_seen_in_any_text(file: str, text: str) -> None:
-    assert climbs(file, text)
+def test_text_path_outside_the_checkout_is_reported(file: str, text: str) -> None:
+    assert outside_paths(file, text)
 
 
 @pytest.mark.parametrize(
@@ -245,5 +245,5 @@ def test_a_path_out_of_the_checkout_is_seen_in_any_text(file: str, text: str) ->
         ("tests/deploy/kql.js", 'require("../setup/other")'),
     ],
 )
-def test_a_path_within_the_checkout_is_fine_in_any_text(file: str, text: str) -> None:
-    assert climbs(file, text) == []
+def test_text_path_inside_the_checkout_is_allowed(file: str, text: str) -> None:
+    assert outside_paths(file, text) == []

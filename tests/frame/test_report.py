@@ -36,7 +36,7 @@ ATTRIBUTES = {
 }
 
 
-class Read(HTMLParser):
+class ParsedPage(HTMLParser):
     """What a browser would make of a page: tags, attributes, and texts by the tag they are in."""
 
     def __init__(self, html: str) -> None:
@@ -65,10 +65,10 @@ class Read(HTMLParser):
     def handle_comment(self, data: str) -> None:
         raise AssertionError(f"a comment: {data}")
 
-    def named(self) -> list[str]:
+    def names(self) -> list[str]:
         return [text for tag, text in self.texts if tag == "bdi"]
 
-    def said(self) -> str:
+    def visible_text(self) -> str:
         return " ".join(text for tag, text in self.texts if tag != "style")
 
 
@@ -77,17 +77,19 @@ def row(created: int = NOW - DAY, **columns: str) -> dict[str, Any]:
     return {"site_s": SITE, "created_t": at, "TimeGenerated": at, **columns}
 
 
-def shown(*rows: dict[str, Any], window: Window = MONTH, health: tuple[Health, ...] = ()) -> Read:
-    return Read(page(count(rows, window), health, "a test", NOW))
+def render(
+    *rows: dict[str, Any], window: Window = MONTH, health: tuple[Health, ...] = ()
+) -> ParsedPage:
+    return ParsedPage(page(count(rows, window), health, "a test", NOW))
 
 
 # What is on it
 
 
-def test_the_numbers_are_those_of_the_rows() -> None:
+def test_numbers_match_the_rows() -> None:
     rows = [row(NOW - n * HOUR, Category="users", authorKey_s=f"a{n % 3}") for n in range(50)]
 
-    said = shown(*rows).said()
+    said = render(*rows).visible_text()
 
     for part in ("50 rows", "3 actors", "0 objects", "24 on the busiest day, 2026-11-19"):
         number, what = part.split(" ", 1)
@@ -107,7 +109,7 @@ def test_the_numbers_are_those_of_the_rows() -> None:
         (24 * 366 * DAY, "30 days"),
     ],
 )
-def test_the_chart_has_as_many_columns_as_can_be_told_apart(length: int, unit: str) -> None:
+def test_chart_has_no_more_columns_than_can_be_told_apart(length: int, unit: str) -> None:
     window = Window(NOW - length + 1, NOW)
     rows = [row(NOW - n * length // 40, Category=f"c{n % 9}") for n in range(40)]
     html = page(count(rows, window), (), "a test", NOW)
@@ -116,7 +118,7 @@ def test_the_chart_has_as_many_columns_as_can_be_told_apart(length: int, unit: s
     [chart] = re.findall(r'<svg viewBox="0 0 (\d+) (\d+)"[^>]*aria-label.*?</svg>', html, re.DOTALL)
     columns, top = map(int, chart)
     assert columns <= COLUMNS_UP_TO + 1 or unit == "30 days"
-    rects = [each for each in Read(html).rects if "x" in each]
+    rects = [each for each in ParsedPage(html).rects if "x" in each]
     assert sum(int(each["height"]) for each in rects) == 40
     for each in rects:
         assert 0 <= float(each["x"]) < columns
@@ -124,52 +126,52 @@ def test_the_chart_has_as_many_columns_as_can_be_told_apart(length: int, unit: s
         assert int(each["y"]) + int(each["height"]) <= top
 
 
-def test_long_lists_are_cut_and_say_what_is_left() -> None:
+def test_lists_are_truncated_and_count_the_rest() -> None:
     rows = [row(summary_s=f"event {n:02}") for n in range(TOP_N + 5) for _ in range(n + 1)]
 
-    read = shown(*rows)
+    read = render(*rows)
 
-    assert "event 16" in read.named()
-    assert "event 05" in read.named()
-    assert "event 04" not in read.named()
-    assert "and 5 more, with 15 rows" in read.said()
-
-
-def test_what_has_no_name_says_so() -> None:
-    assert "(Jira itself, or no author)" in shown(row()).named()
+    assert "event 16" in read.names()
+    assert "event 05" in read.names()
+    assert "event 04" not in read.names()
+    assert "and 5 more, with 15 rows" in read.visible_text()
 
 
-def test_an_empty_range_is_said_and_has_no_chart() -> None:
-    read = shown()
+def test_names_that_are_absent_have_a_label() -> None:
+    assert "(Jira itself, or no author)" in render(row()).names()
 
-    assert "There are no rows in this range." in read.said()
+
+def test_range_without_rows_has_no_chart() -> None:
+    read = render()
+
+    assert "There are no rows in this range." in read.visible_text()
     assert read.tags["svg"] == 0
 
 
-def test_several_sites_are_told_apart_and_one_is_not() -> None:
+def test_sites_are_listed_only_if_there_are_several() -> None:
     other = row() | {"site_s": "other.atlassian.net"}
 
-    assert "other.atlassian.net" in shown(row(), other).named()
-    assert "By site" not in shown(row()).said()
+    assert "other.atlassian.net" in render(row(), other).names()
+    assert "By site" not in render(row()).visible_text()
 
 
-def test_the_connectors_health_says_what_went_wrong() -> None:
+def test_health_says_what_went_wrong() -> None:
     failed = Status(SITE, "failed", problem="the token is wrong <b>revoked</b>")
     fine = Status("other.atlassian.net", "ok")
 
-    read = shown(
+    read = render(
         health=(Health(failed, {"site": SITE, "letters": "7", "token": ""}), Health(fine, {}))
     )
 
-    assert "the token is wrong <b>revoked</b>" in read.said()
+    assert "the token is wrong <b>revoked</b>" in read.visible_text()
     assert ("dt", "letters") in read.texts
     assert ("dd", "7") in read.texts
     assert ("dt", "token") not in read.texts
-    assert "no checkpoint" in shown().said()
+    assert "no checkpoint" in render().visible_text()
 
 
-def test_it_says_that_it_holds_personal_data_and_where_it_is_from() -> None:
-    said = shown(row()).said()
+def test_page_says_its_source_and_that_it_holds_personal_data() -> None:
+    said = render(row()).visible_text()
 
     assert "This page contains personal data" in said
     assert "from a test" in said
@@ -199,32 +201,32 @@ HOSTILE = [
 @pytest.mark.parametrize(
     "column", ["Category", "summary_s", "authorKey_s", "objectItem_name_s", "site_s"]
 )
-def test_whatever_a_record_says_is_text(column: str, text: str) -> None:
+def test_text_from_a_record_is_escaped(column: str, text: str) -> None:
     window = Window(NOW - DAY, NOW)
     short = text[:200]
     health = Health(Status(text, "failed", problem=short), {"last run": short})
     html = page(count([row() | {column: text}], window), [health], short, NOW)
-    read = Read(html)
+    read = ParsedPage(html)
 
     assert set(read.tags) <= TAGS
     assert set(read.attributes) <= ATTRIBUTES
-    assert printable(text)[:120] in " ".join(read.named()) or len(text) > 120
+    assert printable(text)[:120] in " ".join(read.names()) or len(text) > 120
     assert "\x1b" not in html
     assert "\u202e" not in html
     assert len(html) < 120_000
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
-def test_any_text_comes_back_as_the_same_text(category: str, actor: str) -> None:
-    read = shown(row(Category=category, authorKey_s=actor))
+def test_text_is_unchanged_once_it_is_parsed(category: str, actor: str) -> None:
+    read = render(row(Category=category, authorKey_s=actor))
 
     assert set(read.tags) <= TAGS
     assert set(read.attributes) <= ATTRIBUTES
-    assert printable(category or "(no category)") in [*read.named(), ""]
-    assert printable(actor or "(Jira itself, or no author)") in [*read.named(), ""]
+    assert printable(category or "(no category)") in [*read.names(), ""]
+    assert printable(actor or "(Jira itself, or no author)") in [*read.names(), ""]
 
 
-def test_nothing_is_loaded_and_a_policy_lets_nothing_in() -> None:
+def test_page_loads_nothing_and_its_policy_allows_nothing() -> None:
     html = page(count([row(Category="a")], MONTH), (), "a test", NOW)
 
     assert "default-src 'none'; style-src 'unsafe-inline'" in html
@@ -232,28 +234,28 @@ def test_nothing_is_loaded_and_a_policy_lets_nothing_in() -> None:
         assert reference not in html, reference
 
 
-def test_a_name_that_is_cut_is_whole_in_its_tooltip_up_to_a_length() -> None:
+def test_names_that_are_truncated_have_a_tooltip() -> None:
     name = "name " + "y" * 500
 
-    read = shown(row(summary_s=name), row(summary_s="z" * 5_000))
+    read = render(row(summary_s=name), row(summary_s="z" * 5_000))
 
     assert name in read.titles
     assert "z" * 1_000 + "…" in read.titles
-    assert name[:120] + "…" in read.named()
+    assert name[:120] + "…" in read.names()
 
 
-def test_names_are_isolated_so_that_they_order_no_other_text() -> None:
-    assert "שלום" in shown(row(summary_s="שלום")).named()
+def test_names_are_isolated_from_the_text_around_them() -> None:
+    assert "שלום" in render(row(summary_s="שלום")).names()
 
 
-def test_there_is_a_dark_page_for_whoever_wants_one() -> None:
+def test_page_has_a_dark_theme() -> None:
     html = page(Activity(MONTH), (), "a test", NOW)
 
     assert "prefers-color-scheme: dark" in html
     assert html.count("--c0:") == 2
 
 
-def test_the_page_needs_neither_the_command_line_nor_the_app() -> None:
+def test_page_needs_neither_the_command_line_nor_the_app() -> None:
     code = (
         "import sys, jira_audit.terminal.report_page; "
         "print({'typer', 'rich', 'jira_audit.app', 'jira_audit.wiring'} & set(sys.modules))"

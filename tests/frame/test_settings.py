@@ -96,7 +96,7 @@ def problem(name: str, value: str | None) -> str:
 # Defaults and valid values
 
 
-def test_the_least_that_works_gives_every_documented_default() -> None:
+def test_defaults_are_those_documented() -> None:
     assert settings_with() == Settings(
         sites=(
             Site(
@@ -128,7 +128,7 @@ def test_the_least_that_works_gives_every_documented_default() -> None:
     )
 
 
-def test_an_empty_or_blank_setting_is_not_set() -> None:
+def test_values_that_are_blank_count_as_unset() -> None:
     blank = dict.fromkeys(
         (
             *("JIRA_SITES", "JIRA_CLOUD_ID", "JIRA_OAUTH_CLIENT_ID", "JIRA_OAUTH_CLIENT_SECRET"),
@@ -143,7 +143,7 @@ def test_an_empty_or_blank_setting_is_not_set() -> None:
     assert settings_with(**blank) == settings_with()
 
 
-def test_space_around_a_value_does_not_count() -> None:
+def test_values_are_stripped_of_space() -> None:
     assert (
         settings_with(**{name: f" {value}\n" for name, value in MINIMAL.items()}) == settings_with()
     )
@@ -157,7 +157,7 @@ def test_space_around_a_value_does_not_count() -> None:
         ("SWEEP_HOURS", "sweep", HOUR, 1, 744),
     ],
 )
-def test_how_far_back_a_run_reads_is_taken_within_its_bounds(
+def test_numbers_for_reading_back_have_bounds(
     name: str, field: str, unit: int, least: int, most: int
 ) -> None:
     for value in (least, most):
@@ -169,7 +169,7 @@ def test_how_far_back_a_run_reads_is_taken_within_its_bounds(
 @pytest.mark.parametrize(
     ("name", "least", "most"), [("RUN_BUDGET_SECONDS", 10, 540), ("LEASE_SECONDS", 15, 60)]
 )
-def test_seconds_are_taken_within_their_bounds(name: str, least: int, most: int) -> None:
+def test_numbers_of_seconds_have_bounds(name: str, least: int, most: int) -> None:
     def taken(text: str) -> int:
         loaded = settings_with(**{name: text})
         return loaded.azure.lease_seconds if name == "LEASE_SECONDS" else loaded.budget_seconds
@@ -182,16 +182,16 @@ def test_seconds_are_taken_within_their_bounds(name: str, least: int, most: int)
 @pytest.mark.parametrize(
     "text", ["ten", "-20", "+20", "20.0", "2e1", "0x14", "٢٠", "20 s", "1_5", "²", "9" * 5000]
 )
-def test_a_number_is_nothing_but_digits(text: str) -> None:
+def test_numbers_are_digits_only(text: str) -> None:
     problem("LEASE_SECONDS", text)
 
 
-def test_no_number_of_zeros_in_front_gets_a_number_past_its_bounds() -> None:
+def test_numbers_with_leading_zeros_obey_their_bounds() -> None:
     assert azure(LEASE_SECONDS="060").lease_seconds == 60
     problem("LEASE_SECONDS", "0000000601")
 
 
-def test_the_longest_budget_is_the_hosts_timeout_less_a_minute() -> None:
+def test_run_budget_is_at_most_the_hosts_timeout_less_a_minute() -> None:
     host = json.loads((Path(__file__).parents[2] / "host.json").read_text(encoding="utf-8"))
     hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
     timeout = (hours * 60 + minutes) * 60 + seconds
@@ -199,20 +199,20 @@ def test_the_longest_budget_is_the_hosts_timeout_less_a_minute() -> None:
 
 
 @pytest.mark.parametrize(("lease", "send"), [(15, 10.0), (30, 20.0), (60, 30.0)])
-def test_a_send_is_given_up_well_before_the_lease_ends(lease: int, send: float) -> None:
+def test_lease_outlasts_every_send(lease: int, send: float) -> None:
     loaded = settings_with(LEASE_SECONDS=str(lease))
     assert loaded.azure.send_seconds == pytest.approx(send)
     assert loaded.policy.send_seconds == loaded.azure.send_seconds < lease
 
 
-def test_event_time_is_used_when_asked_for() -> None:
+def test_time_generated_can_be_the_time_of_the_event() -> None:
     assert settings_with(TIME_GENERATED_SOURCE="created").policy.event_time
     assert not settings_with(TIME_GENERATED_SOURCE="ingestion").policy.event_time
     for wrong in ("Created", "event", "created,ingestion"):
         assert "ingestion or created" in problem("TIME_GENERATED_SOURCE", wrong)
 
 
-def test_a_tokens_expiry_is_a_date() -> None:
+def test_token_expiry_is_a_date() -> None:
     assert settings_with(JIRA_TOKEN_EXPIRES="2027-03-31").sites[0].token_expires == date(
         2027, 3, 31
     )
@@ -221,16 +221,16 @@ def test_a_tokens_expiry_is_a_date() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["0 */5 * * * *", "30 0,20,40 8-18 * * 1-5", "0  0 3 * * *"])
-def test_a_schedule_has_six_fields(schedule: str) -> None:
+def test_schedule_has_six_fields(schedule: str) -> None:
     assert settings_with(POLL_SCHEDULE=schedule) == settings_with()
 
 
 @pytest.mark.parametrize("wrong", ["*/5 * * * *", "0 */5 * * * * *", "00:05:00", "daily"])
-def test_a_schedule_of_another_form_is_a_problem(wrong: str) -> None:
+def test_schedule_of_another_form_is_refused(wrong: str) -> None:
     assert "six fields" in problem("POLL_SCHEDULE", wrong)
 
 
-def test_the_identity_and_its_client_id_are_those_of_the_app() -> None:
+def test_identity_and_its_client_id_are_the_apps() -> None:
     there = azure(IDENTITY_ENDPOINT="http://127.0.0.1:4141/msi/token", AZURE_CLIENT_ID="1234")
     assert there.managed_identity
     assert there.ingestion
@@ -239,16 +239,16 @@ def test_the_identity_and_its_client_id_are_those_of_the_app() -> None:
 
 
 @pytest.mark.parametrize("rule", ["rule-jira", "0123", "dcr-", "dcr-1/streams", "dcr-1?x", "DCR-1"])
-def test_a_rule_is_given_by_its_immutable_id(rule: str) -> None:
+def test_rule_is_given_by_its_immutable_id(rule: str) -> None:
     assert "immutable id" in problem("LOGS_DCR_RULE_ID", rule)
 
 
 @pytest.mark.parametrize("stream", ["Jira_Audit_CL", "Custom-", "Custom-a/../b", "Custom-a?b"])
-def test_a_stream_begins_with_custom_and_is_one_part_of_a_path(stream: str) -> None:
+def test_stream_begins_with_custom_and_is_one_path_segment(stream: str) -> None:
     assert "must begin with Custom-" in problem("LOGS_DCR_STREAM_NAME", stream)
 
 
-def test_another_stream_may_be_named() -> None:
+def test_stream_can_have_another_name() -> None:
     assert ingestion(LOGS_DCR_STREAM_NAME="Custom-Other_CL").stream == "Custom-Other_CL"
 
 
@@ -256,11 +256,11 @@ def test_another_stream_may_be_named() -> None:
 
 
 @pytest.mark.parametrize("name", MINIMAL)
-def test_a_required_setting_that_is_missing_is_named_with_what_to_set(name: str) -> None:
+def test_required_settings_that_are_missing_are_named(name: str) -> None:
     assert re.match(rf"{name} is missing: set it to .", problem(name, None))
 
 
-def test_the_old_connectors_names_go_on_working() -> None:
+def test_alias_of_the_old_connector_works() -> None:
     old = settings_with(
         JIRA_SITE_URL=None,
         JIRA_USERNAME=None,
@@ -272,12 +272,12 @@ def test_the_old_connectors_names_go_on_working() -> None:
     assert old == settings_with()
 
 
-def test_the_new_name_wins_over_the_old_one() -> None:
+def test_alias_gives_way_to_the_new_name() -> None:
     both = settings_with(JiraHomeSiteName="other", JiraUsername="other", JiraAccessToken="other")
     assert both == settings_with()
 
 
-def test_nothing_of_azure_is_needed_for_a_folder(tmp_path: Path) -> None:
+def test_needs_of_a_folder_include_nothing_of_azure(tmp_path: Path) -> None:
     needed = {name: value for name, value in MINIMAL.items() if name.startswith("JIRA_")}
     assert load(needed, NOW, tmp_path) == replace(
         settings_with(), destination=LocalFolder(tmp_path)
@@ -296,7 +296,7 @@ STORAGE_BY_NAME = {
 }
 
 
-def test_what_looks_at_stored_checkpoints_needs_the_sites_name_and_storage() -> None:
+def test_needs_of_stored_checkpoints_are_site_and_storage() -> None:
     loaded = load(STORAGE_BY_NAME, NOW, needs=STORED)
 
     (site,) = loaded.sites
@@ -316,9 +316,7 @@ def test_what_looks_at_stored_checkpoints_needs_the_sites_name_and_storage() -> 
         (VAULT, "blob.core.windows.net"),
     ],
 )
-def test_storage_is_in_the_cloud_of_the_endpoint_where_nothing_is_sent_too(
-    endpoint: str, blobs: str
-) -> None:
+def test_needs_of_storage_alone_follow_the_endpoints_cloud(endpoint: str, blobs: str) -> None:
     there = {**STORAGE_BY_NAME, "DATA_COLLECTION_ENDPOINT": endpoint}
 
     destination = load(there, NOW, needs=STORED).azure
@@ -328,7 +326,7 @@ def test_storage_is_in_the_cloud_of_the_endpoint_where_nothing_is_sent_too(
 
 @pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
 @pytest.mark.parametrize("value", [VAULT, "<yours>", "ATATT\ud83d"])
-def test_a_setting_that_no_part_needs_may_have_any_value(row: Setting, value: str) -> None:
+def test_needs_leave_other_settings_unchecked(row: Setting, value: str) -> None:
     every: list[Part] = ["sites", "jira", "ingestion", "storage", "run"]
     for part in every:
         needs = frozenset({part})
@@ -339,7 +337,7 @@ def test_a_setting_that_no_part_needs_may_have_any_value(row: Setting, value: st
 
 
 @pytest.mark.parametrize("name", sorted(MINIMAL))
-def test_what_is_needed_is_asked_for_by_part(name: str, tmp_path: Path) -> None:
+def test_needs_are_stated_by_part(name: str, tmp_path: Path) -> None:
     without = environment(**{name: None})
     (row,) = [row for row in SETTINGS if row.name == name]
     (part,) = row.parts
@@ -350,7 +348,7 @@ def test_what_is_needed_is_asked_for_by_part(name: str, tmp_path: Path) -> None:
     load(without, NOW, tmp_path if part == "storage" else None, EVERYTHING - row.parts)
 
 
-def test_a_folder_is_looked_at_whatever_is_set(tmp_path: Path) -> None:
+def test_needs_of_a_folder_ignore_what_is_set(tmp_path: Path) -> None:
     wrong = {row.name: VAULT for row in SETTINGS}
 
     loaded = load(wrong, NOW, tmp_path, STORED)
@@ -360,7 +358,7 @@ def test_a_folder_is_looked_at_whatever_is_set(tmp_path: Path) -> None:
     assert loaded.policy == Policy()
 
 
-def test_an_entry_is_to_be_whole_though_nobody_needs_its_secret() -> None:
+def test_needs_include_a_whole_entry_without_its_secret() -> None:
     whole = {"url": "https://jira.contoso.com", "username": "a@b", "api_token_setting": "TOKEN"}
     entries = [whole, {**whole, "url": "contoso", "api_token_setting": ""}, {**whole, "x": "y"}]
     there = {**STORAGE_BY_NAME, "JIRA_SITE_URL": "", "JIRA_SITES": json.dumps(entries)}
@@ -378,7 +376,7 @@ def test_an_entry_is_to_be_whole_though_nobody_needs_its_secret() -> None:
     assert load({**there, "TOKEN": VAULT}, NOW, needs=STORED).sites == loaded.sites
 
 
-def test_all_problems_are_told_at_once_each_beginning_with_its_setting() -> None:
+def test_problems_are_reported_together_each_with_its_setting() -> None:
     wrong = {
         "JIRA_SITE_URL": "http://contoso.atlassian.net",
         "JIRA_USERNAME": "a:b",
@@ -403,7 +401,7 @@ def test_all_problems_are_told_at_once_each_beginning_with_its_setting() -> None
     assert sorted(each.split(" ")[0] for each in found) == sorted(wrong)
 
 
-def test_the_errors_text_holds_every_problem() -> None:
+def test_problems_are_all_in_the_errors_text() -> None:
     with pytest.raises(SettingsError) as raised:
         load({}, NOW)
     assert len(raised.value.problems) == len(MINIMAL)
@@ -417,7 +415,7 @@ PLACEHOLDER = "is still an example's placeholder: set your own value"
 
 @pytest.mark.parametrize("name", [*MINIMAL, "JIRA_CLOUD_ID", "AZURE_CLIENT_ID", "POLL_SCHEDULE"])
 @pytest.mark.parametrize("value", ["<your value>", "https://<name>.example", "a <b>", "<>", "…"])
-def test_a_placeholder_is_refused_whatever_setting_it_is_in(name: str, value: str) -> None:
+def test_placeholder_is_refused_in_every_setting(name: str, value: str) -> None:
     assert problem(name, value) == f"{name} {PLACEHOLDER}"
 
 
@@ -431,18 +429,16 @@ def test_a_placeholder_is_refused_whatever_setting_it_is_in(name: str, value: st
         ("AZURE_CLIENT_ID", "00000000-0000-0000-0000-000000000000"),
     ],
 )
-def test_an_id_of_nothing_but_zeros_is_a_placeholder(name: str, value: str) -> None:
+def test_placeholder_of_zeros_is_refused(name: str, value: str) -> None:
     assert problem(name, value) == f"{name} {PLACEHOLDER}"
 
 
-def test_the_placeholder_under_an_old_name_is_named_by_it() -> None:
+def test_placeholder_under_an_alias_is_named_by_it() -> None:
     (found,) = problems(JIRA_API_TOKEN=None, JiraAccessToken="<token>")
     assert found == f"JiraAccessToken {PLACEHOLDER}"
 
 
-def test_the_sample_of_local_settings_is_refused_until_each_value_of_ones_own_is_filled_in() -> (
-    None
-):
+def test_placeholders_in_the_local_sample_are_refused() -> None:
     path = Path(__file__).parents[2] / "local.settings.sample.json"
     sample = json.loads(path.read_text(encoding="utf-8"))["Values"]
     own = [name for name in MINIMAL if name != "AzureWebJobsStorage"]
@@ -455,7 +451,7 @@ def test_the_sample_of_local_settings_is_refused_until_each_value_of_ones_own_is
     assert load(filled, NOW).sites == settings_with().sites
 
 
-def test_a_placeholder_in_an_entry_of_several_sites_fails_that_entry_alone() -> None:
+def test_placeholder_in_an_entry_fails_that_entry_alone() -> None:
     sound = {"url": MINIMAL["JIRA_SITE_URL"], "username": "a@b", "api_token_setting": "TOKEN"}
     one = dict.fromkeys(("JIRA_SITE_URL", "JIRA_USERNAME", "JIRA_API_TOKEN"))
     for key, value in (("url", "https://<your site>.atlassian.net"), ("username", "<e-mail>")):
@@ -469,12 +465,12 @@ def test_a_placeholder_in_an_entry_of_several_sites_fails_that_entry_alone() -> 
         ]
 
 
-def test_what_makes_a_reset_a_new_value_may_be_anything() -> None:
+def test_reset_suffix_may_be_any_text() -> None:
     assert settings_with(CHECKPOINT_RESET="all#<second try>…").policy.reset is not None
 
 
 @pytest.mark.parametrize("user", ["a:b", "auditor@example.com:"])
-def test_a_user_name_with_a_colon_could_not_be_told_from_its_token(user: str) -> None:
+def test_username_with_a_colon_is_refused(user: str) -> None:
     assert "colon" in problem("JIRA_USERNAME", user)
 
 
@@ -489,14 +485,14 @@ def test_a_user_name_with_a_colon_could_not_be_told_from_its_token(user: str) ->
         "AZURE_CLIENT_ID",
     ],
 )
-def test_a_key_vault_reference_that_did_not_resolve_is_a_problem_of_its_own(name: str) -> None:
+def test_reference_that_did_not_resolve_is_a_problem(name: str) -> None:
     found = problem(name, VAULT)
     assert "did not resolve" in found
     assert "Key Vault Secrets User" in found
     assert "contoso.vault" not in found
 
 
-def test_a_setting_that_serves_two_purposes_is_named_once() -> None:
+def test_problems_name_a_shared_setting_once() -> None:
     (found,) = problems(
         AZURE_CLIENT_ID=VAULT,
         AzureWebJobsStorage=None,
@@ -505,7 +501,7 @@ def test_a_setting_that_serves_two_purposes_is_named_once() -> None:
     assert found.startswith("AZURE_CLIENT_ID ")
 
 
-def test_an_unresolved_client_id_does_not_hide_that_storage_is_missing() -> None:
+def test_reference_for_the_client_id_hides_no_missing_storage() -> None:
     found = problems(AzureWebJobsStorage=None, AzureWebJobsStorage__clientId=VAULT)
     assert [each.split()[0] for each in found] == [
         "AzureWebJobsStorage__clientId",
@@ -513,7 +509,7 @@ def test_an_unresolved_client_id_does_not_hide_that_storage_is_missing() -> None
     ]
 
 
-def test_an_old_name_with_an_unresolved_reference_is_named_as_it_is_spelled() -> None:
+def test_reference_under_an_alias_is_named_by_it() -> None:
     (found,) = problems(JIRA_API_TOKEN=None, JiraAccessToken=VAULT)
     assert found.startswith("JiraAccessToken is a Key Vault reference that did not resolve")
 
@@ -540,7 +536,7 @@ def test_an_old_name_with_an_unresolved_reference_is_named_as_it_is_spelled() ->
         ("http://[::1]:8080", "::1", "http://[::1]:8080"),
     ],
 )
-def test_a_site_is_named_by_its_lower_case_host(url: str, host: str, base_url: str | None) -> None:
+def test_site_is_named_by_its_lower_case_host(url: str, host: str, base_url: str | None) -> None:
     (site,) = settings_with(JIRA_SITE_URL=url).sites
     assert (site.host, site.base_url) == (host, base_url or f"https://{host}")
 
@@ -612,7 +608,7 @@ NO_SITE = [
 
 
 @pytest.mark.parametrize("url", NO_SITE)
-def test_credentials_go_to_no_address_that_is_not_plainly_atlassians(url: str) -> None:
+def test_site_must_be_on_an_atlassian_host(url: str) -> None:
     problem("JIRA_SITE_URL", url)
 
 
@@ -626,7 +622,7 @@ def test_credentials_go_to_no_address_that_is_not_plainly_atlassians(url: str) -
         *NO_SITE,
     ],
 )
-def test_what_was_checked_is_what_the_http_library_will_connect_to(url: str) -> None:
+def test_site_that_is_checked_is_the_one_connected_to(url: str) -> None:
     try:
         (site,) = settings_with(JIRA_SITE_URL=url).sites
     except SettingsError:
@@ -636,7 +632,7 @@ def test_what_was_checked_is_what_the_http_library_will_connect_to(url: str) -> 
     assert found.auth is None
 
 
-def test_a_refused_host_is_named_with_the_way_out() -> None:
+def test_site_that_is_refused_is_named_with_the_remedy() -> None:
     found = problem("JIRA_SITE_URL", "https://jira.contoso.com")
     assert "jira.contoso.com" in found
     assert "JIRA_ALLOWED_HOST_SUFFIXES" in found
@@ -652,7 +648,7 @@ def test_a_refused_host_is_named_with_the_way_out() -> None:
         "a.org, Contoso.COM b.org",
     ],
 )
-def test_a_custom_domain_is_allowed_by_naming_it(suffixes: str) -> None:
+def test_custom_domain_is_allowed_by_its_name(suffixes: str) -> None:
     (site,) = settings_with(
         JIRA_SITE_URL="https://Jira.Contoso.com", JIRA_ALLOWED_HOST_SUFFIXES=suffixes
     ).sites
@@ -660,18 +656,18 @@ def test_a_custom_domain_is_allowed_by_naming_it(suffixes: str) -> None:
 
 
 @pytest.mark.parametrize("suffixes", ["ontoso.com", "a.jira.contoso.com", "*", ".", "contoso", ","])
-def test_a_custom_domain_is_allowed_by_whole_names_alone(suffixes: str) -> None:
+def test_custom_domain_matches_whole_names_only(suffixes: str) -> None:
     for url in ("https://jira.contoso.com", "https://jira.contoso.com."):
         (found,) = problems(JIRA_SITE_URL=url, JIRA_ALLOWED_HOST_SUFFIXES=suffixes)
         assert found.startswith("JIRA_SITE_URL ")
 
 
-def test_a_custom_domain_does_not_allow_http() -> None:
+def test_custom_domain_does_not_allow_http() -> None:
     problems(JIRA_SITE_URL="http://jira.contoso.com", JIRA_ALLOWED_HOST_SUFFIXES="contoso.com")
 
 
 @pytest.mark.parametrize("name", ["con_toso", "contoso/", "contoso evil", "ćontoso", "a\\b"])
-def test_the_old_site_name_is_letters_digits_and_hyphens(name: str) -> None:
+def test_alias_of_the_site_takes_letters_digits_and_hyphens(name: str) -> None:
     (found,) = problems(JIRA_SITE_URL=None, JiraHomeSiteName=name)
     assert "https address" in found
 
@@ -687,7 +683,7 @@ def test_the_old_site_name_is_letters_digits_and_hyphens(name: str) -> None:
         ("cn", "https://monitor.azure.cn", "blob.core.chinacloudapi.cn"),
     ],
 )
-def test_the_clouds_audience_and_blobs_follow_from_the_endpoint(
+def test_endpoint_decides_the_audience_and_the_blob_host(
     cloud: str, audience: str, blobs: str
 ) -> None:
     found = azure(
@@ -701,7 +697,7 @@ def test_the_clouds_audience_and_blobs_follow_from_the_endpoint(
     assert found.storage.account == f"https://contoso.{blobs}"
 
 
-def test_an_audience_that_is_set_is_taken() -> None:
+def test_audience_can_be_set() -> None:
     found = ingestion(LOGS_INGESTION_AUDIENCE="https://monitor.azure.us/")
     assert found.audience == "https://monitor.azure.us"
 
@@ -722,11 +718,11 @@ def test_an_audience_that_is_set_is_taken() -> None:
         "rule.ingest.monitor.azure.com",
     ],
 )
-def test_rows_go_to_no_endpoint_that_is_not_azures(endpoint: str) -> None:
+def test_endpoint_must_be_azures(endpoint: str) -> None:
     problem("DATA_COLLECTION_ENDPOINT", endpoint)
 
 
-def test_an_unknown_clouds_endpoint_needs_its_audience() -> None:
+def test_endpoint_in_an_unknown_cloud_needs_an_audience() -> None:
     endpoint = "https://rule.ingest.monitor.azure.de"
     assert "LOGS_INGESTION_AUDIENCE" in problem("DATA_COLLECTION_ENDPOINT", endpoint)
     found = ingestion(
@@ -736,11 +732,11 @@ def test_an_unknown_clouds_endpoint_needs_its_audience() -> None:
 
 
 @pytest.mark.parametrize("audience", ["monitor.azure.us", "http://monitor.azure.us", "https://a b"])
-def test_an_audience_is_an_https_address(audience: str) -> None:
+def test_audience_is_an_https_address(audience: str) -> None:
     problem("LOGS_INGESTION_AUDIENCE", audience)
 
 
-def test_an_unknown_endpoint_is_not_let_in_by_an_audience_that_is_wrong_itself() -> None:
+def test_audience_that_is_wrong_allows_no_unknown_endpoint() -> None:
     (found,) = problems(
         DATA_COLLECTION_ENDPOINT="https://evil.com", LOGS_INGESTION_AUDIENCE="anything"
     )
@@ -760,7 +756,7 @@ def test_an_unknown_endpoint_is_not_let_in_by_an_audience_that_is_wrong_itself()
         "UseDevelopmentStorage=true",
     ],
 )
-def test_a_connection_string_that_is_taken_makes_a_client(connection: str) -> None:
+def test_storage_connection_string_makes_a_client(connection: str) -> None:
     account = azure(AzureWebJobsStorage=connection).storage.account
     assert isinstance(account, Secret)
     with ContainerClient.from_connection_string(account.reveal(), "jira-audit") as client:
@@ -781,11 +777,11 @@ def test_a_connection_string_that_is_taken_makes_a_client(connection: str) -> No
         "UseDevelopmentStorage=false",
     ],
 )
-def test_a_connection_string_that_makes_no_client_is_a_problem(connection: str) -> None:
+def test_storage_connection_string_without_a_client_is_refused(connection: str) -> None:
     assert "connection string" in problem("AzureWebJobsStorage", connection)
 
 
-def test_an_account_is_named_for_an_identity_of_its_own() -> None:
+def test_storage_account_can_have_its_own_identity() -> None:
     found = azure(
         AzureWebJobsStorage=None,
         AzureWebJobsStorage__accountName="contoso",
@@ -799,7 +795,7 @@ def test_an_account_is_named_for_an_identity_of_its_own() -> None:
     assert found.ingestion.client_id == "sending-identity"
 
 
-def test_storage_is_reached_with_the_apps_identity_when_it_has_none_of_its_own() -> None:
+def test_storage_account_defaults_to_the_apps_identity() -> None:
     found = azure(
         AzureWebJobsStorage=None,
         AzureWebJobsStorage__blobServiceUri="https://contoso.blob.core.windows.net/",
@@ -824,18 +820,18 @@ def test_storage_is_reached_with_the_apps_identity_when_it_has_none_of_its_own()
         ("AzureWebJobsStorage__blobServiceUri", "https://evil.com\\.blob.core.windows.net"),
     ],
 )
-def test_an_account_that_is_none_is_a_problem(name: str, value: str) -> None:
+def test_storage_account_that_is_invalid_is_refused(name: str, value: str) -> None:
     (found,) = problems(AzureWebJobsStorage=None, **{name: value})
     assert found.startswith(f"{name} ")
 
 
 @pytest.mark.parametrize("name", ["abc", "jira-audit", "a" * 63, "0-0"])
-def test_a_container_may_have_every_name_that_storage_allows(name: str) -> None:
+def test_container_takes_every_valid_name(name: str) -> None:
     assert azure(CHECKPOINT_CONTAINER=name).storage.container == name
 
 
 @pytest.mark.parametrize("name", ["ab", "a" * 64, "Jira", "a--b", "-ab", "ab-", "a_b", "a/b", "é-"])
-def test_a_container_name_that_storage_would_refuse_is_a_problem(name: str) -> None:
+def test_container_refuses_an_invalid_name(name: str) -> None:
     assert "lower-case" in problem("CHECKPOINT_CONTAINER", name)
 
 
@@ -854,9 +850,7 @@ def test_a_container_name_that_storage_would_refuse_is_a_problem(name: str) -> N
         ("2026-09-14T00:00:00Z#2", "2026-09-14T00:00:00Z"),
     ],
 )
-def test_a_reset_is_a_time_or_all_and_the_whole_value_tells_it_apart(
-    value: str, start: str
-) -> None:
+def test_reset_is_a_time_or_all_and_keeps_its_whole_value(value: str, start: str) -> None:
     loaded = settings_with(CHECKPOINT_RESET=value)
     assert loaded.policy.reset == Reset(value, timestamps.parse(start))
     assert loaded.reset_site is None
@@ -871,7 +865,7 @@ def test_a_reset_is_a_time_or_all_and_the_whole_value_tells_it_apart(
         "contoso.atlassian.net=2026-09-14T00:00:00Z#why=because",
     ],
 )
-def test_a_reset_limited_to_a_site_concerns_that_site_alone(value: str) -> None:
+def test_reset_of_one_site_concerns_no_other(value: str) -> None:
     loaded = settings_with(CHECKPOINT_RESET=value)
     reset = Reset(value, timestamps.parse("2026-09-14T00:00:00Z"))
     other = replace(loaded.sites[0], host="other.atlassian.net")
@@ -880,7 +874,7 @@ def test_a_reset_limited_to_a_site_concerns_that_site_alone(value: str) -> None:
 
 
 @pytest.mark.parametrize("site", ["other.atlassian.net", "contoso", "", " ", "a=b"])
-def test_a_reset_of_a_site_that_is_not_set_up_is_a_problem(site: str) -> None:
+def test_reset_of_an_unknown_site_is_refused(site: str) -> None:
     assert "contoso.atlassian.net" in problem("CHECKPOINT_RESET", f"{site}=all")
 
 
@@ -888,18 +882,18 @@ def test_a_reset_of_a_site_that_is_not_set_up_is_a_problem(site: str) -> None:
     "value",
     ["2026-09-14T00:00:00", "2026-09-14", "yesterday", "ALL", "#1", "contoso.atlassian.net=", "0"],
 )
-def test_a_reset_that_is_no_moment_is_a_problem(value: str) -> None:
+def test_reset_without_a_valid_time_is_refused(value: str) -> None:
     assert "with its zone" in problem("CHECKPOINT_RESET", value)
 
 
-def test_a_reset_into_the_future_is_a_problem() -> None:
+def test_reset_into_the_future_is_refused() -> None:
     assert "future" in problem("CHECKPOINT_RESET", "2026-11-20T12:00:00.001Z")
 
 
 # Secrets
 
 
-def test_a_secret_shows_itself_to_nobody_who_does_not_ask_for_it() -> None:
+def test_secret_is_printed_as_stars() -> None:
     secret = Secret(TOKEN)
     assert secret.reveal() == TOKEN
     shown = (repr(secret), str(secret), f"{secret}", f"{secret!r:>5}", "%s" % secret)  # noqa: UP031
@@ -912,14 +906,14 @@ def test_a_secret_shows_itself_to_nobody_who_does_not_ask_for_it() -> None:
     assert len({secret, Secret(TOKEN)}) == 1
 
 
-def test_the_settings_show_neither_token_nor_key() -> None:
+def test_secrets_are_not_in_the_printed_settings() -> None:
     shown = repr(settings_with()) + str(settings_with()) + str(astuple(settings_with()))
     assert "auditor@example.com" in shown
     assert TOKEN not in shown
     assert ACCOUNT_KEY not in shown
 
 
-def test_a_client_is_found_again_by_equal_settings() -> None:
+def test_settings_that_are_equal_have_one_hash() -> None:
     assert hash(settings_with()) == hash(settings_with())
     assert hash(settings_with()) != hash(settings_with(JIRA_API_TOKEN="other"))
 
@@ -934,16 +928,14 @@ def test_a_client_is_found_again_by_equal_settings() -> None:
         *("RUN_BUDGET_SECONDS", "POLL_SCHEDULE", "TIME_GENERATED_SOURCE"),
     ],
 )
-def test_a_secret_that_was_pasted_into_the_wrong_setting_is_not_repeated(
-    name: str, secret: str
-) -> None:
+def test_secret_in_a_wrong_setting_is_not_repeated(name: str, secret: str) -> None:
     said = "; ".join(problems(**{name: secret})).casefold()
     for part in ("nobody-may-see", ACCOUNT_KEY.casefold()):
         assert part not in said
 
 
 @pytest.mark.parametrize("name", [name for name in MINIMAL if name != "JIRA_API_TOKEN"])
-def test_whatever_else_is_wrong_the_error_shows_no_secret(name: str) -> None:
+def test_secrets_are_in_no_error(name: str) -> None:
     with pytest.raises(SettingsError) as raised:
         settings_with(
             **{name: None, "LEASE_SECONDS": "x", "AzureWebJobsStorage": f"{ACCOUNT_KEY};x"}
@@ -956,7 +948,7 @@ def test_whatever_else_is_wrong_the_error_shows_no_secret(name: str) -> None:
 # Before anything is requested
 
 
-def test_a_wrong_setting_ends_the_run_before_anything_is_requested(tmp_path: Path) -> None:
+def test_problems_end_the_run_before_any_request(tmp_path: Path) -> None:
     site = "https://settings-test.atlassian.net"
     good = environment(JIRA_SITE_URL=site)
 
@@ -981,7 +973,7 @@ def test_a_wrong_setting_ends_the_run_before_anything_is_requested(tmp_path: Pat
         "https://blob.core.windows.net",
     ],
 )
-def test_the_token_for_storage_goes_to_no_host_but_azures(address: str) -> None:
+def test_storage_token_goes_to_azures_hosts_only(address: str) -> None:
     [problem] = problems(AzureWebJobsStorage=None, AzureWebJobsStorage__blobServiceUri=address)
     assert problem.startswith("AzureWebJobsStorage__blobServiceUri must be Azure's")
 
@@ -994,6 +986,6 @@ def test_the_token_for_storage_goes_to_no_host_but_azures(address: str) -> None:
         "BlobEndpoint=http://127.0.0.1.example/;SharedAccessSignature=sv=1&sig=a",
     ],
 )
-def test_a_key_of_storage_is_never_sent_in_the_clear(connection: str) -> None:
+def test_storage_key_is_never_sent_unencrypted(connection: str) -> None:
     [problem] = problems(AzureWebJobsStorage=connection)
     assert problem.startswith("AzureWebJobsStorage must use https")

@@ -60,7 +60,7 @@ def settings_of(*entries: Any, **more: str) -> Settings:
     return load(environment, NOW, Path("somewhere"))
 
 
-def broken(*entries: Any, **more: str) -> tuple[str, str]:
+def only_problem(*entries: Any, **more: str) -> tuple[str, str]:
     """The name and the problem of the only entry that is wrong."""
     (found,) = settings_of(*entries, **more).invalid
     (problem,) = found.error.problems
@@ -70,7 +70,7 @@ def broken(*entries: Any, **more: str) -> tuple[str, str]:
 # Settings
 
 
-def test_each_site_has_credentials_of_its_own_from_settings_that_are_named() -> None:
+def test_credentials_of_each_site_come_from_named_settings() -> None:
     one, other = settings_of(ONE, OTHER).sites
 
     assert one.host == "contoso.atlassian.net"
@@ -81,7 +81,7 @@ def test_each_site_has_credentials_of_its_own_from_settings_that_are_named() -> 
     assert other.token_expires == date(2027, 3, 31)
 
 
-def test_a_service_account_goes_through_the_gateway() -> None:
+def test_credentials_of_a_service_account_use_the_gateway() -> None:
     (site,) = settings_of({**ONE, "username": "bot@serviceaccount.atlassian.com"}).sites
 
     assert site.gateway
@@ -105,12 +105,12 @@ def test_a_service_account_goes_through_the_gateway() -> None:
         ({"cloud_id": "mine"}, "fabrikam.atlassian.net", "cloud_id must be an id"),
     ],
 )
-def test_a_wrong_entry_is_named_and_the_others_stay(
+def test_entry_that_is_wrong_is_named_and_the_others_stay(
     change: dict[str, str], name: str, said: str
 ) -> None:
     entry = {**ONE, "url": "https://fabrikam.atlassian.net", **change}
 
-    site, problem = broken(ONE, entry)
+    site, problem = only_problem(ONE, entry)
 
     assert site == name
     assert problem.startswith("JIRA_SITES[2]: ")
@@ -119,31 +119,31 @@ def test_a_wrong_entry_is_named_and_the_others_stay(
     assert [each.host for each in settings_of(ONE, entry).sites] == ["contoso.atlassian.net"]
 
 
-def test_a_reference_that_did_not_resolve_is_told_of_by_its_setting() -> None:
-    _, problem = broken(ONE, CONTOSO_TOKEN="@Microsoft.KeyVault(SecretUri=https://v/s)")
+def test_entry_with_an_unresolved_reference_names_its_setting() -> None:
+    _, problem = only_problem(ONE, CONTOSO_TOKEN="@Microsoft.KeyVault(SecretUri=https://v/s)")
 
     assert problem.startswith("JIRA_SITES[1]: CONTOSO_TOKEN is a Key Vault reference that did")
 
 
 @pytest.mark.parametrize("entry", ["contoso", 7, None, [], {"url": 7}])
-def test_an_entry_that_is_no_object_of_texts_is_named_by_its_place(entry: Any) -> None:
-    assert broken(ONE, entry) == (
+def test_entry_that_is_no_object_is_named_by_its_position(entry: Any) -> None:
+    assert only_problem(ONE, entry) == (
         "JIRA_SITES[2]",
         "JIRA_SITES[2] must be an object of texts",
     )
 
 
-def test_a_site_that_is_there_twice_is_refused_the_second_time() -> None:
-    site, problem = broken(ONE, {**ONE, "url": "https://CONTOSO.atlassian.net/"})
+def test_entry_of_the_same_site_is_refused_the_second_time() -> None:
+    site, problem = only_problem(ONE, {**ONE, "url": "https://CONTOSO.atlassian.net/"})
 
     assert site == "JIRA_SITES[2]"
     assert "an earlier entry has" in problem
 
 
-def test_two_sites_cannot_have_one_cloud_id() -> None:
+def test_entry_cannot_share_a_cloud_id() -> None:
     cloud_id = OTHER["cloud_id"]
 
-    site, problem = broken({**ONE, "cloud_id": cloud_id.upper()}, OTHER)
+    site, problem = only_problem({**ONE, "cloud_id": cloud_id.upper()}, OTHER)
 
     assert site == "fabrikam.atlassian.net"
     assert problem == (
@@ -152,7 +152,7 @@ def test_two_sites_cannot_have_one_cloud_id() -> None:
 
 
 @pytest.mark.parametrize("sound_first", [True, False])
-def test_a_wrong_entry_never_goes_by_the_name_of_a_sound_one(sound_first: bool) -> None:
+def test_entry_that_is_wrong_never_takes_a_sound_ones_name(sound_first: bool) -> None:
     wrong = {**ONE, "api_token_setting": "MISSPELT"}
     entries = [ONE, wrong] if sound_first else [wrong, ONE]
 
@@ -162,7 +162,7 @@ def test_a_wrong_entry_never_goes_by_the_name_of_a_sound_one(sound_first: bool) 
     assert [entry.site for entry in loaded.invalid] == [f"JIRA_SITES[{2 if sound_first else 1}]"]
 
 
-def test_no_entrys_name_has_a_space_for_the_canonical_line_is_split_at_them() -> None:
+def test_entry_has_a_name_without_spaces() -> None:
     loaded = settings_of(ONE, ONE, {**ONE, "username": ""}, "x", {"url": "a b"})
 
     names = [entry.site for entry in loaded.invalid]
@@ -171,14 +171,14 @@ def test_no_entrys_name_has_a_space_for_the_canonical_line_is_split_at_them() ->
 
 
 @pytest.mark.parametrize("setting", ["AzureWebJobsStorage", "IDENTITY_HEADER", "WEBSITE_KEY"])
-def test_a_secret_of_the_hosts_is_not_sent_to_jira(setting: str) -> None:
-    _, problem = broken({**ONE, "api_token_setting": setting}, **{setting: "a-key-of-azures"})
+def test_entry_cannot_send_a_secret_of_the_host_to_jira(setting: str) -> None:
+    _, problem = only_problem({**ONE, "api_token_setting": setting}, **{setting: "a-key-of-azures"})
 
     assert "names a setting of the host's" in problem
     assert "a-key-of-azures" not in problem
 
 
-def test_half_a_character_in_a_secret_is_a_problem_of_its_entry_alone() -> None:
+def test_entry_with_half_a_character_in_its_secret_fails_alone() -> None:
     loaded = settings_of({**ONE, "api_token_setting": "HALF"}, OTHER, HALF="ATATT\ud83d")
 
     assert [site.host for site in loaded.sites] == ["fabrikam.atlassian.net"]
@@ -188,12 +188,12 @@ def test_half_a_character_in_a_secret_is_a_problem_of_its_entry_alone() -> None:
 
 
 @pytest.mark.parametrize("value", ["contoso", "{}", "[]", "[", '"x"'])
-def test_a_list_that_is_none_is_a_problem_of_all(value: str) -> None:
+def test_list_that_is_invalid_fails_all_sites(value: str) -> None:
     with pytest.raises(SettingsError, match="JIRA_SITES must be a list in JSON"):
         load({"JIRA_SITES": value}, NOW, Path("somewhere"))
 
 
-def test_the_settings_of_one_site_beside_the_list_are_a_problem_of_all() -> None:
+def test_list_beside_the_settings_of_one_site_fails_all() -> None:
     with pytest.raises(SettingsError) as raised:
         settings_of(ONE, JIRA_SITE_URL="https://x.atlassian.net", JiraAccessToken="nobody-may-see")
 
@@ -201,7 +201,7 @@ def test_the_settings_of_one_site_beside_the_list_are_a_problem_of_all() -> None
     assert "nobody-may-see" not in str(raised.value)
 
 
-def test_a_reset_may_name_any_site_that_is_listed_and_concerns_no_other() -> None:
+def test_reset_may_name_any_listed_site_and_concerns_no_other() -> None:
     checked = settings_of(
         ONE, OTHER, CHECKPOINT_RESET="fabrikam.atlassian.net=2026-11-01T00:00:00Z"
     )
@@ -211,11 +211,11 @@ def test_a_reset_may_name_any_site_that_is_listed_and_concerns_no_other() -> Non
         settings_of(ONE, CHECKPOINT_RESET="other.atlassian.net=all")
 
 
-def test_secrets_print_as_stars() -> None:
+def test_credentials_are_printed_as_stars() -> None:
     assert "nobody-may-see" not in repr(settings_of(ONE, OTHER))
 
 
-def test_an_oauth_client_and_a_token_are_not_both_to_be_set() -> None:
+def test_credentials_are_either_an_oauth_client_or_a_token() -> None:
     with pytest.raises(SettingsError, match="JIRA_USERNAME is set beside an OAuth client"):
         load(
             {
@@ -232,7 +232,7 @@ def test_an_oauth_client_and_a_token_are_not_both_to_be_set() -> None:
 # Running
 
 
-class Refusing(FakeJira):
+class FailingJira(FakeJira):
     """A site that may be told to answer everything with one status, or to wait for another."""
 
     status: int | None = None
@@ -247,9 +247,9 @@ class Refusing(FakeJira):
 
 
 @pytest.fixture
-def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Refusing, Refusing]]:
+def two_sites(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FailingJira, FailingJira]]:
     """Two sites with the same ids, at two names of this machine, and the settings for both."""
-    sites = Refusing("auditor", "one"), Refusing("auditor", "two")
+    sites = FailingJira("auditor", "one"), FailingJira("auditor", "two")
     now = wiring.CLOCK.now()
     for number, site in enumerate(sites):
         site.add(
@@ -284,7 +284,9 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / TABLE_FILE).read_text().splitlines()]
 
 
-def test_two_sites_that_share_ids_never_mix(two: tuple[Refusing, Refusing], tmp_path: Path) -> None:
+def test_sites_that_share_ids_never_mix(
+    two_sites: tuple[FailingJira, FailingJira], tmp_path: Path
+) -> None:
     first, second = run(tmp_path), run(tmp_path)
 
     assert {site: outcome.result for site, outcome in first.items()} == {
@@ -300,8 +302,8 @@ def test_two_sites_that_share_ids_never_mix(two: tuple[Refusing, Refusing], tmp_
         assert (checkpoint["site"], checkpoint["ledger"]) == (host, [[10_000, 10_039]])
 
 
-def test_letters_and_replays_of_two_sites_never_mix(
-    two: tuple[Refusing, Refusing], tmp_path: Path
+def test_sites_never_mix_their_letters_and_replays(
+    two_sites: tuple[FailingJira, FailingJira], tmp_path: Path
 ) -> None:
     run(tmp_path)
     lost = record(777, wiring.CLOCK.now() - 2 * DAY)
@@ -319,13 +321,13 @@ def test_letters_and_replays_of_two_sites_never_mix(
     assert len(letters.names("dead-letters", "localhost")) == 1
 
 
-def test_one_sites_failure_stops_no_other_and_the_tick_fails_after_all(
-    two: tuple[Refusing, Refusing],
+def test_sites_are_all_collected_before_a_failure_is_raised(
+    two_sites: tuple[FailingJira, FailingJira],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    two[0].status = 403
+    two_sites[0].status = 403
     entries = json.loads(os.environ["JIRA_SITES"])
     monkeypatch.setenv("JIRA_SITES", json.dumps([*entries, {"url": "https://evil.example"}]))
 
@@ -342,11 +344,11 @@ def test_one_sites_failure_stops_no_other_and_the_tick_fails_after_all(
     assert len(lines) <= 3
 
 
-def test_a_site_that_does_not_answer_holds_up_no_other(
-    two: tuple[Refusing, Refusing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_sites_do_not_wait_for_one_that_does_not_answer(
+    two_sites: tuple[FailingJira, FailingJira], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = threading.Event()
-    two[0].waits_for = done
+    two_sites[0].waits_for = done
 
     def collect_and_tell(run: Run, plan: Plan) -> Outcome:
         outcome = collect(run, plan)
@@ -359,8 +361,8 @@ def test_a_site_that_does_not_answer_holds_up_no_other(
     assert {outcome.result for outcome in run(tmp_path).values()} == {"ok"}
 
 
-def test_a_bug_met_at_one_site_is_raised_after_the_others_were_collected(
-    two: tuple[Refusing, Refusing], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_sites_are_all_collected_before_a_bug_is_raised(
+    two_sites: tuple[FailingJira, FailingJira], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def collect_or_break(run: Run, plan: Plan) -> Outcome:
         if run.site == "127.0.0.1":
@@ -375,8 +377,8 @@ def test_a_bug_met_at_one_site_is_raised_after_the_others_were_collected(
     assert {row["site_s"] for row in rows(tmp_path)} == {"localhost"}
 
 
-def test_each_site_warns_of_its_own_tokens_end(
-    two: tuple[Refusing, Refusing],
+def test_sites_each_warn_of_their_tokens_expiry(
+    two_sites: tuple[FailingJira, FailingJira],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -394,7 +396,7 @@ def test_each_site_warns_of_its_own_tokens_end(
     assert "set TOKEN_ONE" in warning
 
 
-def test_more_sites_than_run_at_once_are_all_collected(
+def test_sites_beyond_the_pool_are_all_collected(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     site = FakeJira("auditor", "one")
@@ -427,10 +429,10 @@ def _source(site: Site, address: str, clock: Clock) -> JiraSource:
 # The check
 
 
-def test_the_check_asks_every_site_and_tells_of_entries_that_are_wrong(
-    two: tuple[Refusing, Refusing], monkeypatch: pytest.MonkeyPatch
+def test_check_asks_every_site_and_names_wrong_entries(
+    two_sites: tuple[FailingJira, FailingJira], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two[1].status = 403
+    two_sites[1].status = 403
     entries = json.loads(os.environ["JIRA_SITES"])
     monkeypatch.setenv("JIRA_SITES", json.dumps([*entries, {"url": "https://evil.example"}]))
     monkeypatch.setenv("DATA_COLLECTION_ENDPOINT", "https://127.0.0.1:1")
@@ -452,8 +454,11 @@ def test_the_check_asks_every_site_and_tells_of_entries_that_are_wrong(
 
 @pytest.mark.parametrize("value", ["true", "True", "1", " true "])
 @pytest.mark.parametrize("dot", [".", "_"])  # a Linux app finds the one as the other
-def test_sites_that_nobody_would_collect_are_not_put_on_the_queue(
-    two: tuple[Refusing, Refusing], monkeypatch: pytest.MonkeyPatch, dot: str, value: str
+def test_queue_is_refused_if_its_function_is_disabled(
+    two_sites: tuple[FailingJira, FailingJira],
+    monkeypatch: pytest.MonkeyPatch,
+    dot: str,
+    value: str,
 ) -> None:
     monkeypatch.setenv("DATA_COLLECTION_ENDPOINT", "https://127.0.0.1:1")
     monkeypatch.setenv("LOGS_DCR_RULE_ID", "dcr-0")

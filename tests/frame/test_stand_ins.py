@@ -9,7 +9,7 @@ TESTS = Path(__file__).parents[1]
 TABLE = (TESTS / "fakes" / "README.md").read_text(encoding="utf-8").split("\n## ")[0]
 
 
-def test_every_stand_in_is_listed() -> None:
+def test_stand_ins_are_all_listed() -> None:
     modules = {
         f"{folder}/{path.name}"
         for folder in ("fakes", "servers")
@@ -21,13 +21,13 @@ def test_every_stand_in_is_listed() -> None:
     assert modules - listed == set()
 
 
-def test_every_stand_in_names_what_it_follows() -> None:
+def test_stand_ins_name_what_they_follow() -> None:
     for name, stands_for, follows, _ in rows():
         assert stands_for
         assert follows or "no part" in stands_for, name
 
 
-def test_every_file_that_the_list_names_is_there() -> None:
+def test_stand_ins_list_names_files_that_exist() -> None:
     named = {name for row in rows() for cell in row for name in re.findall(r"`([\w/]+\.py)", cell)}
     elsewhere = {"proxy_worker/dispatcher.py"}  # of the deployed worker
 

@@ -61,7 +61,7 @@ def oauth(**more: Any) -> Site:
     return Site(HOST, f"https://{HOST}", known, gateway=True, **more)
 
 
-def read(site: Site, cloud: Atlassian, page_size: int = 1000) -> list[int]:
+def read_ids(site: Site, cloud: Atlassian, page_size: int = 1000) -> list[int]:
     source = wiring.source(site, cloud.time.clock)
     source.page_size = page_size
     return [known["id"] for page in pages_of(source, cloud) for known in page.records]
@@ -76,36 +76,36 @@ def pages_of(source: JiraSource, cloud: Atlassian) -> Iterator[Page]:
 # What lets in
 
 
-def test_a_classic_token_goes_to_the_site_and_nowhere_else(cloud: Atlassian) -> None:
+def test_classic_token_goes_to_the_site_only(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN)]
 
-    assert len(read(classic(), cloud)) == 25
+    assert len(read_ids(classic(), cloud)) == 25
     assert set(cloud.hosts()) == {HOST}
 
 
-def test_a_scoped_token_goes_through_the_gateway_of_the_cloud_id_that_is_set(
+def test_scoped_token_uses_the_gateway_of_its_cloud_id(
     cloud: Atlassian,
 ) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
 
-    assert len(read(classic(gateway=True, cloud_id=CLOUD_ID), cloud)) == 25
+    assert len(read_ids(classic(gateway=True, cloud_id=CLOUD_ID), cloud)) == 25
     assert {(host, path) for host, path, _ in cloud.asked} == {("api.atlassian.com", GATEWAY)}
 
 
-def test_a_cloud_id_that_is_not_set_is_asked_for_once_without_credentials(
+def test_cloud_id_is_asked_for_once_without_credentials(
     cloud: Atlassian,
 ) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
     site = classic(gateway=True)
 
-    read(site, cloud)
-    read(site, cloud)
+    read_ids(site, cloud)
+    read_ids(site, cloud)
 
     assert cloud.asked.count((HOST, "/_edge/tenant_info", "none")) == 1
     assert cloud.hosts().count(HOST) == 1
 
 
-def test_a_site_is_asked_for_its_cloud_id_without_any_token(cloud: Atlassian) -> None:
+def test_cloud_id_needs_no_token(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     gateway = wiring.gateway(oauth(), cloud.time.clock)
 
@@ -113,21 +113,21 @@ def test_a_site_is_asked_for_its_cloud_id_without_any_token(cloud: Atlassian) ->
     assert cloud.asked == [(HOST, "/_edge/tenant_info", "none")]
 
 
-def test_an_oauth_client_gets_one_token_for_as_long_as_it_holds(cloud: Atlassian) -> None:
+def test_oauth_token_is_used_until_it_expires(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     site = oauth(cloud_id=CLOUD_ID)
 
-    assert len(read(site, cloud)) == 25
+    assert len(read_ids(site, cloud)) == 25
     cloud.time.pass_by(3_000)
-    read(site, cloud)
+    read_ids(site, cloud)
     assert len(cloud.tokens_given) == 1
 
     cloud.time.pass_by(500)  # 100 s before its end
-    assert len(read(site, cloud)) == 25
+    assert len(read_ids(site, cloud)) == 25
     assert len(cloud.tokens_given) == 2
 
 
-def test_a_token_that_ends_in_the_middle_of_a_reading_is_renewed_and_nothing_is_missed(
+def test_oauth_token_that_expires_while_reading_is_renewed(
     cloud: Atlassian,
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
@@ -152,93 +152,93 @@ def test_a_token_that_ends_in_the_middle_of_a_reading_is_renewed_and_nothing_is_
         ("contoso.atlassian-us-gov-mod.net", "atlassian-us-gov-mod.com"),
     ],
 )
-def test_the_gateway_and_token_service_are_those_of_the_sites_cloud(
+def test_gateway_and_token_service_are_in_the_sites_cloud(
     host: str, domain: str, cloud: Atlassian
 ) -> None:
     cloud.host, cloud.domain, cloud.clients = host, domain, {CLIENT: SECRET}
 
-    read(replace(oauth(), host=host, base_url=f"https://{host}"), cloud)
+    read_ids(replace(oauth(), host=host, base_url=f"https://{host}"), cloud)
 
     assert set(cloud.hosts()) == {host, f"api.{domain}", f"auth.{domain}"}
 
 
 @pytest.mark.parametrize(("said", "tokens"), [(3600.0, 1), ("soon", 1), (None, 1), (60, 2)])
-def test_a_token_is_kept_for_as_long_as_it_holds_and_a_while_where_that_is_not_said(
+def test_oauth_token_is_kept_for_its_lifetime_or_a_default(
     said: object, tokens: int, cloud: Atlassian
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
     site = oauth(cloud_id=CLOUD_ID)
     cloud.expires_in = said
 
-    read(site, cloud)
-    read(site, cloud)
+    read_ids(site, cloud)
+    read_ids(site, cloud)
 
     assert len(cloud.tokens_given) >= tokens
     assert (len(cloud.tokens_given) == 1) == (tokens == 1)
 
 
-def test_an_answer_that_is_too_long_is_none(cloud: Atlassian) -> None:
+def test_answer_that_is_too_long_is_refused(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script["auth.atlassian.com"] = [Response(200, {}, b" " * 70_000)] * 5
 
     with pytest.raises(TransientError, match="too long"):
-        read(oauth(cloud_id=CLOUD_ID), cloud)
+        read_ids(oauth(cloud_id=CLOUD_ID), cloud)
 
 
 # What does not
 
 
-def test_a_scoped_token_on_the_sites_own_address_is_told_of(cloud: Atlassian) -> None:
+def test_scoped_token_on_the_sites_address_is_reported(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
 
     with pytest.raises(CredentialsRefused, match="scoped token, which works only through") as said:
-        read(classic(), cloud)
+        read_ids(classic(), cloud)
 
     assert "JIRA_CLOUD_ID" in str(said.value)
     assert set(cloud.hosts()) == {HOST}
 
 
-def test_a_token_without_the_scopes_is_told_which(cloud: Atlassian) -> None:
+def test_scoped_token_without_its_scopes_is_told_which(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, frozenset({"read:jira-work"}))]
 
     with pytest.raises(CredentialsRefused, match="scope does not match") as said:
-        read(classic(gateway=True, cloud_id=CLOUD_ID), cloud)
+        read_ids(classic(gateway=True, cloud_id=CLOUD_ID), cloud)
 
     assert "read:audit-log:jira and read:user:jira" in str(said.value)
 
 
 @pytest.mark.parametrize("gateway", [False, True])
-def test_an_expired_token_stops_the_site(cloud: Atlassian, gateway: bool) -> None:
+def test_expired_token_stops_the_site(cloud: Atlassian, gateway: bool) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT if gateway else None, expired=True)]
 
     with pytest.raises(CredentialsRefused, match="expired"):
-        read(classic(gateway=gateway, cloud_id=CLOUD_ID if gateway else None), cloud)
+        read_ids(classic(gateway=gateway, cloud_id=CLOUD_ID if gateway else None), cloud)
 
     assert len(cloud.asked) == 1  # no token is tried again
 
 
-def test_a_wrong_cloud_id_stops_the_site(cloud: Atlassian) -> None:
+def test_cloud_id_that_is_wrong_stops_the_site(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
 
     with pytest.raises(SiteError, match="HTTP 404"):
-        read(classic(gateway=True, cloud_id="00000000-2222-4333-8444-555555555555"), cloud)
+        read_ids(classic(gateway=True, cloud_id="00000000-2222-4333-8444-555555555555"), cloud)
 
 
-def test_a_wrong_client_secret_stops_the_site_without_asking_jira(cloud: Atlassian) -> None:
+def test_oauth_secret_that_is_wrong_stops_the_site_before_jira(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: "another"}
 
     with pytest.raises(SiteError, match="does not know the OAuth client"):
-        read(oauth(cloud_id=CLOUD_ID), cloud)
+        read_ids(oauth(cloud_id=CLOUD_ID), cloud)
 
     assert cloud.hosts() == ["auth.atlassian.com"]
 
 
-def test_a_fresh_token_that_is_refused_too_is_not_renewed_again(cloud: Atlassian) -> None:
+def test_oauth_token_that_is_new_and_refused_is_not_renewed(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script["api.atlassian.com"] = [Response(401, {}, b"{}")] * 2
 
     with pytest.raises(CredentialsRefused):
-        read(oauth(cloud_id=CLOUD_ID), cloud)
+        read_ids(oauth(cloud_id=CLOUD_ID), cloud)
 
     assert len(cloud.tokens_given) == 2
 
@@ -253,65 +253,67 @@ def test_a_fresh_token_that_is_refused_too_is_not_renewed_again(cloud: Atlassian
         Response(200, {}, b"[]"),
     ],
 )
-def test_a_hiccup_of_atlassians_is_tried_again(
+def test_transient_failure_of_atlassian_is_retried(
     where: str, answer: Response, cloud: Atlassian
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script[where] = [answer]
 
-    assert len(read(oauth(), cloud)) == 25
+    assert len(read_ids(oauth(), cloud)) == 25
     assert cloud.time.slept[-1] >= (3 if answer.status == 429 else 1)
 
 
 @pytest.mark.parametrize("where", [HOST, "auth.atlassian.com"])
-def test_a_service_that_stays_away_is_left_to_the_next_tick(where: str, cloud: Atlassian) -> None:
+def test_transient_failure_that_lasts_is_left_to_the_next_tick(
+    where: str, cloud: Atlassian
+) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script[where] = [Response(503, {}, b"")] * 5
 
     with pytest.raises(TransientError, match="HTTP 503"):
-        read(oauth(), cloud)
+        read_ids(oauth(), cloud)
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"cloudId": "../../evil"}', b'{"cloudId": 7}'])
-def test_a_cloud_id_that_is_none_is_not_put_into_an_address(body: bytes, cloud: Atlassian) -> None:
+def test_cloud_id_that_is_invalid_is_put_into_no_address(body: bytes, cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
     cloud.script[HOST] = [Response(200, {}, body)]
 
     with pytest.raises(SiteError, match="does not tell its cloud id"):
-        read(classic(gateway=True), cloud)
+        read_ids(classic(gateway=True), cloud)
 
     assert set(cloud.hosts()) == {HOST}
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"access_token": "a\\nb"}', b'{"access_token": 7}'])
-def test_a_token_that_is_none_is_not_put_into_a_header(body: bytes, cloud: Atlassian) -> None:
+def test_oauth_token_that_is_invalid_is_put_into_no_header(body: bytes, cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script["auth.atlassian.com"] = [Response(200, {}, body)] * 5
 
     with pytest.raises(TransientError, match="has no token"):
-        read(oauth(cloud_id=CLOUD_ID), cloud)
+        read_ids(oauth(cloud_id=CLOUD_ID), cloud)
 
 
 # What goes astray: nothing
 
 
 @pytest.mark.parametrize("where", [HOST, "api.atlassian.com", "auth.atlassian.com"])
-def test_no_redirect_carries_credentials_anywhere(where: str, cloud: Atlassian) -> None:
+def test_credentials_follow_no_redirect(where: str, cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.script[where] = [Response(302, {"Location": "https://evil.example/"}, b"")]
 
     with pytest.raises(SiteError):
-        read(oauth(), cloud)
+        read_ids(oauth(), cloud)
 
     assert "evil.example" not in cloud.hosts()
 
 
-def test_the_secret_goes_to_the_token_service_and_the_token_to_the_gateway_alone(
+def test_credentials_go_only_to_token_service_and_gateway(
     cloud: Atlassian,
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
 
-    read(oauth(), cloud)
+    read_ids(oauth(), cloud)
 
     assert {(host, kind) for host, _, kind in cloud.asked} == {
         (HOST, "none"),
@@ -322,7 +324,7 @@ def test_the_secret_goes_to_the_token_service_and_the_token_to_the_gateway_alone
 
 @pytest.mark.parametrize("where", [HOST, "api.atlassian.com", "auth.atlassian.com"])
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 500])
-def test_no_secret_is_in_an_error_a_log_line_or_what_is_printed(
+def test_credentials_are_in_no_error_log_or_output(
     where: str, status: int, cloud: Atlassian, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -331,7 +333,7 @@ def test_no_secret_is_in_an_error_a_log_line_or_what_is_printed(
     site = oauth()
 
     with pytest.raises(ConnectorError) as raised:
-        read(site, cloud)
+        read_ids(site, cloud)
 
     source = wiring.source(site, cloud.time.clock)
     shown = "".join(traceback.format_exception(raised.value)) + caplog.text + repr(site)
@@ -340,7 +342,7 @@ def test_no_secret_is_in_an_error_a_log_line_or_what_is_printed(
     assert "nobody-may-see" not in shown
 
 
-def test_a_time_without_its_offset_would_find_nothing_through_the_gateway(
+def test_gateway_finds_nothing_for_a_time_without_offset(
     cloud: Atlassian, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.clients = {CLIENT: SECRET}
@@ -349,13 +351,13 @@ def test_a_time_without_its_offset_would_find_nothing_through_the_gateway(
         timestamps, "text", lambda timestamp_ms: text(timestamp_ms).removesuffix("Z")
     )
 
-    assert read(oauth(), cloud) == []  # so the test above that reads 25 would notice
+    assert read_ids(oauth(), cloud) == []  # so the test above that reads 25 would notice
 
 
 # The check
 
 
-def test_the_check_finds_the_gateway_for_a_token_that_the_site_refuses(cloud: Atlassian) -> None:
+def test_check_finds_the_gateway_for_a_token_that_the_site_refuses(cloud: Atlassian) -> None:
     cloud.tokens = [Token(USER, TOKEN, AUDIT)]
     cloud.time.now = wiring.CLOCK.now()
 
@@ -366,7 +368,7 @@ def test_the_check_finds_the_gateway_for_a_token_that_the_site_refuses(cloud: At
     assert f"Set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {CLOUD_ID}" in answer.sentence
 
 
-def test_the_check_tells_of_both_ways_where_neither_works(cloud: Atlassian) -> None:
+def test_check_reports_both_ways_if_neither_works(cloud: Atlassian) -> None:
     answer = check._jira(classic())
 
     assert not answer.ok
@@ -374,7 +376,7 @@ def test_the_check_tells_of_both_ways_where_neither_works(cloud: Atlassian) -> N
     assert TOKEN not in answer.sentence
 
 
-def test_the_check_says_who_is_let_in_and_which_way(cloud: Atlassian) -> None:
+def test_check_says_who_is_admitted_and_which_way(cloud: Atlassian) -> None:
     cloud.clients = {CLIENT: SECRET}
     cloud.time.now = wiring.CLOCK.now()
 
@@ -386,7 +388,7 @@ def test_the_check_says_who_is_let_in_and_which_way(cloud: Atlassian) -> None:
     )
 
 
-def test_the_check_does_not_try_the_gateway_for_what_is_no_matter_of_credentials(
+def test_check_tries_the_gateway_for_credentials_only(
     cloud: Atlassian,
 ) -> None:
     cloud.script[HOST] = [Response(403, {}, b"")]
@@ -403,7 +405,7 @@ def test_the_check_does_not_try_the_gateway_for_what_is_no_matter_of_credentials
         (None, True, "could not be compared with that of "),
     ],
 )
-def test_the_check_compares_a_cloud_id_that_is_set_with_what_the_site_tells(
+def test_check_compares_the_cloud_id_with_the_sites(
     cloud: Atlassian, told: str | None, ok: bool, says: str
 ) -> None:
     cloud.clients = {CLIENT: SECRET}

@@ -73,7 +73,7 @@ def _kusto(default: Any) -> str:
 FUNCTIONS = functions()
 
 
-def saved() -> dict[str, tuple[str, str]]:
+def saved_functions() -> dict[str, tuple[str, str]]:
     """The functions as the analyser takes them."""
     return {each.name: (each.parameters, each.query) for each in FUNCTIONS.values()}
 
@@ -88,10 +88,10 @@ def workbook_queries(book: Mapping[str, Any]) -> dict[str, str]:
                 found[f"parameter {parameter['name']}"] = parameter["query"]
         if "query" in content:
             found[item["name"]] = content["query"]
-    return {name: chosen(query) for name, query in found.items()}
+    return {name: fill_parameters(query) for name, query in found.items()}
 
 
-def chosen(query: str, sites: str = "'*'") -> str:
+def fill_parameters(query: str, sites: str = "'*'") -> str:
     """As the workbook puts it to the service; `*` stands for all sites."""
     return query.replace("{TimeRange:grain}", "1h").replace("{Site}", sites)
 

@@ -10,7 +10,14 @@ import pytest
 
 from tests.conftest import needed
 from tests.deploy import kql
-from tests.sentinel.content import FUNCTIONS, HUNTS, RULES, WORKBOOK_QUERIES, Source, saved
+from tests.sentinel.content import (
+    FUNCTIONS,
+    HUNTS,
+    RULES,
+    WORKBOOK_QUERIES,
+    Source,
+    saved_functions,
+)
 from tests.sentinel.workspace_schemas import TELEMETRY, WORLDS
 
 ALL = {
@@ -32,22 +39,22 @@ def analyser() -> None:
 
 
 @cache
-def analysed(world: str) -> Mapping[str, kql.Analysis]:
-    found = kql.analyse(EVERYWHERE[world], list(ALL.values()), saved())
+def analyse_queries(world: str) -> Mapping[str, kql.Analysis]:
+    found = kql.analyse(EVERYWHERE[world], list(ALL.values()), saved_functions())
     return dict(zip(ALL, found, strict=True))
 
 
 @pytest.mark.parametrize("world", EVERYWHERE)
-def test_no_query_has_a_problem_but_for_the_tables_that_are_missing(world: str) -> None:
+def test_queries_are_valid_except_for_missing_tables(world: str) -> None:
     missing = {*WORLDS["both"], *TELEMETRY} - set(EVERYWHERE[world])
-    for name, analysis in analysed(world).items():
+    for name, analysis in analyse_queries(world).items():
         for problem in analysis.problems:
             found = FUZZY.match(problem)
             assert found, f"{name}: {problem}"
             assert found[1] in missing, f"{name}: {problem}"
 
 
-def named(rule: Source) -> set[str]:
+def used_columns(rule: Source) -> set[str]:
     """Every column that a rule's or hunt's other parts speak of."""
     body = rule.body
     columns = {m["columnName"] for e in body["entityMappings"] for m in e["fieldMappings"]}
@@ -58,20 +65,20 @@ def named(rule: Source) -> set[str]:
 
 @pytest.mark.parametrize("world", EVERYWHERE)
 @pytest.mark.parametrize("source", [*RULES, *HUNTS], ids=lambda source: source.name)
-def test_a_query_gives_every_column_that_is_named(source: Source, world: str) -> None:
-    assert named(source) <= set(analysed(world)[source.name].columns)
+def test_queries_return_every_column_that_is_named(source: Source, world: str) -> None:
+    assert used_columns(source) <= set(analyse_queries(world)[source.name].columns)
 
 
 @pytest.mark.parametrize("source", [*RULES, *HUNTS], ids=lambda source: source.name)
-def test_columns_have_one_type_in_every_world(source: Source) -> None:
-    kinds = [analysed(world)[source.name].columns for world in EVERYWHERE]
+def test_columns_have_one_type_in_every_workspace(source: Source) -> None:
+    kinds = [analyse_queries(world)[source.name].columns for world in EVERYWHERE]
 
     assert all(each == kinds[0] for each in kinds)
     assert "unknown" not in kinds[0].values()
 
 
 @pytest.mark.parametrize("source", [*RULES, *HUNTS], ids=lambda source: source.name)
-def test_no_query_reads_more_than_its_period(source: Source) -> None:
+def test_queries_read_no_more_than_their_period(source: Source) -> None:
     period = re.search(r"let Period = (\w+);", source.query)
 
     assert period

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.kql import analyse
-from tests.sentinel.content import FUNCTIONS, saved
+from tests.sentinel.content import FUNCTIONS, saved_functions
 from tests.sentinel.stories import ANNA, BEN, ELSEWHERE, OFFICE, SITE, Record, act, joins
 from tests.sentinel.stories.rights import channel, scheme
 from tests.sentinel.workspace_fixtures import workspace
@@ -45,7 +45,7 @@ ALIASES = {"User": "ActorUsername", "IpAddr": "SrcIpAddr", "Src": "SrcIpAddr", "
 PLAIN, FILTERING = "ASimAuditEventAtlassianJira", "vimAuditEventAtlassianJira"
 
 
-def told() -> list[Record]:
+def sample_records() -> list[Record]:
     return [
         scheme(50, ("", "Anyone on the web"), ("", "Browse Projects")),
         joins(40, BEN, "jira-administrators", by=BEN, at=f"{ELSEWHERE}, 10.0.0.1"),
@@ -57,22 +57,22 @@ def told() -> list[Record]:
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("parser", [PLAIN, FILTERING])
-def test_every_mandatory_field_is_there_with_its_type(parser: str, world: str) -> None:
-    (analysis,) = analyse(WORLDS[world], [parser], saved())
+def test_fields_that_are_mandatory_have_their_type(parser: str, world: str) -> None:
+    (analysis,) = analyse(WORLDS[world], [parser], saved_functions())
 
     assert MANDATORY.items() <= analysis.columns.items()
     assert not [each for each in analysis.problems if each.startswith("Error")]
 
 
-def test_the_filtering_parser_gives_the_same_columns() -> None:
-    plain, filtering = analyse(WORLDS["classic"], [PLAIN, FILTERING], saved())
+def test_parser_with_filters_returns_the_same_columns() -> None:
+    plain, filtering = analyse(WORLDS["classic"], [PLAIN, FILTERING], saved_functions())
 
     assert plain.columns == filtering.columns
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_every_record_is_normalised_with_values_of_the_schema(world: str) -> None:
-    found = workspace(world, told()).run(f"{PLAIN} | order by EventStartTime asc")
+def test_records_are_normalised_with_the_schemas_values(world: str) -> None:
+    found = workspace(world, sample_records()).run(f"{PLAIN} | order by EventStartTime asc")
 
     assert [row["EventType"] for row in found] == ["Set", "Create", "Enable", "Delete", "Other"]
     assert {row["EventType"] for row in found} <= EVENT_TYPES
@@ -84,8 +84,10 @@ def test_every_record_is_normalised_with_values_of_the_schema(world: str) -> Non
         assert row["EventSchemaVersion"] == "0.1.2"
 
 
-def test_values_addresses_and_people_are_where_the_schema_has_them() -> None:
-    opened, joined, *_ = workspace("classic", told()).run(f"{PLAIN} | order by EventStartTime asc")
+def test_fields_hold_values_addresses_and_people_as_the_schema_says() -> None:
+    opened, joined, *_ = workspace("classic", sample_records()).run(
+        f"{PLAIN} | order by EventStartTime asc"
+    )
 
     assert opened["NewValue"] == "Browse Projects, Anyone on the web"
     assert (opened["Object"], opened["ObjectType"]) == ("Default Permission Scheme", "Policy Rule")
@@ -95,14 +97,14 @@ def test_values_addresses_and_people_are_where_the_schema_has_them() -> None:
 
 
 @pytest.mark.parametrize("parser", [PLAIN, FILTERING])
-def test_what_is_disabled_gives_nothing(parser: str) -> None:
-    filled = workspace("classic", told())
+def test_parser_that_is_disabled_returns_nothing(parser: str) -> None:
+    filled = workspace("classic", sample_records())
 
     assert len(filled.run(parser)) == 5
-    assert filled.run(called(parser, disabled="true")) == []
+    assert filled.run(call_parser(parser, disabled="true")) == []
 
 
-def called(parser: str, **given: str) -> str:
+def call_parser(parser: str, **given: str) -> str:
     """A call with these arguments; by position, as the engine knows no other way."""
     defaults = FUNCTIONS[parser].defaults.items()
     return f"{parser}({', '.join(given.get(name, default) for name, (_, default) in defaults)})"
@@ -131,17 +133,17 @@ def called(parser: str, **given: str) -> str:
         ("newvalue_has_any", "dynamic(['strict'])", []),
     ],
 )
-def test_each_filter_lets_through_what_it_says_and_nothing_else(
+def test_filter_passes_what_it_says_and_nothing_else(
     parameter: str, value: str, events: list[str]
 ) -> None:
-    query = f"{called(FILTERING, **{parameter: value})} | order by EventStartTime asc"
+    query = f"{call_parser(FILTERING, **{parameter: value})} | order by EventStartTime asc"
 
-    found: list[dict[str, Any]] = workspace("classic", told()).run(query)
+    found: list[dict[str, Any]] = workspace("classic", sample_records()).run(query)
 
     assert [row["EventType"] for row in found] == events
 
 
-def test_every_filter_is_tried() -> None:
+def test_filters_are_all_tested() -> None:
     assert set(FUNCTIONS[FILTERING].defaults) == {
         *("starttime", "endtime", "srcipaddr_has_any_prefix", "eventtype_in", "eventresult"),
         *("actorusername_has_any", "operation_has_any", "object_has_any", "newvalue_has_any"),

@@ -22,22 +22,22 @@ CASES = [
 ]
 
 
-def has(row: dict[str, Any], expected: dict[str, Any]) -> bool:
+def has_values(row: dict[str, Any], expected: dict[str, Any]) -> bool:
     return all(row[name] == value for name, value in expected.items())
 
 
 @pytest.mark.parametrize(("rule", "story"), CASES)
-def test_a_rule_sees_its_story_and_not_the_near_misses(rule: Source, story: Story) -> None:
+def test_rule_matches_its_story_and_no_near_miss(rule: Source, story: Story) -> None:
     found = workspace("classic", story.records, story.telemetry).run(rule.query)
 
     assert len(found) == (story.rows if story.fires else 0)
-    assert all(has(row, dict(story.expect)) for row in found)
+    assert all(has_values(row, dict(story.expect)) for row in found)
 
 
 @pytest.mark.long  # as in `ALL_WORLDS`
 @pytest.mark.parametrize("world", [name for name in WORLDS if name != "classic"])
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_a_rule_sees_the_same_whichever_tables_there_are(rule: Source, world: str) -> None:
+def test_rule_matches_the_same_with_any_of_the_tables(rule: Source, world: str) -> None:
     for story in STORIES[rule.name]:
         if world != "both" and story.records and rule.name in GOES_BY_SITE:
             continue
@@ -46,7 +46,7 @@ def test_a_rule_sees_the_same_whichever_tables_there_are(rule: Source, world: st
         assert len(found) == (story.rows if story.fires else 0), story.title
 
 
-def test_every_rule_has_a_story_that_fires_and_two_near_misses() -> None:
+def test_rules_each_have_a_story_and_two_near_misses() -> None:
     assert {rule.name for rule in RULES} == set(STORIES)
     assert len(RULES) >= 10
     for name, told in STORIES.items():
@@ -56,7 +56,7 @@ def test_every_rule_has_a_story_that_fires_and_two_near_misses() -> None:
 
 @pytest.mark.parametrize("world", ALL_WORLDS)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_a_rule_says_nothing_where_nothing_was_done(rule: Source, world: str) -> None:
+def test_rule_matches_nothing_without_activity(rule: Source, world: str) -> None:
     assert workspace(world).run(rule.query) == []
 
 
@@ -65,14 +65,14 @@ def test_a_rule_says_nothing_where_nothing_was_done(rule: Source, world: str) ->
     ("hunt", "story"),
     [pytest.param(h, s, id=f"{h.name}: {s.title}") for h in HUNTS for s in hunts.STORIES[h.name]],
 )
-def test_a_hunt_shows_what_it_looks_for(hunt: Source, story: Story, world: str) -> None:
+def test_hunt_shows_what_it_looks_for(hunt: Source, story: Story, world: str) -> None:
     found = workspace(world, story.records).run(hunt.query)
 
     assert len(found) == (story.rows if story.fires else 0)
-    assert all(has(row, dict(story.expect)) for row in found)
+    assert all(has_values(row, dict(story.expect)) for row in found)
 
 
-def test_every_hunt_has_a_story_that_shows_and_one_that_does_not() -> None:
+def test_hunts_each_have_a_story_that_shows_and_one_that_does_not() -> None:
     assert {hunt.name for hunt in HUNTS} == set(hunts.STORIES)
     assert len(HUNTS) >= 5
     for name, told in hunts.STORIES.items():

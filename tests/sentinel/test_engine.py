@@ -59,7 +59,7 @@ def workspace() -> Workspace:
         ("T | where isnull(d)", [{"c": 1}]),
     ],
 )
-def test_it_selects_as_kusto_does(
+def test_engine_selects_as_kusto_does(
     workspace: Workspace, query: str, expected: list[dict[str, Any]]
 ) -> None:
     assert workspace.run(f"{query} | summarize c = count()") == expected
@@ -85,13 +85,13 @@ def test_it_selects_as_kusto_does(
         ("print a = (22 + 3) % 24", [{"a": 1}]),
     ],
 )
-def test_it_computes_as_kusto_does(
+def test_engine_computes_as_kusto_does(
     workspace: Workspace, query: str, expected: list[dict[str, Any]]
 ) -> None:
     assert workspace.run(query) == expected
 
 
-def test_a_column_that_is_not_there_has_its_default(workspace: Workspace) -> None:
+def test_engine_gives_a_missing_column_its_default(workspace: Workspace) -> None:
     there, missing = "b = column_ifexists('n', 0)", "a = tostring(column_ifexists('no', 'x'))"
     query = f"T | where n == 2 | project {missing}, {there}"
 
@@ -108,7 +108,7 @@ def test_a_column_that_is_not_there_has_its_default(workspace: Workspace) -> Non
         ("10x1.2.3", "10.1.", False),
     ],
 )
-def test_prefixes_of_addresses_are_whole(
+def test_engine_matches_whole_parts_of_address_prefixes(
     workspace: Workspace, address: str, prefix: str, found: bool
 ) -> None:
     given = f"let p = dynamic(['192.168.', '{prefix}']); let a = '{address}'; "
@@ -128,6 +128,6 @@ def test_prefixes_of_addresses_are_whole(
         "T | extend x = no_such_function(s)",
     ],
 )
-def test_what_it_cannot_do_is_refused(workspace: Workspace, query: str) -> None:
+def test_engine_refuses_what_it_cannot_do(workspace: Workspace, query: str) -> None:
     with pytest.raises((duckdb_kql.KqlError, duckdb.Error)):
         workspace.run(query)

@@ -14,7 +14,7 @@ from tests.pages import Page
 from tests.sentinel.content import FUNCTIONS
 from tests.sentinel.engine import NOW, Workspace
 from tests.sentinel.stories import ANNA, BEN, OFFICE, SITE, act, joins
-from tests.sentinel.workspace_fixtures import in_v2, rows, workspace
+from tests.sentinel.workspace_fixtures import as_v2_rows, rows, workspace
 from tests.sentinel.workspace_schemas import CLASSIC, EARLY_V2, OLD_CLASSIC, WORLDS
 
 COLUMNS = {
@@ -41,14 +41,14 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_its_columns_are_the_shipped_ones_and_the_site(world: str) -> None:
+def test_columns_are_those_of_the_shipped_parser_and_the_site(world: str) -> None:
     (analysis,) = analyse(WORLDS[world], [FUNCTIONS["JiraAudit"].query])
 
     assert list(analysis.columns.items()) == list(COLUMNS.items())
     assert not [each for each in analysis.problems if each.startswith("Error")]
 
 
-def said(record: dict[str, Any]) -> dict[str, Any]:
+def record_as_row(record: dict[str, Any]) -> dict[str, Any]:
     """What the parser has to say of a record in its columns that are not dynamic."""
     item = record.get("objectItem") or {}
     texts = {
@@ -72,14 +72,14 @@ def said(record: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_every_record_of_a_page_is_one_row_that_says_the_same(world: str, audit_page: Page) -> None:
+def test_record_becomes_one_row_that_says_the_same(world: str, audit_page: Page) -> None:
     found = workspace(world, audit_page.records).run("JiraAudit")
 
     assert len(found) == len(audit_page.records)
     by_id = {row["EventId"]: row for row in found}
     for record in audit_page.records:
         row = by_id[record["id"]]
-        assert {column: row[column] for column in said(record)} == said(record)
+        assert {column: row[column] for column in record_as_row(record)} == record_as_row(record)
         for column, field in {
             "ChangedValues": "changedValues",
             "AssociatedItems": "associatedItems",
@@ -88,7 +88,7 @@ def test_every_record_of_a_page_is_one_row_that_says_the_same(world: str, audit_
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_a_record_says_the_same_in_every_world(world: str) -> None:
+def test_record_says_the_same_in_every_workspace(world: str) -> None:
     given = joins(30, BEN, "jira-administrators")
 
     (found,) = workspace(world, [given]).run(
@@ -109,7 +109,7 @@ def test_a_record_says_the_same_in_every_world(world: str) -> None:
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_a_record_that_was_sent_twice_is_there_once(world: str) -> None:
+def test_duplicates_are_removed(world: str) -> None:
     record = act(9, "Project created", "projects")
 
     assert len(workspace(world, [record, record]).run("JiraAudit")) == 1
@@ -121,20 +121,20 @@ def two_sites(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Work
     return made
 
 
-def test_two_sites_that_share_an_id_are_two() -> None:
+def test_ids_shared_by_two_sites_are_two_records() -> None:
     record = act(9, "Project created", "projects")
 
     assert len(two_sites([record], [record]).run("JiraAudit")) == 2
 
 
-def test_a_site_whose_ids_began_again_loses_nothing() -> None:
+def test_ids_that_began_again_lose_no_record() -> None:
     before, after = act(900, "Project created", "projects"), act(9, "Project deleted", "projects")
     after["id"] = before["id"]
 
     assert len(workspace("classic", [before, after]).run("JiraAudit")) == 2
 
 
-def old(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def as_old_connector_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """As the old connector sent them: no site, and GUIDs in columns of their own."""
     sent = rows(records)
     for row in sent:
@@ -144,19 +144,19 @@ def old(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sent
 
 
-def test_what_the_old_connector_wrote_gives_way_to_the_row_that_names_the_site() -> None:
+def test_rows_without_a_site_give_way_to_one_that_names_it() -> None:
     record = act(9, "Project created", "projects")
     made = Workspace({"Jira_Audit_CL": {**CLASSIC, **OLD_CLASSIC}})
-    made.load("Jira_Audit_CL", [*old([record]), *rows([record])])
+    made.load("Jira_Audit_CL", [*as_old_connector_rows([record]), *rows([record])])
 
     (found,) = made.run("JiraAudit")
 
     assert found["Site"] == SITE
 
 
-def test_texts_that_looked_like_guids_are_read_from_their_own_columns() -> None:
+def test_columns_for_guids_are_read_as_their_texts() -> None:
     made = Workspace({"Jira_Audit_CL": OLD_CLASSIC})
-    made.load("Jira_Audit_CL", old([act(9, "Project created", "projects")]))
+    made.load("Jira_Audit_CL", as_old_connector_rows([act(9, "Project created", "projects")]))
 
     (found,) = made.run("JiraAudit")
 
@@ -164,26 +164,26 @@ def test_texts_that_looked_like_guids_are_read_from_their_own_columns() -> None:
     assert found["ObjectItemId"] == "0b0c2f5e-6a43-4e7e-9f0a-5b1d5d1c7c11"
 
 
-def test_a_row_of_the_newer_table_alone_is_read_beside_those_of_the_classic_one() -> None:
+def test_rows_of_the_v2_table_are_read_beside_the_classic_ones() -> None:
     made = Workspace(WORLDS["both"])
     made.load("Jira_Audit_CL", rows([act(9, "Project created", "projects")]))
-    made.load("Jira_Audit_v2_CL", in_v2(rows([act(8, "Project deleted", "projects")])))
+    made.load("Jira_Audit_v2_CL", as_v2_rows(rows([act(8, "Project deleted", "projects")])))
 
     found = made.run("JiraAudit | order by EventId asc")
 
     assert [row["EventMessage"] for row in found] == ["Project created", "Project deleted"]
 
 
-def test_early_types_of_the_newer_table_are_read_as_texts() -> None:
+def test_columns_of_the_early_v2_table_are_read_as_texts() -> None:
     made = Workspace({"Jira_Audit_v2_CL": EARLY_V2})
-    made.load("Jira_Audit_v2_CL", in_v2(rows([act(9, "Project created", "projects")])))
+    made.load("Jira_Audit_v2_CL", as_v2_rows(rows([act(9, "Project created", "projects")])))
 
     (found,) = made.run("JiraAudit | where ObjectItemName has 'demo'")
 
     assert found["ObjectItemTypeName"] == "PROJECT"
 
 
-def test_what_is_asked_for_by_time_goes_by_when_it_came_in() -> None:
+def test_time_range_is_that_of_arrival() -> None:
     made = workspace("classic", [act(30, "Project created", "projects")])
 
     assert len(made.run("JiraAudit | where TimeGenerated > ago(50m)")) == 1

@@ -138,7 +138,7 @@ FOR_RULES: Mapping[str, Callable[[Body], bool]] = {
 }
 
 
-def wrong(body: Body, checks: Mapping[str, Callable[[Body], bool]]) -> list[str]:
+def failed_checks(body: Body, checks: Mapping[str, Callable[[Body], bool]]) -> list[str]:
     """What is wrong with a rule or a hunt; a field that is missing is named itself."""
     found = []
     for name, holds in checks.items():
@@ -150,29 +150,29 @@ def wrong(body: Body, checks: Mapping[str, Callable[[Body], bool]]) -> list[str]
     return found
 
 
-def given_twice(bodies: Sequence[Body], field: str) -> set[str]:
+def duplicate_values(bodies: Sequence[Body], field: str) -> set[str]:
     """Values that two of them share, whatever their case."""
     seen = Counter(str(body[field]).casefold() for body in bodies)
     return {value for value, times in seen.items() if times > 1}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_a_rule_is_as_sentinel_takes_it(rule: Source) -> None:
-    assert wrong(rule.body, {**FOR_ALL, **FOR_RULES}) == []
+def test_rule_is_valid_for_sentinel(rule: Source) -> None:
+    assert failed_checks(rule.body, {**FOR_ALL, **FOR_RULES}) == []
 
 
 @pytest.mark.parametrize("hunt", HUNTS, ids=lambda hunt: hunt.name)
-def test_a_hunt_is_as_sentinel_takes_it(hunt: Source) -> None:
-    assert wrong(hunt.body, FOR_ALL) == []
+def test_hunt_is_valid_for_sentinel(hunt: Source) -> None:
+    assert failed_checks(hunt.body, FOR_ALL) == []
 
 
-def test_ids_and_names_are_given_once() -> None:
+def test_ids_and_names_are_unique() -> None:
     named = [each.body for each in [*RULES, *HUNTS]]
     identified = [*named, *(each.body for each in sources("Parsers") if "id" in each.body)]
 
-    assert given_twice(named, "name") == set()
-    assert given_twice(identified, "id") == set()
-    assert given_twice([*named, dict(named[0])], "name") == {named[0]["name"].casefold()}
+    assert duplicate_values(named, "name") == set()
+    assert duplicate_values(identified, "id") == set()
+    assert duplicate_values([*named, dict(named[0])], "name") == {named[0]["name"].casefold()}
 
 
 def set_to(body: dict[str, Any], path: str, value: Any) -> None:
@@ -230,12 +230,12 @@ def set_to(body: dict[str, Any], path: str, value: Any) -> None:
         ("query", "JiraAudit | where 1 == 1", "thresholds without a name"),
     ],
 )
-def test_a_fault_is_found(path: str, value: Any, found: str) -> None:
+def test_fault_is_found(path: str, value: Any, found: str) -> None:
     (rule,) = (each for each in RULES if each.name == "JiraAdministratorGranted")
     body = copy.deepcopy(dict(rule.body))
     set_to(body, path, value)
 
-    assert found in wrong(body, {**FOR_ALL, **FOR_RULES})
+    assert found in failed_checks(body, {**FOR_ALL, **FOR_RULES})
 
 
 @pytest.mark.parametrize(
@@ -247,21 +247,21 @@ def test_a_fault_is_found(path: str, value: Any, found: str) -> None:
         *("alertDetailsOverride", "eventGroupingSettings", "incidentConfiguration"),
     ],
 )
-def test_a_field_that_is_missing_is_named(field: str) -> None:
+def test_fault_of_a_missing_field_is_named(field: str) -> None:
     body = dict(RULES[0].body)
     del body[field]
 
-    assert field in wrong(body, {**FOR_ALL, **FOR_RULES})
+    assert field in failed_checks(body, {**FOR_ALL, **FOR_RULES})
 
 
-def test_a_long_period_too_often_is_found() -> None:
+def test_fault_of_a_long_period_too_often_is_found() -> None:
     (rule,) = (each for each in RULES if each.name == "JiraOddHours")
     body = dict(rule.body) | {"queryFrequency": "30m"}
 
-    assert wrong(body, FOR_RULES) == ["a long period, too often"]
+    assert failed_checks(body, FOR_RULES) == ["a long period, too often"]
 
 
-def test_the_page_tells_of_every_detection_and_hunt_and_of_no_other() -> None:
+def test_page_lists_exactly_the_detections_and_hunts() -> None:
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| (Jira - [^|]+) \| (\w+) \|", page, re.MULTILINE)
     hunts = re.findall(r"^\* \*\*(Jira - [^*]+)\*\*", page, re.MULTILINE)

@@ -26,17 +26,17 @@ def build(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def deployed(**given: Any) -> list[arm.Resource]:
-    return arm.deployed(TEMPLATE, ANSWERS | given)
+def deploy(**given: Any) -> list[arm.Resource]:
+    return arm.deploy(TEMPLATE, ANSWERS | given)
 
 
-def test_the_committed_template_is_what_the_sources_make() -> None:
+def test_template_is_what_the_sources_build() -> None:
     checked = build("--check")
 
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_a_template_that_differs_is_told_of(tmp_path: Any) -> None:
+def test_template_that_differs_is_reported(tmp_path: Any) -> None:
     copied = tmp_path / "sentinel"
     subprocess.run(["cp", "-r", str(FOLDER), str(copied)], check=True)
     (copied / "azuredeploy.json").write_text("{}")
@@ -54,11 +54,11 @@ def test_a_template_that_differs_is_told_of(tmp_path: Any) -> None:
         checks.parameters_and_variables_are_defined_and_used,
     ],
 )
-def test_it_is_a_template_that_arm_can_read(check: checks.Check) -> None:
+def test_template_can_be_read_by_arm(check: checks.Check) -> None:
     assert check(TEMPLATE) == []
 
 
-def test_every_resource_is_of_a_version_that_there_is() -> None:
+def test_resources_have_an_api_version_that_exists() -> None:
     # https://learn.microsoft.com/azure/templates/
     versions = {
         SEARCHES: checks.API_VERSIONS[SEARCHES],
@@ -69,7 +69,7 @@ def test_every_resource_is_of_a_version_that_there_is() -> None:
     assert {each["type"]: each["apiVersion"] for each in TEMPLATE["resources"]} == versions
 
 
-def test_every_resource_has_elements_that_arm_knows_and_no_other() -> None:
+def test_resources_have_only_elements_that_arm_knows() -> None:
     # https://learn.microsoft.com/azure/azure-resource-manager/templates/resource-declaration
     known = {"condition", "type", "apiVersion", "name", "scope", "dependsOn", "location", "kind"}
 
@@ -77,8 +77,8 @@ def test_every_resource_has_elements_that_arm_knows_and_no_other() -> None:
         assert set(resource) <= known | {"properties"}, resource["name"]
 
 
-def test_every_source_is_deployed() -> None:
-    resources = deployed()
+def test_sources_are_all_deployed() -> None:
+    resources = deploy()
 
     functions = {
         each.body["properties"]["functionAlias"]: each.body["properties"]
@@ -111,26 +111,24 @@ def test_every_source_is_deployed() -> None:
         ("workbook", {WORKBOOKS: 1}),
     ],
 )
-def test_a_part_can_be_left_out_and_nothing_else_goes_with_it(
-    part: str, missing: dict[str, int]
-) -> None:
-    whole, less = deployed(), deployed(**{part: False})
+def test_parts_can_be_left_out_one_by_one(part: str, missing: dict[str, int]) -> None:
+    whole, less = deploy(), deploy(**{part: False})
 
     for kind in (SEARCHES, ALERT_RULES, WORKBOOKS):
         gone = len(of_type(whole, kind)) - len(of_type(less, kind))
         assert gone == missing.get(kind, 0), kind
 
 
-def test_rules_wait_for_the_parser_and_may_be_there_without_running() -> None:
-    for rule in of_type(deployed(enableRules=False), ALERT_RULES):
+def test_rules_wait_for_the_parser_and_may_be_disabled() -> None:
+    for rule in of_type(deploy(enableRules=False), ALERT_RULES):
         assert rule.body["properties"]["enabled"] is False
         assert "savedSearches" in json.dumps(rule.body["dependsOn"])
 
 
-def test_a_rule_is_deployed_as_its_source_says() -> None:
+def test_rule_is_deployed_as_its_source_says() -> None:
     (body,) = (
         each.body
-        for each in of_type(deployed(), ALERT_RULES)
+        for each in of_type(deploy(), ALERT_RULES)
         if each.body["properties"]["displayName"]
         == "Jira - Administration at hours odd for the account"
     )
@@ -142,10 +140,10 @@ def test_a_rule_is_deployed_as_its_source_says() -> None:
     assert properties["techniques"] == ["T1078"]
 
 
-def test_the_filtering_parser_is_saved_with_its_parameters() -> None:
+def test_parser_with_filters_is_saved_with_its_parameters() -> None:
     (found,) = (
         each.body["properties"]["functionParameters"]
-        for each in of_type(deployed(), SEARCHES)
+        for each in of_type(deploy(), SEARCHES)
         if each.body["properties"].get("functionAlias") == "vimAuditEventAtlassianJira"
     )
 
@@ -154,16 +152,16 @@ def test_the_filtering_parser_is_saved_with_its_parameters() -> None:
     assert found.endswith("disabled:bool=false")
 
 
-def test_what_is_saved_can_be_deployed_again_over_itself() -> None:
-    for saved in of_type(deployed(), SEARCHES):
+def test_resources_can_be_deployed_again() -> None:
+    for saved in of_type(deploy(), SEARCHES):
         assert saved.body["properties"]["etag"] == "*", saved.name
 
 
-def test_names_follow_from_what_never_changes() -> None:
+def test_resources_have_stable_names() -> None:
     asim = [name for name in FUNCTIONS if name != "JiraAudit"]
     hunting = [hunt.body["id"] for hunt in HUNTS]
     saved = ["JiraAudit Data Parser", *asim, *hunting]
-    resources = deployed()
+    resources = deploy()
 
     assert [each.name for each in of_type(resources, SEARCHES)] == [f"soc/{name}" for name in saved]
     assert [each.name for each in of_type(resources, ALERT_RULES)] == [
@@ -173,8 +171,8 @@ def test_names_follow_from_what_never_changes() -> None:
     assert workbook["name"].startswith("[guid(resourceGroup().id, parameters('workspace'), '")
 
 
-def test_whatever_is_waited_for_is_in_the_template() -> None:
-    resources = deployed()
+def test_resources_depend_only_on_the_templates_own() -> None:
+    resources = deploy()
     there = {each.id for each in resources}
 
     for each in resources:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.kql import analyse
-from tests.sentinel.content import WORKBOOK, WORKBOOK_QUERIES, chosen, saved
+from tests.sentinel.content import WORKBOOK, WORKBOOK_QUERIES, fill_parameters, saved_functions
 from tests.sentinel.stories import SITE, line, lines
 from tests.sentinel.stories.habits import days_of_work, deleted
 from tests.sentinel.stories.rights import made_administrator, scheme
@@ -22,7 +22,7 @@ VISUALS: dict[str, Any] = {
 PARTS = ("Overview", "Permissions and schemes", "Users and groups", "Projects", "Sources", "health")
 
 
-def told() -> dict[str, Any]:
+def sample_activity() -> dict[str, Any]:
     records = [
         *days_of_work(2, 2),
         *made_administrator(created=300, granted=200, removed=100),
@@ -33,40 +33,42 @@ def told() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_every_query_gives_rows_where_something_was_done(name: str) -> None:
-    assert workspace("classic", **told()).run(QUERIES[name])
+def test_queries_return_rows_after_activity(name: str) -> None:
+    assert workspace("classic", **sample_activity()).run(QUERIES[name])
 
 
 @pytest.mark.parametrize("world", ALL_WORLDS)
 @pytest.mark.parametrize("name", QUERIES)
-def test_every_query_runs_where_nothing_was_done(name: str, world: str) -> None:
+def test_queries_run_without_activity(name: str, world: str) -> None:
     assert workspace(world).run(QUERIES[name]) == []
 
 
-def test_a_site_that_is_chosen_hides_the_others() -> None:
-    filled = workspace("classic", **told())
+def test_site_filter_hides_the_other_sites() -> None:
+    filled = workspace("classic", **sample_activity())
 
     for name, visual in VISUALS.items():
         if name in QUERIES:
-            assert filled.run(chosen(visual["query"], f"'{SITE}'")), name
-            assert filled.run(chosen(visual["query"], "'other.atlassian.net'")) == [], name
+            assert filled.run(fill_parameters(visual["query"], f"'{SITE}'")), name
+            assert filled.run(fill_parameters(visual["query"], "'other.atlassian.net'")) == [], name
 
 
 @pytest.mark.parametrize("name", VISUALS)
-def test_a_visual_shows_columns_that_its_query_gives(name: str) -> None:
+def test_visual_shows_columns_of_its_query(name: str) -> None:
     visual = VISUALS[name]
     chart = visual.get("chartSettings", {})
     shown = {chart.get("xAxis"), chart.get("group"), *chart.get("yAxis", [])} - {None}
     shown |= {each["columnMatch"] for each in visual.get("gridSettings", {}).get("formatters", [])}
 
-    (analysis,) = analyse({**WORLDS["both"], **TELEMETRY}, [chosen(visual["query"])], saved())
+    (analysis,) = analyse(
+        {**WORLDS["both"], **TELEMETRY}, [fill_parameters(visual["query"])], saved_functions()
+    )
 
     assert shown <= set(analysis.columns)
     assert shown or visual["visualization"] == "table"
     assert visual["timeContextFromParameter"] == "TimeRange"
 
 
-def test_it_has_all_its_parts() -> None:
+def test_workbook_has_all_its_parts() -> None:
     headings = " ".join(item["content"].get("json", "") for item in WORKBOOK["items"])
 
     assert all(part in headings for part in PARTS)

@@ -37,15 +37,15 @@ def rows(records: Iterable[Record], site: str = SITE) -> list[dict[str, Any]]:
     return made
 
 
-def in_v2(sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def as_v2_rows(sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same rows as the data collection rule writes them into the newer table."""
     stream = _stream()
     stream.empty()
     stream.load("source", sent)
-    return [_again(row) for row in stream.run(TO_V2)]
+    return [with_dynamic_columns(row) for row in stream.run(TO_V2)]
 
 
-def _again(row: dict[str, Any]) -> dict[str, Any]:
+def with_dynamic_columns(row: dict[str, Any]) -> dict[str, Any]:
     dynamic = ("objectItem", "ChangedValues", "AssociatedItems")
     return {
         name: orjson.loads(value) if name in dynamic and isinstance(value, str) else value
@@ -71,7 +71,7 @@ def workspace(
     if "Jira_Audit_CL" in tables:
         made.load("Jira_Audit_CL", sent)
     if "Jira_Audit_v2_CL" in tables:
-        made.load("Jira_Audit_v2_CL", in_v2(sent))
+        made.load("Jira_Audit_v2_CL", as_v2_rows(sent))
     for table, found in (telemetry or {}).items():
         made.load(table, found)
     return made

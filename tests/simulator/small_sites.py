@@ -59,7 +59,7 @@ def ids(site: FakeJira, **query: str) -> list[int]:
     return [found["id"] for found in page(site, **query)["records"]]
 
 
-def refused_with(answer: Response) -> tuple[int, list[str]]:
+def status_and_errors(answer: Response) -> tuple[int, list[str]]:
     return answer.status, json.loads(answer.body)["errorMessages"]
 
 

@@ -29,7 +29,7 @@ from tests.simulator.small_sites import (
 )
 
 
-def test_the_site_can_be_asked_over_http_on_one_kept_connection() -> None:
+def test_server_answers_on_one_kept_connection() -> None:
     site = site_with(record(1, 0), record(2, 1))
     with serve(site, clock_ms=lambda: NOW_MS) as base_url:
         connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=5)
@@ -51,7 +51,7 @@ def test_the_site_can_be_asked_over_http_on_one_kept_connection() -> None:
         connection.close()
 
 
-def test_a_plus_that_was_not_escaped_arrives_as_a_space() -> None:
+def test_server_reads_an_unescaped_plus_as_a_space() -> None:
     with serve(site_with(), clock_ms=lambda: NOW_MS) as base_url:
         bare = get(base_url, f"{RECORDS_PATH}?from=2024-03-01T12:00:00.000+0000")
         escaped = get(base_url, f"{RECORDS_PATH}?from={quote('2024-03-01T12:00:00.000+0000')}")
@@ -59,7 +59,7 @@ def test_a_plus_that_was_not_escaped_arrives_as_a_space() -> None:
     assert json.loads(bare[1])["errorMessages"] == ['Invalid date "2024-03-01T12:00:00.000 0000"']
 
 
-def test_what_the_server_does_not_know_is_refused() -> None:
+def test_server_refuses_what_it_does_not_know() -> None:
     with serve(site_with(), clock_ms=lambda: NOW_MS) as base_url:
         assert get(base_url, RECORDS_PATH + "?limit=1&limit=2")[0] == 400
         assert get(base_url, RECORDS_PATH + "?limit=")[0] == 400
@@ -68,7 +68,7 @@ def test_what_the_server_does_not_know_is_refused() -> None:
         assert get(base_url, RECORDS_PATH, method="HEAD")[0] == 501
 
 
-def test_a_request_costs_no_more_than_a_few_milliseconds() -> None:
+def test_server_answers_within_a_few_milliseconds() -> None:
     with serve(site_with(record(1, 0)), clock_ms=lambda: NOW_MS) as base_url:
         connection = http.client.HTTPConnection(urlsplit(base_url).netloc, timeout=5)
         begun = time.perf_counter()
@@ -80,7 +80,7 @@ def test_a_request_costs_no_more_than_a_few_milliseconds() -> None:
         connection.close()
 
 
-def test_after_the_block_not_even_an_open_connection_is_answered() -> None:
+def test_server_answers_nothing_after_its_block() -> None:
     with serve(site_with(), clock_ms=lambda: NOW_MS) as base_url:
         address = urlsplit(base_url)
         kept = socket.create_connection((address.hostname, address.port), timeout=5)
@@ -93,7 +93,7 @@ def test_after_the_block_not_even_an_open_connection_is_answered() -> None:
         socket.create_connection((address.hostname, address.port), timeout=5)
 
 
-def test_the_server_is_quiet_even_when_a_client_hangs_up(capfd: pytest.CaptureFixture[str]) -> None:
+def test_server_logs_nothing_if_a_client_hangs_up(capfd: pytest.CaptureFixture[str]) -> None:
     site = FakeJira(USERNAME, TOKEN)
     site.add(some_records(1000))
     with serve(site, clock_ms=lambda: NOW_MS) as base_url:
@@ -109,7 +109,7 @@ def test_the_server_is_quiet_even_when_a_client_hangs_up(capfd: pytest.CaptureFi
     assert capfd.readouterr() == ("", "")
 
 
-def test_importing_the_module_has_no_effect() -> None:
+def test_import_has_no_effect() -> None:
     script = "import threading, jira_audit.simulator.server; print(threading.active_count())"
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60

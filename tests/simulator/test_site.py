@@ -24,21 +24,21 @@ from tests.simulator.small_sites import (
     ids,
     page,
     record,
-    refused_with,
     site_with,
     some_records,
+    status_and_errors,
 )
 
 # Records
 
 
-def test_records_come_newest_first_and_the_higher_id_first_within_one_millisecond() -> None:
+def test_records_come_newest_first_and_then_by_higher_id() -> None:
     site = site_with(record(3, 5), record(1, 9), record(2, 5), record(4, 0))
     assert ids(site) == [1, 3, 2, 4]
     assert [found["id"] for found in site.records] == [1, 3, 2, 4]
 
 
-def test_created_is_compared_as_a_moment_whatever_its_offset() -> None:
+def test_records_are_compared_by_moment_whatever_their_offset() -> None:
     site = site_with(
         {"id": 1, "created": "2024-03-01T12:00:00.000+0000"},
         {"id": 2, "created": "2024-03-01T13:30:00.000+0200"},
@@ -46,12 +46,12 @@ def test_created_is_compared_as_a_moment_whatever_its_offset() -> None:
     assert ids(site) == [1, 2]
 
 
-def test_a_record_is_answered_with_exactly_the_fields_it_was_given() -> None:
+def test_records_are_answered_with_exactly_their_fields() -> None:
     given = record(7, 0, summary="Größe \ud83d", big=2**70, eventSource="", nested={"a": [None]})
     assert page(site_with(given))["records"] == [given]
 
 
-def test_from_and_to_are_inclusive_to_the_millisecond() -> None:
+def test_window_includes_both_ends_to_the_millisecond() -> None:
     site = site_with(*(record(n, n) for n in range(10)))
     assert ids(site, from_=created(3), to=created(5)) == [5, 4, 3]
     assert ids(site, from_=created(8)) == [9, 8]
@@ -59,7 +59,7 @@ def test_from_and_to_are_inclusive_to_the_millisecond() -> None:
     assert ids(site, from_=created(4), to=created(4)) == [4]
 
 
-def test_all_records_of_one_millisecond_are_in_a_window_that_ends_or_begins_there() -> None:
+def test_window_has_all_records_of_its_first_and_last_millisecond() -> None:
     site = site_with(*(record(n, 5) for n in range(30)), record(30, 6), record(99, 4))
     assert ids(site, to=created(5)) == [*range(29, -1, -1), 99]
     assert ids(site, from_=created(5)) == [30, *range(29, -1, -1)]
@@ -75,12 +75,12 @@ def test_all_records_of_one_millisecond_are_in_a_window_that_ends_or_begins_ther
         "2024-03-01T07:00:00.000-0500",
     ],
 )
-def test_a_time_with_an_explicit_offset_is_understood(noon: str) -> None:
+def test_time_with_an_offset_is_understood(noon: str) -> None:
     site = site_with(record(1, -1), record(2, 0), record(3, 1))
     assert ids(site, from_=noon, to=noon) == [2]
 
 
-def test_a_time_without_an_offset_finds_nothing_while_total_is_unchanged() -> None:
+def test_time_without_an_offset_finds_nothing_but_keeps_total() -> None:
     site = site_with(record(1, 0), record(2, 1))
     nothing = {"offset": 0, "limit": 1000, "total": 2, "records": []}
     assert page(site, from_="2020-01-01T00:00:00.000") == nothing
@@ -88,9 +88,9 @@ def test_a_time_without_an_offset_finds_nothing_while_total_is_unchanged() -> No
     assert page(site, from_=created(0), to="2030-01-01T00:00:00") == nothing
 
 
-def test_a_plus_that_arrived_as_a_space_is_an_invalid_date() -> None:
+def test_time_with_a_space_for_its_plus_is_invalid() -> None:
     answer = ask(site_with(), query={"from": "2024-03-01T12:00:00.000 0000"})
-    assert refused_with(answer) == (400, ['Invalid date "2024-03-01T12:00:00.000 0000"'])
+    assert status_and_errors(answer) == (400, ['Invalid date "2024-03-01T12:00:00.000 0000"'])
 
 
 @pytest.mark.parametrize(
@@ -109,27 +109,30 @@ def test_a_plus_that_arrived_as_a_space_is_an_invalid_date() -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["from", "to"])
-def test_what_is_no_time_is_an_invalid_date(name: str, text: str) -> None:
-    assert refused_with(ask(site_with(), query={name: text})) == (400, [f'Invalid date "{text}"'])
+def test_time_that_is_malformed_is_invalid(name: str, text: str) -> None:
+    assert status_and_errors(ask(site_with(), query={name: text})) == (
+        400,
+        [f'Invalid date "{text}"'],
+    )
 
 
-def test_the_first_and_the_last_moment_that_can_be_written_are_understood() -> None:
+def test_time_may_be_the_first_or_the_last_that_can_be_written() -> None:
     site = site_with(record(1, 0))
     first, last = "0001-01-01T00:00:00.000+2359", "9999-12-31T23:59:59.999-2359"
     assert ids(site, from_=first, to=last) == [1]
 
 
-def test_from_after_to_finds_nothing() -> None:
+def test_window_whose_from_is_after_its_to_is_empty() -> None:
     site = site_with(*(record(n, n) for n in range(5)))
     assert page(site, from_=created(3), to=created(1))["records"] == []
 
 
-def test_total_is_the_count_of_the_whole_site_not_of_the_window() -> None:
+def test_total_counts_the_whole_site_and_not_the_window() -> None:
     site = site_with(*(record(n, n) for n in range(5)))
     assert page(site, from_=created(4), offset="1", limit="2")["total"] == 5
 
 
-def test_offset_and_limit_cut_the_window_from_its_newer_end() -> None:
+def test_offset_and_limit_count_from_the_windows_newer_end() -> None:
     site = site_with(*(record(n, n) for n in range(10)))
     window = {"from_": created(2), "to": created(8)}
     assert ids(site, **window, limit="3") == [8, 7, 6]
@@ -139,18 +142,18 @@ def test_offset_and_limit_cut_the_window_from_its_newer_end() -> None:
     assert ids(site, **window, offset="2147483647") == []
 
 
-def test_a_limit_above_the_cap_is_silently_held_to_it_but_echoed_as_asked() -> None:
+def test_limit_above_the_cap_is_lowered_but_echoed() -> None:
     site = site_with(*(record(n, n) for n in range(7)), page_cap=3)
     asked = page(site, offset="2", limit="5000")
     assert (asked["offset"], asked["limit"], len(asked["records"])) == (2, 5000, 3)
 
 
-def test_a_page_holds_a_thousand_records_unless_told_otherwise() -> None:
+def test_limit_is_a_thousand_by_default() -> None:
     unasked = page(site_with(*(record(n, n) for n in range(1001))))
     assert (unasked["offset"], unasked["limit"], len(unasked["records"])) == (0, 1000, 1000)
 
 
-def test_a_reader_that_advances_by_what_it_got_sees_every_record_once() -> None:
+def test_offset_that_advances_by_what_came_shows_all_records_once() -> None:
     site = site_with(*(record(n, n // 4) for n in range(100)), page_cap=7)
     seen: list[int] = []
     while found := ids(site, offset=str(len(seen)), limit="1000"):
@@ -158,7 +161,7 @@ def test_a_reader_that_advances_by_what_it_got_sees_every_record_once() -> None:
     assert seen == list(range(99, -1, -1))
 
 
-def test_offsets_of_an_open_window_shift_when_records_arrive() -> None:
+def test_offset_in_an_open_window_shifts_as_records_arrive() -> None:
     site = site_with(record(1, 1), record(2, 2))
     assert ids(site, offset="1") == [1]
     site.add([record(3, 3)])
@@ -167,23 +170,23 @@ def test_offsets_of_an_open_window_shift_when_records_arrive() -> None:
 
 @pytest.mark.parametrize("text", ["-1", "", "1.0", "ten", "+1", " 1", "٣", "2147483648"])
 @pytest.mark.parametrize("name", ["offset", "limit"])
-def test_an_offset_or_limit_that_is_no_count_is_refused(name: str, text: str) -> None:
+def test_offset_or_limit_that_is_no_count_is_refused(name: str, text: str) -> None:
     assert ask(site_with(), query={name: text}).status == 400
 
 
-def test_a_limit_of_zero_is_refused_as_its_empty_page_would_pass_for_the_end() -> None:
+def test_limit_of_zero_is_refused() -> None:
     assert ask(site_with(), query={"limit": "0"}).status == 400
 
 
 @pytest.mark.parametrize("name", ["filter", "sort", "From", "startAt"])
-def test_a_parameter_whose_effect_is_not_known_is_refused(name: str) -> None:
+def test_parameter_without_a_known_effect_is_refused(name: str) -> None:
     assert ask(site_with(), query={name: "x"}).status == 400
 
 
 # Adding
 
 
-def test_a_record_added_again_under_its_id_takes_the_earlier_ones_place() -> None:
+def test_records_added_again_replace_the_earlier_ones() -> None:
     site = site_with(record(1, 0), record(2, 1))
     fuller = record(1, 0, associatedItems=[{"name": "late"}])
     site.add([fuller])
@@ -191,7 +194,7 @@ def test_a_record_added_again_under_its_id_takes_the_earlier_ones_place() -> Non
     assert page(site)["total"] == 2
 
 
-def test_a_late_record_appears_among_the_older_ones() -> None:
+def test_records_that_are_late_appear_among_the_older_ones() -> None:
     site = site_with(record(1, 1), record(3, 3))
     site.add([record(2, 2)])
     assert ids(site) == [3, 2, 1]
@@ -209,7 +212,7 @@ def test_a_late_record_appears_among_the_older_ones() -> None:
         {"id": 2, "created": "2024-03-01T12:00:00.000"},
     ],
 )
-def test_a_record_that_cannot_be_placed_is_refused_together_with_its_companions(
+def test_records_that_cannot_be_placed_are_refused_with_the_others(
     broken: Record,
 ) -> None:
     site = site_with(record(1, 0))
@@ -218,7 +221,7 @@ def test_a_record_that_cannot_be_placed_is_refused_together_with_its_companions(
     assert ids(site) == [1]
 
 
-def test_records_may_be_added_and_read_from_several_threads() -> None:
+def test_records_may_be_added_and_read_by_several_threads() -> None:
     site = site_with()
     pages: list[list[int]] = []
 
@@ -253,23 +256,25 @@ def test_records_may_be_added_and_read_from_several_threads() -> None:
     ],
     ids=["none", "wrong token", "wrong name", "bearer", "not base64", "empty"],
 )
-def test_missing_or_wrong_credentials_are_unauthorized(path: str, headers: dict[str, str]) -> None:
+def test_credentials_that_are_missing_or_wrong_are_unauthorized(
+    path: str, headers: dict[str, str]
+) -> None:
     answer = ask(site_with(record(1, 0)), path, {"permissions": "ADMINISTER"}, headers)
     assert answer.status == 401
     assert "records" not in json.loads(answer.body)
 
 
-def test_the_name_of_the_authorization_header_may_be_in_any_case() -> None:
+def test_credentials_header_may_be_in_any_case() -> None:
     lower = {name.lower(): value for name, value in basic().items()}
     assert ask(site_with(), headers=lower).status == 200
 
 
 @pytest.mark.parametrize("path", ["", "/", RECORDS_PATH + "/", "/rest/api/2/auditing/record"])
-def test_a_path_that_is_not_known_is_not_found(path: str) -> None:
+def test_path_that_is_unknown_is_not_found(path: str) -> None:
     assert ask(site_with(), path).status == 404
 
 
-def test_the_administer_permission_is_told_as_jira_tells_it() -> None:
+def test_permission_to_administer_is_answered_as_jira_does() -> None:
     answer = ask(site_with(), PERMISSIONS_PATH, {"permissions": "ADMINISTER"})
     told = json.loads(answer.body)["permissions"]["ADMINISTER"]
     assert answer.status == 200
@@ -280,18 +285,18 @@ def test_the_administer_permission_is_told_as_jira_tells_it() -> None:
 @pytest.mark.parametrize(
     "query", [{}, {"permissions": "BROWSE_PROJECTS"}, {"permissions": "ADMINISTER", "issueId": "1"}]
 )
-def test_no_other_question_about_permissions_is_answered(query: dict[str, str]) -> None:
+def test_permission_of_another_name_is_not_answered(query: dict[str, str]) -> None:
     assert ask(site_with(), PERMISSIONS_PATH, query).status == 400
 
 
-def test_the_cloud_id_is_told_to_anyone() -> None:
+def test_cloud_id_is_told_to_anyone() -> None:
     site = FakeJira(USERNAME, TOKEN, cloud_id="some-cloud")
     answer = ask(site, TENANT_PATH, headers={})
     assert (answer.status, json.loads(answer.body)) == (200, {"cloudId": "some-cloud"})
     assert ask(site, TENANT_PATH, {"x": "1"}).status == 400
 
 
-def test_every_answer_is_json_and_carries_the_sites_own_clock() -> None:
+def test_answers_are_json_and_carry_the_sites_own_clock() -> None:
     for path in (RECORDS_PATH, PERMISSIONS_PATH, TENANT_PATH, "/nowhere"):
         answer = ask(site_with(), path)
         json.loads(answer.body)
@@ -299,7 +304,7 @@ def test_every_answer_is_json_and_carries_the_sites_own_clock() -> None:
         assert answer.headers["Date"] == "Tue, 05 Mar 2024 14:20:45 GMT"
 
 
-def test_a_hundred_thousand_records_do_not_slow_a_request_down() -> None:
+def test_requests_stay_fast_with_a_hundred_thousand_records() -> None:
     site = FakeJira(USERNAME, TOKEN)
     site.add(some_records(100_000))
     begun = time.perf_counter()

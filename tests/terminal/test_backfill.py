@@ -23,23 +23,23 @@ from tests.terminal.test_demo import on_a_terminal
 HOST = "127.0.0.1"
 
 
-def ago(hours: float) -> str:
+def hours_ago(hours: float) -> str:
     return timestamps.text(now_ms() - int(hours * HOUR_MS))
 
 
-def collected(run: Run, folder: Path) -> int:
+def collect_last_hour(run: Run, folder: Path) -> int:
     """Let the ticks begin an hour ago, and tell how many rows they had."""
     os.environ["INITIAL_LOOKBACK_HOURS"] = "1"
     assert run("collect", "--to", folder).code == 0
     return len(ids_in(folder))
 
 
-def test_what_lies_before_the_checkpoint_is_filled_in_once(
+def test_backfill_delivers_what_precedes_the_checkpoint_once(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
-    recent = collected(run, tmp_path)
+    recent = collect_last_hour(run, tmp_path)
 
-    first = run("backfill", "--from", ago(30), "--folder", tmp_path)
+    first = run("backfill", "--from", hours_ago(30), "--folder", tmp_path)
     second = run("backfill", "--from", "all", "--folder", tmp_path)
 
     assert (first.code, second.code) == (0, 0)
@@ -50,7 +50,7 @@ def test_what_lies_before_the_checkpoint_is_filled_in_once(
 
 
 @pytest.mark.servers
-def test_in_azure_it_keeps_its_place_in_a_blob_beside_the_checkpoint(
+def test_backfill_keeps_its_checkpoint_in_a_blob(
     run: Run,
     site: Site,
     blob_container: ContainerClient,
@@ -68,7 +68,7 @@ def test_in_azure_it_keeps_its_place_in_a_blob_beside_the_checkpoint(
     }
     assert run("collect").code == 0
 
-    ended = run("backfill", "--from", ago(30))
+    ended = run("backfill", "--from", hours_ago(30))
 
     assert ended.code == 0
     assert sum(call.rows for call in ingestion.calls if call.status == 204) == 200
@@ -76,15 +76,15 @@ def test_in_azure_it_keeps_its_place_in_a_blob_beside_the_checkpoint(
     assert names == {f"backfills/{HOST}.json", f"checkpoints/{HOST}.json"}
 
 
-def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
+def test_backfill_exits_with_130_on_ctrl_c_and_resumes(
     run_apart: Run, run: Run, tmp_path: Path
 ) -> None:
     halting = Halting(count=12_000, first=5_000)
     with set_up(halting):
         answers_up_to, halting.answers_up_to = halting.answers_up_to, "9999"
-        recent = collected(run, tmp_path)
+        recent = collect_last_hour(run, tmp_path)
         halting.answers_up_to = answers_up_to
-        arguments = "backfill", "--from", ago(21), "--folder", tmp_path
+        arguments = "backfill", "--from", hours_ago(21), "--folder", tmp_path
         process = begin(*arguments, out=subprocess.PIPE, err=subprocess.PIPE)
         halting.wait_until_halted(tmp_path / "backfills/127.0.0.1.json")
         process.send_signal(signal.SIGINT)
@@ -105,53 +105,53 @@ def test_ctrl_c_ends_it_with_130_and_the_same_command_goes_on(
     assert sorted(ids_in(tmp_path)) == sorted(record["id"] for record in halting.records)
 
 
-def test_a_bar_shows_where_somebody_looks(run: Run, site: Site, tmp_path: Path) -> None:
-    collected(run, tmp_path)
+def test_backfill_shows_a_bar_on_a_terminal(run: Run, site: Site, tmp_path: Path) -> None:
+    collect_last_hour(run, tmp_path)
     os.environ["TERM"] = "xterm-256color"
 
-    shown = on_a_terminal("backfill", "--from", ago(30), "--folder", tmp_path)
+    shown = on_a_terminal("backfill", "--from", hours_ago(30), "--folder", tmp_path)
 
     assert "records, " in shown
     assert "a second" in shown
     assert "rows delivered" in shown
 
 
-def test_a_failure_is_said_with_how_to_go_on(run: Run, site: Site, tmp_path: Path) -> None:
-    collected(run, tmp_path)
+def test_backfill_that_fails_says_how_to_resume(run: Run, site: Site, tmp_path: Path) -> None:
+    collect_last_hour(run, tmp_path)
     site.refusal = 403
 
-    ended = run("backfill", "--from", ago(30), "--folder", tmp_path)
+    ended = run("backfill", "--from", hours_ago(30), "--folder", tmp_path)
 
     assert ended.code == 1
     assert "failed after 0 rows; nothing is lost: run the same command again" in ended.out
     assert "Administer Jira" in ended.err
 
 
-def test_one_that_is_under_way_is_left_alone(run: Run, site: Site, tmp_path: Path) -> None:
-    collected(run, tmp_path)
+def test_backfill_leaves_alone_one_that_is_running(run: Run, site: Site, tmp_path: Path) -> None:
+    collect_last_hour(run, tmp_path)
     lease = LocalCheckpoints(tmp_path, wiring.CLOCK, "backfills").take(Checkpoint.first(HOST, 0, 0))
     assert lease
 
-    ended = run("backfill", "--from", ago(30), "--folder", tmp_path)
+    ended = run("backfill", "--from", hours_ago(30), "--folder", tmp_path)
     lease.release()
 
     assert ended.code == 1
     assert "another backfill of this site holds the lease" in ended.out
 
 
-def refused(run: Run, folder: Path, *arguments: str) -> Ended:
+def run_refused_backfill(run: Run, folder: Path, *arguments: str) -> Ended:
     ended = run("backfill", *arguments, "--folder", folder)
     assert ended.code in {1, 2}
     assert not (folder / "backfills").exists()
     return ended
 
 
-def test_where_there_is_nothing_to_do_nothing_is_done(run: Run, site: Site, tmp_path: Path) -> None:
-    said = refused(run, tmp_path, "--from", ago(30))
+def test_backfill_without_work_does_nothing(run: Run, site: Site, tmp_path: Path) -> None:
+    said = run_refused_backfill(run, tmp_path, "--from", hours_ago(30))
     assert "the end of a backfill is unknown" in said.err
 
-    collected(run, tmp_path)
-    said = refused(run, tmp_path, "--from", ago(0.5))
+    collect_last_hour(run, tmp_path)
+    said = run_refused_backfill(run, tmp_path, "--from", hours_ago(0.5))
     assert "nothing to backfill" in said.err
 
 
@@ -164,10 +164,10 @@ def test_where_there_is_nothing_to_do_nothing_is_done(run: Run, site: Site, tmp_
         (["--from", "2026-03-02T00:00:00Z", "--to", "2026-03-01T00:00:00Z"], "--to"),
     ],
 )
-def test_a_time_that_is_none_is_a_usage_error(
+def test_backfill_refuses_an_invalid_time(
     run: Run, site: Site, tmp_path: Path, arguments: list[str], option: str
 ) -> None:
-    said = refused(run, tmp_path, *arguments)
+    said = run_refused_backfill(run, tmp_path, *arguments)
 
     assert said.code == 2
     assert option in said.err

@@ -35,7 +35,7 @@ def installation(
     }
 
 
-def broken(ended: Ended, part: str) -> str:
+def only_failure(ended: Ended, part: str) -> str:
     """The sentence of the one part that is broken; the others must be well."""
     answers = {line.split()[1]: line.split(maxsplit=2) for line in ended.out.splitlines()}
     assert list(answers) == ["settings", "Jira", "ingestion", "storage"]
@@ -46,7 +46,7 @@ def broken(ended: Ended, part: str) -> str:
     return answers[part][2]
 
 
-def test_four_parts_that_are_well_are_four_lines_and_exit_code_0(
+def test_check_prints_a_line_for_each_part_and_exits_with_0(
     run: Run, site: Site, ingestion: Ingestion
 ) -> None:
     ended = run("check")
@@ -63,51 +63,51 @@ def test_four_parts_that_are_well_are_four_lines_and_exit_code_0(
     assert [(call.status, call.rows) for call in ingestion.calls] == [(204, 0)]
 
 
-def test_a_wrong_token_is_named(run: Run) -> None:
+def test_jira_with_a_wrong_token_is_named(run: Run) -> None:
     os.environ["JIRA_API_TOKEN"] = "wrong"
 
-    assert "the token is wrong, revoked or expired" in broken(run("check"), "Jira")
+    assert "the token is wrong, revoked or expired" in only_failure(run("check"), "Jira")
 
 
-def test_a_missing_permission_in_jira_is_named(run: Run, site: Site) -> None:
+def test_jira_without_the_permission_is_named(run: Run, site: Site) -> None:
     site.refusal = 403
 
-    assert "lacks the global permission Administer Jira" in broken(run("check"), "Jira")
+    assert "lacks the global permission Administer Jira" in only_failure(run("check"), "Jira")
 
 
-def test_a_wrong_rule_is_named(run: Run) -> None:
+def test_rule_that_is_wrong_is_named(run: Run) -> None:
     os.environ["LOGS_DCR_RULE_ID"] = "dcr-ffffffffffffffffffffffffffffffff"
 
-    assert "check LOGS_DCR_RULE_ID" in broken(run("check"), "ingestion")
+    assert "check LOGS_DCR_RULE_ID" in only_failure(run("check"), "ingestion")
 
 
-def test_an_unknown_stream_is_named(run: Run) -> None:
+def test_rule_without_the_stream_is_named(run: Run) -> None:
     os.environ["LOGS_DCR_STREAM_NAME"] = "Custom-Other_CL"
 
-    sentence = broken(run("check"), "ingestion")
+    sentence = only_failure(run("check"), "ingestion")
 
     assert "LOGS_DCR_STREAM_NAME (Custom-Other_CL) must be a stream" in sentence
     assert "InvalidStream" in sentence
 
 
-def test_a_missing_role_on_the_rule_is_named(run: Run, ingestion: Ingestion) -> None:
+def test_rule_without_the_role_is_named(run: Run, ingestion: Ingestion) -> None:
     ingestion.script(Fault(403))
 
-    assert "the role Monitoring Metrics Publisher" in broken(run("check"), "ingestion")
+    assert "the role Monitoring Metrics Publisher" in only_failure(run("check"), "ingestion")
 
 
-def test_an_identity_that_is_not_there_is_named(run: Run, identity: Identity) -> None:
+def test_identity_that_is_missing_is_named(run: Run, identity: Identity) -> None:
     identity.client_ids = frozenset({"another"})
     os.environ["AZURE_CLIENT_ID"] = "11111111-1111-1111-1111-111111111111"
 
-    assert "AZURE_CLIENT_ID must be the client id" in broken(run("check"), "ingestion")
+    assert "AZURE_CLIENT_ID must be the client id" in only_failure(run("check"), "ingestion")
 
 
-def test_a_wrong_storage_key_is_named(run: Run) -> None:
+def test_storage_with_a_wrong_key_is_named(run: Run) -> None:
     name, _, rest = os.environ["AzureWebJobsStorage"].partition("AccountKey=")
     os.environ["AzureWebJobsStorage"] = f"{name}AccountKey={WRONG_KEY};{rest.partition(';')[2]}"
 
-    assert "storage refuses" in broken(run("check"), "storage")
+    assert "storage refuses" in only_failure(run("check"), "storage")
 
 
 def test_storage_that_cannot_be_reached_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +117,10 @@ def test_storage_that_cannot_be_reached_is_named(run: Run, monkeypatch: pytest.M
         f"AccountName=devstoreaccount1;AccountKey={WRONG_KEY};BlobEndpoint={at};"
     )
 
-    assert "storage could not be reached" in broken(run("check"), "storage")
+    assert "storage could not be reached" in only_failure(run("check"), "storage")
 
 
-def test_a_container_that_is_missing_is_made(run: Run, azurite: str) -> None:
+def test_storage_without_the_container_gets_it(run: Run, azurite: str) -> None:
     os.environ["CHECKPOINT_CONTAINER"] += "-new"
 
     assert run("check").code == 0
@@ -129,7 +129,7 @@ def test_a_container_that_is_missing_is_made(run: Run, azurite: str) -> None:
         assert container.exists()
 
 
-def test_several_broken_parts_are_all_answered(run: Run, site: Site, ingestion: Ingestion) -> None:
+def test_check_reports_every_broken_part(run: Run, site: Site, ingestion: Ingestion) -> None:
     site.refusal = 403
     ingestion.script(Fault(403))
 
@@ -139,7 +139,7 @@ def test_several_broken_parts_are_all_answered(run: Run, site: Site, ingestion: 
     assert ended.code == 1
 
 
-def test_missing_settings_are_listed_and_nothing_is_tried(
+def test_check_lists_missing_settings_and_tries_nothing(
     run: Run, site: Site, ingestion: Ingestion
 ) -> None:
     del os.environ["JIRA_API_TOKEN"], os.environ["LOGS_DCR_RULE_ID"]

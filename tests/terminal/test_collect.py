@@ -28,7 +28,7 @@ def ids_in(folder: Path) -> list[int]:
     return [json.loads(line)["id_d"] for line in lines]
 
 
-def test_rows_and_checkpoint_are_in_the_folder_and_a_second_run_adds_nothing(
+def test_folder_gets_rows_and_checkpoint_and_a_rerun_adds_none(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
     first, second = (run("collect", "--to", tmp_path) for _ in range(2))
@@ -40,7 +40,7 @@ def test_rows_and_checkpoint_are_in_the_folder_and_a_second_run_adds_nothing(
     assert (tmp_path / "checkpoints/127.0.0.1.json").is_file()
 
 
-def test_where_nobody_looks_there_are_plain_lines_only(
+def test_output_without_a_terminal_is_plain_lines(
     run_apart: Run, site: Site, tmp_path: Path
 ) -> None:
     ended = run_apart("collect", "--to", tmp_path)
@@ -51,7 +51,7 @@ def test_where_nobody_looks_there_are_plain_lines_only(
     assert "INFO jira_audit site=127.0.0.1 outcome=ok windows=" in ended.err
 
 
-def test_on_a_terminal_a_line_tells_how_far_it_is(site: Site, tmp_path: Path) -> None:
+def test_output_on_a_terminal_shows_progress(site: Site, tmp_path: Path) -> None:
     os.environ["TERM"] = "xterm-256color"
 
     shown = on_a_terminal("collect", "--to", tmp_path)
@@ -60,7 +60,7 @@ def test_on_a_terminal_a_line_tells_how_far_it_is(site: Site, tmp_path: Path) ->
     assert "200 new rows" in shown
 
 
-def test_a_site_that_refuses_is_exit_code_1_with_what_to_do_and_no_traceback(
+def test_site_that_refuses_exits_with_1_and_says_what_to_do(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
     os.environ["JIRA_API_TOKEN"] = "wrong-and-still-secret"
@@ -74,9 +74,7 @@ def test_a_site_that_refuses_is_exit_code_1_with_what_to_do_and_no_traceback(
     assert "secret" not in ended.out + ended.err
 
 
-def test_a_site_that_another_run_has_is_left_alone_with_exit_code_0(
-    run: Run, site: Site, tmp_path: Path
-) -> None:
+def test_site_that_another_run_holds_exits_with_0(run: Run, site: Site, tmp_path: Path) -> None:
     lease = LocalCheckpoints(tmp_path, wiring.CLOCK).take(Checkpoint.first("127.0.0.1", 0, 0))
     assert lease
 
@@ -88,7 +86,7 @@ def test_a_site_that_another_run_has_is_left_alone_with_exit_code_0(
     assert site.asked == 0
 
 
-def test_wrong_settings_are_listed_one_a_line_and_nothing_is_requested(
+def test_settings_that_are_wrong_are_listed_before_any_request(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
     os.environ |= {"JIRA_USERNAME": "", "OVERLAP_MINUTES": "soon"}
@@ -103,7 +101,7 @@ def test_wrong_settings_are_listed_one_a_line_and_nothing_is_requested(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_folder_azures_settings_are_needed_too(run: Run, site: Site) -> None:
+def test_settings_of_azure_are_needed_without_a_folder(run: Run, site: Site) -> None:
     ended = run("collect")
 
     assert ended.code == 2
@@ -111,9 +109,7 @@ def test_without_a_folder_azures_settings_are_needed_too(run: Run, site: Site) -
     assert named == {"DATA_COLLECTION_ENDPOINT", "LOGS_DCR_RULE_ID", "AzureWebJobsStorage"}
 
 
-def test_a_settings_file_fills_in_what_the_environment_lacks(
-    run: Run, site: Site, tmp_path: Path
-) -> None:
+def test_settings_file_adds_to_the_environment(run: Run, site: Site, tmp_path: Path) -> None:
     del os.environ["JIRA_API_TOKEN"]
     values = {"JIRA_API_TOKEN": TOKEN, "JIRA_USERNAME": "the environment wins"}
     file = tmp_path / "local.settings.json"
@@ -134,7 +130,7 @@ def test_a_settings_file_fills_in_what_the_environment_lacks(
         ('{"IsEncrypted": true, "Values": {"A": "B"}}', "func settings decrypt"),
     ],
 )
-def test_a_settings_file_that_is_none_is_a_problem_of_its_own(
+def test_settings_file_that_is_invalid_is_a_problem(
     run: Run, tmp_path: Path, content: str, said: str
 ) -> None:
     file = tmp_path / "local.settings.json"
@@ -182,7 +178,7 @@ class Halting(FakeJira):
         raise AssertionError("nothing was saved")
 
 
-def test_ctrl_c_ends_with_130_and_the_next_run_goes_on_without_a_gap_or_a_double(
+def test_ctrl_c_exits_with_130_and_leaves_no_gap_or_duplicate(
     run_apart: Run, tmp_path: Path
 ) -> None:
     halting = Halting(count=12_000, first=5_000)
@@ -245,7 +241,7 @@ NOON = 1_772_366_400_000  # 2026-03-01T12:00:00Z
         ("failed", None, Tally(), "could not start."),
     ],
 )
-def test_a_sentence_says_how_the_run_went(
+def test_output_says_how_the_run_went(
     result: Result, through: int | None, tally: Tally, sentence: str
 ) -> None:
     error = SiteError("it was logged") if result == "failed" else None
@@ -254,9 +250,7 @@ def test_a_sentence_says_how_the_run_went(
     assert summary(outcome, "T").plain == f"s: {sentence}"
 
 
-def test_ctrl_c_ends_several_sites_with_what_each_has_delivered_saved(
-    run_apart: Run, tmp_path: Path
-) -> None:
+def test_ctrl_c_saves_what_each_site_has_delivered(run_apart: Run, tmp_path: Path) -> None:
     halting = Halting(count=12_000, first=5_000)
     with set_up(halting):
         url, username = os.environ.pop("JIRA_SITE_URL"), os.environ.pop("JIRA_USERNAME")

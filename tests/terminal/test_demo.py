@@ -13,9 +13,7 @@ from tests.terminal.conftest import Run, begin
 ESCAPE = "\x1b"
 
 
-def test_the_demo_shows_two_runs_of_which_the_second_adds_only_what_is_new(
-    run_apart: Run, tmp_path: Path
-) -> None:
+def test_demo_adds_only_new_rows_in_its_second_run(run_apart: Run, tmp_path: Path) -> None:
     folder = tmp_path / "new"
 
     ended = run_apart("demo", "--dir", folder)
@@ -33,9 +31,7 @@ def test_the_demo_shows_two_runs_of_which_the_second_adds_only_what_is_new(
     assert checkpoint["ledger"] == [[FIRST_ID, FIRST_ID + 314]]
 
 
-def test_the_demo_says_where_the_files_are_and_what_comes_next(
-    run_apart: Run, tmp_path: Path
-) -> None:
+def test_demo_says_where_the_files_are_and_what_is_next(run_apart: Run, tmp_path: Path) -> None:
     os.environ["TMPDIR"] = str(tmp_path)
 
     ended = run_apart("demo")
@@ -48,7 +44,7 @@ def test_the_demo_says_where_the_files_are_and_what_comes_next(
     assert "collect --to ./out" in ended.out.splitlines()[-1]
 
 
-def test_the_demo_keeps_out_of_a_folder_with_something_in_it(run: Run, tmp_path: Path) -> None:
+def test_demo_refuses_a_folder_that_is_not_empty(run: Run, tmp_path: Path) -> None:
     tmp_path.joinpath("mine").touch()
 
     ended = run("demo", "--dir", tmp_path)
@@ -59,7 +55,7 @@ def test_the_demo_keeps_out_of_a_folder_with_something_in_it(run: Run, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_console_without_unicode_is_no_reason_to_end(run_apart: Run, tmp_path: Path) -> None:
+def test_console_without_unicode_does_not_end_the_demo(run_apart: Run, tmp_path: Path) -> None:
     os.environ["PYTHONIOENCODING"] = "ascii"
 
     ended = run_apart("demo", "--dir", tmp_path)
@@ -67,12 +63,12 @@ def test_a_console_without_unicode_is_no_reason_to_end(run_apart: Run, tmp_path:
     assert (ended.code, ended.err) == (0, "")
 
 
-def test_there_are_no_colours_where_nobody_looks(run_apart: Run, tmp_path: Path) -> None:
+def test_console_without_a_terminal_has_no_colours(run_apart: Run, tmp_path: Path) -> None:
     assert ESCAPE not in run_apart("demo", "--dir", tmp_path).out
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
-def test_there_are_colours_on_a_terminal_unless_they_are_unwanted(
+def test_console_on_a_terminal_has_colours_unless_disabled(
     tmp_path: Path, no_color: str, coloured: bool
 ) -> None:
     os.environ |= {"TERM": "xterm-256color", "NO_COLOR": no_color}

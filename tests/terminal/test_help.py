@@ -10,7 +10,7 @@ import typer
 
 from jira_audit import __version__
 from jira_audit.terminal.cli import cli
-from tests.docs.commands import commands, meant, registered
+from tests.docs.commands import commands, parse_command, registered_commands
 from tests.docs.shell import arguments_of
 from tests.terminal.conftest import ROOT, Run
 
@@ -30,15 +30,15 @@ def shown_in_help(text: str) -> list[str]:
     return re.findall(r"^│ ([a-z][a-z-]*) ", panel, re.MULTILINE)
 
 
-def test_the_help_lists_every_command_in_the_order_of_a_users_day(run: Run) -> None:
+def test_help_lists_every_command_in_the_order_of_use(run: Run) -> None:
     ended = run("--help")
 
     assert ended.code == 0
     assert tuple(shown_in_help(ended.out)) == DAY
-    assert tuple(name for name in registered(cli) if " " not in name) == DAY
+    assert tuple(name for name in registered_commands(cli) if " " not in name) == DAY
 
 
-def test_the_help_begins_with_an_example_of_every_command_in_that_order(run: Run) -> None:
+def test_help_begins_with_an_example_of_every_command(run: Run) -> None:
     begin = run("--help").out.split("Begin here")[1].split("Settings,")[0]
 
     named = [arguments_of(line)[0] for line in EXAMPLE.findall(begin)]
@@ -46,15 +46,15 @@ def test_the_help_begins_with_an_example_of_every_command_in_that_order(run: Run
     assert tuple(dict.fromkeys(named)) == DAY
 
 
-def test_a_command_that_is_given_no_place_in_the_day_is_listed_last() -> None:
+def test_help_lists_a_command_without_a_place_last() -> None:
     more = copy.copy(cli)
     more.registered_commands = [*cli.registered_commands]
     more.command("vacuum")(lambda: None)
 
-    assert [name for name in registered(more) if " " not in name] == [*DAY, "vacuum"]
+    assert [name for name in registered_commands(more) if " " not in name] == [*DAY, "vacuum"]
 
 
-def test_the_help_names_the_settings_and_the_exit_codes(run: Run) -> None:
+def test_help_names_the_settings_and_exit_codes(run: Run) -> None:
     ended = run("--help")
 
     for word in (
@@ -65,11 +65,9 @@ def test_the_help_names_the_settings_and_the_exit_codes(run: Run) -> None:
         assert word in ended.out
 
 
-@pytest.mark.parametrize("name", registered(cli))
-def test_every_command_has_help_of_at_most_80_columns_and_so_has_each_option(
-    run: Run, name: str
-) -> None:
-    command = registered(cli)[name]
+@pytest.mark.parametrize("name", registered_commands(cli))
+def test_help_of_every_command_is_at_most_80_columns(run: Run, name: str) -> None:
+    command = registered_commands(cli)[name]
 
     ended = run(*name.split(), "--help")
 
@@ -80,20 +78,18 @@ def test_every_command_has_help_of_at_most_80_columns_and_so_has_each_option(
     assert all(parameter.help for parameter in command.params)
 
 
-@pytest.mark.parametrize("name", ["", *registered(cli)])
-def test_every_example_in_help_is_shown_whole_and_is_a_command_that_there_is(
-    run: Run, name: str
-) -> None:
+@pytest.mark.parametrize("name", ["", *registered_commands(cli)])
+def test_help_examples_are_whole_and_name_known_commands(run: Run, name: str) -> None:
     text = run(*name.split(), "--help").out
-    command = registered(cli)[name] if name else typer.main.get_command(cli)
+    command = registered_commands(cli)[name] if name else typer.main.get_command(cli)
     written = EXAMPLE.findall("\n".join(filter(None, (command.help, command.epilog))))
 
     for example in written:
-        assert meant(cli, arguments_of(example)) in commands(cli)
+        assert parse_command(cli, arguments_of(example)) in commands(cli)
         assert re.search(rf"^ *{re.escape(example)}(  .*)?$", text, re.MULTILINE), example
 
 
-def test_help_and_messages_name_no_command_that_there_is_not() -> None:
+def test_help_and_messages_name_only_known_commands() -> None:
     named = {
         (path.name, words)
         for path in sorted((ROOT / "jira_audit").rglob("*.py"))
@@ -104,21 +100,21 @@ def test_help_and_messages_name_no_command_that_there_is_not() -> None:
     assert len(named) > len(DAY)
 
 
-def test_without_a_command_the_help_is_shown(run: Run) -> None:
+def test_help_is_shown_without_a_command(run: Run) -> None:
     ended = run()
 
     assert ended.code == 2
     assert "Begin here" in ended.out + ended.err
 
 
-def test_an_unknown_command_is_a_usage_error(run: Run) -> None:
+def test_command_that_is_unknown_is_a_usage_error(run: Run) -> None:
     ended = run("frobnicate")
 
     assert ended.code == 2
     assert "frobnicate" in ended.err
 
 
-def test_the_version_is_told(run: Run) -> None:
+def test_version_is_printed(run: Run) -> None:
     assert run("--version").out == f"{__version__}\n"
 
 
@@ -130,7 +126,7 @@ def test_the_version_is_told(run: Run) -> None:
         ("filelock", ["report", "--folder", "."]),  # only a local folder needs it
     ],
 )
-def test_one_sentence_says_how_to_install_what_the_terminal_needs(
+def test_packages_that_are_missing_are_named_in_one_sentence(
     missing: str, arguments: list[str]
 ) -> None:
     begin = "runpy.run_module('jira_audit', run_name='__main__')"
@@ -150,7 +146,7 @@ def test_one_sentence_says_how_to_install_what_the_terminal_needs(
     assert "pip install -e '.[terminal]'" in ended.stderr
 
 
-def test_the_function_never_imports_what_only_the_terminal_has() -> None:
+def test_packages_of_the_terminal_are_not_imported_by_the_function() -> None:
     code = "import function_app, sys; print({'typer', 'rich', 'filelock'} & set(sys.modules))"
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

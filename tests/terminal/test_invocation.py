@@ -21,7 +21,7 @@ STUB = '#!/bin/sh\necho "ran $@"\n'
 HINT = re.compile(r"The command line needs (\w+), which is not installed: run (.*)\n")
 
 
-def typed(line: str, folder: Path, path: str = "") -> Ended:
+def run_in_shell(line: str, folder: Path, path: str = "") -> Ended:
     """What a shell makes of a line, in a folder, with nothing on its path but the system's."""
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-c", line],
@@ -35,7 +35,7 @@ def typed(line: str, folder: Path, path: str = "") -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def program(path: Path) -> Path:
+def make_program(path: Path) -> Path:
     """A program that says with what it was called."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(STUB)
@@ -43,31 +43,31 @@ def program(path: Path) -> Path:
     return path
 
 
-class Stand:
+class Installation:
     """Where one is: the Python that runs, how it was called, the current folder, and the path."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.checkout = folder / "connector"
         self.programs = self.checkout / ".venv" / "bin"
         self.monkeypatch = monkeypatch
-        program(self.programs / "python")
+        make_program(self.programs / "python")
         (self.checkout / "pyproject.toml").touch()
         monkeypatch.setattr(invocation, "CHECKOUT", self.checkout)
-        self.runs(self.programs / "python")
-        self.goes_to(self.checkout)
-        self.has_on_its_path()
+        self.set_python(self.programs / "python")
+        self.set_folder(self.checkout)
+        self.set_path()
 
-    def runs(self, python: Path, *, base: bool = False) -> None:
+    def set_python(self, python: Path, *, base: bool = False) -> None:
         self.monkeypatch.setattr(sys, "executable", str(python))
         self.monkeypatch.setattr(sys, "argv", ["/somewhere/jira_audit/__main__.py"])
         self.monkeypatch.setattr(sys, "prefix", "/usr" if base else str(python.parents[1]))
         self.monkeypatch.setattr(sys, "base_prefix", "/usr")
 
-    def goes_to(self, folder: Path) -> None:
+    def set_folder(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.monkeypatch.chdir(folder)
 
-    def has_on_its_path(self, *folders: Path) -> None:
+    def set_path(self, *folders: Path) -> None:
         path = os.pathsep.join(map(str, (*folders, "/usr/bin", "/bin")))
         self.monkeypatch.setenv("PATH", path)
 
@@ -86,97 +86,97 @@ class Stand:
 
 
 @pytest.fixture
-def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
     """In a checkout whose environment has the command, and is not activated."""
-    made = Stand(tmp_path, monkeypatch)
-    program(made.programs / "jira-audit")
+    made = Installation(tmp_path, monkeypatch)
+    make_program(made.programs / "jira-audit")
     return made
 
 
 # What runs the command line
 
 
-def test_in_the_checkout_it_is_where_the_command_is(stand: Stand) -> None:
-    assert stand.command() == ".venv/bin/jira-audit"
+def test_command_in_the_checkout_is_its_path(installation: Installation) -> None:
+    assert installation.command() == ".venv/bin/jira-audit"
 
 
-def test_in_an_activated_environment_it_is_the_command_alone(stand: Stand) -> None:
-    stand.has_on_its_path(stand.programs)
+def test_command_in_an_activated_environment_is_its_name(installation: Installation) -> None:
+    installation.set_path(installation.programs)
 
-    assert stand.command() == "jira-audit"
+    assert installation.command() == "jira-audit"
 
 
-def test_by_a_link_on_the_path_it_is_the_command_alone(stand: Stand, tmp_path: Path) -> None:
+def test_command_linked_on_the_path_is_its_name(installation: Installation, tmp_path: Path) -> None:
     (tmp_path / "links").mkdir()
-    (tmp_path / "links" / "jira-audit").symlink_to(stand.programs / "jira-audit")
-    stand.has_on_its_path(tmp_path / "links")
+    (tmp_path / "links" / "jira-audit").symlink_to(installation.programs / "jira-audit")
+    installation.set_path(tmp_path / "links")
 
-    assert stand.command() == "jira-audit"
+    assert installation.command() == "jira-audit"
 
 
-def test_another_command_of_that_name_on_the_path_is_not_taken_for_it(
-    stand: Stand, tmp_path: Path
+def test_command_of_the_same_name_on_the_path_is_not_taken(
+    installation: Installation, tmp_path: Path
 ) -> None:
-    program(tmp_path / "other" / "jira-audit")
-    stand.has_on_its_path(tmp_path / "other")
+    make_program(tmp_path / "other" / "jira-audit")
+    installation.set_path(tmp_path / "other")
 
-    assert stand.command() == ".venv/bin/jira-audit"
+    assert installation.command() == ".venv/bin/jira-audit"
 
 
-def test_from_elsewhere_it_is_a_whole_path_and_quoted_where_it_has_to_be(
-    stand: Stand, tmp_path: Path
+def test_command_from_elsewhere_is_a_whole_path_and_quoted(
+    installation: Installation, tmp_path: Path
 ) -> None:
-    stand.goes_to(tmp_path / "elsewhere")
-    assert stand.command() == f"{stand.programs}/jira-audit"
+    installation.set_folder(tmp_path / "elsewhere")
+    assert installation.command() == f"{installation.programs}/jira-audit"
 
-    moved = program(tmp_path / "a place" / "bin" / "python")
-    program(moved.with_name("jira-audit"))
-    stand.runs(moved)
-    assert stand.command() == f"'{moved.with_name('jira-audit')}'"
-    stand.goes_to(tmp_path)
-    assert stand.command() == "'a place/bin/jira-audit'"
-
-
-def test_beside_the_command_itself_it_is_not_looked_for_on_the_path(stand: Stand) -> None:
-    stand.goes_to(stand.programs)
-
-    assert stand.command() == "./jira-audit"
+    moved = make_program(tmp_path / "a place" / "bin" / "python")
+    make_program(moved.with_name("jira-audit"))
+    installation.set_python(moved)
+    assert installation.command() == f"'{moved.with_name('jira-audit')}'"
+    installation.set_folder(tmp_path)
+    assert installation.command() == "'a place/bin/jira-audit'"
 
 
-def test_a_command_that_is_not_beside_its_python_is_named_as_it_was_called(
-    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_command_beside_itself_is_not_looked_for_on_the_path(installation: Installation) -> None:
+    installation.set_folder(installation.programs)
+
+    assert installation.command() == "./jira-audit"
+
+
+def test_command_not_beside_its_python_is_named_as_called(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for_the_user = program(tmp_path / "home" / ".local" / "bin" / "jira-audit")
-    stand.runs(program(tmp_path / "usr" / "bin" / "python3"), base=True)
+    for_the_user = make_program(tmp_path / "home" / ".local" / "bin" / "jira-audit")
+    installation.set_python(make_program(tmp_path / "usr" / "bin" / "python3"), base=True)
     monkeypatch.setattr(sys, "argv", [str(for_the_user)])
 
-    assert stand.command() == str(for_the_user)
-    stand.has_on_its_path(for_the_user.parent)
-    assert stand.command() == "jira-audit"
+    assert installation.command() == str(for_the_user)
+    installation.set_path(for_the_user.parent)
+    assert installation.command() == "jira-audit"
 
 
 @pytest.mark.parametrize("spelling", ["python", "python3"])
-def test_where_the_command_is_not_installed_it_is_the_python_that_runs(
-    spelling: str, stand: Stand
+def test_command_that_is_not_installed_is_the_running_python(
+    spelling: str, installation: Installation
 ) -> None:
-    (stand.programs / "jira-audit").unlink()
-    (stand.programs / "python").rename(stand.programs / spelling)
-    stand.runs(stand.programs / spelling)
+    (installation.programs / "jira-audit").unlink()
+    (installation.programs / "python").rename(installation.programs / spelling)
+    installation.set_python(installation.programs / spelling)
 
-    assert stand.command() == f".venv/bin/{spelling} -m jira_audit"
-    stand.has_on_its_path(stand.programs)
-    assert stand.command() == f"{spelling} -m jira_audit"
+    assert installation.command() == f".venv/bin/{spelling} -m jira_audit"
+    installation.set_path(installation.programs)
+    assert installation.command() == f"{spelling} -m jira_audit"
 
 
-def test_a_python_that_shares_its_program_is_not_taken_for_the_environments(
-    stand: Stand, tmp_path: Path
+def test_command_of_a_python_that_shares_its_program_is_not_taken(
+    installation: Installation, tmp_path: Path
 ) -> None:
-    (stand.programs / "jira-audit").unlink()
-    (stand.programs / "python").unlink()
-    (stand.programs / "python").symlink_to(program(tmp_path / "base" / "python"))
-    stand.has_on_its_path(tmp_path / "base")
+    (installation.programs / "jira-audit").unlink()
+    (installation.programs / "python").unlink()
+    (installation.programs / "python").symlink_to(make_program(tmp_path / "base" / "python"))
+    installation.set_path(tmp_path / "base")
 
-    assert stand.command() == ".venv/bin/python -m jira_audit"
+    assert installation.command() == ".venv/bin/python -m jira_audit"
 
 
 # What to do where a package of the terminal is missing
@@ -188,40 +188,46 @@ def remedy(*arguments: str) -> str:
     return told.removeprefix("run ")
 
 
-def test_in_an_environment_it_is_installed_into_that_one(stand: Stand, tmp_path: Path) -> None:
+def test_remedy_in_an_environment_installs_into_it(
+    installation: Installation, tmp_path: Path
+) -> None:
     install = "python -m pip install -e"
 
     assert remedy("status") == f".venv/bin/{install} '.[terminal]'"
-    stand.goes_to(tmp_path)
+    installation.set_folder(tmp_path)
     assert remedy("status") == f"connector/.venv/bin/{install} './connector[terminal]'"
-    stand.goes_to(tmp_path / "elsewhere")
-    assert remedy("status") == f"{stand.programs}/{install} '{stand.checkout}[terminal]'"
-    stand.goes_to(stand.checkout)
-    stand.has_on_its_path(stand.programs)
+    installation.set_folder(tmp_path / "elsewhere")
+    assert (
+        remedy("status") == f"{installation.programs}/{install} '{installation.checkout}[terminal]'"
+    )
+    installation.set_folder(installation.checkout)
+    installation.set_path(installation.programs)
     assert remedy("status") == f"{install} '.[terminal]'"
-    program(stand.programs / "pip")
+    make_program(installation.programs / "pip")
     assert remedy("status") == "pip install -e '.[terminal]'"
 
 
-def test_a_pip_of_another_python_is_not_named(stand: Stand, tmp_path: Path) -> None:
-    program(tmp_path / "other" / "pip")
-    stand.has_on_its_path(tmp_path / "other")
+def test_remedy_names_no_pip_of_another_python(installation: Installation, tmp_path: Path) -> None:
+    make_program(tmp_path / "other" / "pip")
+    installation.set_path(tmp_path / "other")
 
     assert remedy() == ".venv/bin/python -m pip install -e '.[terminal]'"
 
 
-def test_where_make_demo_has_made_an_environment_its_command_is_named(
-    stand: Stand, tmp_path: Path
+def test_remedy_names_the_command_that_make_demo_installed(
+    installation: Installation, tmp_path: Path
 ) -> None:
-    stand.runs(program(tmp_path / "usr" / "python3"), base=True)
+    installation.set_python(make_program(tmp_path / "usr" / "python3"), base=True)
 
     assert remedy("collect", "--to", "my out") == ".venv/bin/jira-audit collect --to 'my out'"
 
 
-def test_for_a_python_that_is_no_environment_one_is_made(stand: Stand, tmp_path: Path) -> None:
-    stand.runs(program(tmp_path / "usr" / "python3"), base=True)
-    stand.has_on_its_path(tmp_path / "usr")
-    shutil.rmtree(stand.checkout / ".venv")
+def test_remedy_without_an_environment_makes_one(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.set_python(make_program(tmp_path / "usr" / "python3"), base=True)
+    installation.set_path(tmp_path / "usr")
+    shutil.rmtree(installation.checkout / ".venv")
 
     assert remedy("collect", "--to", "my out") == (
         "python3 -m venv .venv && .venv/bin/python -m pip install -e '.[terminal]' && "
@@ -230,23 +236,26 @@ def test_for_a_python_that_is_no_environment_one_is_made(stand: Stand, tmp_path:
 
 
 @pytest.mark.parametrize("version", [(3, 9, 6, "final", 0), (3, 14, 0, "final", 0)])
-def test_a_python_that_the_connector_does_not_run_on_is_told_so(
-    version: tuple[object, ...], stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_remedy_on_an_unsupported_python_says_so(
+    version: tuple[object, ...],
+    installation: Installation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stand.runs(program(tmp_path / "usr" / "python3"), base=True)
+    installation.set_python(make_program(tmp_path / "usr" / "python3"), base=True)
     monkeypatch.setattr(sys, "version_info", version)
 
     assert remedy("status") == ".venv/bin/jira-audit status"
-    (stand.programs / "jira-audit").unlink()
+    (installation.programs / "jira-audit").unlink()
     assert invocation.remedy(["status"]) == (
         "use Python 3.11, 3.12 or 3.13, which the connector needs as well."
     )
 
 
-def test_without_a_checkout_the_extra_is_named_and_no_package_that_may_be_a_strangers(
-    stand: Stand,
+def test_remedy_without_a_checkout_names_the_extra_only(
+    installation: Installation,
 ) -> None:
-    (stand.checkout / "pyproject.toml").unlink()
+    (installation.checkout / "pyproject.toml").unlink()
 
     assert invocation.remedy(["demo"]) == (
         "install it again from where it came, with its extra terminal."
@@ -264,11 +273,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_demos_last_line_collects_as_it_is_printed(checkout: Path, site: Site) -> None:
-    shown = typed(".venv/bin/python -m jira_audit demo", checkout)
+def test_demo_prints_a_collect_command_that_runs(checkout: Path, site: Site) -> None:
+    shown = run_in_shell(".venv/bin/python -m jira_audit demo", checkout)
     line = shown.out.splitlines()[-1].strip()
 
-    ended = typed(line, checkout)
+    ended = run_in_shell(line, checkout)
 
     assert line == ".venv/bin/jira-audit collect --to ./out"
     assert ended.code == 0, ended.err
@@ -276,19 +285,19 @@ def test_the_demos_last_line_collects_as_it_is_printed(checkout: Path, site: Sit
     assert len(rows) == len(site.records)
 
 
-def test_the_demo_names_a_report_on_what_it_wrote_too(checkout: Path, tmp_path: Path) -> None:
+def test_demo_names_a_report_on_its_rows(checkout: Path, tmp_path: Path) -> None:
     to = shlex.quote(str(tmp_path / "a b"))
-    shown = typed(f"jira-audit demo --dir {to}", checkout, str(checkout / ".venv" / "bin"))
+    shown = run_in_shell(f"jira-audit demo --dir {to}", checkout, str(checkout / ".venv" / "bin"))
     (line,) = [each.strip() for each in shown.out.splitlines() if " report " in each]
 
     assert line == f"jira-audit report --folder {to}"
-    assert typed(line, checkout, str(checkout / ".venv" / "bin")).code == 0
+    assert run_in_shell(line, checkout, str(checkout / ".venv" / "bin")).code == 0
     assert (checkout / "jira-audit-report.html").is_file()
 
 
-def test_help_and_errors_name_the_command_as_it_was_called(checkout: Path) -> None:
-    script = typed(".venv/bin/jira-audit frobnicate", checkout)
-    module = typed(".venv/bin/python -m jira_audit frobnicate", checkout)
+def test_help_and_errors_name_the_command_as_called(checkout: Path) -> None:
+    script = run_in_shell(".venv/bin/jira-audit frobnicate", checkout)
+    module = run_in_shell(".venv/bin/python -m jira_audit frobnicate", checkout)
 
     assert (script.code, module.code) == (2, 2)
     assert "Usage: jira-audit [OPTIONS]" in script.err
@@ -296,19 +305,19 @@ def test_help_and_errors_name_the_command_as_it_was_called(checkout: Path) -> No
     assert module.err == script.err.replace("jira-audit", "python -m jira_audit")
 
 
-def test_a_python_without_the_packages_is_told_what_to_run_and_that_runs(checkout: Path) -> None:
-    ended = typed(f"{checkouts.base_python()} -S -m jira_audit --version", checkout)
+def test_packages_that_are_missing_have_a_remedy_that_runs(checkout: Path) -> None:
+    ended = run_in_shell(f"{checkouts.base_python()} -S -m jira_audit --version", checkout)
 
     hint = HINT.fullmatch(ended.err)
     assert (ended.code, ended.out) == (2, "")
     assert hint, ended.err
-    assert typed(hint[2], checkout) == Ended(0, f"{__version__}\n", "")
+    assert run_in_shell(hint[2], checkout) == Ended(0, f"{__version__}\n", "")
 
 
-def test_an_installed_command_without_the_packages_says_so_in_one_sentence(tmp_path: Path) -> None:
+def test_packages_missing_beside_an_installed_command_are_named(tmp_path: Path) -> None:
     programs = checkouts.install(ROOT, tmp_path / "env", terminal=False)
 
-    ended = typed("jira-audit demo", ROOT, str(programs))
+    ended = run_in_shell("jira-audit demo", ROOT, str(programs))
 
     assert ended == Ended(
         2,

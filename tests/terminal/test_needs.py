@@ -55,7 +55,7 @@ WRONG: Mapping[str, str] = {
 SETTINGS_BEGIN = ("JIRA", "AzureWebJobs", "LOGS_", "DATA_", "CHECKPOINT_")
 
 
-def only(*names: str, **changes: str) -> None:
+def set_only(*names: str, **changes: str) -> None:
     """Take every setting away but these, and set others."""
     for name in list(os.environ):
         if name.startswith(SETTINGS_BEGIN) and name not in names:
@@ -63,7 +63,7 @@ def only(*names: str, **changes: str) -> None:
     os.environ |= changes
 
 
-def looks(run: Run, command: tuple[str, ...], *more: str | Path) -> Ended:
+def run_read_only(run: Run, command: tuple[str, ...], *more: str | Path) -> Ended:
     """What a command that looks has shown. It is to work."""
     ended = run(*command, *more)
     assert (ended.code, ended.err) == (0, "")
@@ -95,53 +95,53 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("command", LOOKING)
-def test_who_looks_at_blobs_needs_the_site_and_storage(
+def test_blobs_need_the_site_and_storage(
     command: tuple[str, ...], azure: Place, site: Site
 ) -> None:
-    only(SITE, *STORAGE)
+    set_only(SITE, *STORAGE)
 
-    assert looks(azure.run, command).out
+    assert run_read_only(azure.run, command).out
     assert site.asked == 0
 
 
 @pytest.mark.servers
 @pytest.mark.parametrize("command", LOOKING)
-def test_what_is_not_needed_may_be_wrong_or_unresolved(
+def test_blobs_are_read_whatever_other_settings_hold(
     command: tuple[str, ...], azure: Place
 ) -> None:
-    only(SITE, *STORAGE, **WRONG)
+    set_only(SITE, *STORAGE, **WRONG)
 
-    assert looks(azure.run, command).out
+    assert run_read_only(azure.run, command).out
 
 
 @pytest.mark.servers
 @pytest.mark.parametrize("secret", [None, VAULT, "a-token"])
 @pytest.mark.parametrize("command", LOOKING)
-def test_of_several_sites_nobody_needs_the_secrets_to_look(
+def test_blobs_of_several_sites_need_no_secrets(
     command: tuple[str, ...], secret: str | None, azure: Place
 ) -> None:
     entry = {"username": USERNAME, "api_token_setting": "CONTOSO_TOKEN"}
     sites = [{"url": os.environ[SITE], **entry}, {"url": "https://jira.contoso.com", **entry}]
-    only(*STORAGE, JIRA_SITES=json.dumps(sites))
+    set_only(*STORAGE, JIRA_SITES=json.dumps(sites))
     if secret:
         os.environ["CONTOSO_TOKEN"] = secret
 
     more = () if command[0] == "status" else ("--site", HOST)
-    ended = looks(azure.run, command, *more)
+    ended = run_read_only(azure.run, command, *more)
 
     assert (command[0] == "status") == ("jira.contoso.com" in ended.out)
 
 
 @pytest.mark.servers
-def test_the_settings_that_are_needed_are_asked_for_and_no_others(azure: Place) -> None:
+def test_needs_are_asked_for_and_no_other_settings(azure: Place) -> None:
     for command in LOOKING:
-        only()
+        set_only()
         ended = azure.run(*command)
         assert ended.code == 2
         assert [line.split()[0] for line in ended.err.splitlines()] == [SITE, STORAGE[0]]
 
     for name in (SITE, STORAGE[0]):
-        only(SITE, *STORAGE, **{name: VAULT})
+        set_only(SITE, *STORAGE, **{name: VAULT})
         ended = azure.run("status")
         assert ended.code == 2
         assert f"{name} is a Key Vault reference that did not resolve" in ended.err
@@ -149,8 +149,8 @@ def test_the_settings_that_are_needed_are_asked_for_and_no_others(azure: Place) 
 
 @pytest.mark.servers
 @pytest.mark.usefixtures("azure")
-def test_a_replay_needs_storage_and_the_rule_and_nothing_of_jira(azure: Place, site: Site) -> None:
-    only(SITE, *STORAGE, "DATA_COLLECTION_ENDPOINT", "LOGS_DCR_RULE_ID", JIRA_API_TOKEN=VAULT)
+def test_replay_needs_storage_and_rule_but_not_jira(azure: Place, site: Site) -> None:
+    set_only(SITE, *STORAGE, "DATA_COLLECTION_ENDPOINT", "LOGS_DCR_RULE_ID", JIRA_API_TOKEN=VAULT)
 
     ended = azure("dead-letters", "replay", "2026-03-01/17")
 
@@ -160,8 +160,8 @@ def test_a_replay_needs_storage_and_the_rule_and_nothing_of_jira(azure: Place, s
 
 
 @pytest.mark.servers
-def test_a_replay_asks_for_the_rule(azure: Place) -> None:
-    only(SITE, *STORAGE)
+def test_replay_asks_for_the_rule(azure: Place) -> None:
+    set_only(SITE, *STORAGE)
 
     ended = azure("dead-letters", "replay", "--all")
 
@@ -171,19 +171,19 @@ def test_a_replay_asks_for_the_rule(azure: Place) -> None:
 
 
 @pytest.mark.servers
-def test_a_reset_needs_storage_and_what_the_next_run_begins_with(azure: Place) -> None:
-    only(SITE, *STORAGE, LOGS_DCR_RULE_ID=VAULT, JIRA_API_TOKEN=VAULT)
+def test_reset_needs_storage_and_where_the_next_run_begins(azure: Place) -> None:
+    set_only(SITE, *STORAGE, LOGS_DCR_RULE_ID=VAULT, JIRA_API_TOKEN=VAULT)
 
     assert azure("checkpoint", "reset", "--from", "all", "--yes").code == 0
 
-    only(SITE, *STORAGE, CHECKPOINT_RESET="yesterday")
+    set_only(SITE, *STORAGE, CHECKPOINT_RESET="yesterday")
     assert azure("checkpoint", "reset", "--from", "all", "--yes").code == 2
 
 
 @pytest.mark.servers
-def test_to_verify_without_a_repair_nothing_is_sent_and_no_rule_is_needed(azure: Place) -> None:
+def test_verify_without_repair_needs_no_rule_and_sends_nothing(azure: Place) -> None:
     since = "2026-03-01T00:00:00Z"
-    only(SITE, "JIRA_USERNAME", "JIRA_API_TOKEN", *STORAGE, LOGS_DCR_RULE_ID=VAULT)
+    set_only(SITE, "JIRA_USERNAME", "JIRA_API_TOKEN", *STORAGE, LOGS_DCR_RULE_ID=VAULT)
 
     verified = azure("verify", "--from", since)
     repaired = azure("verify", "--from", since, "--repair")
@@ -197,8 +197,8 @@ def test_to_verify_without_a_repair_nothing_is_sent_and_no_rule_is_needed(azure:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("command", [("backfill", "--from", "all"), ("collect",), ("check",)])
-def test_what_collects_needs_all(command: tuple[str, ...], azure: Place) -> None:
-    only(SITE, *STORAGE)
+def test_collect_needs_every_setting(command: tuple[str, ...], azure: Place) -> None:
+    set_only(SITE, *STORAGE)
 
     ended = azure.run(*command)
 
@@ -215,10 +215,8 @@ def test_what_collects_needs_all(command: tuple[str, ...], azure: Place) -> None
 
 
 @pytest.mark.parametrize("command", LOOKING)
-def test_who_looks_at_a_folder_needs_no_settings(
-    command: tuple[str, ...], run: Run, folder: Path
-) -> None:
-    assert looks(run, command, "--folder", folder).out
+def test_folder_needs_no_settings(command: tuple[str, ...], run: Run, folder: Path) -> None:
+    assert run_read_only(run, command, "--folder", folder).out
 
 
 @pytest.mark.parametrize(
@@ -234,15 +232,15 @@ def test_who_looks_at_a_folder_needs_no_settings(
     ],
 )
 @pytest.mark.parametrize("command", LOOKING)
-def test_who_looks_at_a_folder_may_have_any_settings(
+def test_folder_is_read_whatever_is_set(
     command: tuple[str, ...], settings: dict[str, str], run: Run, folder: Path
 ) -> None:
-    only(**settings)
+    set_only(**settings)
 
-    assert looks(run, command, "--folder", folder).out
+    assert run_read_only(run, command, "--folder", folder).out
 
 
-def test_a_folder_with_one_site_has_a_replay_without_settings(run: Run, folder: Path) -> None:
+def test_folder_with_one_site_is_replayed_without_settings(run: Run, folder: Path) -> None:
     ended = run("dead-letters", "replay", "2026-03-01/17", "--folder", folder)
 
     assert ended.code == 0
@@ -250,33 +248,31 @@ def test_a_folder_with_one_site_has_a_replay_without_settings(run: Run, folder: 
 
 
 @pytest.mark.parametrize("url", [None, f"https://{DEMO}"])
-def test_what_the_demo_has_written_can_be_looked_at(
-    url: str | None, run: Run, tmp_path: Path
-) -> None:
+def test_folder_of_the_demo_can_be_read(url: str | None, run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     assert run("demo", "--dir", folder).code == 0
     if url:
         os.environ[SITE] = url
 
-    status = looks(run, ("status",), "--folder", folder)
+    status = run_read_only(run, ("status",), "--folder", folder)
     assert status.out.startswith(f"{DEMO}\tok, ")
     assert len(status.out.splitlines()) == 1
-    checkpoint = looks(run, ("checkpoint", "show"), "--folder", folder)
+    checkpoint = run_read_only(run, ("checkpoint", "show"), "--folder", folder)
     assert f"site\t{DEMO}" in checkpoint.out
     for letters in ("dead-letters", "originals"):
         assert run(letters, "list", "--folder", folder).code == 0
 
 
-def test_of_a_folder_with_several_sites_status_tells_all_and_one_is_to_be_named(
+def test_folder_with_several_sites_needs_one_named_except_for_status(
     run: Run, folder: Path
 ) -> None:
     other = LocalCheckpoints(folder, wiring.CLOCK).take(Checkpoint("b.example", 0, now_ms()))
     assert other
     other.release()
 
-    status = looks(run, ("status",), "--folder", folder)
+    status = run_read_only(run, ("status",), "--folder", folder)
     unnamed = run("checkpoint", "show", "--folder", folder)
-    named = looks(run, ("checkpoint", "show"), "--folder", folder, "--site", "B.example")
+    named = run_read_only(run, ("checkpoint", "show"), "--folder", folder, "--site", "B.example")
     strange = run("checkpoint", "show", "--folder", folder, "--site", "c.example")
 
     assert [line.split("\t")[0] for line in status.out.splitlines()] == [HOST, "b.example"]
@@ -286,12 +282,10 @@ def test_of_a_folder_with_several_sites_status_tells_all_and_one_is_to_be_named(
     assert "site\tb.example" in named.out
 
 
-def test_a_site_that_is_set_up_is_meant_where_the_folder_has_nothing_yet(
-    run: Run, tmp_path: Path
-) -> None:
-    only(**{SITE: "https://contoso.atlassian.net"})
+def test_folder_without_a_site_means_the_one_that_is_set_up(run: Run, tmp_path: Path) -> None:
+    set_only(**{SITE: "https://contoso.atlassian.net"})
 
-    assert looks(run, ("status",), "--folder", tmp_path).out.startswith(
+    assert run_read_only(run, ("status",), "--folder", tmp_path).out.startswith(
         "contoso.atlassian.net\tnew"
     )
     ended = run("dead-letters", "list", "--folder", tmp_path)
@@ -299,7 +293,7 @@ def test_a_site_that_is_set_up_is_meant_where_the_folder_has_nothing_yet(
 
 
 @pytest.mark.parametrize("command", LOOKING)
-def test_a_folder_without_any_site_is_said_to_be_one(
+def test_folder_without_any_site_is_reported(
     command: tuple[str, ...], run: Run, tmp_path: Path
 ) -> None:
     ended = run(*command, "--folder", tmp_path)
@@ -312,7 +306,7 @@ def test_a_folder_without_any_site_is_said_to_be_one(
 @pytest.mark.parametrize(
     "command", [("verify", "--from", "all"), ("backfill", "--from", "all"), ("collect",)]
 )
-def test_what_asks_jira_needs_jiras_settings_for_a_folder_too(
+def test_folder_needs_jiras_settings_to_ask_jira(
     command: tuple[str, ...], run: Run, folder: Path
 ) -> None:
     option = "--to" if command == ("collect",) else "--folder"
@@ -328,12 +322,12 @@ def test_what_asks_jira_needs_jiras_settings_for_a_folder_too(
 
 
 @pytest.mark.parametrize("command", LOOKING[2:])
-def test_beside_a_wrong_entry_the_site_is_to_be_named_and_then_it_is_shown(
+def test_site_must_be_named_beside_a_wrong_entry(
     command: tuple[str, ...], run: Run, folder: Path
 ) -> None:
     entry = {"username": USERNAME, "api_token_setting": "CONTOSO_TOKEN"}
     sites = [{"url": f"http://{HOST}:1", **entry}, {"url": "https://contoso.atlassian.net"}]
-    only(JIRA_SITES=json.dumps(sites))
+    set_only(JIRA_SITES=json.dumps(sites))
 
     unnamed = run(*command, "--folder", folder)
     wrong = run(*command, "--folder", folder, "--site", "contoso.atlassian.net")
@@ -341,4 +335,4 @@ def test_beside_a_wrong_entry_the_site_is_to_be_named_and_then_it_is_shown(
     assert (unnamed.code, wrong.code) == (2, 2)
     assert f"name one of {HOST}" in unnamed.err
     assert wrong.err.startswith("JIRA_SITES[2]: ")
-    assert looks(run, command, "--folder", folder, "--site", HOST).out
+    assert run_read_only(run, command, "--folder", folder, "--site", HOST).out

@@ -118,7 +118,7 @@ def local(request: pytest.FixtureRequest, site: Site) -> Place:
 # Dead letters and originals
 
 
-def test_dead_letters_are_listed_without_their_records(place: Place) -> None:
+def test_letters_are_listed_without_their_records(place: Place) -> None:
     ended = place("dead-letters", "list")
 
     assert (ended.code, ended.err) == (0, "")
@@ -129,7 +129,7 @@ def test_dead_letters_are_listed_without_their_records(place: Place) -> None:
     ]
 
 
-def test_dead_letters_are_listed_for_programs_too(local: Place) -> None:
+def test_letters_are_listed_as_json(local: Place) -> None:
     ended = local("dead-letters", "list", "--json")
 
     first, _ = [json.loads(line) for line in ended.out.splitlines()]
@@ -137,7 +137,7 @@ def test_dead_letters_are_listed_for_programs_too(local: Place) -> None:
     assert (first["name"], first["status"]) == (REFUSED.name, 400)
 
 
-def test_a_letter_that_cannot_be_read_is_listed_as_that(local: Place) -> None:
+def test_letter_that_cannot_be_read_is_listed_as_such(local: Place) -> None:
     local.put(REFUSED.name, b"garbled \x1b[2J")
 
     ended = local("dead-letters", "list")
@@ -150,7 +150,7 @@ def test_a_letter_that_cannot_be_read_is_listed_as_that(local: Place) -> None:
     assert shown.err == f"{REFUSED.name} cannot be read as a letter (JSONDecodeError)\n"
 
 
-def test_on_a_terminal_letters_are_a_table(local: Place) -> None:
+def test_letters_are_a_table_on_a_terminal(local: Place) -> None:
     os.environ["TERM"] = "xterm-256color"
 
     shown = on_a_terminal("dead-letters", "list", *local.more)
@@ -162,7 +162,7 @@ def test_on_a_terminal_letters_are_a_table(local: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["2026-03-01/17", REFUSED.name])
-def test_a_letter_is_shown_exactly(place: Place, name: str) -> None:
+def test_letter_is_shown_exactly(place: Place, name: str) -> None:
     ended = place("dead-letters", "show", name)
 
     assert (ended.code, ended.err) == (0, "")
@@ -170,7 +170,7 @@ def test_a_letter_is_shown_exactly(place: Place, name: str) -> None:
     assert "Größe \\u202e" in ended.out
 
 
-def test_originals_are_listed_and_shown_and_there_is_no_way_to_send_them(place: Place) -> None:
+def test_originals_are_listed_and_shown_but_never_sent(place: Place) -> None:
     assert place("originals", "list").out == "2026-03-01/19\n"
     assert json.loads(place("originals", "show", "2026-03-01/19").out)["kind"] == "truncated"
     assert place("originals", "replay", "2026-03-01/19").code == 2
@@ -180,21 +180,23 @@ def test_originals_are_listed_and_shown_and_there_is_no_way_to_send_them(place: 
 
 @pytest.mark.parametrize("command", ["show", "replay"])
 @pytest.mark.parametrize("name", ["../../x", f"../checkpoints/{HOST}", PATH, "/etc/passwd", "17"])
-def test_what_is_no_letters_name_is_a_usage_error(local: Place, command: str, name: str) -> None:
+def test_letter_with_an_invalid_name_is_a_usage_error(
+    local: Place, command: str, name: str
+) -> None:
     ended = local("dead-letters", command, name)
 
     assert (ended.code, ended.out) == (2, "")
     assert "NAME" in ended.err
 
 
-def test_a_letter_that_is_not_there_is_exit_code_1(place: Place) -> None:
+def test_letter_that_is_missing_exits_with_1(place: Place) -> None:
     ended = place("dead-letters", "show", "2026-03-01/20")
 
     assert (ended.code, ended.out) == (1, "")
     assert ended.err == f"there is no dead-letters/{HOST}/2026-03-01/20.json\n"
 
 
-def test_letters_are_sent_again_and_deleted_once_accepted(place: Place) -> None:
+def test_replay_sends_letters_and_deletes_them_once_accepted(place: Place) -> None:
     ended = place("dead-letters", "replay", "2026-03-01/17")
 
     assert ended.code == 0
@@ -209,7 +211,7 @@ def test_letters_are_sent_again_and_deleted_once_accepted(place: Place) -> None:
     assert place.rows() == 1
 
 
-def test_what_stays_is_said_with_why_and_is_exit_code_1(place: Place) -> None:
+def test_replay_says_what_stays_and_why_and_exits_with_1(place: Place) -> None:
     ended = place("dead-letters", "replay", "--all")
 
     assert ended.code == 1
@@ -217,7 +219,7 @@ def test_what_stays_is_said_with_why_and_is_exit_code_1(place: Place) -> None:
     assert f"{UNREADABLE.name} is kept: the record has no readable created time" in ended.err
 
 
-def test_a_replay_is_told_to_programs_too(local: Place) -> None:
+def test_replay_is_reported_as_json(local: Place) -> None:
     ended = local("dead-letters", "replay", "--all", "--json")
 
     assert json.loads(ended.out) == {
@@ -231,9 +233,7 @@ def test_a_replay_is_told_to_programs_too(local: Place) -> None:
 
 
 @pytest.mark.servers
-def test_what_stops_a_replay_is_said_with_what_to_do(
-    request: pytest.FixtureRequest, site: Site
-) -> None:
+def test_replay_that_is_stopped_says_what_to_do(request: pytest.FixtureRequest, site: Site) -> None:
     place = blobs(request)
     os.environ["LOGS_DCR_RULE_ID"] = "dcr-ffffffffffffffffffffffffffffffff"
 
@@ -246,14 +246,12 @@ def test_what_stops_a_replay_is_said_with_what_to_do(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "2026-03-01/17"]])
-def test_either_names_or_all_must_be_said(local: Place, arguments: list[str]) -> None:
+def test_replay_needs_either_names_or_all(local: Place, arguments: list[str]) -> None:
     assert local("dead-letters", "replay", *arguments).code == 2
     assert local.rows() == 0
 
 
-def test_a_site_that_another_run_has_is_left_alone_with_exit_code_1(
-    local: Place, tmp_path: Path
-) -> None:
+def test_site_that_another_run_holds_exits_with_1(local: Place, tmp_path: Path) -> None:
     lease = LocalCheckpoints(tmp_path, wiring.CLOCK).take(Checkpoint.first(HOST, 0, 0))
     assert lease
     before = local.get(PATH)
@@ -269,7 +267,7 @@ def test_a_site_that_another_run_has_is_left_alone_with_exit_code_1(
     assert local.rows() == 0
 
 
-def test_without_letters_it_says_so_beside_the_output(local: Place) -> None:
+def test_letters_list_says_on_standard_error_that_it_is_empty(local: Place) -> None:
     local("dead-letters", "replay", "2026-03-01/17")
     (Path(local.more[1]) / UNREADABLE.name).unlink()
 
@@ -281,7 +279,7 @@ def test_without_letters_it_says_so_beside_the_output(local: Place) -> None:
 # The checkpoint
 
 
-def test_the_checkpoint_is_shown_for_people_and_as_it_is(place: Place) -> None:
+def test_checkpoint_is_shown_for_people_and_as_stored(place: Place) -> None:
     known = Checkpoint(HOST, now_ms() - 50 * HOUR_MS, now_ms() - 2 * HOUR_MS, reset="all#2")
     known = known.reset_to(known.start, known.start, "all#2").read_through(known.through)
     ledger = known.ledger.with_ids([*range(10, 20), 21, 30])
@@ -306,7 +304,7 @@ def test_the_checkpoint_is_shown_for_people_and_as_it_is(place: Place) -> None:
     assert place.get(PATH) == content
 
 
-def test_on_a_terminal_the_checkpoint_is_a_table_too(local: Place) -> None:
+def test_checkpoint_is_a_table_on_a_terminal(local: Place) -> None:
     os.environ["TERM"] = "xterm-256color"
     local.put(PATH, Checkpoint.first(HOST, 0, now_ms()).encode(now_ms()))
 
@@ -316,7 +314,7 @@ def test_on_a_terminal_the_checkpoint_is_a_table_too(local: Place) -> None:
     assert "\t" not in shown
 
 
-def test_a_checkpoint_that_is_not_there_is_said_and_not_made(place: Place) -> None:
+def test_checkpoint_that_is_missing_is_reported_and_not_made(place: Place) -> None:
     ended = place("checkpoint", "show")
 
     assert (ended.code, ended.out) == (0, "")
@@ -324,7 +322,7 @@ def test_a_checkpoint_that_is_not_there_is_said_and_not_made(place: Place) -> No
     assert place.get(PATH) is None
 
 
-def test_a_garbled_checkpoint_is_exit_code_1_and_shown_as_it_is(place: Place) -> None:
+def test_checkpoint_that_is_garbled_is_shown_and_exits_with_1(place: Place) -> None:
     place.put(PATH, b"{garbled")
 
     ended = place("checkpoint", "show")
@@ -334,7 +332,7 @@ def test_a_garbled_checkpoint_is_exit_code_1_and_shown_as_it_is(place: Place) ->
     assert place("checkpoint", "show", "--json").out == "{garbled\n"
 
 
-def test_a_reset_begins_again_and_the_next_run_reads_from_there(place: Place, site: Site) -> None:
+def test_reset_makes_the_next_run_read_from_its_time(place: Place, site: Site) -> None:
     collect_to = ("--to", place.more[1]) if place.more else ()
     assert place.run("collect", *collect_to).code == 0
     through = place.checkpoint().through
@@ -363,7 +361,7 @@ def test_a_reset_begins_again_and_the_next_run_reads_from_there(place: Place, si
         (b"", None, None),
     ],
 )
-def test_a_garbled_checkpoint_is_mended_by_a_reset(
+def test_reset_replaces_a_garbled_checkpoint(
     place: Place, content: bytes, setting: str | None, kept: str | None
 ) -> None:
     if setting:
@@ -378,7 +376,7 @@ def test_a_garbled_checkpoint_is_mended_by_a_reset(
     assert timestamps.text(place.checkpoint().start) == "2002-01-01T00:00:00.000Z"
 
 
-def test_the_reset_that_was_applied_stays_applied_and_fields_from_elsewhere_stay(
+def test_reset_keeps_the_applied_setting_and_unknown_fields(
     local: Place,
 ) -> None:
     known = Checkpoint(HOST, 0, 1, reset="all#1", unknown={"later": 1})
@@ -393,7 +391,7 @@ def test_the_reset_that_was_applied_stays_applied_and_fields_from_elsewhere_stay
     assert "NOT read" in ended.err  # from 1970 to then
 
 
-def test_a_setting_that_is_still_to_be_applied_is_warned_of(local: Place) -> None:
+def test_reset_warns_of_a_setting_still_to_be_applied(local: Place) -> None:
     local.put(PATH, Checkpoint(HOST, 0, 1, reset="all#1").encode(0))
     os.environ["CHECKPOINT_RESET"] = "all#2"
 
@@ -402,7 +400,7 @@ def test_a_setting_that_is_still_to_be_applied_is_warned_of(local: Place) -> Non
     assert "the next run applies it after this reset" in ended.err
 
 
-def test_where_there_was_none_a_reset_makes_a_checkpoint(place: Place) -> None:
+def test_reset_makes_a_checkpoint_where_there_was_none(place: Place) -> None:
     ended = place("checkpoint", "reset", "--from", "all", "--yes")
 
     assert ended.code == 0
@@ -410,7 +408,7 @@ def test_where_there_was_none_a_reset_makes_a_checkpoint(place: Place) -> None:
     assert place.checkpoint().swept is not None
 
 
-def test_a_newer_versions_checkpoint_is_not_reset(local: Place) -> None:
+def test_reset_leaves_a_newer_versions_checkpoint(local: Place) -> None:
     local.put(PATH, b'{"v": 2, "reset": null}')
 
     ended = local("checkpoint", "reset", "--from", "all", "--yes")
@@ -421,7 +419,7 @@ def test_a_newer_versions_checkpoint_is_not_reset(local: Place) -> None:
 
 
 @pytest.mark.parametrize("moment", ["2999-01-01T00:00:00Z", "2026-03-01T00:00:00", "soon", "ALL"])
-def test_a_moment_in_the_future_or_none_is_a_usage_error(local: Place, moment: str) -> None:
+def test_reset_refuses_a_time_that_is_invalid_or_in_the_future(local: Place, moment: str) -> None:
     ended = local("checkpoint", "reset", "--from", moment, "--yes")
 
     assert ended.code == 2
@@ -429,7 +427,7 @@ def test_a_moment_in_the_future_or_none_is_a_usage_error(local: Place, moment: s
     assert local.get(PATH) is None
 
 
-def test_without_a_yes_nothing_is_changed(local: Place) -> None:
+def test_reset_without_a_yes_changes_nothing(local: Place) -> None:
     ended = local("checkpoint", "reset", "--from", "all")
 
     assert ended.code == 1
@@ -438,7 +436,7 @@ def test_without_a_yes_nothing_is_changed(local: Place) -> None:
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("YES\n", 0), ("n\n", 1), ("\n", 1)])
-def test_a_reset_is_asked_about_beside_the_output(local: Place, answer: str, code: int) -> None:
+def test_reset_asks_on_standard_error(local: Place, answer: str, code: int) -> None:
     arguments = ["checkpoint", "reset", "--from", "all", *map(str, local.more)]
 
     ended = CliRunner().invoke(cli, arguments, input=answer)
@@ -461,14 +459,14 @@ def test_a_reset_is_asked_about_beside_the_output(local: Place, answer: str, cod
         *(["checkpoint"], ["checkpoint", "show"], ["checkpoint", "reset"]),
     ],
 )
-def test_every_command_has_help_of_at_most_80_columns(run: Run, command: list[str]) -> None:
+def test_help_of_every_command_is_at_most_80_columns(run: Run, command: list[str]) -> None:
     ended = run(*command, "--help")
 
     assert ended.code == 0
     assert max(map(len, ended.out.splitlines())) <= 80
 
 
-def test_wrong_settings_are_listed_and_are_exit_code_2(run: Run) -> None:
+def test_settings_that_are_wrong_are_listed_and_exit_with_2(run: Run) -> None:
     ended = run("dead-letters", "list")
 
     assert ended.code == 2
@@ -476,7 +474,7 @@ def test_wrong_settings_are_listed_and_are_exit_code_2(run: Run) -> None:
     assert named >= {"JIRA_SITE_URL", "AzureWebJobsStorage"}
 
 
-def test_a_folder_that_is_not_there_is_a_usage_error(run: Run, site: Site, tmp_path: Path) -> None:
+def test_folder_that_is_missing_is_a_usage_error(run: Run, site: Site, tmp_path: Path) -> None:
     ended = run("checkpoint", "reset", "--from", "all", "--yes", "--folder", tmp_path / "new")
 
     assert ended.code == 2
@@ -495,9 +493,7 @@ def test_jira_is_never_asked(local: Place, site: Site) -> None:
 # Several sites
 
 
-def test_where_there_are_several_sites_one_has_to_be_named(
-    run: Run, site: Site, tmp_path: Path
-) -> None:
+def test_site_must_be_named_if_there_are_several(run: Run, site: Site, tmp_path: Path) -> None:
     as_two_sites()
     assert run("collect", "--to", tmp_path).code == 0
 

@@ -17,17 +17,17 @@ from tests.terminal.test_operate import HOST, Place, blobs
 
 
 @pytest.fixture
-def collected(run: Run, tmp_path: Path) -> Path:
+def demo_folder(run: Run, tmp_path: Path) -> Path:
     """What the demo leaves behind: rows and a checkpoint."""
     folder = tmp_path / "out"
     assert run("demo", "--dir", folder).code == 0
     return folder
 
 
-def test_a_folder_is_shown_without_any_settings(run: Run, collected: Path, tmp_path: Path) -> None:
+def test_folder_is_reported_without_settings(run: Run, demo_folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
 
-    ended = run("report", "--folder", collected, "--out", page)
+    ended = run("report", "--folder", demo_folder, "--out", page)
 
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == f"{page}: 315 rows. It contains personal data.\n"
@@ -37,22 +37,30 @@ def test_a_folder_is_shown_without_any_settings(run: Run, collected: Path, tmp_p
     assert "<span class=good>ok</span>" in html
 
 
-def test_the_page_goes_beside_where_one_is(
-    run: Run, collected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_page_is_written_to_the_current_folder(
+    run: Run, demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert run("report", "--folder", collected).code == 0
+    assert run("report", "--folder", demo_folder).code == 0
 
     assert (tmp_path / "jira-audit-report.html").stat().st_size > 5_000
 
 
-def test_only_the_range_is_shown(run: Run, collected: Path, tmp_path: Path) -> None:
+def test_range_limits_the_rows(run: Run, demo_folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     timestamp_ms = "2026-01-01T00:00:00Z"
 
     ended = run(
-        "report", "--folder", collected, "--out", page, "--from", timestamp_ms, "--to", timestamp_ms
+        "report",
+        "--folder",
+        demo_folder,
+        "--out",
+        page,
+        "--from",
+        timestamp_ms,
+        "--to",
+        timestamp_ms,
     )
 
     assert ended.out == f"{page}: 0 rows. It contains personal data.\n"
@@ -80,7 +88,7 @@ def azure(request: pytest.FixtureRequest, site: Site) -> Place:
 
 
 @pytest.mark.servers
-def test_a_workspace_is_asked_for_what_is_in_its_table(
+def test_workspace_is_queried_for_its_rows(
     azure: Place, service: QueryService, tmp_path: Path, site: Site
 ) -> None:
     os.environ["JIRA_TOKEN_EXPIRES"] = "2999-01-01"
@@ -98,7 +106,7 @@ def test_a_workspace_is_asked_for_what_is_in_its_table(
 
 
 @pytest.mark.servers
-def test_every_site_that_is_set_up_is_on_the_page(
+def test_sites_that_are_set_up_are_all_on_the_page(
     azure: Place, service: QueryService, tmp_path: Path
 ) -> None:
     as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
@@ -114,7 +122,7 @@ def test_every_site_that_is_set_up_is_on_the_page(
 
 
 @pytest.mark.servers
-def test_a_workspace_that_may_not_be_read_leaves_no_page(
+def test_workspace_that_may_not_be_read_leaves_no_page(
     azure: Place, service: QueryService, tmp_path: Path
 ) -> None:
     service.script(FORBIDDEN)
@@ -127,28 +135,28 @@ def test_a_workspace_that_may_not_be_read_leaves_no_page(
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_either_a_folder_or_a_workspace_must_be_said(both: bool, run: Run, collected: Path) -> None:
-    arguments = ["--folder", collected, "--workspace", WORKSPACE] if both else []
+def test_source_is_either_a_folder_or_a_workspace(both: bool, run: Run, demo_folder: Path) -> None:
+    arguments = ["--folder", demo_folder, "--workspace", WORKSPACE] if both else []
 
     ended = run("report", *arguments)
 
     assert (ended.code, ended.out) == (2, "")
 
 
-def test_a_page_that_cannot_be_written_is_exit_code_1(
-    run: Run, collected: Path, tmp_path: Path
+def test_page_that_cannot_be_written_exits_with_1(
+    run: Run, demo_folder: Path, tmp_path: Path
 ) -> None:
-    ended = run("report", "--folder", collected, "--out", tmp_path / "no" / "page.html")
+    ended = run("report", "--folder", demo_folder, "--out", tmp_path / "no" / "page.html")
 
     assert (ended.code, ended.out) == (1, "")
     assert "page.html cannot be written" in ended.err
 
 
-def test_a_line_that_is_no_row_is_named(run: Run, collected: Path, tmp_path: Path) -> None:
-    with (collected / TABLE_FILE).open("ab") as table:
+def test_folder_with_an_invalid_line_names_it(run: Run, demo_folder: Path, tmp_path: Path) -> None:
+    with (demo_folder / TABLE_FILE).open("ab") as table:
         table.write(b"garbled\n")
 
-    ended = run("report", "--folder", collected, "--out", tmp_path / "page.html")
+    ended = run("report", "--folder", demo_folder, "--out", tmp_path / "page.html")
 
     assert ended.code == 1
     assert f"line 316 of {TABLE_FILE} is not a row" in ended.err

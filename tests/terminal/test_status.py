@@ -45,7 +45,7 @@ def collect(place: Place) -> int:
     return place.run("collect", *to).code
 
 
-def test_after_a_run_a_line_tells_how_the_site_is(place: Place) -> None:
+def test_status_of_a_site_is_one_line(place: Place) -> None:
     assert collect(place) == 0
     place.put(f"backfills/{HOST}.json", Checkpoint.first(HOST, 0, 0).encode(0))
     os.environ["JIRA_TOKEN_EXPIRES"] = "2999-01-01"
@@ -63,7 +63,7 @@ def test_after_a_run_a_line_tells_how_the_site_is(place: Place) -> None:
     assert facts["token"] == "2999-01-01"
 
 
-def test_programs_are_told_the_same_as_json(place: Place) -> None:
+def test_status_as_json_says_the_same(place: Place) -> None:
     assert collect(place) == 0
 
     [line] = place("status", "--json").out.splitlines()
@@ -75,7 +75,7 @@ def test_programs_are_told_the_same_as_json(place: Place) -> None:
     assert told["token_expires"] is None
 
 
-def test_a_failed_run_is_told_with_what_to_do_and_is_exit_code_1(place: Place, site: Site) -> None:
+def test_status_of_a_failed_run_exits_with_1_and_says_what_to_do(place: Place, site: Site) -> None:
     assert collect(place) == 0
     site.refusal = 403
     assert collect(place) == 1
@@ -88,7 +88,7 @@ def test_a_failed_run_is_told_with_what_to_do_and_is_exit_code_1(place: Place, s
     assert json.loads(place("status", "--json").out)["last"]["outcome"] == "failed"
 
 
-def test_a_site_without_a_run_is_new_and_is_no_failure(place: Place) -> None:
+def test_status_of_a_site_without_a_run_is_new(place: Place) -> None:
     ended = place("status")
 
     assert (ended.code, ended.err) == (0, "")
@@ -96,7 +96,7 @@ def test_a_site_without_a_run_is_new_and_is_no_failure(place: Place) -> None:
     assert place.get(PATH) is None
 
 
-def test_a_garbled_checkpoint_is_told_with_how_to_mend_it(place: Place) -> None:
+def test_status_of_a_garbled_checkpoint_names_the_remedy(place: Place) -> None:
     place.put(PATH, b"{garbled")
 
     ended = place("status")
@@ -106,7 +106,7 @@ def test_a_garbled_checkpoint_is_told_with_how_to_mend_it(place: Place) -> None:
     assert "Restore an earlier version of the blob" in ended.err
 
 
-def test_a_token_near_its_end_is_told_in_days(local: Place) -> None:
+def test_status_counts_the_days_until_the_token_expires(local: Place) -> None:
     assert collect(local) == 0
     ends = (datetime.now(UTC) + timedelta(days=5)).date()
     os.environ["JIRA_TOKEN_EXPIRES"] = str(ends)
@@ -114,7 +114,7 @@ def test_a_token_near_its_end_is_told_in_days(local: Place) -> None:
     assert local("status").out.rstrip().endswith(f"{ends}, in 5 days")
 
 
-def test_on_a_terminal_one_site_is_a_list_of_facts(local: Place) -> None:
+def test_status_of_one_site_is_a_list_on_a_terminal(local: Place) -> None:
     os.environ["TERM"] = "xterm-256color"
     known = Checkpoint(HOST, now_ms() - 50 * HOUR_MS, now_ms() - 26 * HOUR_MS)
     known = known.ended({"outcome": "partial"}, 4)
@@ -127,7 +127,7 @@ def test_on_a_terminal_one_site_is_a_list_of_facts(local: Place) -> None:
     assert "\t" not in shown
 
 
-def test_every_site_is_told_of_and_one_that_is_set_up_wrong_too(
+def test_status_includes_every_site_and_every_wrong_entry(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
     as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
@@ -151,7 +151,9 @@ def test_every_site_is_told_of_and_one_that_is_set_up_wrong_too(
     assert ended.out.splitlines()[-1].startswith("contoso.atlassian.net\tbroken\t")
 
 
-def test_on_a_terminal_several_sites_are_a_table(run: Run, site: Site, tmp_path: Path) -> None:
+def test_status_of_several_sites_is_a_table_on_a_terminal(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
     as_two_sites()
     assert run("collect", "--to", tmp_path).code == 0
     os.environ["TERM"] = "xterm-256color"
@@ -163,13 +165,13 @@ def test_on_a_terminal_several_sites_are_a_table(run: Run, site: Site, tmp_path:
     assert "\t" not in shown
 
 
-def test_jira_is_never_asked(local: Place, site: Site) -> None:
+def test_status_never_asks_jira(local: Place, site: Site) -> None:
     local("status")
 
     assert site.asked == 0
 
 
-def test_wrong_settings_are_exit_code_2(run: Run) -> None:
+def test_status_with_wrong_settings_exits_with_2(run: Run) -> None:
     os.environ["JIRA_SITE_URL"] = "contoso.atlassian.net"
 
     ended = run("status")

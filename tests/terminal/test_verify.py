@@ -70,7 +70,7 @@ def azure(request: pytest.FixtureRequest, site: Site) -> Place:
     return made
 
 
-def lose(place: Place, *ids: int) -> None:
+def remove_from_ledger(place: Place, *ids: int) -> None:
     """The ledger without these, as if they had never been seen, and no re-read that finds them."""
     known = decode(place.get(PATH) or b"", HOST).without(Ledger().with_ids(ids))
     known = replace(known, start=known.start - 90 * HOUR_MS, swept=known.through + 40 * HOUR_MS)
@@ -89,7 +89,7 @@ def report(place: Place, *arguments: str | Path) -> dict[str, Any]:
 # Answers
 
 
-def test_after_a_run_nothing_is_missing(place: Place, site: Site) -> None:
+def test_verify_finds_nothing_missing_after_a_run(place: Place, site: Site) -> None:
     ended = place("verify", *FROM)
 
     assert (ended.code, ended.err) == (0, "")
@@ -99,8 +99,8 @@ def test_after_a_run_nothing_is_missing(place: Place, site: Site) -> None:
     assert ended.out.splitlines()[-1].startswith(f"{HOST}: nothing is missing. Of 200 records")
 
 
-def test_what_is_missing_is_named_and_is_exit_code_1(place: Place) -> None:
-    lose(place, 10_003, 10_004, 10_005, 10_100)
+def test_verify_names_missing_records_and_exits_with_1(place: Place) -> None:
+    remove_from_ledger(place, 10_003, 10_004, 10_005, 10_100)
     if place.more:
         path = Path(place.more[1]) / TABLE_FILE
         rows = [line for line in path.read_text().splitlines() if '"id_d":1000' not in line]
@@ -114,8 +114,8 @@ def test_what_is_missing_is_named_and_is_exit_code_1(place: Place) -> None:
     assert missing == ("10: 10000 to 10009" if place.more else "4: 10003 to 10005, 10100")
 
 
-def test_a_repair_sends_what_is_missing_and_then_nothing_is(place: Place) -> None:
-    lose(place, 10_003, 10_100)
+def test_repair_sends_what_is_missing(place: Place) -> None:
+    remove_from_ledger(place, 10_003, 10_100)
     if place.more:
         (Path(place.more[1]) / TABLE_FILE).write_text("")
     before = place.rows()
@@ -129,7 +129,7 @@ def test_a_repair_sends_what_is_missing_and_then_nothing_is(place: Place) -> Non
 
 
 @pytest.mark.servers
-def test_what_no_ledger_reaches_is_unknown_without_a_table_and_is_exit_code_3(
+def test_verify_without_ledger_or_table_exits_with_3(
     request: pytest.FixtureRequest, site: Site
 ) -> None:
     place = blobs(request)
@@ -144,7 +144,7 @@ def test_what_no_ledger_reaches_is_unknown_without_a_table_and_is_exit_code_3(
 
 
 @pytest.mark.servers
-def test_the_table_of_a_workspace_is_looked_in(
+def test_workspace_table_is_queried(
     azure: Place, service: QueryService, ingestion: Ingestion
 ) -> None:
     ended = azure("verify", *FROM, "--workspace", WORKSPACE)
@@ -173,7 +173,9 @@ def test_the_table_of_a_workspace_is_looked_in(
 
 
 @pytest.mark.servers
-def test_a_workspace_that_may_not_be_read_is_no_answer(azure: Place, service: QueryService) -> None:
+def test_workspace_that_may_not_be_read_gives_no_answer(
+    azure: Place, service: QueryService
+) -> None:
     service.script(FORBIDDEN)
 
     ended = azure("verify", *FROM, "--workspace", WORKSPACE)
@@ -183,7 +185,7 @@ def test_a_workspace_that_may_not_be_read_is_no_answer(azure: Place, service: Qu
 
 
 @pytest.mark.servers
-def test_one_sentence_says_how_to_install_what_reads_a_table_back(
+def test_workspace_package_that_is_missing_is_named(
     azure: Place,
     service: QueryService,
     monkeypatch: pytest.MonkeyPatch,
@@ -204,7 +206,7 @@ def test_one_sentence_says_how_to_install_what_reads_a_table_back(
 # The report
 
 
-def test_the_report_is_written_for_an_auditor_to_file(place: Place, tmp_path: Path) -> None:
+def test_report_is_written_for_an_auditor_to_file(place: Place, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
 
     ended = place("verify", *FROM, "--json", file)
@@ -232,7 +234,7 @@ def test_the_report_is_written_for_an_auditor_to_file(place: Place, tmp_path: Pa
         assert (told["table"], told["in_table"], told["doubled"]) == (None, None, None)
 
 
-def test_every_answer_is_defined_in_the_method(local: Place) -> None:
+def test_report_defines_every_answer(local: Place) -> None:
     told = report(local)
 
     for name in ("delivered", "in_table", "kept", "to_come", "missing", "unknown"):
@@ -240,7 +242,7 @@ def test_every_answer_is_defined_in_the_method(local: Place) -> None:
         assert name in told
 
 
-def test_on_standard_output_the_report_is_alone_and_has_nothing_of_a_record(place: Place) -> None:
+def test_report_on_standard_output_is_alone_and_without_records(place: Place) -> None:
     ended = place("verify", *FROM, "--json", "-")
 
     assert len(ended.out.splitlines()) == 1
@@ -250,7 +252,7 @@ def test_on_standard_output_the_report_is_alone_and_has_nothing_of_a_record(plac
 # Around
 
 
-def test_a_failure_of_jira_is_exit_code_1_and_no_report(
+def test_jira_failure_exits_with_1_and_leaves_no_report(
     local: Place, site: Site, tmp_path: Path
 ) -> None:
     site.refusal = 403
@@ -262,7 +264,7 @@ def test_a_failure_of_jira_is_exit_code_1_and_no_report(
     assert not (tmp_path / "report.json").exists()
 
 
-def test_a_site_that_another_run_has_is_not_repaired(local: Place, tmp_path: Path) -> None:
+def test_repair_leaves_alone_a_site_that_another_run_holds(local: Place, tmp_path: Path) -> None:
     (tmp_path / TABLE_FILE).write_text("")
     take = LocalCheckpoints(tmp_path, wiring.CLOCK).take
     lease = take(decode(local.get(PATH) or b"", HOST))
@@ -276,9 +278,7 @@ def test_a_site_that_another_run_has_is_not_repaired(local: Place, tmp_path: Pat
     assert local.rows() == 0
 
 
-def test_of_several_sites_the_one_that_is_named_is_verified(
-    run: Run, site: Site, tmp_path: Path
-) -> None:
+def test_site_that_is_named_is_the_one_verified(run: Run, site: Site, tmp_path: Path) -> None:
     as_two_sites()
     assert run("collect", "--to", tmp_path).code == 0
     file = tmp_path / TABLE_FILE
@@ -295,7 +295,7 @@ def test_of_several_sites_the_one_that_is_named_is_verified(
 
 
 @pytest.mark.parametrize("part", ["read", "repair"])
-def test_interrupted_it_says_how_to_go_on_and_nothing_is_half_done(
+def test_interrupt_says_how_to_resume_and_leaves_nothing_half_done(
     part: str, local: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / TABLE_FILE).write_text("")
@@ -325,13 +325,13 @@ def test_interrupted_it_says_how_to_go_on_and_nothing_is_half_done(
         [*FROM, "--json", "."],
     ],
 )
-def test_what_makes_no_range_is_a_usage_error(local: Place, arguments: list[str]) -> None:
+def test_range_that_is_invalid_is_a_usage_error(local: Place, arguments: list[str]) -> None:
     ended = local("verify", *arguments)
 
     assert (ended.code, ended.out) == (2, "")
 
 
-def test_on_a_terminal_it_is_a_table_and_a_sentence(local: Place) -> None:
+def test_verify_prints_a_table_and_a_sentence_on_a_terminal(local: Place) -> None:
     os.environ["TERM"] = "xterm-256color"
 
     shown = on_a_terminal("verify", *FROM, *local.more)
@@ -341,5 +341,5 @@ def test_on_a_terminal_it_is_a_table_and_a_sentence(local: Place) -> None:
     assert "\t" not in shown
 
 
-def test_wrong_settings_are_exit_code_2(run: Run, tmp_path: Path) -> None:
+def test_verify_with_wrong_settings_exits_with_2(run: Run, tmp_path: Path) -> None:
     assert run("verify", *FROM, "--folder", tmp_path).code == 2
