@@ -98,7 +98,7 @@ def of(*layers: str) -> list[str]:
     return [module for module in MODULES if layer(module) in layers]
 
 
-def test_every_module_is_in_a_layer() -> None:
+def test_modules_are_each_in_a_layer() -> None:
     assert {layer(module) for module in MODULES} - {""} == MAY_IMPORT.keys()
 
 
@@ -109,18 +109,18 @@ def test_imports_point_inward(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", of(*LIBRARIES))
-def test_a_layer_imports_its_own_client_libraries_only(module: str) -> None:
+def test_imports_of_client_libraries_belong_to_their_layer(module: str) -> None:
     assert foreign(module) <= LIBRARIES[layer(module)]
 
 
 @pytest.mark.parametrize("module", of("edge"))
-def test_edge_modules_import_one_another_only_through_transport(module: str) -> None:
+def test_imports_between_edge_modules_go_through_transport(module: str) -> None:
     edges = {name.split(".")[2] for name in own(module) if layer(name) == "edge"}
     assert edges <= {"transport"}
 
 
 @pytest.mark.parametrize("module", of("edge"))
-def test_edge_modules_share_the_rules_of_http(module: str) -> None:
+def test_imports_of_edge_modules_include_the_rules_of_http(module: str) -> None:
     names = {name for user, name in IMPORTS if user == module}
     # The status, the wait and the error it means: error_for. Sessions and bodies: transport.
     assert "jira_audit.core.http.retry_after" not in names
@@ -130,7 +130,7 @@ def test_edge_modules_share_the_rules_of_http(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", of("core", "flow", "operations"))
-def test_what_is_inside_reads_no_clock_chance_or_environment(module: str) -> None:
+def test_core_reads_no_clock_randomness_or_environment(module: str) -> None:
     assert not {top(name) for user, name in IMPORTS if user == module} & IMPURE
     called = {node.attr for node in ast.walk(MODULES[module]) if isinstance(node, ast.Attribute)}
     assert not called & {"utcnow", "today", "environ", "getenv"}
@@ -138,7 +138,7 @@ def test_what_is_inside_reads_no_clock_chance_or_environment(module: str) -> Non
     assert "datetime.now" not in ast.unparse(MODULES[module])
 
 
-def test_support_modules_of_the_tests_import_no_test_module() -> None:
+def test_imports_of_test_support_include_no_test_module() -> None:
     tests = PACKAGE.parent / "tests"
     support = [path for path in tests.rglob("*.py") if not path.name.startswith("test_")]
     assert [
@@ -199,12 +199,10 @@ def effects(*names: str) -> list[str]:
     return run.stdout.split()
 
 
-def test_a_function_app_starts_without_asking_anything_or_loading_what_a_quiet_tick_spares() -> (
-    None
-):
+def test_function_app_starts_without_effects_or_idle_imports() -> None:
     assert effects("function_app") == []
 
 
-def test_importing_any_module_reads_no_setting_and_opens_no_connection() -> None:
+def test_imports_read_no_setting_and_open_no_connection() -> None:
     seen = effects(*MODULES)
     assert [each for each in seen if each not in {"filelock", "typer", "rich"}] == []

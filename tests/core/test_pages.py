@@ -69,14 +69,12 @@ def falling(count: int) -> list[int]:
     size=st.integers(2, 9),
     cap=st.integers(2, 12),
 )
-def test_a_list_that_stands_still_is_delivered_exactly_once(
-    count: int, size: int, cap: int
-) -> None:
+def test_records_of_a_still_list_are_delivered_once(count: int, size: int, cap: int) -> None:
     assert read(Log(falling(count), cap), size) == (falling(count), False)
 
 
 @given(st.integers(0, 40), st.integers(2, 9), st.lists(st.integers(1, 9), min_size=60, max_size=60))
-def test_pages_of_any_lengths_are_delivered_exactly_once(
+def test_records_of_pages_of_any_length_are_delivered_once(
     count: int, size: int, caps: list[int]
 ) -> None:
     log, lengths = Log(falling(count)), iter(caps)
@@ -87,54 +85,54 @@ def test_pages_of_any_lengths_are_delivered_exactly_once(
     assert read(log, size, between) == (falling(count), False)
 
 
-def test_the_page_after_a_full_one_is_asked_for_from_one_record_back() -> None:
+def test_page_after_a_full_one_starts_one_record_back() -> None:
     log = Log(falling(9))
     assert read(log) == (falling(9), False)
     assert log.asked == [0, 3, 6, 9]
 
 
-def test_the_page_after_a_shorter_one_is_asked_for_at_its_end() -> None:
+def test_page_after_a_short_one_starts_at_its_end() -> None:
     log = Log(falling(7), cap=3)
     assert read(log) == (falling(7), False)
     assert log.asked == [0, 3, 6, 7]
 
 
-def test_a_short_page_is_not_the_end() -> None:
+def test_page_that_is_short_is_not_the_end() -> None:
     log = Log(falling(6), cap=1)
     assert read(log) == (falling(6), False)
 
 
-def test_an_empty_window_ends_with_its_first_page() -> None:
+def test_window_without_records_ends_with_its_first_page() -> None:
     log = Log([])
     (only,) = pages(log)
     assert only == Page([], None, ended=True, moved=False)
 
 
-def test_a_window_that_ends_with_a_full_page_is_asked_for_its_seam_and_its_end() -> None:
+def test_window_after_a_full_last_page_needs_two_requests() -> None:
     log = Log(falling(4))
     assert read(log) == (falling(4), False)
     assert log.asked == [0, 3, 4]
 
 
-def test_more_than_asked_for_is_taken_and_advanced_by() -> None:
+def test_page_longer_than_requested_advances_by_its_length() -> None:
     reading = Reading(3)
     first = reading.take(RecordsPage(0, [{"id": number} for number in (9, 8, 7, 6, 5)]))
     assert [record["id"] for record in first.records] == [9, 8, 7, 6, 5]
     assert reading.offset == 4
 
 
-def test_the_date_of_each_response_is_handed_on() -> None:
+def test_page_has_the_date_of_its_response() -> None:
     reading = Reading(SIZE)
     assert reading.take(RecordsPage(0, [{"id": 1}], 1_234)).date == 1_234
     assert reading.take(RecordsPage(1, [], 5_678)).date == 5_678
 
 
-def test_a_thousand_records_are_asked_for() -> None:
+def test_page_size_is_a_thousand_records() -> None:
     assert PAGE_SIZE == 1_000
     assert Reading().page_size == 1_000
 
 
-def test_thousands_in_one_millisecond_are_delivered_across_the_borders_of_pages() -> None:
+def test_records_in_one_millisecond_are_delivered_across_pages() -> None:
     # Within a millisecond, records are ordered by their place only.
     shuffled = random.Random(1).sample(range(10_000, 15_500), 5_500)
     log = Log(shuffled)
@@ -153,34 +151,34 @@ def after(requests: int, log: Log, change: Callable[[], object]) -> Callable[[],
     return between
 
 
-def test_a_record_inserted_above_breaks_the_seam() -> None:
+def test_seam_breaks_when_a_record_is_inserted_above() -> None:
     log = Log(falling(9))
     got, moved = read(log, between=after(1, log, lambda: log.ids.insert(0, 10)))
     assert moved
     assert set(falling(9)) <= set(got)
 
 
-def test_a_late_record_in_the_middle_breaks_the_seam() -> None:
+def test_seam_breaks_when_a_late_record_appears_in_the_middle() -> None:
     log = Log(falling(9))
     got, moved = read(log, between=after(2, log, lambda: log.ids.insert(2, 77)))
     assert moved
     assert set(falling(9)) <= set(got)
 
 
-def test_a_late_record_in_what_is_still_to_come_is_delivered() -> None:
+def test_late_record_on_an_unread_page_is_delivered() -> None:
     log = Log(falling(9))
     got, moved = read(log, between=after(1, log, lambda: log.ids.insert(6, 77)))
     assert not moved
     assert sorted(got) == sorted([*falling(9), 77])
 
 
-def test_a_record_removed_above_breaks_the_seam() -> None:
+def test_seam_breaks_when_a_record_is_removed_above() -> None:
     log = Log(falling(9))
     _, moved = read(log, between=after(1, log, lambda: log.ids.pop(0)))
     assert moved
 
 
-def test_records_removed_at_the_old_end_take_nothing_else_with_them() -> None:
+def test_removal_at_the_old_end_loses_no_other_record() -> None:
     log = Log(falling(9))
 
     def retention() -> None:
@@ -191,7 +189,7 @@ def test_records_removed_at_the_old_end_take_nothing_else_with_them() -> None:
     assert got == [9, 8, 7, 6, 5, 4, 3]
 
 
-def test_the_old_end_removed_up_to_the_seam_is_seen_and_comes_to_an_end() -> None:
+def test_seam_breaks_when_retention_removes_up_to_it() -> None:
     log = Log(falling(9))
 
     def retention() -> None:
@@ -203,7 +201,7 @@ def test_the_old_end_removed_up_to_the_seam_is_seen_and_comes_to_an_end() -> Non
     assert log.asked == [0, 3, 4]
 
 
-def test_an_empty_page_before_the_end_of_what_was_received_does_not_end_the_window() -> None:
+def test_window_does_not_end_with_an_early_empty_page() -> None:
     reading = Reading(2)
     reading.take(RecordsPage(0, [{"id": 2}, {"id": 1}]))
     empty = reading.take(RecordsPage(1, []))
@@ -213,14 +211,14 @@ def test_an_empty_page_before_the_end_of_what_was_received_does_not_end_the_wind
     assert reading.take(RecordsPage(2, [])).ended
 
 
-def test_moved_stays_said_up_to_the_end() -> None:
+def test_seam_once_broken_stays_broken() -> None:
     log = Log(falling(12))
     said = [page.moved for page in pages(log, between=after(1, log, lambda: log.ids.pop(0)))]
     assert said[0] is False
     assert said[1:] == [True] * (len(said) - 1)
 
 
-def test_a_page_that_comes_once_again_is_a_list_that_moved_and_no_error() -> None:
+def test_repeated_page_is_a_moved_list_and_no_error() -> None:
     log = Log(falling(9), cap=3)
     got, moved = read(
         log, between=after(1, log, lambda: log.ids.__setitem__(slice(0, 0), [12, 11, 10]))
@@ -230,7 +228,7 @@ def test_a_page_that_comes_once_again_is_a_list_that_moved_and_no_error() -> Non
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 50])
-def test_a_jira_that_ignores_the_offset_is_an_error_that_says_so(count: int) -> None:
+def test_repeated_pages_of_an_ignored_offset_are_an_error(count: int) -> None:
     reading, page = Reading(SIZE), [{"id": number} for number in falling(count)[:SIZE]]
     assert not reading.take(RecordsPage(0, page)).moved
     assert reading.take(RecordsPage(reading.offset, page)).moved
@@ -238,7 +236,7 @@ def test_a_jira_that_ignores_the_offset_is_an_error_that_says_so(count: int) -> 
         reading.take(RecordsPage(reading.offset, page))
 
 
-def test_a_jira_that_gives_two_pages_in_turn_is_an_error() -> None:
+def test_repeated_pages_in_turn_are_an_error() -> None:
     one, other = [{"id": 4}, {"id": 3}], [{"id": 2}, {"id": 1}]
     reading = Reading(SIZE)
     for page in (one, other, one):
@@ -247,7 +245,7 @@ def test_a_jira_that_gives_two_pages_in_turn_is_an_error() -> None:
         reading.take(RecordsPage(reading.offset, other))
 
 
-def test_the_seam_holds_by_id_though_the_content_changed() -> None:
+def test_seam_holds_by_id_when_the_content_changes() -> None:
     reading = Reading(2)
     reading.take(RecordsPage(0, [{"id": 3}, {"id": 2}]))
     page = reading.take(RecordsPage(1, [{"id": 2, "associatedItems": []}, {"id": 1}]))
@@ -256,7 +254,7 @@ def test_the_seam_holds_by_id_though_the_content_changed() -> None:
 
 
 @pytest.mark.parametrize("record", [None, "text", 7, [], {}, {"id": None}, {"summary": "a"}])
-def test_the_seam_of_records_without_an_id_holds_by_content(record: Any) -> None:
+def test_seam_holds_by_content_without_an_id(record: Any) -> None:
     reading = Reading(2)
     reading.take(RecordsPage(0, [{"id": 3}, record]))
     page = reading.take(RecordsPage(1, [record, {"id": 1}]))
@@ -265,7 +263,7 @@ def test_the_seam_of_records_without_an_id_holds_by_content(record: Any) -> None
 
 
 @pytest.mark.parametrize("record", ["text", {"id": 9}, {"summary": "b"}, {"id": "x"}])
-def test_the_seam_does_not_hold_for_another_record(record: Any) -> None:
+def test_seam_does_not_hold_for_another_record(record: Any) -> None:
     reading = Reading(2)
     reading.take(RecordsPage(0, [{"id": 3}, {"summary": "a"}]))
     page = reading.take(RecordsPage(1, [record, {"id": 1}]))
@@ -285,7 +283,7 @@ def test_the_seam_does_not_hold_for_another_record(record: Any) -> None:
         max_size=25,
     ),
 )
-def test_insertions_and_retention_never_hide_what_was_there_throughout(
+def test_changes_by_insertion_or_retention_hide_no_record(
     count: int, size: int, cap: int, changes: list[tuple[str, int]]
 ) -> None:
     """Even if pages are shorter than requested and no seam shows it."""
@@ -316,7 +314,7 @@ def test_insertions_and_retention_never_hide_what_was_there_throughout(
         max_size=25,
     ),
 )
-def test_with_full_pages_any_change_is_seen_or_harmless(
+def test_changes_between_full_pages_are_noticed_or_harmless(
     count: int, size: int, changes: list[tuple[str, int] | None]
 ) -> None:
     log, there, coming = Log(falling(count)), set(falling(count)), iter(changes)

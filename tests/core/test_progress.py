@@ -18,7 +18,7 @@ def stepping(step: int) -> Change:
     return lambda checkpoint: replace(checkpoint, step=step)
 
 
-def test_a_change_is_applied_at_once_where_nothing_is_on_its_way() -> None:
+def test_change_is_applied_at_once_with_no_batch_in_flight() -> None:
     progress = Progress(FIRST)
 
     progress.apply_later(stepping(7), rows_wait=False)
@@ -26,7 +26,7 @@ def test_a_change_is_applied_at_once_where_nothing_is_on_its_way() -> None:
     assert progress.checkpoint.step == 7
 
 
-def test_a_change_waits_for_the_batch_that_its_rows_will_be_in() -> None:
+def test_change_waits_for_the_batch_of_its_rows() -> None:
     progress = Progress(FIRST)
     progress.hand_over([1])
     progress.apply_later(stepping(7), rows_wait=True)
@@ -38,7 +38,7 @@ def test_a_change_waits_for_the_batch_that_its_rows_will_be_in() -> None:
     assert progress.checkpoint.step == 7
 
 
-def test_a_batch_that_is_settled_before_an_older_one_applies_nothing() -> None:
+def test_change_waits_for_older_batches() -> None:
     progress = Progress(FIRST)
     older, newer = progress.begin(), progress.begin()
     progress.apply_later(stepping(7), rows_wait=False)
@@ -51,7 +51,7 @@ def test_a_batch_that_is_settled_before_an_older_one_applies_nothing() -> None:
     assert progress.checkpoint.step == 7
 
 
-def test_a_record_is_known_from_when_it_is_handed_over_and_stays_so() -> None:
+def test_record_is_known_from_when_it_is_added() -> None:
     progress = Progress(FIRST)
 
     progress.hand_over([3])

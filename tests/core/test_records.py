@@ -61,11 +61,11 @@ def columns_of(record: Any) -> dict[str, Any]:
 # The table.
 
 
-def test_the_columns_are_those_of_the_deployed_table() -> None:
+def test_columns_are_those_of_the_deployed_table() -> None:
     assert dict(COLUMNS) == dict(ingestion.COLUMNS)
 
 
-def test_the_limits_are_the_services() -> None:
+def test_limits_are_those_of_the_service() -> None:
     assert STRING_LIMIT == 65_536
     assert ROW_LIMIT == 1_048_574
 
@@ -73,7 +73,7 @@ def test_the_limits_are_the_services() -> None:
 # Golden rows.
 
 
-def test_a_full_record_fills_every_column() -> None:
+def test_row_of_a_full_record_fills_every_column() -> None:
     record = {
         "id": 10_001,
         "summary": "User added to group",
@@ -162,7 +162,9 @@ def test_a_full_record_fills_every_column() -> None:
         ({"new": 2**64 + 1}, {"extra_s": '{"new":18446744073709551617}'}),
     ],
 )
-def test_each_shape_becomes_its_row(fields: dict[str, Any], columns: dict[str, Any]) -> None:
+def test_row_follows_the_shape_of_the_record(
+    fields: dict[str, Any], columns: dict[str, Any]
+) -> None:
     row = row_of(LEAST | fields)
     assert strict(row.line) == FIXED | columns
     assert row.whole
@@ -190,7 +192,7 @@ def test_created_is_normalised_to_utc(created: str, column: str) -> None:
 )
 @example("2021-W03-4T12:40:01.903+0000")
 @example("2021-01-20 12:40:01.903+0000")
-def test_created_is_written_as_its_moment_is_however_it_is_spelled(created: str) -> None:
+def test_created_keeps_its_moment_in_any_notation(created: str) -> None:
     record = {"id": 1, "created": created}
     try:
         identity = identify(record)
@@ -199,14 +201,14 @@ def test_created_is_written_as_its_moment_is_however_it_is_spelled(created: str)
     assert strict(row_of(record).line)["created_t"] == timestamps.text(identity.created)
 
 
-def test_the_time_generated_is_the_one_that_was_handed_in() -> None:
+def test_time_generated_is_the_argument() -> None:
     row = to_row(LEAST, identify(LEAST), site="other.example", generated=timestamps.text(0))
     assert strict(row.line)["TimeGenerated"] == "1970-01-01T00:00:00.000Z"
     assert strict(row.line)["site_s"] == "other.example"
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**53 + 1, 2**63 - 1, -(2**63)])
-def test_an_id_of_64_bits_is_exact_in_the_row(number: int) -> None:
+def test_row_has_an_exact_64_bit_id(number: int) -> None:
     row = row_of({"id": number, "created": CREATED})
     assert strict(row.line)["id_d"] == number
     assert row.identity.id == number
@@ -224,7 +226,7 @@ def test_an_id_of_64_bits_is_exact_in_the_row(number: int) -> None:
         *(None, 7, "text", [], {}),
     ],
 )
-def test_a_record_without_an_integer_id_is_rejected(record: Any) -> None:
+def test_record_without_an_integer_id_is_rejected(record: Any) -> None:
     with pytest.raises(RecordRejected, match=r"^the record has no integer id$"):
         identify(record)
 
@@ -232,14 +234,14 @@ def test_a_record_without_an_integer_id_is_rejected(record: Any) -> None:
 @pytest.mark.parametrize(
     "created", [None, "", 1_611_146_401_903, "2021-01-20T12:40:01.903", "soon", "\ud83d", [CREATED]]
 )
-def test_a_record_without_a_readable_created_time_is_rejected(created: Any) -> None:
+def test_record_without_a_readable_created_is_rejected(created: Any) -> None:
     with pytest.raises(RecordRejected, match=r"^the record has no readable created time$"):
         identify({"id": 1, "created": created})
     with pytest.raises(RecordRejected):
         identify({"id": 1})
 
 
-def test_a_rejection_says_nothing_of_the_record() -> None:
+def test_rejection_quotes_nothing_of_the_record() -> None:
     with pytest.raises(RecordRejected) as raised:
         identify({"id": "secret-1", "created": "secret-2", "summary": "secret-3"})
     assert "secret" not in str(raised.value)
@@ -257,7 +259,7 @@ def test_a_rejection_says_nothing_of_the_record() -> None:
         ("\ud83d\U0001f600", "\ufffd\U0001f600"),
     ],
 )
-def test_a_lone_surrogate_is_replaced_and_the_row_is_not_whole(text: str, column: str) -> None:
+def test_truncation_is_set_for_a_replaced_lone_surrogate(text: str, column: str) -> None:
     row = row_of(LEAST | {"summary": text, "new": {text: text}, "changedValues": [text]})
     line = strict(row.line)
     assert line["summary_s"] == column
@@ -270,13 +272,13 @@ def test_a_lone_surrogate_is_replaced_and_the_row_is_not_whole(text: str, column
 # Too long.
 
 
-def test_a_string_as_long_as_a_column_holds_is_whole() -> None:
+def test_truncation_leaves_a_string_at_the_limit() -> None:
     row = row_of(LEAST | {"summary": "x" * 65_536})
     assert row.whole
     assert strict(row.line) == FIXED | {"summary_s": "x" * 65_536}
 
 
-def test_a_string_one_byte_longer_is_cut_and_said_to_be() -> None:
+def test_truncation_begins_one_byte_over_the_limit() -> None:
     row = row_of(LEAST | {"summary": "x" * 65_537, "description": "short"})
     assert not row.whole
     assert strict(row.line) == FIXED | {
@@ -286,14 +288,14 @@ def test_a_string_one_byte_longer_is_cut_and_said_to_be() -> None:
     }
 
 
-def test_a_cut_leaves_whole_characters() -> None:
+def test_truncation_leaves_whole_characters() -> None:
     line = columns_of(LEAST | {"summary": "x" + "€" * 30_000})
     assert line["summary_s"] == "x" + "€" * 21_845  # 65,536 bytes
     line = columns_of(LEAST | {"summary": "€" * 30_000})
     assert line["summary_s"] == "€" * 21_845  # 65,535 bytes; another would be 65,538
 
 
-def test_long_strings_within_json_are_cut_first_so_that_every_item_keeps_its_place() -> None:
+def test_truncation_of_json_shortens_long_strings_first() -> None:
     changes = [{"fieldName": str(number), "changedTo": "y" * 30_000} for number in range(10)]
     row = row_of(LEAST | {"changedValues": changes})
     line = strict(row.line)
@@ -304,7 +306,7 @@ def test_long_strings_within_json_are_cut_first_so_that_every_item_keeps_its_pla
     assert not row.whole
 
 
-def test_where_that_is_not_enough_the_last_items_go() -> None:
+def test_truncation_of_json_then_drops_the_last_items() -> None:
     changes = [{"fieldName": str(number)} for number in range(10_000)]
     line = columns_of(LEAST | {"changedValues": changes})
     kept = strict(line["changedValues_s"])
@@ -321,19 +323,19 @@ def test_where_that_is_not_enough_the_last_items_go() -> None:
         ([[1]] * 30_000, 16_383),  # 65,533; another would be 65,537
     ],
 )
-def test_as_many_items_are_kept_as_fit_to_the_byte(items: list[Any], kept: int) -> None:
+def test_truncation_of_json_keeps_all_items_that_fit(items: list[Any], kept: int) -> None:
     line = columns_of(LEAST | {"changedValues": items})
     assert strict(line["changedValues_s"]) == items[:kept]
 
 
-def test_too_many_unknown_fields_are_cut_to_an_object() -> None:
+def test_truncation_of_unknown_fields_leaves_an_object() -> None:
     line = columns_of(LEAST | {f"field{number:05}": number for number in range(10_000)})
     kept = strict(line["extra_s"])
     assert kept == {f"field{number:05}": number for number in range(len(kept))}
     assert len(line["extra_s"].encode()) <= 65_536
 
 
-def test_a_row_larger_than_a_batch_is_cut_at_its_longest_columns() -> None:
+def test_truncation_of_a_row_shortens_its_longest_columns() -> None:
     # A control character takes one byte in the column and six in the row's JSON.
     long = dict.fromkeys(("summary", "description", "category", "authorKey"), "\x01" * 60_000)
     row = row_of(LEAST | long | {"remoteAddress": "10.0.0.1"})
@@ -347,7 +349,7 @@ def test_a_row_larger_than_a_batch_is_cut_at_its_longest_columns() -> None:
     assert set(lengths) <= {60_000, 30_000}
 
 
-def test_what_was_received_stays_with_the_row_exactly() -> None:
+def test_row_keeps_the_exact_record() -> None:
     record = LEAST | {"summary": "\ud83d" * 70_000, "new": 2**70}
     assert repr(loads(row_of(record).received)) == repr(record)
     assert loads(row_of(LEAST).received) == LEAST
@@ -419,7 +421,7 @@ def assert_says_all(record: dict[str, Any], line: dict[str, Any]) -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(records)
-def test_any_record_becomes_a_row_that_says_all_of_it_or_is_rejected(record: Any) -> None:
+def test_row_of_any_record_is_complete_or_rejected(record: Any) -> None:
     check(record)
 
 
@@ -427,7 +429,7 @@ def test_any_record_becomes_a_row_that_says_all_of_it_or_is_rejected(record: Any
 @given(values | objects)
 @example({"id": 1})
 @example([LEAST])
-def test_any_json_becomes_a_row_or_is_rejected(value: Any) -> None:
+def test_row_of_any_json_is_valid_or_rejected(value: Any) -> None:
     check(value)
 
 
@@ -456,13 +458,15 @@ LONG_JSON = st.recursive(
 )
 @example(dict.fromkeys([*PLAIN, "changedValues", "associatedItems", "new"], "\x01" * 70_000), {})
 @example({"changedValues": [["x" * 60] * 3] * 9_000}, {"new": {"x" * 70_000: 1}})
-def test_any_large_record_keeps_both_limits(fields: dict[str, Any], item: dict[str, Any]) -> None:
+def test_row_of_any_large_record_keeps_both_limits(
+    fields: dict[str, Any], item: dict[str, Any]
+) -> None:
     check(LEAST | fields | {"objectItem": item})
 
 
 @pytest.mark.parametrize("levels", [100, 253, 254, 255, 600, 900])
 @pytest.mark.parametrize("field", ["summary", "changedValues", "objectItem", "new"])
-def test_deep_nesting_is_written_where_this_python_can(levels: int, field: str) -> None:
+def test_nesting_is_written_as_deep_as_python_can(levels: int, field: str) -> None:
     deep: Any = []
     for _ in range(levels):
         deep = {"a": deep}
@@ -472,7 +476,7 @@ def test_deep_nesting_is_written_where_this_python_can(levels: int, field: str) 
 
 
 @pytest.mark.parametrize("field", ["summary", "changedValues", "objectItem", "new"])
-def test_nesting_too_deep_to_be_written_is_a_rejection(field: str) -> None:
+def test_nesting_too_deep_to_write_is_a_rejection(field: str) -> None:
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
@@ -490,7 +494,7 @@ def fits(record: Any) -> bool:
     return len(in_utf8) <= STRING_LIMIT and in_utf8.decode() == text
 
 
-def test_every_record_of_a_page_is_mapped_and_says_all_of_itself(audit_page: Page) -> None:
+def test_row_of_every_written_record_is_complete(audit_page: Page) -> None:
     rows = [row_of(record) for record in audit_page.records]
 
     assert [row.identity.id for row in rows] == [record["id"] for record in audit_page.records]

@@ -155,7 +155,7 @@ def _storage(address: str, tokens: Tokens, clock: Clock) -> Iterator[Ask]:
 
 
 @pytest.mark.parametrize("blip", BLIPS.values(), ids=BLIPS)
-def test_a_blip_is_waited_out_by_one_retry(
+def test_token_request_is_retried_after_an_error(
     ask: Ask, identity: Identity, blip: Fault, slept: list[float]
 ) -> None:
     identity.faults = [blip]
@@ -166,7 +166,7 @@ def test_a_blip_is_waited_out_by_one_retry(
     assert len(slept) == 1
 
 
-def test_what_the_endpoint_asks_for_is_waited(
+def test_token_request_waits_as_long_as_asked(
     ask: Ask, identity: Identity, slept: list[float]
 ) -> None:
     identity.faults = [Fault(429, b"{}", JSON | {"Retry-After": "7"})]
@@ -177,7 +177,7 @@ def test_what_the_endpoint_asks_for_is_waited(
 
 
 @pytest.mark.parametrize("blip", ["503, JSON", "200, HTML", "200, soon"])
-def test_what_lasts_heals_by_itself_and_names_the_endpoint(
+def test_token_error_that_lasts_is_transient_and_names_the_endpoint(
     ask: Ask, identity: Identity, blip: str
 ) -> None:
     identity.faults = [BLIPS[blip]] * 20
@@ -191,7 +191,7 @@ def test_what_lasts_heals_by_itself_and_names_the_endpoint(
 
 
 @pytest.mark.parametrize("status", [400, 403])
-def test_a_refusal_is_for_an_administrator_at_once(
+def test_token_refusal_is_for_an_administrator_at_once(
     ask: Ask, identity: Identity, status: int, slept: list[float]
 ) -> None:
     identity.faults = [Fault(status, b"{}", JSON)] * 20
@@ -214,7 +214,7 @@ class Raises:
     get_token_info = get_token
 
 
-def test_a_developer_who_is_not_signed_in_is_told_to(clock: Clock) -> None:
+def test_credential_of_a_developer_says_to_sign_in(clock: Clock) -> None:
     tokens = Tokens(Raises(ClientAuthenticationError("nothing in this chain")), clock)
 
     with pytest.raises(SiteError, match="run az login"):
@@ -222,9 +222,7 @@ def test_a_developer_who_is_not_signed_in_is_told_to(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), KeyError("secret"), OSError("secret")])
-def test_whatever_a_credential_raises_is_an_error_that_heals(
-    clock: Clock, error: Exception
-) -> None:
+def test_credential_errors_of_any_type_are_transient(clock: Clock, error: Exception) -> None:
     tokens = Tokens(Raises(error), clock)
 
     with pytest.raises(TransientError, match=f"\\({type(error).__name__}\\)") as raised:
@@ -232,7 +230,7 @@ def test_whatever_a_credential_raises_is_an_error_that_heals(
     assert "secret" not in str(raised.value)
 
 
-def test_an_endpoint_that_never_answers_is_given_up_within_seconds(
+def test_token_endpoint_that_never_answers_is_given_up(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jira_audit.edge.identity.READ_SECONDS", 0.2)

@@ -104,7 +104,7 @@ def store(request: pytest.FixtureRequest, time: Time) -> Store:
 # The contract of every store
 
 
-def test_the_first_to_take_a_site_writes_its_first_checkpoint(store: Store) -> None:
+def test_take_of_a_new_site_writes_the_first_checkpoint(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     assert lease.created
@@ -112,20 +112,20 @@ def test_the_first_to_take_a_site_writes_its_first_checkpoint(store: Store) -> N
     assert json.loads(store.get(PATH))["saved"] == "2026-11-20T12:00:00.000Z"
 
 
-def test_a_site_that_is_held_is_left_alone(store: Store) -> None:
+def test_take_of_a_site_under_lease_is_refused(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     assert store.checkpoints.take(replace(FIRST, through=NOW)) is None
     assert lease.load() == FIRST
 
 
-def test_one_site_does_not_hold_up_another(store: Store) -> None:
+def test_take_of_a_site_does_not_block_another(store: Store) -> None:
     other = Checkpoint.first("other.atlassian.net", NOW, NOW)
     leases = [store.checkpoints.take(FIRST), store.checkpoints.take(other)]
     assert [lease and lease.load() for lease in leases] == [FIRST, other]
 
 
-def test_a_site_that_was_given_back_is_taken_again_as_it_was_left(store: Store) -> None:
+def test_take_after_a_release_finds_the_saved_checkpoint(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     lease.release()
@@ -152,7 +152,7 @@ FULL = Checkpoint(
 )
 
 
-def test_what_was_saved_is_what_this_run_and_the_next_one_load(store: Store) -> None:
+def test_checkpoint_is_loaded_as_it_was_saved(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     lease.hold(30)
@@ -182,7 +182,7 @@ def test_what_was_saved_is_what_this_run_and_the_next_one_load(store: Store) -> 
         Checkpoint.first("other.atlassian.net", NOW, NOW).encode(NOW),
     ],
 )
-def test_a_checkpoint_that_cannot_be_read_is_no_first_run(store: Store, content: bytes) -> None:
+def test_checkpoint_that_is_unreadable_is_no_first_run(store: Store, content: bytes) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     store.put(PATH, content)
@@ -191,7 +191,7 @@ def test_a_checkpoint_that_cannot_be_read_is_no_first_run(store: Store, content:
     assert store.get(PATH) == content
 
 
-def test_a_garbled_checkpoint_that_is_there_already_is_not_written_over(store: Store) -> None:
+def test_take_does_not_overwrite_a_garbled_checkpoint(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     lease.release()
@@ -215,7 +215,7 @@ def store_put_free(store: Store, content: bytes) -> None:
         return  # blobs: `put` has broken it
 
 
-def test_a_newer_versions_checkpoint_is_refused(store: Store) -> None:
+def test_checkpoint_of_a_newer_version_is_refused(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     store.put(PATH, FIRST.encode(NOW).replace(b'"v":1', b'"v":2'))
@@ -223,7 +223,7 @@ def test_a_newer_versions_checkpoint_is_refused(store: Store) -> None:
         lease.load()
 
 
-def test_a_letter_is_kept_once_and_as_it_was_received(store: Store) -> None:
+def test_letter_is_kept_once_as_it_was_received(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)  # as in every run, which also makes the container
     assert lease is not None
 
@@ -236,7 +236,7 @@ def test_a_letter_is_kept_once_and_as_it_was_received(store: Store) -> None:
     assert found["kept"] == "2026-11-20T12:00:00.000Z"
 
 
-def test_letters_of_any_record_are_told_apart_by_their_names(store: Store) -> None:
+def test_letter_names_differ_for_any_records(store: Store) -> None:
     assert store.checkpoints.take(FIRST) is not None
     letters = [
         LETTER,
@@ -333,14 +333,14 @@ def stored(container: ContainerClient) -> Any:
 
 
 @pytest.mark.servers
-def test_a_container_that_is_missing_is_made(container: ContainerClient, time: Time) -> None:
+def test_container_that_is_missing_is_created(container: ContainerClient, time: Time) -> None:
     assert not container.exists()
     assert taken(container, time).created
     assert stored(container)["site"] == SITE
 
 
 @pytest.mark.servers
-def test_a_probe_makes_a_missing_container_and_is_content_with_one(
+def test_container_is_created_by_a_probe_if_missing(
     container: ContainerClient,
 ) -> None:
     probe(container)
@@ -349,7 +349,7 @@ def test_a_probe_makes_a_missing_container_and_is_content_with_one(
 
 
 @pytest.mark.servers
-def test_of_two_first_runs_at_once_one_goes_on(azurite: str, time: Time) -> None:
+def test_first_runs_at_once_leave_one_holder(azurite: str, time: Time) -> None:
     for _ in range(5):
         name, begin = f"test-{uuid.uuid4().hex}", threading.Barrier(2)
 
@@ -378,7 +378,7 @@ def interfere(line: Line, act: Callable[[], Any]) -> None:
 
 
 @pytest.mark.servers
-def test_a_first_run_that_another_was_quicker_than_writes_nothing_over(
+def test_first_run_overwrites_no_checkpoint_of_a_quicker_one(
     container: ContainerClient, azurite: str, line: Line, time: Time
 ) -> None:
     container.create_container()
@@ -391,7 +391,7 @@ def test_a_first_run_that_another_was_quicker_than_writes_nothing_over(
 
 
 @pytest.mark.servers
-def test_a_first_run_leaves_the_site_to_another_that_was_quicker(
+def test_first_run_leaves_the_site_to_a_quicker_one(
     container: ContainerClient, line: Line, time: Time
 ) -> None:
     container.create_container()
@@ -406,7 +406,7 @@ def test_a_first_run_leaves_the_site_to_another_that_was_quicker(
 
 
 @pytest.mark.servers
-def test_a_checkpoint_that_is_deleted_at_once_is_an_error_and_no_endless_loop(
+def test_checkpoint_deleted_at_once_is_an_error(
     container: ContainerClient, line: Line, time: Time
 ) -> None:
     container.create_container()
@@ -426,7 +426,7 @@ def test_a_checkpoint_that_is_deleted_at_once_is_an_error_and_no_endless_loop(
 
 @pytest.mark.servers
 @pytest.mark.parametrize("then", ["taken over", "broken"])
-def test_a_run_that_lost_its_lease_writes_nothing_more(
+def test_lease_that_is_lost_stops_all_writes(
     container: ContainerClient, time: Time, then: str
 ) -> None:
     lease = taken(container, time)
@@ -448,7 +448,7 @@ def test_a_run_that_lost_its_lease_writes_nothing_more(
 
 
 @pytest.mark.servers
-def test_a_lost_lease_does_not_take_the_new_holders_away(
+def test_lease_that_is_lost_does_not_end_the_new_one(
     container: ContainerClient, time: Time
 ) -> None:
     lease = taken(container, time)
@@ -460,7 +460,7 @@ def test_a_lost_lease_does_not_take_the_new_holders_away(
 
 @pytest.mark.servers
 @pytest.mark.parametrize("seconds", [15, 60])
-def test_a_dead_holders_lease_is_asked_for_no_longer_than_set(
+def test_lease_is_requested_for_the_seconds_that_are_set(
     container: ContainerClient, line: Line, time: Time, seconds: int
 ) -> None:
     # That storage ends it then is storage's matter; to wait for it would take the wall clock.
@@ -476,7 +476,7 @@ def test_a_dead_holders_lease_is_asked_for_no_longer_than_set(
 
 
 @pytest.mark.servers
-def test_after_a_dead_holders_lease_the_site_is_taken_as_it_was_saved(
+def test_lease_of_a_dead_run_leaves_the_saved_checkpoint(
     container: ContainerClient, time: Time
 ) -> None:
     taken(container, time).save(FULL)
@@ -487,7 +487,7 @@ def test_after_a_dead_holders_lease_the_site_is_taken_as_it_was_saved(
 
 
 @pytest.mark.servers
-def test_a_lease_is_renewed_only_when_too_little_of_it_is_left(
+def test_lease_is_renewed_when_too_little_is_left(
     container: ContainerClient, line: Line, time: Time
 ) -> None:
     lease = taken(container, time)
@@ -505,7 +505,7 @@ def test_a_lease_is_renewed_only_when_too_little_of_it_is_left(
 
 
 @pytest.mark.servers
-def test_a_lease_counts_from_when_it_was_asked_for_and_not_from_the_answer(
+def test_lease_counts_from_the_request_not_the_answer(
     container: ContainerClient, line: Line, time: Time
 ) -> None:
     container.create_container()
@@ -523,7 +523,7 @@ def test_a_lease_counts_from_when_it_was_asked_for_and_not_from_the_answer(
 
 
 @pytest.mark.servers
-def test_storage_that_is_too_slow_holds_no_lease(
+def test_lease_is_lost_when_storage_is_too_slow(
     container: ContainerClient, line: Line, time: Time
 ) -> None:
     lease = taken(container, time)
@@ -534,7 +534,7 @@ def test_storage_that_is_too_slow_holds_no_lease(
 
 
 @pytest.mark.servers
-def test_a_save_renews_a_lease_that_is_about_to_end_and_no_other(
+def test_lease_about_to_end_is_renewed_by_a_save(
     container: ContainerClient, line: Line, time: Time
 ) -> None:
     lease = taken(container, time)
@@ -548,7 +548,7 @@ def test_a_save_renews_a_lease_that_is_about_to_end_and_no_other(
 
 
 @pytest.mark.servers
-def test_the_shortest_lease_can_be_saved_under(
+def test_lease_of_the_shortest_time_permits_a_save(
     container: ContainerClient, line: Line, time: Time
 ) -> None:
     lease = taken(container, time, 15)
@@ -561,7 +561,7 @@ def test_the_shortest_lease_can_be_saved_under(
 
 
 @pytest.mark.servers
-def test_several_threads_renew_a_lease_once(
+def test_lease_is_renewed_once_by_several_threads(
     container: ContainerClient, line: Line, time: Time
 ) -> None:
     lease = taken(container, time)
@@ -578,7 +578,7 @@ def test_several_threads_renew_a_lease_once(
 
 
 @pytest.mark.servers
-def test_a_save_whose_answer_was_lost_is_made_again(
+def test_checkpoint_save_is_retried_after_a_lost_answer(
     container: ContainerClient, line: Line, time: Time
 ) -> None:
     lease = taken(container, time)
@@ -589,7 +589,7 @@ def test_a_save_whose_answer_was_lost_is_made_again(
 
 
 @pytest.mark.servers
-def test_a_letter_whose_answer_was_lost_is_kept_all_the_same(
+def test_letter_is_kept_after_a_lost_answer(
     container: ContainerClient, line: Line, time: Time
 ) -> None:
     taken(container, time)
@@ -599,7 +599,7 @@ def test_a_letter_whose_answer_was_lost_is_kept_all_the_same(
 
 
 @pytest.mark.servers
-def test_a_letter_that_cannot_be_kept_is_an_error(container: ContainerClient, time: Time) -> None:
+def test_letter_that_cannot_be_kept_is_an_error(container: ContainerClient, time: Time) -> None:
     with pytest.raises(TransientError, match=r"could not be kept aside.*ContainerNotFound"):
         BlobLetters(container, time.clock).keep(LETTER)
 
@@ -615,7 +615,7 @@ def attempts(container: ContainerClient, time: Time) -> list[Callable[[], object
 
 @pytest.mark.servers
 @pytest.mark.parametrize("number", range(3))
-def test_a_lease_that_storage_takes_away_with_itself_is_a_matter_for_the_next_tick(
+def test_lease_without_storage_is_a_transient_error(
     container: ContainerClient, line: Line, time: Time, number: int
 ) -> None:
     lease = taken(container, time)
@@ -640,9 +640,7 @@ def closed_port() -> int:
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_storage_that_is_away_is_tried_three_times_within_seconds(
-    line: Line, time: Time, number: int
-) -> None:
+def test_storage_out_of_reach_is_tried_three_times(line: Line, time: Time, number: int) -> None:
     with (
         ContainerClient.from_connection_string(
             at(closed_port()), "test", transport=line, **line.options
@@ -655,7 +653,7 @@ def test_storage_that_is_away_is_tried_three_times_within_seconds(
     assert 3 * longest + sum(line.slept) < 45
 
 
-def test_how_often_and_how_long_storage_is_retried_is_a_value() -> None:
+def test_storage_retries_follow_the_policy() -> None:
     policy = client_options(Retries(count=4, first=7, base=3, jitter=0))["retry_policy"]
 
     assert policy.total_retries == 4
@@ -679,7 +677,7 @@ def test_storage_that_never_answers_is_given_up(time: Time) -> None:
 @pytest.mark.servers
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("key", ["bm90IHRoZSBrZXk=", "no base64!"])
-def test_a_wrong_key_is_for_an_administrator(
+def test_storage_with_a_wrong_key_is_for_an_administrator(
     azurite: str, time: Time, key: str, number: int
 ) -> None:
     port = int(azurite.split("127.0.0.1:")[1].split("/", maxsplit=1)[0])
@@ -704,7 +702,7 @@ def test_a_wrong_key_is_for_an_administrator(
     ],
 )
 @responses.activate
-def test_what_azurite_never_answers_is_understood(
+def test_storage_errors_that_azurite_lacks_are_understood(
     status: int, code: str, kind: type[ConnectorError], number: int, time: Time
 ) -> None:
     """https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes"""
@@ -723,7 +721,7 @@ def test_what_azurite_never_answers_is_understood(
 # The local folder
 
 
-def test_rows_are_appended_one_a_line(tmp_path: Path) -> None:
+def test_table_rows_are_appended_one_a_line(tmp_path: Path) -> None:
     sink = LocalSink(tmp_path / "new")
     sink.prepare()
     sink.send('[{"id_d": 1, "summary_s": "ü\\n"}, {"id_d": 2}]'.encode())
@@ -749,13 +747,15 @@ def test_rows_are_appended_one_a_line(tmp_path: Path) -> None:
         (b"\n" + b"x" * 65_536, b"\n"),
     ],
 )
-def test_what_a_crash_left_of_a_line_is_cut_off(tmp_path: Path, before: bytes, kept: bytes) -> None:
+def test_table_line_truncated_by_a_crash_is_removed(
+    tmp_path: Path, before: bytes, kept: bytes
+) -> None:
     (tmp_path / TABLE_FILE).write_bytes(before)
     LocalSink(tmp_path).send(b'[{"id_d": 9}]')
     assert (tmp_path / TABLE_FILE).read_bytes() == kept + b'{"id_d":9}\n'
 
 
-def test_threads_do_not_write_into_each_others_lines(tmp_path: Path) -> None:
+def test_table_lines_of_several_threads_stay_whole(tmp_path: Path) -> None:
     sink = LocalSink(tmp_path)
 
     def send(number: int) -> None:
@@ -768,9 +768,7 @@ def test_threads_do_not_write_into_each_others_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [10, 20_000])
-def test_of_a_batch_that_the_disk_has_no_room_for_nothing_is_left(
-    tmp_path: Path, size: int
-) -> None:
+def test_disk_without_room_keeps_nothing_of_the_batch(tmp_path: Path, size: int) -> None:
     script = """
 import json, resource, signal, sys
 from pathlib import Path
@@ -801,7 +799,7 @@ except TransientError:
     assert ran.stdout.splitlines() == ['{"id_d":1}', "", "[1, 2, 3]"]
 
 
-def test_a_disk_that_fails_is_a_matter_for_the_next_run(tmp_path: Path, time: Time) -> None:
+def test_disk_that_fails_is_a_transient_error(tmp_path: Path, time: Time) -> None:
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
     ways: list[Callable[[], object]] = [
@@ -814,9 +812,7 @@ def test_a_disk_that_fails_is_a_matter_for_the_next_run(tmp_path: Path, time: Ti
             way()
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_the_lock_free(
-    tmp_path: Path, time: Time
-) -> None:
+def test_checkpoint_save_that_fails_keeps_the_old_one(tmp_path: Path, time: Time) -> None:
     checkpoints = LocalCheckpoints(tmp_path, time.clock)
     blocked = tmp_path / "checkpoints" / f"{SITE}.new"
     blocked.mkdir(parents=True)
@@ -836,7 +832,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_the_lock_fre
     assert lease.load() == FIRST
 
 
-def test_a_checkpoint_that_vanished_is_no_first_run(tmp_path: Path, time: Time) -> None:
+def test_checkpoint_that_was_deleted_is_no_first_run(tmp_path: Path, time: Time) -> None:
     lease = LocalCheckpoints(tmp_path, time.clock).take(FIRST)
     assert lease is not None
     (tmp_path / PATH).unlink()
@@ -844,7 +840,7 @@ def test_a_checkpoint_that_vanished_is_no_first_run(tmp_path: Path, time: Time) 
         lease.load()
 
 
-def test_another_process_holds_its_site_until_it_ends(tmp_path: Path, time: Time) -> None:
+def test_lease_of_another_process_ends_with_it(tmp_path: Path, time: Time) -> None:
     script = """
 import sys
 from pathlib import Path
@@ -874,7 +870,7 @@ sys.stdin.read()
     assert (lease.created, lease.load().start) == (False, 7)
 
 
-def test_sites_that_write_side_by_side_into_one_table_lose_no_row(tmp_path: Path) -> None:
+def test_table_shared_by_several_sites_loses_no_row(tmp_path: Path) -> None:
     def write(site: int) -> None:
         sink = LocalSink(tmp_path)
         for n in range(50):

@@ -25,7 +25,7 @@ def world_with_a_past(past: int = 300, recent: int = 40, **how: object) -> World
     return world
 
 
-def test_a_backfill_delivers_everything_before_from_and_nothing_twice() -> None:
+def test_backfill_delivers_every_older_record_once() -> None:
     world = world_with_a_past()
 
     outcome = world.backfill(LONG_AGO)
@@ -35,7 +35,7 @@ def test_a_backfill_delivers_everything_before_from_and_nothing_twice() -> None:
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_the_millisecond_in_which_the_checkpoint_begins_is_the_schedules() -> None:
+def test_backfill_leaves_the_first_millisecond_to_the_schedule() -> None:
     world = World()
     begins = START - DAY
     world.jira.site.add(record(n, begins - 2 + n) for n in range(5))
@@ -46,7 +46,7 @@ def test_the_millisecond_in_which_the_checkpoint_begins_is_the_schedules() -> No
     assert sorted(world.rows()) == [0, 1, 2, 3, 4]
 
 
-def test_the_schedules_checkpoint_is_not_touched_and_its_lease_not_taken() -> None:
+def test_backfill_leaves_the_schedules_checkpoint_and_lease() -> None:
     world = world_with_a_past()
     before = world.store.blobs["checkpoints/contoso.atlassian.net.json"]
     world.journal.meanwhile[len(world.journal.entries) + 20] = lambda: during.append(world.run())
@@ -65,7 +65,7 @@ def test_the_schedules_checkpoint_is_not_touched_and_its_lease_not_taken() -> No
     ]
 
 
-def test_two_backfills_at_once_are_one() -> None:
+def test_backfill_skips_while_another_runs() -> None:
     world = world_with_a_past()
     during: list[object] = []
     world.journal.meanwhile[len(world.journal.entries) + 20] = lambda: during.append(
@@ -79,7 +79,7 @@ def test_two_backfills_at_once_are_one() -> None:
     assert not world.doubled()
 
 
-def test_an_interrupted_backfill_goes_on_where_it_was() -> None:
+def test_backfill_resumes_after_an_interruption() -> None:
     world = world_with_a_past(batch_bytes=2_000)
     world.jira.faults.at[world.jira.faults.calls + 25] = raising(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -96,7 +96,7 @@ def test_an_interrupted_backfill_goes_on_where_it_was() -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_backfill_that_dies_anywhere_loses_nothing(when: str) -> None:
+def test_backfill_that_crashes_anywhere_loses_nothing(when: str) -> None:
     world = world_with_a_past(past=60, batch_bytes=2_000)
     entries = len(world.journal.entries)
     blobs, table, sent = dict(world.store.blobs), list(world.sink.table), list(world.sink.sent)
@@ -117,7 +117,7 @@ def test_a_backfill_that_dies_anywhere_loses_nothing(when: str) -> None:
         assert world.doubled_bytes() <= 4 * 2_000
 
 
-def test_a_failure_ends_it_with_what_to_do_and_the_next_goes_on() -> None:
+def test_backfill_resumes_after_a_failure() -> None:
     world = world_with_a_past(batch_bytes=2_000)
     world.jira.faults.at[world.jira.faults.calls + 25] = answering(403)
 
@@ -130,7 +130,7 @@ def test_a_failure_ends_it_with_what_to_do_and_the_next_goes_on() -> None:
     assert not world.missing(ids(world))
 
 
-def test_an_earlier_beginning_delivers_what_is_new_to_it_and_no_more() -> None:
+def test_start_moved_earlier_delivers_only_the_new_range() -> None:
     world = world_with_a_past()
     world.backfill(START - 10 * DAY)
     so_far = len(world.rows())
@@ -143,7 +143,7 @@ def test_an_earlier_beginning_delivers_what_is_new_to_it_and_no_more() -> None:
     assert not world.missing(ids(world))
 
 
-def test_a_beginning_within_what_was_read_reads_nothing_of_it_again() -> None:
+def test_start_within_the_range_read_reads_nothing_again() -> None:
     world = world_with_a_past()
     world.backfill(LONG_AGO, START - 10 * DAY)
 
@@ -154,7 +154,7 @@ def test_a_beginning_within_what_was_read_reads_nothing_of_it_again() -> None:
     assert not world.missing(ids(world))
 
 
-def test_a_beginning_past_what_was_read_leaves_the_stretch_between_alone() -> None:
+def test_start_after_the_range_read_skips_the_gap() -> None:
     world = world_with_a_past()
     world.backfill(LONG_AGO, START - 25 * DAY)
 
@@ -166,7 +166,7 @@ def test_a_beginning_past_what_was_read_leaves_the_stretch_between_alone() -> No
     assert not world.missing(ids(world))
 
 
-def test_an_end_is_kept_to() -> None:
+def test_end_bounds_the_backfill() -> None:
     world = world_with_a_past()
     end = START - 10 * DAY
 
@@ -180,7 +180,7 @@ def test_an_end_is_kept_to() -> None:
     )
 
 
-def test_a_backfill_never_reads_what_the_schedule_has() -> None:
+def test_backfill_reads_nothing_that_the_schedule_has() -> None:
     world = world_with_a_past()
     asked = len(world.jira.requests)
 
@@ -189,7 +189,7 @@ def test_a_backfill_never_reads_what_the_schedule_has() -> None:
     assert max(each["to"] for each in world.jira.requests[asked:]) < "2026-11-19T12:00:00.000Z"
 
 
-def test_where_there_is_nothing_before_from_it_says_so() -> None:
+def test_backfill_with_nothing_before_from_says_so() -> None:
     world = world_with_a_past()
 
     with pytest.raises(
@@ -199,12 +199,12 @@ def test_where_there_is_nothing_before_from_it_says_so() -> None:
         world.backfill(START - HOUR)
 
 
-def test_without_a_checkpoint_nothing_says_where_it_is_to_end() -> None:
+def test_backfill_without_a_checkpoint_fails() -> None:
     with pytest.raises(SiteError, match="has no checkpoint, so the end of a backfill is unknown"):
         World().backfill(LONG_AGO)
 
 
-def test_the_schedules_reset_does_not_concern_a_backfill() -> None:
+def test_backfill_ignores_the_schedules_reset() -> None:
     world = world_with_a_past()
     world.policy = Policy(reset=Reset("all", LONG_AGO))
 
@@ -213,7 +213,7 @@ def test_the_schedules_reset_does_not_concern_a_backfill() -> None:
     assert world.store.backfills().checkpoint().reset is None
 
 
-def test_no_sweep_and_no_overlap_belong_to_a_backfill() -> None:
+def test_backfill_has_no_sweep_and_no_overlap() -> None:
     world = world_with_a_past()
     world.backfill(LONG_AGO)
     world.time.pass_by(3 * 24 * 3600)
@@ -224,7 +224,7 @@ def test_no_sweep_and_no_overlap_belong_to_a_backfill() -> None:
     assert len(world.jira.requests) - asked <= 1
 
 
-def test_what_cannot_be_delivered_is_kept_and_replayed_without_a_double() -> None:
+def test_backfill_keeps_dead_letters_for_one_replay() -> None:
     world = world_with_a_past()
     world.sink.poison = {10_007}
     world.backfill(LONG_AGO)
@@ -237,7 +237,7 @@ def test_what_cannot_be_delivered_is_kept_and_replayed_without_a_double() -> Non
     assert not world.missing(ids(world))
 
 
-def test_the_tally_tells_how_far_the_reading_has_come() -> None:
+def test_backfill_counts_its_progress() -> None:
     world = world_with_a_past()
 
     world.backfill(LONG_AGO)

@@ -99,14 +99,14 @@ def die_everywhere(make: Callable[[int], World], in_flight: int) -> None:
 
 @pytest.mark.parametrize("in_flight", [1, 4])
 @pytest.mark.parametrize("make", [lively_world, second_tick])
-def test_a_run_that_dies_anywhere_loses_nothing_and_doubles_at_most_what_was_in_flight(
+def test_crash_anywhere_duplicates_at_most_the_batches_in_flight(
     make: Callable[[int], World], in_flight: int
 ) -> None:
     die_everywhere(make, in_flight)
 
 
 @pytest.mark.parametrize("make", [lively_world, second_tick])
-def test_the_run_that_is_killed_has_every_kind_of_effect(make: Callable[[int], World]) -> None:
+def test_crash_points_include_every_kind_of_effect(make: Callable[[int], World]) -> None:
     kinds = set(effects(make, 4))
 
     assert kinds >= {"take", "load", "fetch", "send", "save", "renew", "keep", "release"} - (

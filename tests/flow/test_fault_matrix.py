@@ -149,7 +149,7 @@ def check(made: World, case: Case, where: Where, mend: Callable[[], None]) -> No
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("case", JIRA, ids=lambda case: case.name)
-def test_a_fault_of_jira_loses_nothing_doubles_nothing_and_says_what_to_do(
+def test_jira_fault_loses_and_duplicates_nothing(
     case: Case, where: Where, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -165,7 +165,7 @@ def test_a_fault_of_jira_loses_nothing_doubles_nothing_and_says_what_to_do(
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("case", INGESTION, ids=lambda case: case.name)
-def test_a_fault_of_ingestion_loses_nothing_doubles_nothing_and_says_what_to_do(
+def test_ingestion_fault_loses_and_duplicates_nothing(
     case: Case, where: Where, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -184,7 +184,7 @@ def test_a_fault_of_ingestion_loses_nothing_doubles_nothing_and_says_what_to_do(
 
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
 @pytest.mark.parametrize("status", [400, 413])
-def test_a_refusal_that_does_not_come_again_is_healed_by_halving(status: int, where: Where) -> None:
+def test_ingestion_refusal_that_passes_is_healed_by_halving(status: int, where: Where) -> None:
     undisturbed = world()
     install(undisturbed)
     undisturbed.run()
@@ -196,7 +196,7 @@ def test_a_refusal_that_does_not_come_again_is_healed_by_halving(status: int, wh
     check(made, case, where, partial(service.faults.__init__))  # type: ignore[misc]
 
 
-def test_a_stream_that_refuses_everything_is_a_configuration_and_nothing_is_kept_aside() -> None:
+def test_ingestion_refusal_of_everything_is_a_wrong_configuration() -> None:
     made = world()
     service = install(made)
     case = Case("400", ingestion(400, "InvalidStream"), False, "no row is lost")

@@ -13,5 +13,5 @@ SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in ran
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_after_any_history_and_a_quiet_end_nothing_is_lost(seed: int) -> None:
+def test_random_history_loses_nothing(seed: int) -> None:
     live(seed, steps=40)

@@ -126,32 +126,26 @@ def deaths_with_four_in_flight() -> None:
 
 
 def fewer_than_asked() -> None:
-    test_movement.test_a_server_that_gives_fewer_than_asked_is_read_to_its_end(7)
+    test_movement.test_list_in_short_pages_is_read_to_its_end(7)
 
 
 def a_failure_of_jira() -> None:
-    test_collect.test_a_failure_of_jira_leaves_the_checkpoint_and_loses_nothing(1)
+    test_collect.test_jira_failure_leaves_the_checkpoint_and_loses_nothing(1)
 
 
 CATCHES: dict[Callable[[Patch], None], Test] = {
     save_before_send: deaths_with_four_in_flight,
     stop_on_a_short_page: fewer_than_asked,
     treat_403_as_empty: a_failure_of_jira,
-    ignore_the_lease: test_collect.test_a_run_that_lost_its_lease_sends_nothing_more,
+    ignore_the_lease: test_collect.test_lease_that_is_lost_stops_all_sends,
     read_the_checkpoint_before_taking_it: (
-        test_movement.test_a_run_that_begins_as_another_ends_goes_on_from_what_that_one_saved
+        test_movement.test_run_after_another_resumes_from_its_save
     ),
     refill_a_slot_before_its_save: deaths_with_one_in_flight,
     advance_by_what_was_asked: fewer_than_asked,
-    forget_the_overlap: (
-        test_collect.test_a_record_that_jira_shows_late_is_found_by_the_overlap_and_counted
-    ),
-    let_through_go_back: (
-        test_movement.test_the_overlap_is_read_again_in_small_steps_without_through_going_back
-    ),
-    sweep_before_from: (
-        test_collect.test_a_sweep_goes_no_further_back_than_where_the_checkpoint_began
-    ),
+    forget_the_overlap: (test_collect.test_overlap_finds_and_counts_a_late_record),
+    let_through_go_back: (test_movement.test_overlap_in_small_steps_does_not_move_through_back),
+    sweep_before_from: (test_collect.test_sweep_does_not_start_before_from),
 }
 
 
@@ -160,12 +154,12 @@ def name(case: Callable[..., None]) -> str:
 
 
 @pytest.mark.parametrize("test", dict.fromkeys(CATCHES.values()), ids=name)
-def test_without_a_mutation_the_test_passes(test: Test) -> None:
+def test_mutation_cases_pass_without_a_mutation(test: Test) -> None:
     test()
 
 
 @pytest.mark.parametrize("mutate", CATCHES, ids=name)
-def test_the_mutation_is_caught(mutate: Callable[[Patch], None], monkeypatch: Patch) -> None:
+def test_mutation_is_caught(mutate: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutate(monkeypatch)
 
     with pytest.raises(AssertionError):

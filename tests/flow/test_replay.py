@@ -51,7 +51,7 @@ def keep_unread(world: World, record_id: int, created: int, name: str | None = N
 # Ordinary replays
 
 
-def test_letters_are_sent_and_only_then_deleted() -> None:
+def test_letters_are_sent_then_deleted() -> None:
     world = world_with_letters()
 
     replayed = world.replay()
@@ -67,7 +67,7 @@ def test_letters_are_sent_and_only_then_deleted() -> None:
     ]
 
 
-def test_ticks_after_a_replay_deliver_nothing_again() -> None:
+def test_replay_is_not_repeated_by_ticks() -> None:
     world = world_with_letters()
     world.replay()
     for _ in range(30):
@@ -77,7 +77,7 @@ def test_ticks_after_a_replay_deliver_nothing_again() -> None:
     assert not world.doubled()
 
 
-def test_only_the_letters_that_are_named_are_sent_each_once() -> None:
+def test_letters_named_are_sent_once_and_no_others() -> None:
     world = world_with_letters()
 
     replayed = world.replay(name_of(10_018), name_of(10_018), "2026-11-20/10018")
@@ -87,7 +87,7 @@ def test_only_the_letters_that_are_named_are_sent_each_once() -> None:
     assert not world.doubled()
 
 
-def test_rows_are_made_again_as_they_are_made_today() -> None:
+def test_rows_are_mapped_again() -> None:
     world = world_with_letters()
     world.time.pass_by(3600)
 
@@ -98,7 +98,7 @@ def test_rows_are_made_again_as_they_are_made_today() -> None:
     assert set(rows[10_017]) == set(rows[10_000])
 
 
-def test_with_the_events_time_as_set_a_replayed_row_has_it_too() -> None:
+def test_rows_have_the_event_time_if_set() -> None:
     world = world_with_letters()
     world.policy = replace(world.policy, event_time=True)
 
@@ -108,7 +108,7 @@ def test_with_the_events_time_as_set_a_replayed_row_has_it_too() -> None:
     assert row["TimeGenerated"] == row["created_t"]
 
 
-def test_a_letter_whose_row_is_cut_leaves_an_original_before_it_goes() -> None:
+def test_letter_whose_row_is_truncated_leaves_an_original() -> None:
     world = world_with_letters()
     long = record(10_060, START - MINUTE, summary="long " * 20_000)
     letter = Letter("refused", "400", HOST, long, 400)
@@ -123,7 +123,7 @@ def test_a_letter_whose_row_is_cut_leaves_an_original_before_it_goes() -> None:
     assert world.journal.entries.index("keep") < world.journal.entries.index("send")
 
 
-def test_a_site_that_another_run_holds_is_left_alone() -> None:
+def test_replay_skips_a_site_under_lease() -> None:
     world = world_with_letters()
     world.store.leases[f"checkpoints/{HOST}.json"] = (99, world.time.clock.monotonic() + 60)
 
@@ -134,7 +134,7 @@ def test_a_site_that_another_run_holds_is_left_alone() -> None:
     assert len(names(world)) == 2
 
 
-def test_while_letters_are_sent_no_run_has_the_site() -> None:
+def test_letters_are_sent_under_the_sites_lease() -> None:
     world = world_with_letters()
     outcomes = []
     world.journal.meanwhile[4] = lambda: outcomes.append(world.run())
@@ -144,7 +144,7 @@ def test_while_letters_are_sent_no_run_has_the_site() -> None:
     assert [outcome.result for outcome in outcomes] == ["skipped"]
 
 
-def test_without_letters_nothing_is_sent() -> None:
+def test_letters_are_required_for_a_call() -> None:
     world = world_with(3)
     world.run()
 
@@ -172,7 +172,7 @@ def test_without_letters_nothing_is_sent() -> None:
         "2026-11-20/１００",
     ],
 )
-def test_a_name_of_no_dead_letter_of_the_site_is_refused_before_anything_happens(name: str) -> None:
+def test_letter_name_of_another_kind_is_refused(name: str) -> None:
     world = world_with_letters()
 
     with pytest.raises(ValueError, match=r"is not (the name of a letter|one of the dead-letters)"):
@@ -181,7 +181,7 @@ def test_a_name_of_no_dead_letter_of_the_site_is_refused_before_anything_happens
     assert not world.journal.entries
 
 
-def test_a_letter_that_is_not_there_is_reported_and_the_others_go_on() -> None:
+def test_letter_that_does_not_exist_is_reported() -> None:
     world = world_with_letters()
 
     replayed = world.replay(NO_LETTER, name_of(10_017))
@@ -207,7 +207,7 @@ def test_originals_are_never_sent() -> None:
 # Letters that stay
 
 
-def test_what_is_refused_again_stays_and_the_others_go_on() -> None:
+def test_letter_that_is_refused_again_is_kept() -> None:
     world = world_with_letters()
     world.sink.poison = {10_017}
     before = dict(world.store.blobs)
@@ -219,7 +219,7 @@ def test_what_is_refused_again_stays_and_the_others_go_on() -> None:
     assert world.store.blobs[name_of(10_017)] == before[name_of(10_017)]
 
 
-def test_a_row_that_is_too_large_alone_stays_without_asking_about_the_configuration() -> None:
+def test_letter_that_is_too_large_is_kept() -> None:
     world = world_with_letters()
     world.sink.limit = 10
     calls = world.sink.calls
@@ -230,7 +230,7 @@ def test_a_row_that_is_too_large_alone_stays_without_asking_about_the_configurat
     assert world.sink.calls == calls + 2
 
 
-def test_where_even_an_empty_array_is_refused_it_stops_at_the_first() -> None:
+def test_letter_refused_like_an_empty_array_stops_the_replay() -> None:
     world = world_with_letters()
     world.sink.refuses_everything = True
     calls = world.sink.calls
@@ -244,7 +244,7 @@ def test_where_even_an_empty_array_is_refused_it_stops_at_the_first() -> None:
     assert not world.store.leases
 
 
-def test_what_still_cannot_be_read_stays_and_the_others_go_on() -> None:
+def test_letter_that_is_still_unreadable_is_kept() -> None:
     world = world_with_letters()
     unread = Letter("unreadable", "", HOST, {"id": 10_099, "created": "soon"})
     world.store.blobs[unread.name] = unread.encode(START)
@@ -267,9 +267,7 @@ def test_what_still_cannot_be_read_stays_and_the_others_go_on() -> None:
         (Letter.original(HOST, record(1, START)).encode(START), "belongs to originals"),
     ],
 )
-def test_a_garbled_letter_is_named_and_stays_and_the_others_go_on(
-    content: bytes, words: str
-) -> None:
+def test_letter_that_is_garbled_is_named_and_kept(content: bytes, words: str) -> None:
     world = world_with_letters()
     world.store.blobs[name_of(10_016)] = content
 
@@ -286,7 +284,7 @@ def test_a_garbled_letter_is_named_and_stays_and_the_others_go_on(
 # Letters kept by a version that read less
 
 
-def test_one_that_was_delivered_meanwhile_is_deleted_unsent() -> None:
+def test_letter_delivered_by_a_tick_is_deleted_unsent() -> None:
     world = world_with_letters()
     name = keep_unread(world, 10_030, START - 2 * HOUR)
     calls = world.sink.calls
@@ -300,7 +298,7 @@ def test_one_that_was_delivered_meanwhile_is_deleted_unsent() -> None:
 
 
 @pytest.mark.parametrize("name", [None, name_of(0).replace("/0.json", f"/{'ab' * 16}.json")])
-def test_one_that_was_not_is_sent_and_no_tick_sends_it_again(name: str | None) -> None:
+def test_letter_not_delivered_is_sent_and_no_tick_repeats_it(name: str | None) -> None:
     world = world_with_letters()
     late = record(9_999, START - 5 * MINUTE)
     name = keep_unread(world, 9_999, START - 5 * MINUTE, name)
@@ -317,7 +315,7 @@ def test_one_that_was_not_is_sent_and_no_tick_sends_it_again(name: str | None) -
     assert not world.doubled()
 
 
-def test_one_from_before_the_checkpoint_began_is_sent_whatever_the_ledger_holds() -> None:
+def test_letter_from_before_from_is_sent_despite_the_ledger() -> None:
     """There its id may have been another record's: the site's ids may have begun again."""
     world = world_with_letters()
     name = keep_unread(world, 10_030, START - 30 * DAY)
@@ -329,7 +327,7 @@ def test_one_from_before_the_checkpoint_began_is_sent_whatever_the_ledger_holds(
     assert world.store.checkpoint().ledger == ledger
 
 
-def test_a_letter_that_a_reset_made_the_ledger_forget_is_in_it_once_it_was_sent() -> None:
+def test_letter_from_before_a_reset_enters_the_ledger() -> None:
     world = world_with_letters()
     reset = Reset("again", START - 3 * HOUR)
     world.jira.faults.always = raising(TransientError("Jira is away"))
@@ -346,7 +344,7 @@ def test_a_letter_that_a_reset_made_the_ledger_forget_is_in_it_once_it_was_sent(
 # Failures
 
 
-def test_a_garbled_checkpoint_stops_it_before_anything_is_sent() -> None:
+def test_replay_stops_at_a_garbled_checkpoint() -> None:
     world = world_with_letters()
     world.store.blobs[f"checkpoints/{HOST}.json"] = b"{"
 
@@ -357,7 +355,7 @@ def test_a_garbled_checkpoint_stops_it_before_anything_is_sent() -> None:
 
 
 @pytest.mark.parametrize("error", [SiteError("403"), TransientError("503")])
-def test_a_failure_stops_it_and_what_was_done_stays_done(error: Exception) -> None:
+def test_replay_stops_at_a_failure_and_keeps_its_progress(error: Exception) -> None:
     world = world_with_letters()
     world.sink.faults.at[world.sink.faults.calls] = lambda call: call()
     for later in range(1, 10):
@@ -371,14 +369,14 @@ def test_a_failure_stops_it_and_what_was_done_stays_done(error: Exception) -> No
     assert not world.store.leases
 
 
-def test_a_send_that_fails_for_a_moment_is_tried_again() -> None:
+def test_replay_retries_a_send() -> None:
     world = world_with_letters()
     world.sink.faults.script = [raising(TransientError("503")), raising(TransientError("reset"))]
 
     assert len(world.replay().sent) == 2
 
 
-def test_no_letter_is_begun_after_the_deadline() -> None:
+def test_replay_starts_no_letter_after_the_deadline() -> None:
     world = world_with_letters()
     world.sink.seconds, world.budget = 20, 10
 
@@ -389,7 +387,7 @@ def test_no_letter_is_begun_after_the_deadline() -> None:
     assert not world.store.leases
 
 
-def test_a_lease_that_was_lost_stops_it() -> None:
+def test_replay_stops_when_its_lease_is_lost() -> None:
     world = world_with_letters()
     name = f"checkpoints/{HOST}.json"
     world.sink.seconds = 50
@@ -402,7 +400,7 @@ def test_a_lease_that_was_lost_stops_it() -> None:
     assert world.store.leases[name][0] == 99
 
 
-def test_a_letter_that_was_accepted_but_cannot_be_deleted_is_named_as_such() -> None:
+def test_letter_that_cannot_be_deleted_is_reported_as_sent() -> None:
     world = world_with_letters()
     world.store.faults.always = raising(TransientError("storage answered HTTP 500"))
 
@@ -413,7 +411,7 @@ def test_a_letter_that_was_accepted_but_cannot_be_deleted_is_named_as_such() -> 
     assert world.sink.sent[-1] == [10_017]
 
 
-def test_where_the_ledger_could_not_be_saved_the_lease_is_left_to_run_out() -> None:
+def test_replay_keeps_its_lease_when_a_save_fails() -> None:
     world = world_with_letters()
     name = keep_unread(world, 9_999, START - 5 * MINUTE)
     world.store.faults.always = raising(TransientError("storage answered HTTP 500"))
@@ -425,7 +423,7 @@ def test_where_the_ledger_could_not_be_saved_the_lease_is_left_to_run_out() -> N
     assert world.store.leases
 
 
-def test_neither_secret_nor_record_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_replay_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     world = world_with_letters()
     world.sink.poison = {10_017}
@@ -479,7 +477,7 @@ def deaths() -> Iterator[World]:
 
 
 @pytest.mark.parametrize("then", ["replay", "tick"])
-def test_a_replay_that_dies_anywhere_loses_nothing_and_doubles_one_letter_at_most(
+def test_replay_that_crashes_anywhere_duplicates_one_letter_at_most(
     then: str,
 ) -> None:
     for world in deaths():
@@ -499,13 +497,13 @@ def test_a_replay_that_dies_anywhere_loses_nothing_and_doubles_one_letter_at_mos
         assert world.doubled_bytes() <= BATCH_LIMIT
 
 
-def test_the_replay_that_is_killed_has_every_kind_of_effect() -> None:
+def test_replay_crash_points_include_every_kind_of_effect() -> None:
     assert set(effects()) == {
         *("take", "load", "names", "read", "send", "keep", "save", "delete", "release"),
     }
 
 
-def test_an_answer_lost_after_acceptance_doubles_that_letter_alone() -> None:
+def test_replay_with_a_lost_answer_duplicates_that_letter_only() -> None:
     world = world_with_letters()
     lost = accepting_then_raising(TransientError("connection dropped"))
     world.sink.faults.at[world.sink.faults.calls] = lost
@@ -515,7 +513,7 @@ def test_an_answer_lost_after_acceptance_doubles_that_letter_alone() -> None:
     assert world.doubled() == {10_017}
 
 
-def test_letters_hold_what_they_held() -> None:
+def test_letters_of_these_tests_equal_those_of_a_run() -> None:
     """What the tests above write past the flow is what the flow writes."""
     world = world_with_letters()
     [first, _] = [json.loads(world.store.blobs[name]) for name in names(world)]

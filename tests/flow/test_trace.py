@@ -82,7 +82,7 @@ def world_with_one_new_record() -> World:
     return world
 
 
-def test_a_tick_with_one_new_record_takes_few_calls() -> None:
+def test_tick_with_one_new_record_makes_few_calls() -> None:
     world = world_with_one_new_record()
 
     trace = traced(world.run)
@@ -91,7 +91,7 @@ def test_a_tick_with_one_new_record_takes_few_calls() -> None:
     assert len(trace.calls) <= 250
 
 
-def test_nothing_is_sent_or_saved_by_a_reader_or_an_exit_on_the_good_path() -> None:
+def test_tick_sends_and_saves_outside_readers_and_exits() -> None:
     """A tick with a sweep, several windows and several batches."""
     world = world_with(400, over=47 * HOUR, lookback=48 * HOUR, batch_bytes=4_000)
     world.executor = Eager

@@ -65,7 +65,7 @@ def settled() -> World:
 
 
 @pytest.mark.parametrize("table", [False, True])
-def test_after_good_runs_nothing_is_missing(table: bool) -> None:
+def test_missing_records_are_none_after_good_runs(table: bool) -> None:
     world = settled()
 
     verified = world.verify(START - DAY, table=table)
@@ -76,7 +76,7 @@ def test_after_good_runs_nothing_is_missing(table: bool) -> None:
 
 
 @pytest.mark.parametrize("table", [False, True])
-def test_records_that_were_lost_are_named(table: bool) -> None:
+def test_missing_records_are_named(table: bool) -> None:
     world = settled()
     lose(world, 10_007, 10_008, 10_050)
 
@@ -87,7 +87,7 @@ def test_records_that_were_lost_are_named(table: bool) -> None:
     assert world.tally.waited_for == []  # no ledger says that these were accepted
 
 
-def test_what_was_accepted_and_never_arrived_is_found_in_the_table_alone() -> None:
+def test_missing_records_after_acceptance_show_in_the_table_only() -> None:
     world = settled()
     world.table.dropped = {10_007}
 
@@ -95,7 +95,7 @@ def test_what_was_accepted_and_never_arrived_is_found_in_the_table_alone() -> No
     assert statuses(world.verify(START - DAY, table=True))["missing"] == {10_007}
 
 
-def test_dead_letters_are_kept_and_not_missing() -> None:
+def test_dead_letters_are_not_missing() -> None:
     world = world_with(100)
     world.sink.poison = {10_020}
     world.run()
@@ -106,7 +106,7 @@ def test_dead_letters_are_kept_and_not_missing() -> None:
         assert verified.findings.verdict == "complete"
 
 
-def test_a_letter_that_is_gone_is_missing_from_the_table() -> None:
+def test_missing_records_include_a_deleted_dead_letter() -> None:
     world = world_with(100)
     world.sink.poison = {10_020}
     world.run()
@@ -117,7 +117,7 @@ def test_a_letter_that_is_gone_is_missing_from_the_table() -> None:
     assert statuses(world.verify(START - DAY, table=True))["missing"] == {10_020}
 
 
-def test_records_after_the_last_run_are_still_to_come() -> None:
+def test_status_is_pending_after_the_last_run() -> None:
     world = world_with(100)
     world.run()
     world.time.pass_by(120)
@@ -129,7 +129,7 @@ def test_records_after_the_last_run_are_still_to_come() -> None:
         assert verified.findings.verdict == "complete"
 
 
-def test_a_late_record_is_to_come_as_long_as_a_run_will_find_it_and_then_it_is_there() -> None:
+def test_status_is_pending_for_a_late_record_until_delivered() -> None:
     world = settled()
     late = [record(9_999, world.time.now - 20 * HOUR)]
     world.jira.site.add(late)
@@ -142,14 +142,14 @@ def test_a_late_record_is_to_come_as_long_as_a_run_will_find_it_and_then_it_is_t
     assert statuses(world.verify(START - DAY)) == {"delivered": ids(world)}
 
 
-def test_a_record_shown_later_than_any_run_finds_it_is_missing() -> None:
+def test_missing_records_include_one_shown_too_late() -> None:
     world = settled()
     world.jira.site.add([record(9_999, world.time.now - 40 * HOUR)])
 
     assert statuses(world.verify(START - DAY))["missing"] == {9_999}
 
 
-def test_before_the_beginning_nothing_is_known_without_a_table() -> None:
+def test_status_is_unknown_before_from_without_a_table() -> None:
     world = world_with_a_past()
     past = {known["id"] for known in world.jira.site.records} - set(world.rows())
 
@@ -158,7 +158,7 @@ def test_before_the_beginning_nothing_is_known_without_a_table() -> None:
     assert statuses(world.verify(LONG_AGO, table=True))["missing"] == past
 
 
-def test_what_a_backfill_delivered_is_delivered() -> None:
+def test_status_is_delivered_after_a_backfill() -> None:
     world = world_with_a_past()
     world.backfill(LONG_AGO)
 
@@ -166,7 +166,7 @@ def test_what_a_backfill_delivered_is_delivered() -> None:
     assert statuses(world.verify(LONG_AGO, table=True)) == {"in table": ids(world)}
 
 
-def test_where_the_ledger_was_pruned_nothing_is_known_without_a_table() -> None:
+def test_status_is_unknown_where_pruned_without_a_table() -> None:
     world = settled()
     edit(
         world,
@@ -178,7 +178,7 @@ def test_where_the_ledger_was_pruned_nothing_is_known_without_a_table() -> None:
     assert statuses(world.verify(START - DAY, table=True)) == {"in table": ids(world)}
 
 
-def test_after_a_reset_the_table_tells_what_was_delivered_before() -> None:
+def test_status_is_delivered_by_the_table_after_a_reset() -> None:
     world = settled()
     world.run(reset=Reset("x", START))
 
@@ -186,7 +186,7 @@ def test_after_a_reset_the_table_tells_what_was_delivered_before() -> None:
     assert world.verify(START - DAY, START - 1, table=True).findings.verdict == "complete"
 
 
-def test_rows_that_are_there_twice_are_counted() -> None:
+def test_duplicates_are_counted() -> None:
     world = settled()
     world.sink.table += world.sink.table[3:5]
 
@@ -196,7 +196,7 @@ def test_rows_that_are_there_twice_are_counted() -> None:
     assert verified.findings.verdict == "complete"
 
 
-def test_what_jira_has_deleted_is_told_and_not_missing() -> None:
+def test_records_deleted_in_jira_are_not_missing() -> None:
     world = settled()
     world.jira.forget({10_000, 10_001})
 
@@ -206,7 +206,7 @@ def test_what_jira_has_deleted_is_told_and_not_missing() -> None:
     assert verified.findings.verdict == "complete"
 
 
-def test_only_the_range_is_looked_at() -> None:
+def test_range_bounds_what_is_verified() -> None:
     world = settled()
     lose(world, 10_000, 10_099)
     verified = world.verify(START - 3 * HOUR, START - HOUR, table=True)
@@ -215,7 +215,7 @@ def test_only_the_range_is_looked_at() -> None:
     assert 0 < verified.findings.in_jira.count < 60
 
 
-def test_a_record_without_an_identity_is_looked_for_among_the_letters() -> None:
+def test_dead_letters_are_searched_for_records_without_identity() -> None:
     world = world_with(100)
     world.jira.tamper[10_030] = lambda r: {k: v for k, v in r.items() if k != "id"}
     world.run()
@@ -235,7 +235,7 @@ def test_a_record_without_an_identity_is_looked_for_among_the_letters() -> None:
 # The table takes its time
 
 
-def test_what_the_table_does_not_show_yet_is_waited_for_and_not_called_missing() -> None:
+def test_wait_covers_rows_not_yet_in_the_table() -> None:
     world = world_with(100)
     world.table.seconds = 170
     world.run()
@@ -248,7 +248,7 @@ def test_what_the_table_does_not_show_yet_is_waited_for_and_not_called_missing()
     assert world.time.now - began < 200_000
 
 
-def test_it_waits_no_longer_than_it_may_since_the_last_save() -> None:
+def test_wait_is_bounded_from_the_last_save() -> None:
     world = world_with(100)
     world.run()
     saved = world.time.now
@@ -260,7 +260,7 @@ def test_it_waits_no_longer_than_it_may_since_the_last_save() -> None:
     assert 300_000 <= verified.ended - saved < 301_000
 
 
-def test_what_was_saved_long_ago_is_not_waited_for() -> None:
+def test_wait_is_not_for_rows_saved_long_ago() -> None:
     world = world_with(100)
     world.run()
     world.time.pass_by(3600)
@@ -272,7 +272,7 @@ def test_what_was_saved_long_ago_is_not_waited_for() -> None:
     assert world.tally.waited_for == []
 
 
-def test_a_backfill_under_way_is_waited_for_too() -> None:
+def test_wait_includes_a_backfill_in_progress() -> None:
     world = world_with_a_past()
     world.time.pass_by(3600)
     world.backfill(LONG_AGO)
@@ -288,7 +288,7 @@ def test_a_backfill_under_way_is_waited_for_too() -> None:
 
 
 @pytest.mark.parametrize("fetch", [1, 2, 3])
-def test_a_list_that_moves_while_it_is_read_hides_nothing(fetch: int) -> None:
+def test_list_that_moves_hides_nothing(fetch: int) -> None:
     world = World()
     world.jira.site.add(record(n, START - HOUR + n) for n in range(60))
     world.run()
@@ -302,7 +302,7 @@ def test_a_list_that_moves_while_it_is_read_hides_nothing(fetch: int) -> None:
     assert verified.findings.in_jira.count == 70
 
 
-def test_a_list_whose_seams_never_hold_is_read_until_nothing_new_comes() -> None:
+def test_list_without_a_seam_is_read_until_nothing_is_new() -> None:
     world = settled()
 
     def without_the_seam(call: Callable[[], Response]) -> Response:
@@ -317,7 +317,7 @@ def test_a_list_whose_seams_never_hold_is_read_until_nothing_new_comes() -> None
     assert set(world.verify(START - DAY).findings.in_jira) == ids(world)
 
 
-def test_many_records_in_one_millisecond_are_all_looked_for() -> None:
+def test_list_of_one_millisecond_is_verified_completely() -> None:
     world = World()
     world.jira.site.add(record(n, START - HOUR) for n in range(500))
     world.run()
@@ -325,7 +325,7 @@ def test_many_records_in_one_millisecond_are_all_looked_for() -> None:
     assert statuses(world.verify(START - DAY)) == {"delivered": ids(world)}
 
 
-def test_a_failure_of_jira_is_no_answer() -> None:
+def test_jira_failure_gives_no_verdict() -> None:
     world = settled()
     world.jira.faults.always = answering(401)
 
@@ -333,19 +333,19 @@ def test_a_failure_of_jira_is_no_answer() -> None:
         world.verify(START - DAY)
 
 
-def test_an_answer_that_is_late_is_waited_for() -> None:
+def test_jira_429_and_503_are_retried() -> None:
     world = settled()
     world.jira.faults.script = [None, answering(429, Retry_After="1200"), answering(503)]
 
     assert world.verify(START - DAY).findings.verdict == "complete"
 
 
-def test_without_a_checkpoint_there_is_nothing_to_verify() -> None:
+def test_verify_without_a_checkpoint_is_an_error() -> None:
     with pytest.raises(SiteError, match="no checkpoint"):
         world_with(10).verify(START - DAY)
 
 
-def test_to_verify_changes_nothing_and_takes_no_lease() -> None:
+def test_verify_changes_nothing_and_takes_no_lease() -> None:
     world = settled()
     before = dict(world.store.blobs)
     world.journal.entries.clear()
@@ -360,7 +360,7 @@ def test_to_verify_changes_nothing_and_takes_no_lease() -> None:
 
 
 @pytest.mark.parametrize("table", [False, True])
-def test_what_is_missing_is_sent_once_and_then_nothing_is(table: bool) -> None:
+def test_repair_sends_missing_records_once(table: bool) -> None:
     world = settled()
     lose(world, 10_007, 10_008, 10_050)
 
@@ -377,7 +377,7 @@ def test_what_is_missing_is_sent_once_and_then_nothing_is(table: bool) -> None:
     assert world.verify(START - DAY, table=True).findings.verdict == "complete"
 
 
-def test_what_was_accepted_and_never_arrived_is_sent_again() -> None:
+def test_repair_sends_rows_that_never_arrived() -> None:
     world = settled()
     lost = {10_007, 10_050}
     world.sink.table = [row for row in world.sink.table if row["id_d"] not in lost]
@@ -389,7 +389,7 @@ def test_what_was_accepted_and_never_arrived_is_sent_again() -> None:
     assert lost <= set(world.store.checkpoint().ledger)
 
 
-def test_what_lies_before_the_beginning_goes_into_the_backfills_ledger() -> None:
+def test_repair_before_from_uses_the_backfills_ledger() -> None:
     world = world_with_a_past()
     begun = world.store.checkpoint()
     past = ids(world) - set(world.rows())
@@ -404,7 +404,7 @@ def test_what_lies_before_the_beginning_goes_into_the_backfills_ledger() -> None
     assert not world.doubled()
 
 
-def test_both_sides_of_the_beginning_are_repaired_at_once() -> None:
+def test_repair_covers_both_sides_of_from() -> None:
     world = world_with_a_past()
     world.backfill(LONG_AGO)
     world.time.pass_by(3 * 24 * 3600)
@@ -420,7 +420,7 @@ def test_both_sides_of_the_beginning_are_repaired_at_once() -> None:
     assert not world.doubled()
 
 
-def test_what_a_tick_delivers_meanwhile_is_not_sent_again() -> None:
+def test_repair_skips_what_a_tick_delivered() -> None:
     world = settled()
     lose(world, 10_007, 10_050)
     verified = world.verify(START - DAY)
@@ -435,7 +435,7 @@ def test_what_a_tick_delivers_meanwhile_is_not_sent_again() -> None:
     assert not world.doubled()
 
 
-def test_a_site_that_another_run_has_is_left_alone() -> None:
+def test_repair_skips_a_site_under_lease() -> None:
     world = settled()
     lose(world, 10_007)
     verified = world.verify(START - DAY)
@@ -448,7 +448,7 @@ def test_a_site_that_another_run_has_is_left_alone() -> None:
     assert 10_007 not in world.rows()
 
 
-def test_a_reset_between_finding_and_sending_stops_the_repair() -> None:
+def test_repair_stops_at_a_reset() -> None:
     world = settled()
     lose(world, 10_007)
     verified = world.verify(START - DAY)
@@ -462,7 +462,7 @@ def test_a_reset_between_finding_and_sending_stops_the_repair() -> None:
     assert world.run().result == "ok"  # the lease was given back
 
 
-def test_a_row_that_is_refused_alone_is_kept_as_a_letter() -> None:
+def test_repair_keeps_a_refused_row_as_a_dead_letter() -> None:
     world = settled()
     lose(world, 10_007, 10_008)
     verified = world.verify(START - DAY)
@@ -475,7 +475,7 @@ def test_a_row_that_is_refused_alone_is_kept_as_a_letter() -> None:
     assert not world.missing(ids(world))
 
 
-def test_a_record_that_jira_shows_no_more_is_left() -> None:
+def test_repair_leaves_a_record_deleted_in_jira() -> None:
     world = settled()
     lose(world, 10_007, 10_008)
     verified = world.verify(START - DAY)
@@ -488,7 +488,7 @@ def test_a_record_that_jira_shows_no_more_is_left() -> None:
 
 
 @pytest.mark.parametrize("error", [SiteError("no role"), TransientError("away")])
-def test_what_stops_a_repair_is_told_and_what_was_sent_stays_sent(error: Exception) -> None:
+def test_repair_reports_what_stops_it(error: Exception) -> None:
     world = settled()
     world.policy = replace(world.policy, batch_bytes=1_500, in_flight=1)
     lost = set(range(10_000, 10_060))
@@ -521,7 +521,7 @@ def crash_points() -> Iterator[tuple[int, Literal["before", "after"]]]:
 
 
 @pytest.mark.parametrize("die", list(crash_points()))
-def test_a_repair_that_dies_anywhere_doubles_at_most_what_was_in_flight(
+def test_repair_crash_duplicates_at_most_the_batches_in_flight(
     die: tuple[int, Literal["before", "after"]],
 ) -> None:
     world = settled()
@@ -542,7 +542,7 @@ def test_a_repair_that_dies_anywhere_doubles_at_most_what_was_in_flight(
     assert world.verify(START - DAY, table=True).findings.verdict == "complete"
 
 
-def test_a_repair_that_died_leaves_no_ledger_that_says_more_than_was_delivered() -> None:
+def test_repair_crash_leaves_no_undelivered_id_in_the_ledger() -> None:
     world = settled()
     world.sink.table = world.sink.table[50:]
     lost = ids(world) - set(world.rows())
@@ -555,7 +555,7 @@ def test_a_repair_that_died_leaves_no_ledger_that_says_more_than_was_delivered()
     assert statuses(world.verify(START - DAY))["missing"] == lost
 
 
-def test_an_interrupted_repair_has_its_place_saved_and_is_gone_on_with() -> None:
+def test_repair_resumes_after_an_interruption() -> None:
     world = settled()
     world.policy = replace(world.policy, batch_bytes=1_500, in_flight=1)
     lose(world, *range(10_000, 10_060))
@@ -571,7 +571,7 @@ def test_an_interrupted_repair_has_its_place_saved_and_is_gone_on_with() -> None
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_an_answer_lost_after_acceptance_doubles_that_batch_alone() -> None:
+def test_repair_with_a_lost_answer_duplicates_that_batch_only() -> None:
     world = settled()
     lose(world, 10_007)
     verified = world.verify(START - DAY)
@@ -581,7 +581,7 @@ def test_an_answer_lost_after_acceptance_doubles_that_batch_alone() -> None:
     assert world.doubled() == {10_007}
 
 
-def test_a_cut_record_is_kept_whole_as_an_original() -> None:
+def test_repair_keeps_an_original_of_a_truncated_record() -> None:
     world = World()
     world.jira.site.add([record(1, START - HOUR, summary="long " * 20_000)])
     world.run()
@@ -597,7 +597,7 @@ def test_a_cut_record_is_kept_whole_as_an_original() -> None:
     assert json.dumps(original["record"]).count("long") == 20_000
 
 
-def test_no_secret_and_no_record_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_verify_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
     world = settled()
     lose(world, 10_007)
 
@@ -606,7 +606,7 @@ def test_no_secret_and_no_record_is_logged(caplog: pytest.LogCaptureFixture) -> 
     assert "Thing" not in caplog.text
 
 
-def test_rows_have_the_time_that_is_set() -> None:
+def test_repair_writes_the_time_generated_that_is_set() -> None:
     world = settled()
     world.policy = replace(world.policy, event_time=True)
     lose(world, 10_007)
