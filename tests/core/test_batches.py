@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jira_audit.core.batches import BATCH_LIMIT, Batch, Batcher
 from jira_audit.core.records import ROW_LIMIT, Identity, Row
-from tests.core.json_strategies import strict
+from tests.core.json_strategies import parse_strictly
 
 
 def row(number: int, value: Any) -> Row:
@@ -44,8 +44,8 @@ def test_batches_are_full_within_the_limit_and_lose_no_row(
     made += batcher.rest()
     assert batcher.is_empty
     assert [each for batch in made for each in batch.rows] == given_rows
-    assert [value for batch in made for value in strict(batch.body)] == [
-        strict(each.line) for each in given_rows
+    assert [value for batch in made for value in parse_strictly(batch.body)] == [
+        parse_strictly(each.line) for each in given_rows
     ]
     for batch, after in pairwise(made):
         assert len(batch.body) <= limit

@@ -101,14 +101,14 @@ def test_fields_are_all_covered_by_the_strategy() -> None:
 
     @settings(max_examples=200, derandomize=True, database=None)
     @given(checkpoints)
-    def look(checkpoint: Checkpoint) -> None:
+    def note_fields(checkpoint: Checkpoint) -> None:
         made.update(
             each.name
             for each in dataclasses.fields(checkpoint)
             if getattr(checkpoint, each.name) != _default(each)
         )
 
-    look()
+    note_fields()
     assert made == {each.name for each in dataclasses.fields(Checkpoint)}
 
 
@@ -485,7 +485,7 @@ class Site:
     each_window: bool = True
     created: dict[int, int] = field(default_factory=dict)
     delivered: set[int] = field(default_factory=set)
-    doubled: list[int] = field(default_factory=list)
+    duplicates: list[int] = field(default_factory=list)
     forgotten: int = 0
 
     def tick(self, now: int, windows: int) -> None:
@@ -520,7 +520,7 @@ class Site:
                 for number, at in seen.items()
                 if number not in self.place.ledger
             ]
-            self.doubled += [each.id for each in fresh if each.id in self.delivered]
+            self.duplicates += [each.id for each in fresh if each.id in self.delivered]
             self.delivered |= {each.id for each in fresh}
             place = self.place.dealt_with(fresh)
             if seen:
@@ -571,7 +571,7 @@ def test_pruning_keeps_every_id_that_a_later_read_meets(
             at = max(DAY_0, now - late)
             site.created[chance.choice([number, number, 1_000_000 - number])] = at
         site.tick(now, windows=chance.choice([1, 3, 1_000]))
-    assert site.doubled == []
+    assert site.duplicates == []
 
 
 def test_pruning_drops_most_ids_of_the_simulated_site() -> None:
@@ -581,7 +581,7 @@ def test_pruning_drops_most_ids_of_the_simulated_site() -> None:
     for hour in range(1, 24 * 20):
         site.created[10_000 + 2 * hour] = DAY_0 + hour * HOUR
         site.tick(DAY_0 + hour * HOUR, windows=1_000)
-    assert site.doubled == []
+    assert site.duplicates == []
     assert len(site.delivered) == 479
     assert site.forgotten > 400
     assert len(site.place.marks) <= 4

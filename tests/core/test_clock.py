@@ -43,19 +43,19 @@ class World:
     def retry(
         self, call: Callable[[], str], policy: RetryPolicy | None = None, left: float = 10_000
     ) -> str:
-        def counted() -> str:
+        def count_call() -> str:
             self.calls += 1
             return call()
 
         return retry(
-            counted,
+            count_call,
             policy=policy or RetryPolicy(),
             deadline=Deadline.after(self.clock, left),
             on_wait=lambda error, seconds: self.heard.append((str(error), seconds)),
         )
 
 
-def failing(*errors: Exception) -> Callable[[], str]:
+def fail_then_succeed(*errors: Exception) -> Callable[[], str]:
     coming: Iterator[Exception] = iter(errors)
 
     def call() -> str:
@@ -66,19 +66,19 @@ def failing(*errors: Exception) -> Callable[[], str]:
     return call
 
 
-def busy(retry_after: float | None = None) -> TransientError:
+def busy_error(retry_after: float | None = None) -> TransientError:
     return TransientError("busy", retry_after=retry_after)
 
 
 def test_call_that_succeeds_is_made_once() -> None:
     world = World()
-    assert world.retry(failing()) == "done"
+    assert world.retry(fail_then_succeed()) == "done"
     assert (world.calls, world.slept, world.heard) == (1, [], [])
 
 
 def test_waits_double_from_two_seconds_to_thirty() -> None:
     world = World(chance=0.5)  # the middle: a factor of 1.0
-    assert world.retry(failing(*[busy()] * 6), RetryPolicy(retries=6)) == "done"
+    assert world.retry(fail_then_succeed(*[busy_error()] * 6), RetryPolicy(retries=6)) == "done"
     assert world.slept == pytest.approx([2, 4, 8, 16, 30, 30])
     assert world.calls == 7
 
@@ -86,7 +86,7 @@ def test_waits_double_from_two_seconds_to_thirty() -> None:
 def test_call_is_tried_five_times_then_raises_its_last_error() -> None:
     world, last = World(), TransientError("the last")
     with pytest.raises(TransientError) as raised:
-        world.retry(failing(*[busy()] * 4, last, busy()))
+        world.retry(fail_then_succeed(*[busy_error()] * 4, last, busy_error()))
     assert raised.value is last
     assert world.calls == 5
     assert world.slept == pytest.approx([2, 4, 8, 16])
@@ -95,7 +95,7 @@ def test_call_is_tried_five_times_then_raises_its_last_error() -> None:
 def test_waits_end_with_the_last_try() -> None:
     world = World()
     with pytest.raises(TransientError):
-        world.retry(failing(busy()), RetryPolicy(retries=0))
+        world.retry(fail_then_succeed(busy_error()), RetryPolicy(retries=0))
     assert (world.calls, world.slept, world.heard) == (1, [], [])
 
 
@@ -115,7 +115,7 @@ def test_waits_end_with_the_last_try() -> None:
 def test_retry_is_for_transient_errors_only(error: Exception) -> None:
     world = World()
     with pytest.raises(type(error)) as raised:
-        world.retry(failing(error))
+        world.retry(fail_then_succeed(error))
     assert raised.value is error
     assert (world.calls, world.slept) == (1, [])
 
@@ -134,7 +134,7 @@ def test_retry_is_not_for_what_ends_the_process() -> None:
 @pytest.mark.parametrize(("chance", "first"), [(0.0, 1.4), (0.5, 2.0), (1.0, 2.6)])
 def test_waits_have_jitter_of_30_percent(chance: float, first: float) -> None:
     world = World(chance=chance)
-    world.retry(failing(busy()))
+    world.retry(fail_then_succeed(busy_error()))
     assert world.slept == pytest.approx([first])
 
 
@@ -150,28 +150,28 @@ def test_waits_respect_retry_after_and_the_bounds(
 
 def test_waits_take_a_longer_retry_after_but_no_shorter_one() -> None:
     world = World()
-    world.retry(failing(busy(17), busy(1), busy(0)))
+    world.retry(fail_then_succeed(busy_error(17), busy_error(1), busy_error(0)))
     assert world.slept == pytest.approx([17, 4, 8])
 
 
 def test_deadline_prevents_a_wait_beyond_it() -> None:
     world = World()
     with pytest.raises(OutOfTime, match=r"busy.*next tick") as raised:
-        world.retry(failing(busy(61)), left=60)
+        world.retry(fail_then_succeed(busy_error(61)), left=60)
     assert isinstance(raised.value.__cause__, TransientError)
     assert (world.calls, world.slept, world.heard) == (1, [], [])
 
 
 def test_deadline_permits_a_wait_up_to_it() -> None:
     world = World()
-    assert world.retry(failing(busy(60)), left=60) == "done"
+    assert world.retry(fail_then_succeed(busy_error(60)), left=60) == "done"
     assert world.slept == [60]
 
 
 def test_deadline_counts_earlier_waits() -> None:
     world = World()
     with pytest.raises(OutOfTime):
-        world.retry(failing(*[busy()] * 5), left=13)
+        world.retry(fail_then_succeed(*[busy_error()] * 5), left=13)
     assert world.slept == pytest.approx([2, 4])
 
 
@@ -180,7 +180,7 @@ def test_deadline_counts_the_time_of_the_call() -> None:
 
     def slow() -> str:
         world.seconds += 59
-        raise busy()
+        raise busy_error()
 
     with pytest.raises(OutOfTime):
         world.retry(slow, left=60)
@@ -189,7 +189,7 @@ def test_deadline_counts_the_time_of_the_call() -> None:
 
 def test_deadline_in_the_past_permits_the_first_try() -> None:
     world = World()
-    assert world.retry(failing(), left=-5) == "done"
+    assert world.retry(fail_then_succeed(), left=-5) == "done"
 
 
 @pytest.mark.parametrize("asked", [3_600.0, float("inf")])
@@ -198,7 +198,7 @@ def test_deadline_leaves_a_longer_retry_after_to_the_next_tick(
 ) -> None:
     world = World()
     with pytest.raises(OutOfTime):
-        world.retry(failing(busy(asked)), left=480)
+        world.retry(fail_then_succeed(busy_error(asked)), left=480)
     assert (world.calls, world.slept) == (1, [])
 
 
@@ -212,7 +212,7 @@ def test_deadline_is_passed_by_no_sleep(
 ) -> None:
     world = World(chance=chance)
     try:
-        world.retry(failing(*map(busy, asked)), left=left)
+        world.retry(fail_then_succeed(*map(busy_error, asked)), left=left)
     except TransientError:
         assert asked
     assert world.seconds <= 1_000 + left + 1e-6
@@ -221,7 +221,7 @@ def test_deadline_is_passed_by_no_sleep(
 
 def test_waits_are_reported_before_they_begin() -> None:
     world = World()
-    world.retry(failing(TransientError("one"), TransientError("two")))
+    world.retry(fail_then_succeed(TransientError("one"), TransientError("two")))
     assert [text for text, _ in world.heard] == ["one", "two"]
     assert [seconds for _, seconds in world.heard] == pytest.approx([2, 4])
 

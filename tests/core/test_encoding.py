@@ -12,7 +12,7 @@ from jira_audit.core import encoding
 from tests.core.json_strategies import values
 
 
-def same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     """Equal in value and type: 1 is neither 1.0 nor true. Works at any depth of nesting."""
     pairs = [(one, other)]
     while pairs:
@@ -35,7 +35,7 @@ def same(one: Any, other: Any) -> bool:
 @settings(deadline=None)
 @given(values)
 def test_values_are_read_as_they_were_written(value: Any) -> None:
-    assert same(encoding.loads(encoding.dumps(value)), value)
+    assert is_same(encoding.loads(encoding.dumps(value)), value)
 
 
 @settings(deadline=None)
@@ -43,14 +43,14 @@ def test_values_are_read_as_they_were_written(value: Any) -> None:
 def test_values_are_read_as_json_reads_them(value: Any) -> None:
     for ascii_only in (True, False):
         text = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-        assert same(encoding.loads(text), value)
+        assert is_same(encoding.loads(text), value)
 
 
 @settings(deadline=None)
 @given(values)
 def test_values_are_written_as_compact_utf_8(value: Any) -> None:
     text = encoding.dumps(value).decode("utf-8")
-    assert same(json.loads(text), value)
+    assert is_same(json.loads(text), value)
     assert "\n" not in text
     assert text == text.strip()
 

@@ -17,7 +17,7 @@ SITE = "contoso.atlassian.net"
 KEPT = 1_611_146_401_903
 
 
-def unreadable(record: Any) -> Letter:
+def unreadable_letter(record: Any) -> Letter:
     return Letter("unreadable", "the record has no integer id", SITE, record)
 
 
@@ -38,12 +38,12 @@ def unreadable(record: Any) -> Letter:
     ],
 )
 def test_name_comes_from_the_record(record: Any, name: str) -> None:
-    assert unreadable(record).name == f"dead-letters/contoso.atlassian.net/{name}.json"
+    assert unreadable_letter(record).name == f"dead-letters/contoso.atlassian.net/{name}.json"
 
 
 @pytest.mark.parametrize("wrong", [True, 7.0, "7", None, 2**63, [7]])
 def test_name_is_a_hash_without_an_integer_id(wrong: Any) -> None:
-    letter = unreadable({"id": wrong, "created": "2021-01-20T12:40:01.903Z"})
+    letter = unreadable_letter({"id": wrong, "created": "2021-01-20T12:40:01.903Z"})
     folder, _, name = letter.name.rpartition("/")
     assert folder == "dead-letters/contoso.atlassian.net/2021-01-20"
     assert len(name.removesuffix(".json")) == 32
@@ -53,7 +53,7 @@ def test_name_is_a_hash_without_an_integer_id(wrong: Any) -> None:
 def test_name_does_not_change_when_the_record_gains_fields() -> None:
     record = {"id": 7, "created": "2021-01-20T12:40:01.903Z"}
     later = record | {"associatedItems": [{"id": "1"}]}
-    assert unreadable(record).name == unreadable(later).name
+    assert unreadable_letter(record).name == unreadable_letter(later).name
 
 
 @pytest.mark.parametrize("number", [0, 10_017, -3, 2**63 - 1, -(2**63)])
@@ -72,7 +72,7 @@ def test_name_that_is_a_hash_of_digits_shows_no_id(record: Any) -> None:
 
 
 def test_name_differs_between_records_without_an_id() -> None:
-    names = {unreadable({"summary": text}).name for text in ("a", "b", "\ud83d", "\ufffd")}
+    names = {unreadable_letter({"summary": text}).name for text in ("a", "b", "\ud83d", "\ufffd")}
     assert len(names) == 4
 
 
@@ -104,21 +104,21 @@ def test_letter_holds_what_its_reader_needs() -> None:
 
 
 def test_letter_without_a_status_has_null() -> None:
-    assert json.loads(unreadable({}).encode(KEPT))["status"] is None
+    assert json.loads(unreadable_letter({}).encode(KEPT))["status"] is None
 
 
 @settings(deadline=None)
 @given(records | values | objects)
 def test_letter_keeps_any_record_exactly(record: Any) -> None:
-    letter = unreadable(record)
+    letter = unreadable_letter(record)
     kept = loads(letter.encode(KEPT))
     assert repr(kept["record"]) == repr(record)  # repr distinguishes 1 from 1.0 and true
-    assert letter.name == unreadable(kept["record"]).name
+    assert letter.name == unreadable_letter(kept["record"]).name
     letter.name.encode()  # the name of a blob cannot have a lone surrogate
 
 
 def test_letter_keeps_lone_surrogates_and_long_integers() -> None:
-    letter = unreadable({"id": 10**40 + 7, "summary": "\ud83d"})
+    letter = unreadable_letter({"id": 10**40 + 7, "summary": "\ud83d"})
     assert letter.encode(KEPT).endswith(
         b'"record":{"id":10000000000000000000000000000000000000007,"summary":"\\ud83d"}}'
     )
@@ -129,4 +129,4 @@ def test_letter_nested_too_deeply_to_write_fails_the_site() -> None:
     for _ in range(100_000):
         record = [record]
     with pytest.raises(SiteError, match=r"contoso\.atlassian\.net is nested too deeply to store"):
-        unreadable(record).encode(KEPT)
+        unreadable_letter(record).encode(KEPT)

@@ -30,12 +30,12 @@ class Log:
         return [{"id": number} for number in self.ids[offset : offset + min(limit, self.cap)]]
 
 
-def still() -> None:
+def no_change() -> None:
     """The list does not move."""
 
 
 def pages(
-    log: Log, size: int = SIZE, between: Callable[[], object] = still, most: int = 500
+    log: Log, size: int = SIZE, between: Callable[[], object] = no_change, most: int = 500
 ) -> Iterator[Page]:
     reading = Reading(size)
     for _ in range(most):
@@ -48,7 +48,7 @@ def pages(
 
 
 def read(
-    log: Log, size: int = SIZE, between: Callable[[], object] = still
+    log: Log, size: int = SIZE, between: Callable[[], object] = no_change
 ) -> tuple[list[int], bool]:
     """The ids delivered, and whether a move of the list was noticed."""
     got = list(pages(log, size, between))
@@ -57,7 +57,7 @@ def read(
     return [record["id"] for page in got for record in page.records], got[-1].moved
 
 
-def falling(count: int) -> list[int]:
+def descending_ids(count: int) -> list[int]:
     return list(range(count, 0, -1))
 
 
@@ -70,36 +70,36 @@ def falling(count: int) -> list[int]:
     cap=st.integers(2, 12),
 )
 def test_records_of_a_still_list_are_delivered_once(count: int, size: int, cap: int) -> None:
-    assert read(Log(falling(count), cap), size) == (falling(count), False)
+    assert read(Log(descending_ids(count), cap), size) == (descending_ids(count), False)
 
 
 @given(st.integers(0, 40), st.integers(2, 9), st.lists(st.integers(1, 9), min_size=60, max_size=60))
 def test_records_of_pages_of_any_length_are_delivered_once(
     count: int, size: int, caps: list[int]
 ) -> None:
-    log, lengths = Log(falling(count)), iter(caps)
+    log, lengths = Log(descending_ids(count)), iter(caps)
 
     def between() -> None:
         log.cap = next(lengths) if log.cap != 1 else 9  # a page of one record may be only the seam
 
-    assert read(log, size, between) == (falling(count), False)
+    assert read(log, size, between) == (descending_ids(count), False)
 
 
 def test_page_after_a_full_one_starts_one_record_back() -> None:
-    log = Log(falling(9))
-    assert read(log) == (falling(9), False)
+    log = Log(descending_ids(9))
+    assert read(log) == (descending_ids(9), False)
     assert log.asked == [0, 3, 6, 9]
 
 
 def test_page_after_a_short_one_starts_at_its_end() -> None:
-    log = Log(falling(7), cap=3)
-    assert read(log) == (falling(7), False)
+    log = Log(descending_ids(7), cap=3)
+    assert read(log) == (descending_ids(7), False)
     assert log.asked == [0, 3, 6, 7]
 
 
 def test_page_that_is_short_is_not_the_end() -> None:
-    log = Log(falling(6), cap=1)
-    assert read(log) == (falling(6), False)
+    log = Log(descending_ids(6), cap=1)
+    assert read(log) == (descending_ids(6), False)
 
 
 def test_window_without_records_ends_with_its_first_page() -> None:
@@ -109,8 +109,8 @@ def test_window_without_records_ends_with_its_first_page() -> None:
 
 
 def test_window_after_a_full_last_page_needs_two_requests() -> None:
-    log = Log(falling(4))
-    assert read(log) == (falling(4), False)
+    log = Log(descending_ids(4))
+    assert read(log) == (descending_ids(4), False)
     assert log.asked == [0, 3, 4]
 
 
@@ -143,7 +143,7 @@ def test_records_in_one_millisecond_are_delivered_across_pages() -> None:
 # A list that moves.
 
 
-def after(requests: int, log: Log, change: Callable[[], object]) -> Callable[[], None]:
+def after_requests(requests: int, log: Log, change: Callable[[], object]) -> Callable[[], None]:
     def between() -> None:
         if len(log.asked) == requests:
             change()
@@ -152,50 +152,50 @@ def after(requests: int, log: Log, change: Callable[[], object]) -> Callable[[],
 
 
 def test_seam_breaks_when_a_record_is_inserted_above() -> None:
-    log = Log(falling(9))
-    got, moved = read(log, between=after(1, log, lambda: log.ids.insert(0, 10)))
+    log = Log(descending_ids(9))
+    got, moved = read(log, between=after_requests(1, log, lambda: log.ids.insert(0, 10)))
     assert moved
-    assert set(falling(9)) <= set(got)
+    assert set(descending_ids(9)) <= set(got)
 
 
 def test_seam_breaks_when_a_late_record_appears_in_the_middle() -> None:
-    log = Log(falling(9))
-    got, moved = read(log, between=after(2, log, lambda: log.ids.insert(2, 77)))
+    log = Log(descending_ids(9))
+    got, moved = read(log, between=after_requests(2, log, lambda: log.ids.insert(2, 77)))
     assert moved
-    assert set(falling(9)) <= set(got)
+    assert set(descending_ids(9)) <= set(got)
 
 
 def test_late_record_on_an_unread_page_is_delivered() -> None:
-    log = Log(falling(9))
-    got, moved = read(log, between=after(1, log, lambda: log.ids.insert(6, 77)))
+    log = Log(descending_ids(9))
+    got, moved = read(log, between=after_requests(1, log, lambda: log.ids.insert(6, 77)))
     assert not moved
-    assert sorted(got) == sorted([*falling(9), 77])
+    assert sorted(got) == sorted([*descending_ids(9), 77])
 
 
 def test_seam_breaks_when_a_record_is_removed_above() -> None:
-    log = Log(falling(9))
-    _, moved = read(log, between=after(1, log, lambda: log.ids.pop(0)))
+    log = Log(descending_ids(9))
+    _, moved = read(log, between=after_requests(1, log, lambda: log.ids.pop(0)))
     assert moved
 
 
 def test_removal_at_the_old_end_loses_no_other_record() -> None:
-    log = Log(falling(9))
+    log = Log(descending_ids(9))
 
     def retention() -> None:
         del log.ids[-2:]
 
-    got, moved = read(log, between=after(1, log, retention))
+    got, moved = read(log, between=after_requests(1, log, retention))
     assert not moved
     assert got == [9, 8, 7, 6, 5, 4, 3]
 
 
 def test_seam_breaks_when_retention_removes_up_to_it() -> None:
-    log = Log(falling(9))
+    log = Log(descending_ids(9))
 
     def retention() -> None:
         del log.ids[2:]
 
-    got, moved = read(log, between=after(1, log, retention))
+    got, moved = read(log, between=after_requests(1, log, retention))
     assert moved
     assert got == [9, 8, 7, 6]
     assert log.asked == [0, 3, 4]
@@ -212,24 +212,26 @@ def test_window_does_not_end_with_an_early_empty_page() -> None:
 
 
 def test_seam_once_broken_stays_broken() -> None:
-    log = Log(falling(12))
-    said = [page.moved for page in pages(log, between=after(1, log, lambda: log.ids.pop(0)))]
+    log = Log(descending_ids(12))
+    said = [
+        page.moved for page in pages(log, between=after_requests(1, log, lambda: log.ids.pop(0)))
+    ]
     assert said[0] is False
     assert said[1:] == [True] * (len(said) - 1)
 
 
 def test_repeated_page_is_a_moved_list_and_no_error() -> None:
-    log = Log(falling(9), cap=3)
+    log = Log(descending_ids(9), cap=3)
     got, moved = read(
-        log, between=after(1, log, lambda: log.ids.__setitem__(slice(0, 0), [12, 11, 10]))
+        log, between=after_requests(1, log, lambda: log.ids.__setitem__(slice(0, 0), [12, 11, 10]))
     )
     assert moved
-    assert set(falling(9)) <= set(got)
+    assert set(descending_ids(9)) <= set(got)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 50])
 def test_repeated_pages_of_an_ignored_offset_are_an_error(count: int) -> None:
-    reading, page = Reading(SIZE), [{"id": number} for number in falling(count)[:SIZE]]
+    reading, page = Reading(SIZE), [{"id": number} for number in descending_ids(count)[:SIZE]]
     assert not reading.take(RecordsPage(0, page)).moved
     assert reading.take(RecordsPage(reading.offset, page)).moved
     with pytest.raises(TransientError, match="the same records at different offsets"):
@@ -287,7 +289,7 @@ def test_changes_by_insertion_or_retention_hide_no_record(
     count: int, size: int, cap: int, changes: list[tuple[str, int]]
 ) -> None:
     """Even if pages are shorter than requested and no seam shows it."""
-    log, there, coming = Log(falling(count), cap), set(falling(count)), iter(changes)
+    log, there, coming = Log(descending_ids(count), cap), set(descending_ids(count)), iter(changes)
     number = count
 
     def between() -> None:
@@ -317,7 +319,7 @@ def test_changes_by_insertion_or_retention_hide_no_record(
 def test_changes_between_full_pages_are_noticed_or_harmless(
     count: int, size: int, changes: list[tuple[str, int] | None]
 ) -> None:
-    log, there, coming = Log(falling(count)), set(falling(count)), iter(changes)
+    log, there, coming = Log(descending_ids(count)), set(descending_ids(count)), iter(changes)
     number = count
 
     def between() -> None:

@@ -200,7 +200,7 @@ def test_reach_bounds_every_later_read(
 # Which late records will still be read.
 
 
-def covered(place: Checkpoint, timestamp_ms: int, now: int, length: int) -> bool:
+def is_read(place: Checkpoint, timestamp_ms: int, now: int, length: int) -> bool:
     """Whether a run at `now` reads a moment."""
     own = tick_range(place, now, OVERLAP)
     sweep = sweep_range(place, now, length, own)
@@ -232,14 +232,14 @@ def test_late_record_is_read_by_a_tick_or_a_sweep_as_promised(
         place = replace(place, sweep=Sweep(end - done, end, NOW - began))
     timestamp_ms = late_found_from(place, NOW, OVERLAP, length) + late
     tick = NOW + next_tick
-    if timestamp_ms > NOW or covered(place, timestamp_ms, tick, length):
+    if timestamp_ms > NOW or is_read(place, timestamp_ms, tick, length):
         return
     if place.sweep:  # the sweep ends without reading the moment
         place = place.sweep_done(place.sweep.began)
     place = replace(place, through=tick)
     assert place.swept is not None, "a sweep that was never done is due at once"
     due = max(tick, place.swept + SWEEP_EVERY) + next_sweep
-    assert covered(place, timestamp_ms, due, length)
+    assert is_read(place, timestamp_ms, due, length)
 
 
 def test_late_records_before_from_or_the_pruned_ids_are_not_promised() -> None:

@@ -36,7 +36,7 @@ def reading_of(*pages: list[dict[str, Any]]) -> Reading:
     return reading
 
 
-def nothing(_: PageRequest) -> PagePeek | None:
+def no_peek(_: PageRequest) -> PagePeek | None:
     return None
 
 
@@ -50,7 +50,7 @@ def requests(
     window: Window = FIRST,
     read_range: ReadRange = STRETCH,
     density: float | None = None,
-    peek: Callable[[PageRequest], PagePeek | None] = nothing,
+    peek: Callable[[PageRequest], PagePeek | None] = no_peek,
     most: int = 20,
 ) -> list[tuple[float, float, int]]:
     """The first places: the hour at which a window starts, its hours, and the offset."""
@@ -175,7 +175,7 @@ def test_answers_that_are_empty_end_the_window() -> None:
 def test_next_window_keeps_the_length_already_requested() -> None:
     begun = Window(FIRST.end + 1, FIRST.end + 90)
     reading = reading_of(records(2, FIRST.start))
-    found = list(islice(prefetch_order(FIRST, reading, STRETCH, None, lambda _: begun, nothing), 2))
+    found = list(islice(prefetch_order(FIRST, reading, STRETCH, None, lambda _: begun, no_peek), 2))
     assert found == [(FIRST, 2), (begun, 0)]
 
 

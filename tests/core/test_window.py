@@ -21,7 +21,7 @@ from jira_audit.core.window import (
 CLOSED, MOVED, TOO_LONG = WindowResult.CLOSED, WindowResult.MOVED, WindowResult.TOO_LONG
 
 
-def reached(events: dict[int, int], window: Window, page_size: int) -> int:
+def moment_reached(events: dict[int, int], window: Window, page_size: int) -> int:
     """The moment to which the newest eight pages of a window reach back."""
     left = MAX_PAGES * page_size
     for at in sorted((at for at in events if window.start <= at <= window.end), reverse=True):
@@ -31,7 +31,9 @@ def reached(events: dict[int, int], window: Window, page_size: int) -> int:
     return window.start
 
 
-def read(read_range: ReadRange, events: dict[int, int], page_size: int = 10) -> list[Window]:
+def read_windows(
+    read_range: ReadRange, events: dict[int, int], page_size: int = 10
+) -> list[Window]:
     """Read as a run does, with a number of records at each moment; returns the closed windows.
 
     Fails if reading does not end.
@@ -45,7 +47,7 @@ def read(read_range: ReadRange, events: dict[int, int], page_size: int = 10) -> 
         pages = -(-records // page_size)
         if pages >= MAX_PAGES and is_too_long(window, MAX_PAGES):
             read_range = read_range.after(
-                window, TOO_LONG, MAX_PAGES, reached(events, window, page_size)
+                window, TOO_LONG, MAX_PAGES, moment_reached(events, window, page_size)
             )
         else:
             closed.append(window)
@@ -63,7 +65,7 @@ def test_windows_cover_a_range_exactly(
     start: int, length: int, step: int, events: dict[int, int]
 ) -> None:
     end = start + length - 1
-    windows = read(ReadRange(start, end, step), events)
+    windows = read_windows(ReadRange(start, end, step), events)
     covered = [
         timestamp_ms for window in windows for timestamp_ms in range(window.start, window.end + 1)
     ]
@@ -73,7 +75,7 @@ def test_windows_cover_a_range_exactly(
 @given(st.integers(0, 2_000), st.integers(0, 90), st.integers(1, 5_000))
 def test_burst_in_one_millisecond_has_its_own_window(start: int, into: int, step: int) -> None:
     burst = start + into
-    windows = read(ReadRange(start, start + 99, step), {burst: 80})
+    windows = read_windows(ReadRange(start, start + 99, step), {burst: 80})
     assert [window for window in windows if window.start <= burst <= window.end] == [
         Window(burst, burst)
     ]
@@ -148,7 +150,7 @@ def test_burst_that_starts_early_restores_the_fitting_step() -> None:
 
 def test_windows_are_few_for_a_busy_day() -> None:
     events = {minute * MINUTE: 3 for minute in range(24 * 60)}  # 432 pages of ten
-    windows = read(ReadRange(0, DAY - 1, HOUR // 20), events)
+    windows = read_windows(ReadRange(0, DAY - 1, HOUR // 20), events)
     assert len(windows) < 432 / 5
 
 
@@ -219,7 +221,7 @@ def test_windows_are_none_for_a_range_that_ends_before_it_starts() -> None:
 
 def test_windows_are_one_for_a_range_of_one_millisecond() -> None:
     assert ReadRange(7, 7, HOUR).window == Window(7, 7)
-    assert read(ReadRange(7, 7, HOUR), {}) == [Window(7, 7)]
+    assert read_windows(ReadRange(7, 7, HOUR), {}) == [Window(7, 7)]
 
 
 def test_window_too_long_is_given_up_only_if_divisible() -> None:
@@ -243,12 +245,12 @@ def test_window_is_halved_to_one_millisecond_and_no_further() -> None:
 
 
 def test_windows_are_twelve_for_half_a_year_without_records() -> None:
-    assert len(read(ReadRange(0, 180 * DAY, HOUR), {})) == 12
+    assert len(read_windows(ReadRange(0, 180 * DAY, HOUR), {})) == 12
 
 
 def test_burst_after_a_long_silence_costs_few_windows() -> None:
     burst = {100 * DAY + second * 1_000: 5 for second in range(600)}
-    windows = read(ReadRange(0, 180 * DAY, HOUR), burst)
+    windows = read_windows(ReadRange(0, 180 * DAY, HOUR), burst)
     assert len(windows) < 200
     assert all(
         sum(n for at, n in burst.items() if window.start <= at <= window.end) < 80

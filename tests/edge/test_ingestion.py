@@ -397,14 +397,14 @@ def test_token_refused_to_a_send_is_the_same_error(
 
 
 @pytest.fixture
-def closed_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+def unreachable_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{port}/msi/token")
     monkeypatch.setenv("IDENTITY_HEADER", HEADER)
 
 
-@pytest.mark.usefixtures("closed_identity")
+@pytest.mark.usefixtures("unreachable_identity")
 def test_token_endpoint_out_of_reach_is_a_transient_error(ingestion: Ingestion) -> None:
     sink = sink_to(ingestion.endpoint)
     with pytest.raises(TransientError, match="identity endpoint could not be reached"):

@@ -457,7 +457,7 @@ Speak = Callable[[socket.socket], None]
 
 
 @contextmanager
-def speaking(*answers: Speak) -> Iterator[str]:
+def serve_answers(*answers: Speak) -> Iterator[str]:
     """A server that takes one connection for each answer, reads a request, and says that."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -478,7 +478,7 @@ def speaking(*answers: Speak) -> Iterator[str]:
         assert not thread.is_alive()
 
 
-def saying(head: str, body: bytes = b"", *, reset: bool = False) -> Speak:
+def send_answer(head: str, body: bytes = b"", *, reset: bool = False) -> Speak:
     def speak(connection: socket.socket) -> None:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
         if reset:
@@ -495,21 +495,21 @@ ZIPPED = gzip.compress(FULL)
 @pytest.mark.parametrize(
     "broken",
     [
-        saying("", reset=True),
+        send_answer("", reset=True),
         lambda connection: None,
         lambda connection: connection.sendall(b"HTTP/1.1 200"),
         lambda connection: connection.sendall(b"not HTTP at all\r\n\r\n"),
-        saying(f"{OK}Content-Length: {len(FULL)}", FULL[:-1]),
+        send_answer(f"{OK}Content-Length: {len(FULL)}", FULL[:-1]),
         # What came is a whole page, and yet not the whole answer.
-        saying(f"{OK}Content-Length: {len(FULL) + 1}", FULL),
-        saying(f"{OK}Content-Length: {len(FULL) + 1}", FULL, reset=True),
-        saying(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL + b"\r\n"),
-        saying(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL[:-1]),
-        saying(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL + b"\r\nzz\r\n"),
-        saying(f"{OK}Content-Encoding: gzip\nContent-Length: {len(FULL)}", FULL),
-        saying(f"{OK}Content-Encoding: gzip\nContent-Length: {len(ZIPPED)}", ZIPPED[:-9]),
-        saying(f"{OK}Content-Encoding: gzip\nConnection: close", ZIPPED[:-12]),
-        saying(f"{OK}Connection: close", FULL[:-1]),
+        send_answer(f"{OK}Content-Length: {len(FULL) + 1}", FULL),
+        send_answer(f"{OK}Content-Length: {len(FULL) + 1}", FULL, reset=True),
+        send_answer(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL + b"\r\n"),
+        send_answer(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL[:-1]),
+        send_answer(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL + b"\r\nzz\r\n"),
+        send_answer(f"{OK}Content-Encoding: gzip\nContent-Length: {len(FULL)}", FULL),
+        send_answer(f"{OK}Content-Encoding: gzip\nContent-Length: {len(ZIPPED)}", ZIPPED[:-9]),
+        send_answer(f"{OK}Content-Encoding: gzip\nConnection: close", ZIPPED[:-12]),
+        send_answer(f"{OK}Connection: close", FULL[:-1]),
     ],
     ids=[
         *("reset", "closed", "cut in the status", "no HTTP", "cut off", "length beyond the page"),
@@ -518,29 +518,31 @@ ZIPPED = gzip.compress(FULL)
     ],
 )
 def test_answer_that_breaks_off_is_no_page(broken: Speak, time: Time) -> None:
-    with speaking(broken) as base_url, pytest.raises(TransientError, match=f"^{HOST}: "):
+    with serve_answers(broken) as base_url, pytest.raises(TransientError, match=f"^{HOST}: "):
         source_at(base_url, time).probe()
 
 
 @pytest.mark.parametrize(
     "whole",
     [
-        saying(f"{OK}Content-Length: {len(FULL)}", FULL),
-        saying(f"{OK}Transfer-Encoding: chunked", b"1\r\n{\r\ne\r\n" + FULL[1:] + b"\r\n0\r\n\r\n"),
-        saying(f"{OK}Content-Encoding: gzip\nContent-Length: {len(ZIPPED)}", ZIPPED),
-        saying(f"{OK}Connection: close", FULL),
+        send_answer(f"{OK}Content-Length: {len(FULL)}", FULL),
+        send_answer(
+            f"{OK}Transfer-Encoding: chunked", b"1\r\n{\r\ne\r\n" + FULL[1:] + b"\r\n0\r\n\r\n"
+        ),
+        send_answer(f"{OK}Content-Encoding: gzip\nContent-Length: {len(ZIPPED)}", ZIPPED),
+        send_answer(f"{OK}Connection: close", FULL),
     ],
     ids=["length", "chunks", "gzip", "closed at its end"],
 )
 def test_answer_is_read_in_every_http_encoding(whole: Speak, time: Time) -> None:
-    with speaking(whole) as base_url:
+    with serve_answers(whole) as base_url:
         source_at(base_url, time).probe()
 
 
 def test_retry_uses_a_new_connection(time: Time) -> None:
-    broken = saying(f"{OK}Content-Length: 99", FULL)
-    whole = saying(f"{OK}Content-Length: {len(FULL)}\nConnection: close", FULL)
-    with speaking(broken, saying("", reset=True), whole) as base_url:
+    broken = send_answer(f"{OK}Content-Length: 99", FULL)
+    whole = send_answer(f"{OK}Content-Length: {len(FULL)}\nConnection: close", FULL)
+    with serve_answers(broken, send_answer("", reset=True), whole) as base_url:
         pages = read(source_at(base_url, time), time)
     assert [page.ended for page in pages] == [True]
     assert len(time.slept) == 3
@@ -554,12 +556,12 @@ def test_answer_that_trickles_is_given_up(
     given_up = threading.Event()
 
     def trickle(connection: socket.socket) -> None:
-        saying(OK + head, b"a\r\n 23456789\r\n")(connection)
+        send_answer(OK + head, b"a\r\n 23456789\r\n")(connection)
         assert given_up.wait(20)
 
     counting = iter([0.0, *[jira.PROBE_SECONDS + 1] * 9])  # the first starts the count
     clock = replace(time.clock, monotonic=lambda: next(counting))
-    with speaking(trickle) as base_url:
+    with serve_answers(trickle) as base_url:
         source = JiraSource(HOST, DirectRoute(base_url, HTTPBasicAuth(USERNAME, TOKEN)), clock)
         try:
             with pytest.raises(TransientError, match="took too long"):
@@ -579,9 +581,9 @@ def test_answer_without_end_is_given_up_by_its_size(
 
     def flood(connection: socket.socket) -> None:
         with suppress(OSError):  # hung up on, as it should be
-            saying(head, sent)(connection)
+            send_answer(head, sent)(connection)
 
-    with speaking(flood) as base_url, pytest.raises(TransientError, match="too long"):
+    with serve_answers(flood) as base_url, pytest.raises(TransientError, match="too long"):
         source_at(base_url, time).probe()
 
 
@@ -632,7 +634,7 @@ def test_logs_of_the_http_library_show_no_credentials(
     caplog.set_level(logging.DEBUG)
     # A run of the app in this process has set a level of its own for it.
     caplog.set_level(logging.DEBUG, logger="urllib3.connectionpool")
-    with speaking(saying(f"{OK}Content-Length: {len(FULL)}", FULL)) as base_url:
+    with serve_answers(send_answer(f"{OK}Content-Length: {len(FULL)}", FULL)) as base_url:
         source_at(base_url, time).probe()
     assert jira.RECORDS_PATH in caplog.text  # so the library does log
     for secret in (TOKEN, BASIC, "Authorization"):

@@ -26,7 +26,7 @@ def row(number: int, created: int = NOW, site: str = SITE) -> dict[str, Any]:
     return {"id_d": number, "created_t": timestamps.text(created), "site_s": site}
 
 
-def put(folder: Path, *rows: dict[str, Any]) -> LocalTable:
+def write_rows(folder: Path, *rows: dict[str, Any]) -> LocalTable:
     LocalSink(folder).send(json.dumps(rows).encode())
     return LocalTable(folder)
 
@@ -34,7 +34,7 @@ def put(folder: Path, *rows: dict[str, Any]) -> LocalTable:
 def test_table_counts_the_rows_of_a_site_and_range(
     tmp_path: Path,
 ) -> None:
-    table = put(
+    table = write_rows(
         tmp_path,
         *(row(1), row(2, RANGE.start), row(3, RANGE.start - 1), row(4, NOW + 1), row(2, NOW)),
         row(5, site="other.atlassian.net"),
@@ -48,7 +48,7 @@ def test_table_that_does_not_exist_is_empty(tmp_path: Path) -> None:
 
 
 def test_line_truncated_by_a_crash_is_no_row(tmp_path: Path) -> None:
-    table = put(tmp_path, row(1))
+    table = write_rows(tmp_path, row(1))
     with (tmp_path / TABLE_FILE).open("ab") as file:
         file.write(b'{"id_d":2,"site_s":"')
 
@@ -59,7 +59,7 @@ def test_line_truncated_by_a_crash_is_no_row(tmp_path: Path) -> None:
     "line", [b"no JSON", b"[]", b'{"id_d": 1}', b'{"id_d": "1", "site_s": "x", "created_t": ""}']
 )
 def test_line_that_is_no_row_is_named_by_its_number(line: bytes, tmp_path: Path) -> None:
-    table = put(tmp_path, row(1))
+    table = write_rows(tmp_path, row(1))
     with (tmp_path / TABLE_FILE).open("ab") as file:
         file.write(line + b"\n")
 

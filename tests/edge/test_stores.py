@@ -195,7 +195,7 @@ def test_take_does_not_overwrite_a_garbled_checkpoint(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     lease.release()
-    store_put_free(store, b"garbled")
+    put_while_free(store, b"garbled")
 
     again = store.checkpoints.take(FIRST)
     assert again is not None
@@ -204,7 +204,7 @@ def test_take_does_not_overwrite_a_garbled_checkpoint(store: Store) -> None:
         again.load()
 
 
-def store_put_free(store: Store, content: bytes) -> None:
+def put_while_free(store: Store, content: bytes) -> None:
     """Write past a store while nobody holds the site: blobs then have no lease to break."""
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
@@ -257,28 +257,28 @@ def test_letter_names_differ_for_any_records(store: Store) -> None:
 # Blobs
 
 
-def options_without_waiting(slept: list[float]) -> dict[str, Any]:
+def options_without_waits(slept: list[float]) -> dict[str, Any]:
     """The connector's own options; what the retry policy would wait is put down instead."""
     options = client_options()
     policy = options["retry_policy"]
     real = policy.get_backoff_time
 
-    def put_down(settings: Any) -> float:
+    def note_wait(settings: Any) -> float:
         slept.append(real(settings))
         return 0.0
 
-    policy.get_backoff_time = put_down
+    policy.get_backoff_time = note_wait
     return options
 
 
-class Line(RequestsTransport):  # type: ignore[misc]  # its package shows it lazily
+class Network(RequestsTransport):  # type: ignore[misc]  # its package shows it lazily
     """The way to storage: counts what goes over it, lets other things happen first, lets time pass
     on the fake clock, and loses answers.
     """
 
     def __init__(self, time: Time) -> None:
         self.slept: list[float] = []
-        self.options = options_without_waiting(self.slept)
+        self.options = options_without_waits(self.slept)
         super().__init__(**self.options)
         self.time, self.asked = time, list[str]()
         self.before: Callable[[Any], None] = lambda request: None
@@ -288,7 +288,7 @@ class Line(RequestsTransport):  # type: ignore[misc]  # its package shows it laz
         self.asked.append(f"{request.method} {request.headers.get('x-ms-lease-action', '')}")
         self.before(request)
         answer = super().send(request, **options)
-        self.time.pass_by(self.seconds)
+        self.time.advance(self.seconds)
         if self.lose:
             self.lose -= 1
             answer.internal_response.close()
@@ -301,42 +301,42 @@ class Line(RequestsTransport):  # type: ignore[misc]  # its package shows it laz
 
 
 @pytest.fixture
-def line(time: Time) -> Line:
-    return Line(time)
+def network(time: Time) -> Network:
+    return Network(time)
 
 
 @pytest.fixture
-def container(azurite: str, line: Line) -> Iterator[ContainerClient]:
+def container(azurite: str, network: Network) -> Iterator[ContainerClient]:
     """The connector's own client for a container that is not there yet."""
     name = f"test-{uuid.uuid4().hex}"
     with ContainerClient.from_connection_string(
-        azurite, name, transport=line, **line.options
+        azurite, name, transport=network, **network.options
     ) as client:
         yield client
 
 
-def taken(container: ContainerClient, time: Time, lease_seconds: int = 60) -> BlobLease:
+def take_lease(container: ContainerClient, time: Time, lease_seconds: int = 60) -> BlobLease:
     lease = BlobCheckpoints(container, lease_seconds, time.clock).take(FIRST)
     assert lease is not None
     return lease
 
 
-def taken_over(container: ContainerClient) -> BlobLeaseClient:
+def take_over(container: ContainerClient) -> BlobLeaseClient:
     """Another run has the site now, as after our lease has run out."""
     blob = container.get_blob_client(PATH)
     BlobLeaseClient(blob).break_lease(0)
     return blob.acquire_lease(60)
 
 
-def stored(container: ContainerClient) -> Any:
+def stored_checkpoint(container: ContainerClient) -> Any:
     return json.loads(container.download_blob(PATH).readall())
 
 
 @pytest.mark.servers
 def test_container_that_is_missing_is_created(container: ContainerClient, time: Time) -> None:
     assert not container.exists()
-    assert taken(container, time).created
-    assert stored(container)["site"] == SITE
+    assert take_lease(container, time).created
+    assert stored_checkpoint(container)["site"] == SITE
 
 
 @pytest.mark.servers
@@ -366,33 +366,33 @@ def test_first_runs_at_once_leave_one_holder(azurite: str, time: Time) -> None:
             assert [lease.load() for lease in leases] == [FIRST]
 
 
-def interfere(line: Line, act: Callable[[], Any]) -> None:
+def act_before_upload(network: Network, act: Callable[[], Any]) -> None:
     """Before the first checkpoint's upload, once, another run acts."""
 
     def before(request: Any) -> None:
         if request.method == "PUT" and request.headers.get("x-ms-blob-type"):
-            line.before = lambda request: None
+            network.before = lambda request: None
             act()
 
-    line.before = before
+    network.before = before
 
 
 @pytest.mark.servers
 def test_first_run_overwrites_no_checkpoint_of_a_quicker_one(
-    container: ContainerClient, azurite: str, line: Line, time: Time
+    container: ContainerClient, azurite: str, network: Network, time: Time
 ) -> None:
     container.create_container()
     other = replace(FIRST, start=1, through=2)
-    interfere(line, lambda: container.upload_blob(PATH, other.encode(NOW)))
+    act_before_upload(network, lambda: container.upload_blob(PATH, other.encode(NOW)))
 
-    lease = taken(container, time)
+    lease = take_lease(container, time)
     assert not lease.created
     assert lease.load() == other
 
 
 @pytest.mark.servers
 def test_first_run_leaves_the_site_to_a_quicker_one(
-    container: ContainerClient, line: Line, time: Time
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
     container.create_container()
 
@@ -400,14 +400,14 @@ def test_first_run_leaves_the_site_to_a_quicker_one(
         container.upload_blob(PATH, FIRST.encode(NOW))
         container.get_blob_client(PATH).acquire_lease(60)
 
-    interfere(line, act)
+    act_before_upload(network, act)
     assert BlobCheckpoints(container, 60, time.clock).take(replace(FIRST, through=NOW)) is None
-    assert stored(container)["through"] == timestamps.text(FIRST.through)
+    assert stored_checkpoint(container)["through"] == timestamps.text(FIRST.through)
 
 
 @pytest.mark.servers
 def test_checkpoint_deleted_at_once_is_an_error(
-    container: ContainerClient, line: Line, time: Time
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
     container.create_container()
     acquired = 0
@@ -419,7 +419,7 @@ def test_checkpoint_deleted_at_once_is_an_error(
             acquired = 3
             container.delete_blob(PATH)
 
-    line.before = before
+    network.before = before
     with pytest.raises(TransientError, match="deleted"):
         BlobCheckpoints(container, 60, time.clock).take(FIRST)
 
@@ -429,16 +429,16 @@ def test_checkpoint_deleted_at_once_is_an_error(
 def test_lease_that_is_lost_stops_all_writes(
     container: ContainerClient, time: Time, then: str
 ) -> None:
-    lease = taken(container, time)
+    lease = take_lease(container, time)
     if then == "taken over":
-        taken_over(container)
+        take_over(container)
     else:
         BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)
     before = container.download_blob(PATH).readall()
 
     with pytest.raises(TransientError, match="another run has taken the site over"):
         lease.save(FULL)
-    time.pass_by(59)  # the lease is to be renewed now
+    time.advance(59)  # the lease is to be renewed now
     with pytest.raises(TransientError, match="another run has taken the site over"):
         lease.hold(30)
     with pytest.raises(TransientError, match="another run has taken the site over"):
@@ -451,8 +451,8 @@ def test_lease_that_is_lost_stops_all_writes(
 def test_lease_that_is_lost_does_not_end_the_new_one(
     container: ContainerClient, time: Time
 ) -> None:
-    lease = taken(container, time)
-    taken_over(container)
+    lease = take_lease(container, time)
+    take_over(container)
     with pytest.raises(TransientError):
         lease.release()
     assert BlobCheckpoints(container, 60, time.clock).take(FIRST) is None
@@ -461,7 +461,7 @@ def test_lease_that_is_lost_does_not_end_the_new_one(
 @pytest.mark.servers
 @pytest.mark.parametrize("seconds", [15, 60])
 def test_lease_is_requested_for_the_seconds_that_are_set(
-    container: ContainerClient, line: Line, time: Time, seconds: int
+    container: ContainerClient, network: Network, time: Time, seconds: int
 ) -> None:
     # That storage ends it then is storage's matter; to wait for it would take the wall clock.
     asked: list[str] = []
@@ -470,8 +470,8 @@ def test_lease_is_requested_for_the_seconds_that_are_set(
         if found := request.headers.get("x-ms-lease-duration"):
             asked.append(found)
 
-    line.before = before
-    taken(container, time, seconds)
+    network.before = before
+    take_lease(container, time, seconds)
     assert set(asked) == {str(seconds)}
 
 
@@ -479,93 +479,93 @@ def test_lease_is_requested_for_the_seconds_that_are_set(
 def test_lease_of_a_dead_run_leaves_the_saved_checkpoint(
     container: ContainerClient, time: Time
 ) -> None:
-    taken(container, time).save(FULL)
+    take_lease(container, time).save(FULL)
     assert BlobCheckpoints(container, 60, time.clock).take(FIRST) is None
     BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)  # as time would
-    again = taken(container, time)
+    again = take_lease(container, time)
     assert (again.created, again.load()) == (False, FULL)
 
 
 @pytest.mark.servers
 def test_lease_is_renewed_when_too_little_is_left(
-    container: ContainerClient, line: Line, time: Time
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time)
+    lease = take_lease(container, time)
     lease.hold(60)
-    time.pass_by(30)
+    time.advance(30)
     lease.hold(30)
-    assert line.renewals == 0
+    assert network.renewals == 0
 
-    time.pass_by(0.01)
+    time.advance(0.01)
     lease.hold(30)
-    assert line.renewals == 1
+    assert network.renewals == 1
 
     lease.hold(60)  # it is as good as new
-    assert line.renewals == 1
+    assert network.renewals == 1
 
 
 @pytest.mark.servers
 def test_lease_counts_from_the_request_not_the_answer(
-    container: ContainerClient, line: Line, time: Time
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
     container.create_container()
     container.upload_blob(PATH, FIRST.encode(NOW))
-    line.seconds = 5
-    lease = taken(container, time)
+    network.seconds = 5
+    lease = take_lease(container, time)
     lease.hold(55)
-    assert line.renewals == 0
+    assert network.renewals == 0
 
-    time.pass_by(0.01)
+    time.advance(0.01)
     lease.hold(55)
-    assert line.renewals == 1
+    assert network.renewals == 1
     lease.hold(55)
-    assert line.renewals == 1
+    assert network.renewals == 1
 
 
 @pytest.mark.servers
 def test_lease_is_lost_when_storage_is_too_slow(
-    container: ContainerClient, line: Line, time: Time
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time)
-    line.seconds = 31
-    time.pass_by(40)
+    lease = take_lease(container, time)
+    network.seconds = 31
+    time.advance(40)
     with pytest.raises(TransientError, match="too slow"):
         lease.hold(30)
 
 
 @pytest.mark.servers
 def test_lease_about_to_end_is_renewed_by_a_save(
-    container: ContainerClient, line: Line, time: Time
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time)
-    time.pass_by(50)
+    lease = take_lease(container, time)
+    time.advance(50)
     lease.save(FULL)
-    assert line.renewals == 0
-    time.pass_by(0.01)
+    assert network.renewals == 0
+    time.advance(0.01)
     lease.save(FIRST)
-    assert line.renewals == 1
+    assert network.renewals == 1
     assert lease.load() == FIRST
 
 
 @pytest.mark.servers
 def test_lease_of_the_shortest_time_permits_a_save(
-    container: ContainerClient, line: Line, time: Time
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time, 15)
+    lease = take_lease(container, time, 15)
     lease.hold(10)
     lease.save(FULL)
-    assert line.renewals == 0
-    time.pass_by(8)
+    assert network.renewals == 0
+    time.advance(8)
     lease.save(FULL)
-    assert line.renewals == 1
+    assert network.renewals == 1
 
 
 @pytest.mark.servers
 def test_lease_is_renewed_once_by_several_threads(
-    container: ContainerClient, line: Line, time: Time
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time)
-    time.pass_by(59)
+    lease = take_lease(container, time)
+    time.advance(59)
     begin = threading.Barrier(4)
 
     def hold(_: int) -> None:
@@ -574,26 +574,26 @@ def test_lease_is_renewed_once_by_several_threads(
 
     with ThreadPoolExecutor(4) as executor:
         list(executor.map(hold, range(4)))
-    assert line.renewals == 1
+    assert network.renewals == 1
 
 
 @pytest.mark.servers
 def test_checkpoint_save_is_retried_after_a_lost_answer(
-    container: ContainerClient, line: Line, time: Time
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time)
-    line.lose = 1
+    lease = take_lease(container, time)
+    network.lose = 1
     lease.save(FULL)
     assert lease.load() == FULL
-    assert len(line.slept) == 1
+    assert len(network.slept) == 1
 
 
 @pytest.mark.servers
 def test_letter_is_kept_after_a_lost_answer(
-    container: ContainerClient, line: Line, time: Time
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    taken(container, time)
-    line.lose = 1
+    take_lease(container, time)
+    network.lose = 1
     BlobLetters(container, time.clock).keep(LETTER)
     assert json.loads(container.download_blob(LETTER.name).readall())["record"] == RECORD
 
@@ -604,7 +604,7 @@ def test_letter_that_cannot_be_kept_is_an_error(container: ContainerClient, time
         BlobLetters(container, time.clock).keep(LETTER)
 
 
-def attempts(container: ContainerClient, time: Time) -> list[Callable[[], object]]:
+def storage_calls(container: ContainerClient, time: Time) -> list[Callable[[], object]]:
     """All that is asked of storage without a lease."""
     return [
         lambda: BlobCheckpoints(container, 60, time.clock).take(FIRST),
@@ -616,17 +616,17 @@ def attempts(container: ContainerClient, time: Time) -> list[Callable[[], object
 @pytest.mark.servers
 @pytest.mark.parametrize("number", range(3))
 def test_lease_without_storage_is_a_transient_error(
-    container: ContainerClient, line: Line, time: Time, number: int
+    container: ContainerClient, network: Network, time: Time, number: int
 ) -> None:
-    lease = taken(container, time)
-    line.lose = 99
-    time.pass_by(59)
+    lease = take_lease(container, time)
+    network.lose = 99
+    time.advance(59)
     ways: list[Callable[[], object]] = [lease.load, lambda: lease.save(FULL), lease.release]
     with pytest.raises(TransientError, match=rf"^{SITE}: .*reached \(ServiceResponseError\)$"):
         ways[number]()
 
 
-def at(port: int, key: str = "bm90IHRoZSBrZXk=") -> str:
+def connection_string(port: int, key: str = "bm90IHRoZSBrZXk=") -> str:
     return (
         f"AccountName=devstoreaccount1;AccountKey={key};"
         f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
@@ -640,17 +640,19 @@ def closed_port() -> int:
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_storage_out_of_reach_is_tried_three_times(line: Line, time: Time, number: int) -> None:
+def test_storage_out_of_reach_is_tried_three_times(
+    network: Network, time: Time, number: int
+) -> None:
     with (
         ContainerClient.from_connection_string(
-            at(closed_port()), "test", transport=line, **line.options
+            connection_string(closed_port()), "test", transport=network, **network.options
         ) as client,
         pytest.raises(TransientError, match="storage could not be reached"),
     ):
-        attempts(client, time)[number]()
-    assert len(line.asked) == 3
-    longest = line.options["connection_timeout"] + line.options["read_timeout"]
-    assert 3 * longest + sum(line.slept) < 45
+        storage_calls(client, time)[number]()
+    assert len(network.asked) == 3
+    longest = network.options["connection_timeout"] + network.options["read_timeout"]
+    assert 3 * longest + sum(network.slept) < 45
 
 
 def test_storage_retries_follow_the_policy() -> None:
@@ -662,11 +664,11 @@ def test_storage_retries_follow_the_policy() -> None:
 
 def test_storage_that_never_answers_is_given_up(time: Time) -> None:
     slept: list[float] = []
-    options = options_without_waiting(slept) | {"read_timeout": 0.05}
+    options = options_without_waits(slept) | {"read_timeout": 0.05}
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         ContainerClient.from_connection_string(
-            at(silent.getsockname()[1]), "test", **options
+            connection_string(silent.getsockname()[1]), "test", **options
         ) as client,
         pytest.raises(TransientError, match="storage could not be reached"),
     ):
@@ -682,10 +684,12 @@ def test_storage_with_a_wrong_key_is_for_an_administrator(
 ) -> None:
     port = int(azurite.split("127.0.0.1:")[1].split("/", maxsplit=1)[0])
     with (
-        ContainerClient.from_connection_string(at(port, key), "test", **client_options()) as client,
+        ContainerClient.from_connection_string(
+            connection_string(port, key), "test", **client_options()
+        ) as client,
         pytest.raises(SiteError, match="storage refuses") as raised,
     ):
-        attempts(client, time)[number]()
+        storage_calls(client, time)[number]()
     assert key not in str(raised.value)
 
 
@@ -711,11 +715,11 @@ def test_storage_errors_that_azurite_lacks_are_understood(
         responses.add(method, anything, status=status, headers={"x-ms-error-code": code})
     with (
         ContainerClient.from_connection_string(
-            at(9), "test", **options_without_waiting([])
+            connection_string(9), "test", **options_without_waits([])
         ) as client,
         pytest.raises(kind, match=code),
     ):
-        attempts(client, time)[number]()
+        storage_calls(client, time)[number]()
 
 
 # The local folder

@@ -61,7 +61,7 @@ def service(
     signer, certificate = authority
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
-    with QueryService([]).serving(signer) as server:
+    with QueryService([]).serve(signer) as server:
         yield server
 
 
@@ -70,7 +70,7 @@ def time() -> Time:
     return Time(NOW)
 
 
-def asking(service: QueryService, time: Time, **changes: Any) -> Workspace:
+def workspace_of(service: QueryService, time: Time, **changes: Any) -> Workspace:
     given: dict[str, Any] = {
         "workspace": WORKSPACE,
         "endpoint": service.endpoint,
@@ -83,10 +83,10 @@ def asking(service: QueryService, time: Time, **changes: Any) -> Workspace:
 
 @pytest.fixture
 def workspace(service: QueryService, identity: Identity, time: Time) -> Workspace:
-    return asking(service, time)
+    return workspace_of(service, time)
 
 
-def held(*ids: int, **copies: int) -> TableInventory:
+def inventory_of(*ids: int, **copies: int) -> TableInventory:
     return TableInventory(
         Ledger().with_ids(ids), {int(number[1:]): times for number, times in copies.items()}
     )
@@ -98,11 +98,11 @@ def held(*ids: int, **copies: int) -> TableInventory:
 def test_inventory_counts_the_rows_of_each_id(service: QueryService, workspace: Workspace) -> None:
     service.rows = [row(each) for each in (5, 6, 7, 9, 6, 6, 2**53 - 1)]
 
-    assert workspace.held(SITE, RANGE) == held(5, 6, 7, 9, 2**53 - 1, n6=3)
+    assert workspace.held(SITE, RANGE) == inventory_of(5, 6, 7, 9, 2**53 - 1, n6=3)
 
 
 def test_inventory_of_an_empty_table_is_empty(workspace: Workspace) -> None:
-    assert workspace.held(SITE, RANGE) == held()
+    assert workspace.held(SITE, RANGE) == inventory_of()
 
 
 def test_inventory_excludes_other_sites_and_times(
@@ -115,7 +115,7 @@ def test_inventory_excludes_other_sites_and_times(
         {"TimeGenerated": timestamps.text(NOW), "site_s": SITE, "created_t": timestamps.text(NOW)},
     ]
 
-    assert workspace.held(SITE, RANGE) == held(1, 2)
+    assert workspace.held(SITE, RANGE) == inventory_of(1, 2)
 
 
 def test_inventory_of_the_only_site_includes_classic_rows(
@@ -123,7 +123,7 @@ def test_inventory_of_the_only_site_includes_classic_rows(
 ) -> None:
     service.rows = [row(6, site=None), row(7, site=""), row(8, site="other.atlassian.net"), row(9)]
 
-    assert asking(service, time, only_site=True).held(SITE, RANGE) == held(6, 7, 9)
+    assert workspace_of(service, time, only_site=True).held(SITE, RANGE) == inventory_of(6, 7, 9)
 
 
 def test_inventory_includes_rows_written_at_any_later_time(
@@ -134,7 +134,7 @@ def test_inventory_includes_rows_written_at_any_later_time(
     early = row(2, long_ago.start) | {"TimeGenerated": timestamps.text(long_ago.start - HOUR)}
     service.rows = [late, early]
 
-    assert workspace.held(SITE, long_ago) == held(1, 2)
+    assert workspace.held(SITE, long_ago) == inventory_of(1, 2)
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 25])
@@ -154,7 +154,7 @@ def test_inventory_longer_than_one_answer_comes_in_pages(
 def test_query_quotes_any_site_name(service: QueryService, workspace: Workspace) -> None:
     service.rows = [row(1)]
 
-    assert workspace.held('x" or true or "x" == "x', RANGE) == held()
+    assert workspace.held('x" or true or "x" == "x', RANGE) == inventory_of()
 
 
 def test_query_is_valid_for_kustos_analyser() -> None:
@@ -227,7 +227,7 @@ def test_query_is_retried_after_a_transient_or_partial_answer(
     service.rows = [row(each) for each in range(10)]
     service.script(fault, None)
 
-    assert workspace.held(SITE, RANGE) == held(*range(10))
+    assert workspace.held(SITE, RANGE) == inventory_of(*range(10))
     assert len(time.slept) == 2
 
 
@@ -261,7 +261,7 @@ def test_error_names_a_missing_workspace(
     service: QueryService, identity: Identity, time: Time
 ) -> None:
     with pytest.raises(SiteError, match="no such workspace"):
-        asking(service, time, workspace="f" * 36).held(SITE, RANGE)
+        workspace_of(service, time, workspace="f" * 36).held(SITE, RANGE)
 
 
 def test_error_names_missing_columns(service: QueryService, workspace: Workspace) -> None:
@@ -294,7 +294,7 @@ def test_token_that_is_missing_says_to_sign_in(service: QueryService, time: Time
     tokens = Tokens(NoToken(), time.clock)
 
     with pytest.raises(SiteError, match="run az login"):
-        asking(service, time, credential=lambda: tokens).held(SITE, RANGE)
+        workspace_of(service, time, credential=lambda: tokens).held(SITE, RANGE)
 
     assert service.queries == []
 
@@ -304,13 +304,13 @@ def test_error_of_an_unreachable_service_is_transient(identity: Identity, time: 
     nowhere.endpoint = "https://127.0.0.1:9"
 
     with pytest.raises(TransientError, match="could not be reached"):
-        asking(nowhere, time).held(SITE, RANGE)
+        workspace_of(nowhere, time).held(SITE, RANGE)
 
 
 # What happened
 
 
-def lively_rows() -> list[dict[str, Any]]:
+def sample_rows() -> list[dict[str, Any]]:
     """Rows as the connector makes them, some late, some of a site with odd records."""
     rows = []
     for number, known in enumerate(
@@ -334,7 +334,7 @@ def test_activity_equals_the_count_of_the_rows(
     length: int, service: QueryService, workspace: Workspace
 ) -> None:
     window = Window(NOW - length, NOW)
-    service.rows = lively_rows()
+    service.rows = sample_rows()
 
     found = workspace.activity([SITE], window)
 

@@ -8,12 +8,12 @@ from jira_audit.core.errors import SiteError
 from jira_audit.core.policy import Policy, Reset
 from jira_audit.core.timestamps import DAY, HOUR
 from tests.fakes.world import START, World, record
-from tests.flow.test_collect import answering, ids, raising
+from tests.flow.test_collect import answer_with, ids, raise_error
 
 LONG_AGO = START - 30 * DAY
 
 
-def world_with_a_past(past: int = 300, recent: int = 40, **how: object) -> World:
+def world_with_past_records(past: int = 300, recent: int = 40, **how: object) -> World:
     """A site that the schedule has collected for a day, with records of the month before."""
     world = World(**how)  # type: ignore[arg-type]
     world.jira.site.add(
@@ -26,7 +26,7 @@ def world_with_a_past(past: int = 300, recent: int = 40, **how: object) -> World
 
 
 def test_backfill_delivers_every_older_record_once() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
 
     outcome = world.backfill(LONG_AGO)
 
@@ -47,7 +47,7 @@ def test_backfill_leaves_the_first_millisecond_to_the_schedule() -> None:
 
 
 def test_backfill_leaves_the_schedules_checkpoint_and_lease() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     before = world.store.blobs["checkpoints/contoso.atlassian.net.json"]
     world.journal.meanwhile[len(world.journal.entries) + 20] = lambda: during.append(world.run())
     during: list[object] = []
@@ -57,7 +57,7 @@ def test_backfill_leaves_the_schedules_checkpoint_and_lease() -> None:
     (tick,) = during
     assert tick.result == "ok"  # type: ignore[attr-defined]
     assert world.store.blobs["checkpoints/contoso.atlassian.net.json"] != before
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
     assert sorted(world.store.blobs) == [
         "backfills/contoso.atlassian.net.json",
@@ -66,7 +66,7 @@ def test_backfill_leaves_the_schedules_checkpoint_and_lease() -> None:
 
 
 def test_backfill_skips_while_another_runs() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     during: list[object] = []
     world.journal.meanwhile[len(world.journal.entries) + 20] = lambda: during.append(
         world.backfill(LONG_AGO)
@@ -76,12 +76,12 @@ def test_backfill_skips_while_another_runs() -> None:
 
     (other,) = during
     assert other.result == "skipped"  # type: ignore[attr-defined]
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_backfill_resumes_after_an_interruption() -> None:
-    world = world_with_a_past(batch_bytes=2_000)
-    world.jira.faults.at[world.jira.faults.calls + 25] = raising(KeyboardInterrupt())
+    world = world_with_past_records(batch_bytes=2_000)
+    world.jira.faults.at[world.jira.faults.calls + 25] = raise_error(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         world.backfill(LONG_AGO)
     delivered = len(world.rows())
@@ -91,13 +91,13 @@ def test_backfill_resumes_after_an_interruption() -> None:
     assert 40 < delivered < 340
     assert min(world.tally.positions) > LONG_AGO
     assert outcome.result == "ok"
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_backfill_that_crashes_anywhere_loses_nothing(when: str) -> None:
-    world = world_with_a_past(past=60, batch_bytes=2_000)
+    world = world_with_past_records(past=60, batch_bytes=2_000)
     entries = len(world.journal.entries)
     blobs, table, sent = dict(world.store.blobs), list(world.sink.table), list(world.sink.sent)
     world.backfill(LONG_AGO)
@@ -107,31 +107,31 @@ def test_backfill_that_crashes_anywhere_loses_nothing(when: str) -> None:
         world.store.blobs.clear()
         world.store.blobs |= blobs
         world.sink.table[:], world.sink.sent[:] = table, sent
-        world.time.pass_by(61)
+        world.time.advance(61)
         world.journal.entries.clear()
         world.journal.die = (number, when)  # type: ignore[assignment]
-        world.run_until_dead(lambda: world.backfill(LONG_AGO))
+        world.run_until_crash(lambda: world.backfill(LONG_AGO))
 
         assert world.backfill(LONG_AGO).result == "ok"
         assert not world.missing(ids(world))
-        assert world.doubled_bytes() <= 4 * 2_000
+        assert world.duplicate_bytes() <= 4 * 2_000
 
 
 def test_backfill_resumes_after_a_failure() -> None:
-    world = world_with_a_past(batch_bytes=2_000)
-    world.jira.faults.at[world.jira.faults.calls + 25] = answering(403)
+    world = world_with_past_records(batch_bytes=2_000)
+    world.jira.faults.at[world.jira.faults.calls + 25] = answer_with(403)
 
     outcome = world.backfill(LONG_AGO)
 
     assert outcome.result == "failed"
     assert isinstance(outcome.error, SiteError)
     assert world.backfill(LONG_AGO).result == "ok"
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
 def test_start_moved_earlier_delivers_only_the_new_range() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     world.backfill(START - 10 * DAY)
     so_far = len(world.rows())
 
@@ -139,35 +139,35 @@ def test_start_moved_earlier_delivers_only_the_new_range() -> None:
 
     assert 40 < so_far < 340
     assert outcome.tally.rows == 340 - so_far
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
 def test_start_within_the_range_read_reads_nothing_again() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     world.backfill(LONG_AGO, START - 10 * DAY)
 
     world.backfill(START - 20 * DAY)
 
     assert min(world.tally.positions) == START - 10 * DAY
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
 def test_start_after_the_range_read_skips_the_gap() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     world.backfill(LONG_AGO, START - 25 * DAY)
 
     world.backfill(START - 10 * DAY)
 
     assert min(world.tally.positions) == START - 10 * DAY
     world.backfill(LONG_AGO)
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
 def test_end_bounds_the_backfill() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     end = START - 10 * DAY
 
     world.backfill(LONG_AGO, end)
@@ -181,7 +181,7 @@ def test_end_bounds_the_backfill() -> None:
 
 
 def test_backfill_reads_nothing_that_the_schedule_has() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     asked = len(world.jira.requests)
 
     world.backfill(LONG_AGO, START)
@@ -190,7 +190,7 @@ def test_backfill_reads_nothing_that_the_schedule_has() -> None:
 
 
 def test_backfill_with_nothing_before_from_says_so() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
 
     with pytest.raises(
         SiteError,
@@ -205,7 +205,7 @@ def test_backfill_without_a_checkpoint_fails() -> None:
 
 
 def test_backfill_ignores_the_schedules_reset() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     world.policy = Policy(reset=Reset("all", LONG_AGO))
 
     world.backfill(START - 10 * DAY)
@@ -214,9 +214,9 @@ def test_backfill_ignores_the_schedules_reset() -> None:
 
 
 def test_backfill_has_no_sweep_and_no_overlap() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     world.backfill(LONG_AGO)
-    world.time.pass_by(3 * 24 * 3600)
+    world.time.advance(3 * 24 * 3600)
     asked = len(world.jira.requests)
 
     assert world.backfill(LONG_AGO).result == "ok"
@@ -225,7 +225,7 @@ def test_backfill_has_no_sweep_and_no_overlap() -> None:
 
 
 def test_backfill_keeps_dead_letters_for_one_replay() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     world.sink.poison = {10_007}
     world.backfill(LONG_AGO)
     world.sink.poison = set()
@@ -233,12 +233,12 @@ def test_backfill_keeps_dead_letters_for_one_replay() -> None:
     assert len(world.replay().sent) == 1
     world.backfill(LONG_AGO)
 
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
 def test_backfill_counts_its_progress() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
 
     world.backfill(LONG_AGO)
 

@@ -40,18 +40,18 @@ def ids(world: World) -> set[int]:
     return {known["id"] for known in world.jira.site.records}
 
 
-def answering(status: int, body: bytes = b"", **headers: str) -> Callable[[object], Response]:
+def answer_with(status: int, body: bytes = b"", **headers: str) -> Callable[[object], Response]:
     return lambda _: Response(status, {k.replace("_", "-"): v for k, v in headers.items()}, body)
 
 
-def raising(error: BaseException) -> Callable[[object], None]:
+def raise_error(error: BaseException) -> Callable[[object], None]:
     def fault(_: object) -> None:
         raise error
 
     return fault
 
 
-def accepting_then_raising(error: BaseException) -> Callable[[Callable[[], object]], None]:
+def accept_then_raise(error: BaseException) -> Callable[[Callable[[], object]], None]:
     def fault(call: Callable[[], object]) -> None:
         call()
         raise error
@@ -93,20 +93,20 @@ def test_first_run_ignores_older_records() -> None:
 def test_tick_delivers_only_new_records() -> None:
     world = world_with(100)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.jira.site.add(record(10_100 + n, world.time.now - MINUTE + n) for n in range(25))
 
     outcome = world.run()
 
     assert outcome.tally.rows == 25
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
 def test_tick_without_news_needs_two_requests_and_no_send() -> None:
     world = world_with(100)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.journal.entries.clear()
 
     outcome = world.run()
@@ -119,7 +119,7 @@ def test_overlap_finds_and_counts_a_late_record() -> None:
     world = world_with(100)
     world.run()
     world.jira.site.add([record(9_999, world.time.now - 10 * MINUTE)])
-    world.time.pass_by(300)
+    world.time.advance(300)
 
     outcome = world.run()
 
@@ -131,9 +131,9 @@ def test_sweep_finds_what_the_overlap_missed() -> None:
     world = world_with(100)
     world.run()
     world.jira.site.add([record(9_999, START - 3 * HOUR)])
-    world.time.pass_by(300)
+    world.time.advance(300)
     assert world.run().tally.late_found == 0
-    world.time.pass_by(24 * 3600)
+    world.time.advance(24 * 3600)
     began = world.time.now
 
     outcome = world.run()
@@ -148,7 +148,7 @@ def test_sweep_is_read_after_the_ticks_rows_are_sent() -> None:
     world.jira.site.add(record(10_000 + n, START - 47 * HOUR + n * 400_000) for n in range(400))
     world.executor = Eager  # a send runs as soon as it is submitted
     world.run()
-    world.time.pass_by(86_401)  # the sweep is due
+    world.time.advance(86_401)  # the sweep is due
     new = [record(20_000 + n, world.time.now - 500 + n) for n in range(3)]
     world.jira.site.add(new)
     before = len(world.journal.entries)
@@ -167,8 +167,8 @@ def test_sweep_delayed_by_failures_finds_earlier_late_records() -> None:
     world.run()
     world.jira.site.add([record(9_999, START - 3 * HOUR)])
     for _ in range(12):
-        world.time.pass_by(6 * 3600)
-        world.jira.faults.always = answering(401)
+        world.time.advance(6 * 3600)
+        world.jira.faults.always = answer_with(401)
         world.run()
     world.jira.faults.always = None
 
@@ -180,7 +180,7 @@ def test_sweep_of_several_runs_counts_from_its_start() -> None:
     """The next sweep finds what appears behind it."""
     world = world_with(400, over=40 * HOUR, lookback=47 * HOUR)
     world.run()
-    world.time.pass_by(24 * 3600)
+    world.time.advance(24 * 3600)
     world.jira.seconds, world.budget = 1.0, 5.0
     world.run()
     under_way = world.store.checkpoint().sweep
@@ -196,7 +196,7 @@ def test_sweep_of_several_runs_counts_from_its_start() -> None:
 def test_sweep_does_not_start_before_from() -> None:
     world = world_with(50, lookback=2 * HOUR)
     world.run()
-    world.time.pass_by(25 * 3600)
+    world.time.advance(25 * 3600)
 
     world.run()
 
@@ -208,7 +208,7 @@ def test_sweep_is_made_once_a_day() -> None:
     world.run()
     windows = []
     for _ in range(60):
-        world.time.pass_by(3600)
+        world.time.advance(3600)
         windows.append(world.run().tally.windows)
 
     # An hour and a quarter takes two windows of an hour; a sweep takes more.
@@ -282,7 +282,7 @@ def test_lease_is_released_after_every_run() -> None:
     world.run()
     assert not world.store.leases
 
-    world.jira.faults.always = answering(401)
+    world.jira.faults.always = answer_with(401)
     assert world.run().result == "failed"
     assert not world.store.leases
 
@@ -293,12 +293,12 @@ def test_lease_that_is_lost_stops_all_sends() -> None:
     name = f"checkpoints/{HOST}.json"
     taken: list[int] = []
 
-    def stolen(call: Callable[[], object]) -> object:
+    def steal_lease(call: Callable[[], object]) -> object:
         world.store.leases[name] = (99, world.time.clock.monotonic() + 3600)
         taken.append(len(world.sink.table))
         return call()
 
-    world.jira.faults.at[6] = stolen
+    world.jira.faults.at[6] = steal_lease
 
     outcome = world.run()
 
@@ -328,7 +328,7 @@ def test_interrupt_after_an_acceptance_duplicates_nothing(
     assert set(world.store.checkpoint().ledger) == set(world.rows())
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 # Failures of Jira: never an empty page
@@ -337,7 +337,7 @@ def test_interrupt_after_an_acceptance_duplicates_nothing(
 @pytest.mark.parametrize("page", [0, 1, 2, 5])
 def test_jira_failure_leaves_the_checkpoint_and_loses_nothing(page: int) -> None:
     world = world_with(200)
-    world.jira.faults.script, world.jira.faults.always = [None] * page, answering(403)
+    world.jira.faults.script, world.jira.faults.always = [None] * page, answer_with(403)
 
     outcome = world.run()
 
@@ -349,12 +349,12 @@ def test_jira_failure_leaves_the_checkpoint_and_loses_nothing(page: int) -> None
     assert not world.missing(passed)
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_jira_429_costs_a_wait_and_no_record() -> None:
     world = world_with(3_300, page_size=1_000)
-    world.jira.faults.at[2] = answering(429, Retry_After="7")
+    world.jira.faults.at[2] = answer_with(429, Retry_After="7")
 
     outcome = world.run()
 
@@ -365,7 +365,7 @@ def test_jira_429_costs_a_wait_and_no_record() -> None:
 
 def test_jira_failure_delivers_what_was_read_before() -> None:
     world = world_with(200)
-    world.jira.faults.script, world.jira.faults.always = [None] * 8, answering(401)
+    world.jira.faults.script, world.jira.faults.always = [None] * 8, answer_with(401)
 
     outcome = world.run()
 
@@ -380,7 +380,7 @@ def test_jira_failure_delivers_what_was_read_before() -> None:
 
 def test_send_that_fails_is_made_by_the_next_run() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.sink.faults.at[3] = raising(SiteError("403: no role yet"))
+    world.sink.faults.at[3] = raise_error(SiteError("403: no role yet"))
 
     outcome = world.run()
 
@@ -392,22 +392,25 @@ def test_send_that_fails_is_made_by_the_next_run() -> None:
 
 def test_send_is_retried_after_a_transient_error() -> None:
     world = world_with(50)
-    world.sink.faults.script = [raising(TransientError("503")), raising(TransientError("reset"))]
+    world.sink.faults.script = [
+        raise_error(TransientError("503")),
+        raise_error(TransientError("reset")),
+    ]
 
     outcome = world.run()
 
     assert outcome.result == "ok"
     assert outcome.tally.rows == 50
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_send_with_a_lost_answer_duplicates_that_batch_only() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.sink.faults.at[2] = accepting_then_raising(TransientError("connection dropped"))
+    world.sink.faults.at[2] = accept_then_raise(TransientError("connection dropped"))
 
     assert world.run().result == "ok"
 
-    assert world.doubled() == set(world.sink.sent[2])
+    assert world.duplicates() == set(world.sink.sent[2])
     assert not world.missing(ids(world))
 
 
@@ -506,7 +509,7 @@ def test_truncated_record_is_delivered_with_an_original() -> None:
 def test_restarted_ids_fail_the_site_and_name_the_reset() -> None:
     world = world_with(60)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.jira.site = type(world.jira.site)("auditor@example.com", TOKEN)
     world.jira.site.add([record(10_000, world.time.now - MINUTE)])
     through = world.store.checkpoint().through
@@ -530,7 +533,7 @@ def test_reset_is_applied_once_for_each_value() -> None:
     outcome = world.run(reset=reset)
 
     assert outcome.tally.rows == len(after)
-    assert world.doubled() == after
+    assert world.duplicates() == after
     assert world.run(reset=reset).tally.rows == 0
     assert world.run(reset=Reset("2026-11-20T10:00:00Z#2", reset.start)).tally.rows == len(after)
 
@@ -563,7 +566,7 @@ def test_deadline_ends_a_run_partial_and_the_next_resumes() -> None:
 def test_deadline_prevents_a_longer_wait() -> None:
     world = world_with(200)
     world.budget = 60.0
-    world.jira.faults.at[8] = answering(429, Retry_After="3600")
+    world.jira.faults.at[8] = answer_with(429, Retry_After="3600")
 
     outcome = world.run()
 
@@ -576,7 +579,7 @@ def test_deadline_prevents_a_longer_wait() -> None:
 def test_deadline_without_progress_is_a_failure() -> None:
     world = world_with(200)
     world.budget = 60.0
-    world.jira.faults.always = answering(429, Retry_After="3600")
+    world.jira.faults.always = answer_with(429, Retry_After="3600")
 
     assert world.run().result == "failed"
 
@@ -663,17 +666,17 @@ def test_checkpoint_in_the_future_is_an_error() -> None:
 
 def test_save_that_fails_duplicates_that_batch_at_most() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.store.faults.script = [None, None, raising(TransientError("away"))]
-    world.store.faults.script += [raising(TransientError("away"))]
+    world.store.faults.script = [None, None, raise_error(TransientError("away"))]
+    world.store.faults.script += [raise_error(TransientError("away"))]
 
     outcome = world.run()
 
     assert outcome.result == "failed"
     assert world.store.leases, "what was accepted is not saved, so the lease is left to run out"
-    world.time.pass_by(61)
+    world.time.advance(61)
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert world.doubled_bytes() <= 4 * 4_000
+    assert world.duplicate_bytes() <= 4 * 4_000
 
 
 def test_save_covers_several_accepted_batches() -> None:
@@ -703,15 +706,15 @@ def test_save_comes_before_a_wait_for_a_page() -> None:
 def test_save_comes_before_a_pause() -> None:
     world = world_with(400, batch_bytes=4_000)
     world.fetcher = world.executor = Eager
-    world.jira.faults.at |= dict.fromkeys((16, 20, 24), answering(503))
+    world.jira.faults.at |= dict.fromkeys((16, 20, 24), answer_with(503))
     seen: list[tuple[int, int]] = []
     sleep = world.time.clock.sleep
 
-    def noted(seconds: float) -> None:
+    def note_sleep(seconds: float) -> None:
         seen.append((len(world.rows()), len(world.store.checkpoint().ledger)))
         sleep(seconds)
 
-    world.time.clock = replace(world.time.clock, sleep=noted)
+    world.time.clock = replace(world.time.clock, sleep=note_sleep)
 
     world.run()
 
@@ -742,9 +745,9 @@ def test_logs_hold_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> 
     world = world_with(60)
     world.jira.tamper[10_003] = lambda known: {**known, "created": "never"}
     world.sink.poison = {10_010}
-    world.jira.faults.at[3] = answering(500, b"Thing 10001 changed")
+    world.jira.faults.at[3] = answer_with(500, b"Thing 10001 changed")
     outcomes = [world.run()]
-    world.jira.faults.always = answering(401)
+    world.jira.faults.always = answer_with(401)
     outcomes.append(world.run())
 
     said = caplog.text + "".join(f"{outcome.line()} {outcome.error}" for outcome in outcomes)
@@ -754,25 +757,25 @@ def test_logs_hold_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> 
 
 def test_send_that_raises_a_bug_saves_the_accepted_rows() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.sink.faults.at[3] = raising(ZeroDivisionError())
+    world.sink.faults.at[3] = raise_error(ZeroDivisionError())
 
     with pytest.raises(ZeroDivisionError):
         world.run()
 
     assert world.run().result == "ok"
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_interrupt_saves_the_accepted_rows() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.jira.faults.at[9] = raising(KeyboardInterrupt())
+    world.jira.faults.at[9] = raise_error(KeyboardInterrupt())
 
     with pytest.raises(KeyboardInterrupt):
         world.run()
 
     assert not world.store.leases
     assert world.run().result == "ok"
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
@@ -790,11 +793,11 @@ def test_refused_rows_by_the_hundred_stop_at_the_deadline() -> None:
     assert first.duration_ms < 100_000
     assert len(world.store.checkpoint().ledger) > 50
     for _ in range(60):
-        world.time.pass_by(300)
+        world.time.advance(300)
         world.run()
     assert world.outcomes[-1].result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_tick_delivers_an_id_repeated_on_a_page_once() -> None:
@@ -810,7 +813,7 @@ def test_restarted_ids_are_noticed_beside_delivered_ones() -> None:
     world = World(page_size=20, batch_bytes=600)
     world.jira.site.add(record(12_000 + n, START - HOUR + n) for n in range(50))
     world.run()
-    world.time.pass_by(600)
+    world.time.advance(600)
     world.jira.site = type(world.jira.site)("auditor@example.com", TOKEN)
     world.jira.site.add(record(11_990 + n, START + n * SECOND) for n in range(140))
 
@@ -826,21 +829,21 @@ def test_late_record_above_is_noticed_despite_short_pages() -> None:
     begins = START - 10 * DAY
     world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
     first = record(9_000, begins + 25 * SECOND + 1)
-    seen = next(n for n in range(99) if _covers(world, n, begins))
+    seen = next(n for n in range(99) if _reads_moment(world, n, begins))
     world = World(page_size=20, page_cap=10, lookback=12 * DAY)
     world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
 
-    def inserted(call: Callable[[], Response]) -> Response:
+    def insert_record(call: Callable[[], Response]) -> Response:
         world.jira.site.add([first])
         return call()
 
-    world.jira.faults.at[seen + 1] = inserted
+    world.jira.faults.at[seen + 1] = insert_record
 
     assert world.run().result == "ok"
     assert 9_000 in world.rows()
 
 
-def _covers(world: World, number: int, timestamp_ms: int) -> bool:
+def _reads_moment(world: World, number: int, timestamp_ms: int) -> bool:
     if not world.outcomes:
         world.run()
     query = world.jira.requests[number]
@@ -851,8 +854,8 @@ def test_overlap_is_read_again_after_a_failed_run() -> None:
     world = World(page_size=5, batch_bytes=600)
     world.jira.site.add(record(10_000 + n, START - 20 * MINUTE + n * 5_000) for n in range(230))
     world.run()
-    world.time.pass_by(300)
-    world.jira.faults.at[world.jira.faults.calls + 9] = answering(403)
+    world.time.advance(300)
+    world.jira.faults.at[world.jira.faults.calls + 9] = answer_with(403)
 
     assert world.run().result == "failed"
 
@@ -874,8 +877,8 @@ def test_sweep_dated_in_the_future_does_not_delay_the_next() -> None:
 
 def test_errors_to_act_on_come_before_transient_ones() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.sink.faults.always = raising(SiteError("403: the role is missing"))
-    world.jira.faults.at[len(_fetches(world_with(200, batch_bytes=4_000))) - 1] = answering(
+    world.sink.faults.always = raise_error(SiteError("403: the role is missing"))
+    world.jira.faults.at[len(_requests(world_with(200, batch_bytes=4_000))) - 1] = answer_with(
         429, Retry_After="3000"
     )
     world.executor = lambda: Lazy("last")
@@ -886,7 +889,7 @@ def test_errors_to_act_on_come_before_transient_ones() -> None:
     assert "role is missing" in str(outcome.error)
 
 
-def _fetches(world: World) -> list[object]:
+def _requests(world: World) -> list[object]:
     world.run()
     return list(world.jira.requests)
 
@@ -894,8 +897,8 @@ def _fetches(world: World) -> list[object]:
 def test_canonical_line_shows_the_stored_through() -> None:
     world = world_with(20)
     world.run()
-    world.time.pass_by(3600)
-    world.store.faults.always = raising(TransientError("storage is away"))
+    world.time.advance(3600)
+    world.store.faults.always = raise_error(TransientError("storage is away"))
 
     outcome = world.run()
 
@@ -908,7 +911,7 @@ def test_lease_older_than_any_run_is_a_failure() -> None:
     world.run()
     world.store.leases[f"checkpoints/{HOST}.json"] = (99, 2.0**60)
     assert world.run().result == "skipped"
-    world.time.pass_by(25 * 3600)
+    world.time.advance(25 * 3600)
 
     outcome = world.run()
 
@@ -919,7 +922,7 @@ def test_lease_older_than_any_run_is_a_failure() -> None:
 # The outcome of the last run
 
 
-def last(world: World) -> tuple[object, object, object]:
+def last_run(world: World) -> tuple[object, object, object]:
     known = world.store.checkpoint().last or {}
     return known.get("outcome"), known.get("at"), known.get("error")
 
@@ -942,12 +945,12 @@ def test_last_run_that_failed_changes_nothing_else() -> None:
     world = world_with(100)
     world.run()
     before = world.store.checkpoint()
-    world.time.pass_by(300)
-    world.jira.faults.always = answering(401)
+    world.time.advance(300)
+    world.jira.faults.always = answer_with(401)
 
     outcome = world.run()
 
-    assert last(world) == ("failed", timestamps.text(outcome.now), str(outcome.error))
+    assert last_run(world) == ("failed", timestamps.text(outcome.now), str(outcome.error))
     assert replace(world.store.checkpoint(), last=None) == replace(before, last=None)
 
 
@@ -957,41 +960,41 @@ def test_last_run_stopped_by_its_deadline_is_partial() -> None:
 
     assert world.run().result == "partial"
 
-    assert last(world)[0] == "partial"
+    assert last_run(world)[0] == "partial"
 
 
 def test_last_run_without_progress_says_what_to_do() -> None:
     world = world_with(200)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.budget = 0.0
 
     assert world.run().result == "failed"
 
-    outcome, _, error = last(world)
+    outcome, _, error = last_run(world)
     assert outcome == "failed"
     assert "raise RUN_BUDGET_SECONDS" in str(error)
 
 
 def test_last_run_names_a_bug_by_its_type() -> None:
     world = world_with(100)
-    world.jira.tamper[10_003] = raising(ZeroDivisionError("of a record"))
+    world.jira.tamper[10_003] = raise_error(ZeroDivisionError("of a record"))
 
     with pytest.raises(ZeroDivisionError):
         world.run()
 
-    assert (last(world)[0], last(world)[2]) == ("failed", "ZeroDivisionError")
+    assert (last_run(world)[0], last_run(world)[2]) == ("failed", "ZeroDivisionError")
 
 
 def test_last_run_is_not_stored_without_the_lease() -> None:
     world = world_with(100)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.jira.site.add([record(10_100, world.time.now)])
     before = world.store.checkpoint()
 
     def take_over() -> None:
-        world.time.pass_by(61)
+        world.time.advance(61)
         world.store.leases[f"checkpoints/{HOST}.json"] = (99, world.time.now / 1000 + 60)
 
     world.journal.meanwhile[len(world.journal.entries) + 3] = take_over
@@ -1005,7 +1008,7 @@ def test_late_records_are_counted_until_a_reset() -> None:
     for late in range(3):
         world.run()
         world.jira.site.add([record(9_900 + late, world.time.now - 10 * MINUTE)])
-        world.time.pass_by(300)
+        world.time.advance(300)
     world.run()
     assert world.store.checkpoint().late_found == 3
 

@@ -46,11 +46,11 @@ def test_list_with_insertions_above_is_read_completely(number: int) -> None:
     )
 
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.run()
 
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 @pytest.mark.parametrize("number", range(1, 9))
@@ -60,11 +60,11 @@ def test_list_with_late_insertions_is_read_completely(number: int) -> None:
     during_fetch(world, number, lambda: world.jira.site.add(late))
 
     world.run()
-    world.time.pass_by(25 * 3600)
+    world.time.advance(25 * 3600)
     world.run()
 
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 @pytest.mark.parametrize("number", range(2, 9))
@@ -77,7 +77,7 @@ def test_list_with_removals_loses_no_other_record(number: int) -> None:
     assert world.run().result == "ok"
 
     assert not world.missing(remaining)
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_list_with_a_repeated_page_is_read_again() -> None:
@@ -97,17 +97,17 @@ def test_list_with_a_repeated_page_is_read_again() -> None:
     world.run()
 
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_list_with_ignored_offsets_fails_and_loses_nothing() -> None:
     world = world_with(60, page_size=20, over=20 * SECOND)
     original = world.jira.site.answer
 
-    def deaf(path: str, query: Any, headers: Any, now_ms: int) -> Response:
+    def ignore_offset(path: str, query: Any, headers: Any, now_ms: int) -> Response:
         return original(path, {**query, "offset": "0"}, headers, now_ms)
 
-    world.jira.site.answer = deaf  # type: ignore[method-assign]
+    world.jira.site.answer = ignore_offset  # type: ignore[method-assign]
 
     outcome = world.run()
 
@@ -147,7 +147,7 @@ def test_burst_is_read_in_windows_shorter_than_a_run() -> None:
 
     assert outcome.result == "ok"
     assert len(world.rows()) == 50_000
-    assert not world.doubled()
+    assert not world.duplicates()
     # 51 pages is the minimum; abandoned windows and empty pages add to it.
     assert len(world.jira.requests) <= 150
 
@@ -160,7 +160,7 @@ def test_burst_progresses_with_every_short_run() -> None:
     for _ in range(60):
         outcome = world.run()
         assert outcome.result in {"ok", "partial"}, outcome.error
-        world.time.pass_by(60)
+        world.time.advance(60)
 
     assert sorted(world.rows()) == sorted(ids(world))
 
@@ -177,7 +177,7 @@ def test_window_longer_than_a_run_is_smaller_the_next_time(
 
     for _ in range(40):
         world.run()
-        world.time.pass_by(60)
+        world.time.advance(60)
 
     assert world.outcomes[-1].result == "ok"
     assert sorted(world.rows()) == sorted(ids(world))
@@ -186,17 +186,17 @@ def test_window_longer_than_a_run_is_smaller_the_next_time(
 def test_run_after_another_resumes_from_its_save() -> None:
     world = world_with(60)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.jira.site.add(record(20_000 + n, world.time.now - MINUTE) for n in range(10))
 
-    def another() -> None:
+    def run_another() -> None:
         world.run()
 
-    world.journal.meanwhile[len(world.journal.entries)] = another  # just before `take`
+    world.journal.meanwhile[len(world.journal.entries)] = run_another  # just before `take`
 
     world.run()
 
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
@@ -208,7 +208,7 @@ def test_overlap_in_small_steps_does_not_move_through_back() -> None:
     world.run()
     through = world.store.checkpoint().through
     world.jira.site.add(record(20_000 + n, START - 10 * MINUTE + n * SECOND) for n in range(30))
-    world.time.pass_by(300)
+    world.time.advance(300)
 
     world.run()
 
@@ -220,13 +220,13 @@ def test_frozen_process_sends_nothing_after_its_lease() -> None:
     world = world_with(200, batch_bytes=4_000)
     sent_by_others: list[int] = []
 
-    def taken_over() -> None:
-        world.time.pass_by(61)
+    def run_meanwhile() -> None:
+        world.time.advance(61)
         assert world.run().result == "ok"
         sent_by_others.append(len(world.sink.sent))
 
-    effects = probe(world_with(200, batch_bytes=4_000))
-    world.journal.meanwhile[effects.index("save")] = taken_over
+    effects = effects_of_a_run(world_with(200, batch_bytes=4_000))
+    world.journal.meanwhile[effects.index("save")] = run_meanwhile
 
     outcome = world.run()
 
@@ -234,10 +234,10 @@ def test_frozen_process_sends_nothing_after_its_lease() -> None:
     assert "taken the site over" in str(outcome.error)
     assert len(world.sink.sent) == sent_by_others[0]
     assert not world.missing(ids(world))
-    assert world.doubled_bytes() <= 4 * 4_000
+    assert world.duplicate_bytes() <= 4 * 4_000
 
 
-def probe(world: World) -> list[str]:
+def effects_of_a_run(world: World) -> list[str]:
     """The effects of a normal run."""
     world.run()
     return world.journal.entries
@@ -246,10 +246,10 @@ def probe(world: World) -> list[str]:
 def test_storage_outage_with_sends_in_flight_ends_the_run() -> None:
     world = world_with(400, batch_bytes=4_000)
 
-    def away(_: object) -> None:
+    def fail(_: object) -> None:
         raise TransientError(f"{HOST}: the checkpoint could not be saved")
 
-    world.store.faults.at = dict.fromkeys(range(2, 99), away)
+    world.store.faults.at = dict.fromkeys(range(2, 99), fail)
 
     outcome = world.run()
 
@@ -257,20 +257,20 @@ def test_storage_outage_with_sends_in_flight_ends_the_run() -> None:
     assert world.store.leases, "left to run out: its ids are not saved"
     accepted = len(world.sink.sent)
     world.store.faults.at = {}
-    world.time.pass_by(61)
+    world.time.advance(61)
     assert world.run().result == "ok"
     assert accepted < len(world.sink.sent)
     assert not world.missing(ids(world))
-    assert world.doubled_bytes() <= 4 * 4_000
+    assert world.duplicate_bytes() <= 4 * 4_000
 
 
 def test_storage_outage_from_the_start_sends_nothing() -> None:
     world = world_with(20)
 
-    def away(_: object) -> None:
+    def fail(_: object) -> None:
         raise TransientError("storage could not be reached")
 
-    world.store.take = away  # type: ignore[method-assign, assignment]
+    world.store.take = fail  # type: ignore[method-assign, assignment]
 
     outcome = world.run()
 

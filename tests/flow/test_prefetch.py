@@ -19,7 +19,7 @@ pytestmark = pytest.mark.orders  # what is asked for ahead is their subject
 FOUR_FULL_PAGES = 37  # of ten records, each begun one record back
 
 
-def world_ahead(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
+def world_with_prefetch(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
     """A site whose pages of ten are prefetched, with the records spread evenly in one window."""
     world = World(page_size=10, lookback=HOUR, **how)
     world.fetcher = Eager
@@ -28,7 +28,7 @@ def world_ahead(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
     return world
 
 
-def at_offset(world: World, wrong: Callable[[int], bool], *answers: Response) -> None:
+def answer_at_offset(world: World, wrong: Callable[[int], bool], *answers: Response) -> None:
     """Send these responses in turn to requests at a wrong offset, then the true one."""
     left = list(answers)
 
@@ -40,7 +40,7 @@ def at_offset(world: World, wrong: Callable[[int], bool], *answers: Response) ->
 
 
 def test_prefetched_pages_are_delivered_once_in_order() -> None:
-    world = world_ahead()
+    world = world_with_prefetch()
 
     assert world.run().result == "ok"
 
@@ -51,7 +51,7 @@ def test_prefetched_pages_are_delivered_once_in_order() -> None:
 
 
 def test_last_rows_are_sent_while_the_end_is_requested() -> None:
-    world = world_ahead(count=25)
+    world = world_with_prefetch(count=25)
     world.executor, world.fetcher = Eager, Lazy
 
     world.run()
@@ -62,7 +62,7 @@ def test_last_rows_are_sent_while_the_end_is_requested() -> None:
 
 
 def test_prefetched_pages_follow_full_pages_only() -> None:
-    world = world_ahead(count=9)
+    world = world_with_prefetch(count=9)
 
     world.run(sweep=HOUR)
 
@@ -71,8 +71,8 @@ def test_prefetched_pages_follow_full_pages_only() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
 def test_error_of_a_page_beyond_the_end_is_ignored(status: int) -> None:
-    world = world_ahead(count=25)
-    at_offset(world, lambda offset: offset > 25, *[Response(status, {}, b"")] * 20)
+    world = world_with_prefetch(count=25)
+    answer_at_offset(world, lambda offset: offset > 25, *[Response(status, {}, b"")] * 20)
 
     outcome = world.run()
 
@@ -83,8 +83,8 @@ def test_error_of_a_page_beyond_the_end_is_ignored(status: int) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_error_of_a_needed_page_fails_the_site(status: int) -> None:
-    world = world_ahead()
-    at_offset(world, lambda offset: offset == 18, *[Response(status, {}, b"")] * 9)
+    world = world_with_prefetch()
+    answer_at_offset(world, lambda offset: offset == 18, *[Response(status, {}, b"")] * 9)
 
     outcome = world.run()
 
@@ -94,24 +94,24 @@ def test_error_of_a_needed_page_fails_the_site(status: int) -> None:
     world.jira.faults.always = None
     world.run()
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 @pytest.mark.parametrize("answer", [Response(500, {}, b""), Response(200, {}, b"<html>")])
 def test_error_of_a_needed_page_is_retried(answer: Response) -> None:
-    world = world_ahead()
-    at_offset(world, lambda offset: offset == 18, answer)
+    world = world_with_prefetch()
+    answer_at_offset(world, lambda offset: offset == 18, answer)
 
     assert world.run().result == "ok"
 
     assert len(world.time.slept) == 2
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_error_of_a_prefetched_page_is_retried_as_any_other() -> None:
-    world = world_ahead()
-    at_offset(world, lambda offset: offset == 18, *[Response(500, {}, b"")] * 99)
+    world = world_with_prefetch()
+    answer_at_offset(world, lambda offset: offset == 18, *[Response(500, {}, b"")] * 99)
 
     world.run()
 
@@ -120,17 +120,17 @@ def test_error_of_a_prefetched_page_is_retried_as_any_other() -> None:
 
 
 def test_a_429_delays_every_request() -> None:
-    world = world_ahead(count=70)
-    at_offset(world, lambda offset: offset == 18, Response(429, {"Retry-After": "17"}, b""))
+    world = world_with_prefetch(count=70)
+    answer_at_offset(world, lambda offset: offset == 18, Response(429, {"Retry-After": "17"}, b""))
     when: list[tuple[int, int]] = []
     send = world.jira.send
 
-    def noted(request: Any, *more: Any, **named: Any) -> Any:
+    def note_request(request: Any, *more: Any, **named: Any) -> Any:
         answer = send(request, *more, **named)
         when.append((int(world.jira.requests[-1]["offset"]), world.time.now))
         return answer
 
-    world.jira.send = noted  # type: ignore[method-assign]
+    world.jira.send = note_request  # type: ignore[method-assign]
 
     assert world.run().result == "ok"
 
@@ -142,7 +142,7 @@ def test_a_429_delays_every_request() -> None:
 
 @pytest.mark.parametrize("fetcher", [Lazy, Eager, Shuffled])
 def test_a_429_to_several_requests_costs_the_longest_pause(fetcher: Any) -> None:
-    world = world_ahead(count=70)
+    world = world_with_prefetch(count=70)
     world.fetcher = fetcher
     refusals = [Response(429, {"Retry-After": str(after)}, b"") for after in (7, 17, 5, 9)]
     given: list[Response] = []
@@ -162,12 +162,12 @@ def test_a_429_to_several_requests_costs_the_longest_pause(fetcher: Any) -> None
     assert len(world.time.slept) == 2
     assert longest - 1 <= world.time.slept[1] <= longest
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_deadline_keeps_what_was_delivered() -> None:
-    world = world_ahead(count=70)
-    at_offset(world, lambda offset: offset == 27, Response(429, {"Retry-After": "900"}, b""))
+    world = world_with_prefetch(count=70)
+    answer_at_offset(world, lambda offset: offset == 27, Response(429, {"Retry-After": "900"}, b""))
 
     outcome = world.run()
 
@@ -175,11 +175,11 @@ def test_deadline_keeps_what_was_delivered() -> None:
     assert world.rows()
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_prefetched_pages_of_a_moved_list_are_read_again() -> None:
-    world = world_ahead(count=70)
+    world = world_with_prefetch(count=70)
     later = record(20_000, START - 30 * MINUTE + 65)
 
     def fault(call: Callable[[], Any]) -> Any:
@@ -193,11 +193,11 @@ def test_prefetched_pages_of_a_moved_list_are_read_again() -> None:
     assert world.run().result == "ok"
 
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_prefetched_pages_end_with_the_eighth() -> None:
-    world = world_ahead(count=200)
+    world = world_with_prefetch(count=200)
 
     world.run()
 
@@ -221,7 +221,7 @@ def world_of_windows(hours: int = 6, **how: Any) -> World:
     return world
 
 
-def windows_asked(world: World) -> list[str]:
+def requested_windows(world: World) -> list[str]:
     return [each["from"] for each in world.jira.requests]
 
 
@@ -239,10 +239,10 @@ def test_next_window_is_prefetched() -> None:
 
     assert world.run().result == "ok"
 
-    asked = windows_asked(world)
+    asked = requested_windows(world)
     assert asked != sorted(asked)
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_prefetched_windows_cost_few_more_requests() -> None:
@@ -276,7 +276,7 @@ def test_error_of_a_prefetched_window_fails_the_site_in_its_turn(
     world.jira.faults.always = None
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "17"}, {}])
@@ -301,7 +301,7 @@ def test_a_429_for_a_prefetched_window_delays_every_request(
     refused, following = when[:2]
     assert following - refused >= (17_000 if headers else 1_400)
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_deadline_ends_the_prefetch_of_windows() -> None:
@@ -310,7 +310,7 @@ def test_deadline_ends_the_prefetch_of_windows() -> None:
 
     world.run()
 
-    assert len(set(windows_asked(world))) == 1
+    assert len(set(requested_windows(world))) == 1
 
 
 def test_late_record_in_a_prefetched_window_is_found_later() -> None:
@@ -328,12 +328,12 @@ def test_late_record_in_a_prefetched_window_is_found_later() -> None:
     world.jira.faults.always = fault
 
     assert world.run().result == "ok"
-    world.time.pass_by(300)
+    world.time.advance(300)
     assert world.run().result == "ok"
 
     assert 20_000 in world.rows()
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_prefetched_window_that_became_too_long_is_cut() -> None:
@@ -352,4 +352,4 @@ def test_prefetched_window_that_became_too_long_is_cut() -> None:
     assert max(lengths) >= 8 * HOUR - 1
     assert len(world.jira.requests) < 80
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()

@@ -20,12 +20,12 @@ from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.operations.verify import Verified
 from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, START, World, record
-from tests.flow.test_backfill import LONG_AGO, world_with_a_past
+from tests.flow.test_backfill import LONG_AGO, world_with_past_records
 from tests.flow.test_collect import (
-    accepting_then_raising,
-    answering,
+    accept_then_raise,
+    answer_with,
     ids,
-    raising,
+    raise_error,
     world_with,
 )
 
@@ -40,23 +40,25 @@ def statuses(verified: Verified) -> dict[RecordStatus, set[int]]:
     return {status: set(its) for status, its in by_status.items() if its.ranges}
 
 
-def edit(world: World, change: Callable[[Checkpoint], Checkpoint], name: str = BLOB) -> None:
+def edit_checkpoint(
+    world: World, change: Callable[[Checkpoint], Checkpoint], name: str = BLOB
+) -> None:
     """Change what is stored, as a fault would."""
     store = world.store if name == BLOB else world.store.backfills()
     world.store.blobs[name] = change(store.checkpoint()).encode(world.time.now)
 
 
-def lose(world: World, *lost: int) -> None:
+def lose_records(world: World, *lost: int) -> None:
     """Rows and ledger without these, as if the connector had never seen them."""
     world.sink.table = [row for row in world.sink.table if row["id_d"] not in lost]
-    edit(world, lambda place: place.without(Ledger().with_ids(lost)))
+    edit_checkpoint(world, lambda place: place.without(Ledger().with_ids(lost)))
 
 
-def settled() -> World:
+def settled_world() -> World:
     """A site of 100 records, collected, and two days later with everything dealt with."""
     world = world_with(100)
     world.run()
-    world.time.pass_by(2 * 24 * 3600)
+    world.time.advance(2 * 24 * 3600)
     world.run()
     return world
 
@@ -66,7 +68,7 @@ def settled() -> World:
 
 @pytest.mark.parametrize("table", [False, True])
 def test_missing_records_are_none_after_good_runs(table: bool) -> None:
-    world = settled()
+    world = settled_world()
 
     verified = world.verify(START - DAY, table=table)
 
@@ -77,8 +79,8 @@ def test_missing_records_are_none_after_good_runs(table: bool) -> None:
 
 @pytest.mark.parametrize("table", [False, True])
 def test_missing_records_are_named(table: bool) -> None:
-    world = settled()
-    lose(world, 10_007, 10_008, 10_050)
+    world = settled_world()
+    lose_records(world, 10_007, 10_008, 10_050)
 
     verified = world.verify(START - DAY, table=table)
 
@@ -88,7 +90,7 @@ def test_missing_records_are_named(table: bool) -> None:
 
 
 def test_missing_records_after_acceptance_show_in_the_table_only() -> None:
-    world = settled()
+    world = settled_world()
     world.table.dropped = {10_007}
 
     assert world.verify(START - DAY).findings.verdict == "complete"
@@ -110,7 +112,7 @@ def test_missing_records_include_a_deleted_dead_letter() -> None:
     world = world_with(100)
     world.sink.poison = {10_020}
     world.run()
-    world.time.pass_by(2 * 24 * 3600)
+    world.time.advance(2 * 24 * 3600)
     world.run()
     world.store.blobs = {n: b for n, b in world.store.blobs.items() if "dead" not in n}
 
@@ -120,7 +122,7 @@ def test_missing_records_include_a_deleted_dead_letter() -> None:
 def test_status_is_pending_after_the_last_run() -> None:
     world = world_with(100)
     world.run()
-    world.time.pass_by(120)
+    world.time.advance(120)
     world.jira.site.add([record(10_100, world.time.now - MINUTE)])
 
     for table in (False, True):
@@ -130,27 +132,27 @@ def test_status_is_pending_after_the_last_run() -> None:
 
 
 def test_status_is_pending_for_a_late_record_until_delivered() -> None:
-    world = settled()
+    world = settled_world()
     late = [record(9_999, world.time.now - 20 * HOUR)]
     world.jira.site.add(late)
 
     assert statuses(world.verify(START - DAY))["pending"] == {9_999}
 
     for _ in range(26):
-        world.time.pass_by(3600)
+        world.time.advance(3600)
         world.run()
     assert statuses(world.verify(START - DAY)) == {"delivered": ids(world)}
 
 
 def test_missing_records_include_one_shown_too_late() -> None:
-    world = settled()
+    world = settled_world()
     world.jira.site.add([record(9_999, world.time.now - 40 * HOUR)])
 
     assert statuses(world.verify(START - DAY))["missing"] == {9_999}
 
 
 def test_status_is_unknown_before_from_without_a_table() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     past = {known["id"] for known in world.jira.site.records} - set(world.rows())
 
     assert statuses(world.verify(LONG_AGO))["unknown"] == past
@@ -159,7 +161,7 @@ def test_status_is_unknown_before_from_without_a_table() -> None:
 
 
 def test_status_is_delivered_after_a_backfill() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     world.backfill(LONG_AGO)
 
     assert statuses(world.verify(LONG_AGO)) == {"delivered": ids(world)}
@@ -167,8 +169,8 @@ def test_status_is_delivered_after_a_backfill() -> None:
 
 
 def test_status_is_unknown_where_pruned_without_a_table() -> None:
-    world = settled()
-    edit(
+    world = settled_world()
+    edit_checkpoint(
         world,
         lambda place: replace(place, ledger=place.ledger.from_id(10_050), pruned=START - 2 * HOUR),
     )
@@ -179,7 +181,7 @@ def test_status_is_unknown_where_pruned_without_a_table() -> None:
 
 
 def test_status_is_delivered_by_the_table_after_a_reset() -> None:
-    world = settled()
+    world = settled_world()
     world.run(reset=Reset("x", START))
 
     assert world.verify(START - DAY, START - 1).findings.verdict == "unknown"
@@ -187,7 +189,7 @@ def test_status_is_delivered_by_the_table_after_a_reset() -> None:
 
 
 def test_duplicates_are_counted() -> None:
-    world = settled()
+    world = settled_world()
     world.sink.table += world.sink.table[3:5]
 
     verified = world.verify(START - DAY, table=True)
@@ -197,7 +199,7 @@ def test_duplicates_are_counted() -> None:
 
 
 def test_records_deleted_in_jira_are_not_missing() -> None:
-    world = settled()
+    world = settled_world()
     world.jira.forget({10_000, 10_001})
 
     verified = world.verify(START - DAY, table=True)
@@ -207,8 +209,8 @@ def test_records_deleted_in_jira_are_not_missing() -> None:
 
 
 def test_range_bounds_what_is_verified() -> None:
-    world = settled()
-    lose(world, 10_000, 10_099)
+    world = settled_world()
+    lose_records(world, 10_000, 10_099)
     verified = world.verify(START - 3 * HOUR, START - HOUR, table=True)
 
     assert verified.findings.verdict == "complete"
@@ -219,7 +221,7 @@ def test_dead_letters_are_searched_for_records_without_identity() -> None:
     world = world_with(100)
     world.jira.tamper[10_030] = lambda r: {k: v for k, v in r.items() if k != "id"}
     world.run()
-    world.time.pass_by(2 * 24 * 3600)
+    world.time.advance(2 * 24 * 3600)
     world.run()
 
     verified = world.verify(START - DAY)
@@ -263,7 +265,7 @@ def test_wait_is_bounded_from_the_last_save() -> None:
 def test_wait_is_not_for_rows_saved_long_ago() -> None:
     world = world_with(100)
     world.run()
-    world.time.pass_by(3600)
+    world.time.advance(3600)
     world.table.dropped = {10_001}
 
     verified = world.verify(START - DAY, table=True)
@@ -273,8 +275,8 @@ def test_wait_is_not_for_rows_saved_long_ago() -> None:
 
 
 def test_wait_includes_a_backfill_in_progress() -> None:
-    world = world_with_a_past()
-    world.time.pass_by(3600)
+    world = world_with_past_records()
+    world.time.advance(3600)
     world.backfill(LONG_AGO)
     world.table.seconds = 100
 
@@ -303,16 +305,16 @@ def test_list_that_moves_hides_nothing(fetch: int) -> None:
 
 
 def test_list_without_a_seam_is_read_until_nothing_is_new() -> None:
-    world = settled()
+    world = settled_world()
 
-    def without_the_seam(call: Callable[[], Response]) -> Response:
+    def remove_seam(call: Callable[[], Response]) -> Response:
         answer = call()
         page = json.loads(answer.body)
         if page["offset"]:
             page["records"] = page["records"][1:]
         return replace(answer, body=json.dumps(page).encode())
 
-    world.jira.faults.always = without_the_seam
+    world.jira.faults.always = remove_seam
 
     assert set(world.verify(START - DAY).findings.in_jira) == ids(world)
 
@@ -326,16 +328,16 @@ def test_list_of_one_millisecond_is_verified_completely() -> None:
 
 
 def test_jira_failure_gives_no_verdict() -> None:
-    world = settled()
-    world.jira.faults.always = answering(401)
+    world = settled_world()
+    world.jira.faults.always = answer_with(401)
 
     with pytest.raises(SiteError, match="does not know the credentials"):
         world.verify(START - DAY)
 
 
 def test_jira_429_and_503_are_retried() -> None:
-    world = settled()
-    world.jira.faults.script = [None, answering(429, Retry_After="1200"), answering(503)]
+    world = settled_world()
+    world.jira.faults.script = [None, answer_with(429, Retry_After="1200"), answer_with(503)]
 
     assert world.verify(START - DAY).findings.verdict == "complete"
 
@@ -346,7 +348,7 @@ def test_verify_without_a_checkpoint_is_an_error() -> None:
 
 
 def test_verify_changes_nothing_and_takes_no_lease() -> None:
-    world = settled()
+    world = settled_world()
     before = dict(world.store.blobs)
     world.journal.entries.clear()
 
@@ -361,8 +363,8 @@ def test_verify_changes_nothing_and_takes_no_lease() -> None:
 
 @pytest.mark.parametrize("table", [False, True])
 def test_repair_sends_missing_records_once(table: bool) -> None:
-    world = settled()
-    lose(world, 10_007, 10_008, 10_050)
+    world = settled_world()
+    lose_records(world, 10_007, 10_008, 10_050)
 
     repaired = world.repair(world.verify(START - DAY, table=table))
 
@@ -371,14 +373,14 @@ def test_repair_sends_missing_records_once(table: bool) -> None:
     assert (repaired.error, repaired.skipped) == (None, False)
     assert sorted(world.rows()) == sorted(ids(world))
     for _ in range(30):
-        world.time.pass_by(3600)
+        world.time.advance(3600)
         world.run()
-    assert not world.doubled()
+    assert not world.duplicates()
     assert world.verify(START - DAY, table=True).findings.verdict == "complete"
 
 
 def test_repair_sends_rows_that_never_arrived() -> None:
-    world = settled()
+    world = settled_world()
     lost = {10_007, 10_050}
     world.sink.table = [row for row in world.sink.table if row["id_d"] not in lost]
 
@@ -390,7 +392,7 @@ def test_repair_sends_rows_that_never_arrived() -> None:
 
 
 def test_repair_before_from_uses_the_backfills_ledger() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     begun = world.store.checkpoint()
     past = ids(world) - set(world.rows())
 
@@ -401,43 +403,45 @@ def test_repair_before_from_uses_the_backfills_ledger() -> None:
     assert world.store.checkpoint() == begun
     assert set(world.store.backfills().checkpoint().ledger) == past
     assert world.backfill(LONG_AGO).tally.rows == 0
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_repair_covers_both_sides_of_from() -> None:
-    world = world_with_a_past()
+    world = world_with_past_records()
     world.backfill(LONG_AGO)
-    world.time.pass_by(3 * 24 * 3600)
+    world.time.advance(3 * 24 * 3600)
     world.run()
-    lose(world, 10_320)
-    edit(world, lambda place: place.without(Ledger(((10_005, 10_005),))), f"backfills/{HOST}.json")
+    lose_records(world, 10_320)
+    edit_checkpoint(
+        world, lambda place: place.without(Ledger(((10_005, 10_005),))), f"backfills/{HOST}.json"
+    )
     world.sink.table = [row for row in world.sink.table if row["id_d"] != 10_005]
 
     verified = world.verify(LONG_AGO)
     repaired = world.repair(verified)
 
     assert statuses(verified)["missing"] == set(repaired.sent) == {10_005, 10_320}
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_repair_skips_what_a_tick_delivered() -> None:
-    world = settled()
-    lose(world, 10_007, 10_050)
+    world = settled_world()
+    lose_records(world, 10_007, 10_050)
     verified = world.verify(START - DAY)
     row = {"id_d": 10_007}
-    edit(world, lambda place: replace(place, ledger=place.ledger.with_ids([10_007])))
+    edit_checkpoint(world, lambda place: replace(place, ledger=place.ledger.with_ids([10_007])))
     world.sink.table.append(row)
 
     repaired = world.repair(verified)
 
     assert set(repaired.sent) == {10_050}
     assert set(repaired.left) == {10_007}
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 def test_repair_skips_a_site_under_lease() -> None:
-    world = settled()
-    lose(world, 10_007)
+    world = settled_world()
+    lose_records(world, 10_007)
     verified = world.verify(START - DAY)
     assert world.store.take(Checkpoint.first(HOST, 0, 0))
 
@@ -449,22 +453,22 @@ def test_repair_skips_a_site_under_lease() -> None:
 
 
 def test_repair_stops_at_a_reset() -> None:
-    world = settled()
-    lose(world, 10_007)
+    world = settled_world()
+    lose_records(world, 10_007)
     verified = world.verify(START - DAY)
-    edit(world, lambda place: place.reset_to(START - HOUR, START, "x"))
+    edit_checkpoint(world, lambda place: place.reset_to(START - HOUR, START, "x"))
 
     repaired = world.repair(verified)
 
     assert "verify it again" in str(repaired.error)
     assert not repaired.sent.ranges
-    world.time.pass_by(1)
+    world.time.advance(1)
     assert world.run().result == "ok"  # the lease was given back
 
 
 def test_repair_keeps_a_refused_row_as_a_dead_letter() -> None:
-    world = settled()
-    lose(world, 10_007, 10_008)
+    world = settled_world()
+    lose_records(world, 10_007, 10_008)
     verified = world.verify(START - DAY)
     world.sink.poison = {10_007}
 
@@ -476,8 +480,8 @@ def test_repair_keeps_a_refused_row_as_a_dead_letter() -> None:
 
 
 def test_repair_leaves_a_record_deleted_in_jira() -> None:
-    world = settled()
-    lose(world, 10_007, 10_008)
+    world = settled_world()
+    lose_records(world, 10_007, 10_008)
     verified = world.verify(START - DAY)
     world.jira.forget({10_007})
 
@@ -489,13 +493,13 @@ def test_repair_leaves_a_record_deleted_in_jira() -> None:
 
 @pytest.mark.parametrize("error", [SiteError("no role"), TransientError("away")])
 def test_repair_reports_what_stops_it(error: Exception) -> None:
-    world = settled()
+    world = settled_world()
     world.policy = replace(world.policy, batch_bytes=1_500, in_flight=1)
     lost = set(range(10_000, 10_060))
-    lose(world, *lost)
+    lose_records(world, *lost)
     verified = world.verify(START - DAY)
     world.sink.faults.script = [None, None]
-    world.sink.faults.always = raising(error)
+    world.sink.faults.always = raise_error(error)
 
     repaired = world.repair(verified)
 
@@ -510,8 +514,8 @@ def test_repair_reports_what_stops_it(error: Exception) -> None:
 
 
 def crash_points() -> Iterator[tuple[int, Literal["before", "after"]]]:
-    world = settled()
-    lose(world, *range(10_000, 10_030))
+    world = settled_world()
+    lose_records(world, *range(10_000, 10_030))
     verified = world.verify(START - DAY)
     world.journal.entries.clear()
     world.repair(verified)
@@ -524,43 +528,43 @@ def crash_points() -> Iterator[tuple[int, Literal["before", "after"]]]:
 def test_repair_crash_duplicates_at_most_the_batches_in_flight(
     die: tuple[int, Literal["before", "after"]],
 ) -> None:
-    world = settled()
+    world = settled_world()
     world.policy = replace(world.policy, batch_bytes=1_500)
-    lose(world, *range(10_000, 10_030))
+    lose_records(world, *range(10_000, 10_030))
     verified = world.verify(START - DAY)
     world.journal.entries.clear()
     world.journal.die = die
-    world.run_until_dead(lambda: world.repair(verified))
+    world.run_until_crash(lambda: world.repair(verified))
 
     world.repair(world.verify(START - DAY, table=True))
     for _ in range(30):
-        world.time.pass_by(3600)
+        world.time.advance(3600)
         world.run()
 
     assert not world.missing(ids(world))
-    assert world.doubled_bytes() <= 4 * 1_500
+    assert world.duplicate_bytes() <= 4 * 1_500
     assert world.verify(START - DAY, table=True).findings.verdict == "complete"
 
 
 def test_repair_crash_leaves_no_undelivered_id_in_the_ledger() -> None:
-    world = settled()
+    world = settled_world()
     world.sink.table = world.sink.table[50:]
     lost = ids(world) - set(world.rows())
     verified = world.verify(START - DAY, table=True)
     world.journal.die = (len(world.journal.entries) + 3, "before")
 
-    world.run_until_dead(lambda: world.repair(verified))
+    world.run_until_crash(lambda: world.repair(verified))
 
     assert world.journal.entries[-4:] == ["take", "load", "save", "fetch"]
     assert statuses(world.verify(START - DAY))["missing"] == lost
 
 
 def test_repair_resumes_after_an_interruption() -> None:
-    world = settled()
+    world = settled_world()
     world.policy = replace(world.policy, batch_bytes=1_500, in_flight=1)
-    lose(world, *range(10_000, 10_060))
+    lose_records(world, *range(10_000, 10_060))
     verified = world.verify(START - DAY)
-    world.sink.faults.at[3] = raising(KeyboardInterrupt())
+    world.sink.faults.at[3] = raise_error(KeyboardInterrupt())
 
     with pytest.raises(KeyboardInterrupt):
         world.repair(verified)
@@ -572,22 +576,22 @@ def test_repair_resumes_after_an_interruption() -> None:
 
 
 def test_repair_with_a_lost_answer_duplicates_that_batch_only() -> None:
-    world = settled()
-    lose(world, 10_007)
+    world = settled_world()
+    lose_records(world, 10_007)
     verified = world.verify(START - DAY)
-    world.sink.faults.script = [accepting_then_raising(TransientError("dropped"))]
+    world.sink.faults.script = [accept_then_raise(TransientError("dropped"))]
 
     assert set(world.repair(verified).sent) == {10_007}
-    assert world.doubled() == {10_007}
+    assert world.duplicates() == {10_007}
 
 
 def test_repair_keeps_an_original_of_a_truncated_record() -> None:
     world = World()
     world.jira.site.add([record(1, START - HOUR, summary="long " * 20_000)])
     world.run()
-    world.time.pass_by(2 * 24 * 3600)
+    world.time.advance(2 * 24 * 3600)
     world.run()
-    lose(world, 1)
+    lose_records(world, 1)
     world.store.blobs = {n: b for n, b in world.store.blobs.items() if "originals" not in n}
 
     world.repair(world.verify(START - DAY))
@@ -598,8 +602,8 @@ def test_repair_keeps_an_original_of_a_truncated_record() -> None:
 
 
 def test_verify_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
-    world = settled()
-    lose(world, 10_007)
+    world = settled_world()
+    lose_records(world, 10_007)
 
     world.repair(world.verify(START - DAY))
 
@@ -607,9 +611,9 @@ def test_verify_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -
 
 
 def test_repair_writes_the_time_generated_that_is_set() -> None:
-    world = settled()
+    world = settled_world()
     world.policy = replace(world.policy, event_time=True)
-    lose(world, 10_007)
+    lose_records(world, 10_007)
 
     world.repair(world.verify(START - DAY))
 

@@ -118,13 +118,13 @@ def test_an_oauth_client_gets_one_token_for_as_long_as_it_holds(cloud: Atlassian
     site = oauth(cloud_id=CLOUD_ID)
 
     assert len(read(site, cloud)) == 25
-    cloud.time.pass_by(3_000)
+    cloud.time.advance(3_000)
     read(site, cloud)
-    assert len(cloud.tokens_given) == 1
+    assert len(cloud.issued_tokens) == 1
 
-    cloud.time.pass_by(500)  # 100 s before its end
+    cloud.time.advance(500)  # 100 s before its end
     assert len(read(site, cloud)) == 25
-    assert len(cloud.tokens_given) == 2
+    assert len(cloud.issued_tokens) == 2
 
 
 def test_a_token_that_ends_in_the_middle_of_a_reading_is_renewed_and_nothing_is_missed(
@@ -136,11 +136,11 @@ def test_a_token_that_ends_in_the_middle_of_a_reading_is_renewed_and_nothing_is_
     source.page_size = 10
     pages = pages_of(source, cloud)
     found = [known["id"] for known in next(pages).records]
-    cloud.revoked = set(cloud.tokens_given)
+    cloud.revoked = set(cloud.issued_tokens)
     found += [known["id"] for page in pages for known in page.records]
 
     assert sorted(found) == list(range(10_000, 10_025))
-    assert len(cloud.tokens_given) == 2
+    assert len(cloud.issued_tokens) == 2
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_a_token_is_kept_for_as_long_as_it_holds_and_a_while_where_that_is_not_s
     read(site, cloud)
     read(site, cloud)
 
-    assert len(cloud.tokens_given) >= tokens
-    assert (len(cloud.tokens_given) == 1) == (tokens == 1)
+    assert len(cloud.issued_tokens) >= tokens
+    assert (len(cloud.issued_tokens) == 1) == (tokens == 1)
 
 
 def test_an_answer_that_is_too_long_is_none(cloud: Atlassian) -> None:
@@ -240,7 +240,7 @@ def test_a_fresh_token_that_is_refused_too_is_not_renewed_again(cloud: Atlassian
     with pytest.raises(CredentialsRefused):
         read(oauth(cloud_id=CLOUD_ID), cloud)
 
-    assert len(cloud.tokens_given) == 2
+    assert len(cloud.issued_tokens) == 2
 
 
 @pytest.mark.parametrize("where", [HOST, "auth.atlassian.com"])

@@ -25,7 +25,7 @@ DOCUMENTED = {
 }
 
 
-def summarised(summary: str) -> list[Record]:
+def records_with_summary(summary: str) -> list[Record]:
     return [record for record in RECORDS if record["summary"] == summary]
 
 
@@ -79,7 +79,9 @@ def test_fields_are_absent_and_never_null() -> None:
 
 
 def test_group_changes_but_one_have_no_author() -> None:
-    changed = summarised("User added to group") + summarised("User removed from group")
+    changed = records_with_summary("User added to group") + records_with_summary(
+        "User removed from group"
+    )
     (signed,) = [record for record in changed if "authorAccountId" in record]
 
     assert len(changed) > 4
@@ -89,7 +91,7 @@ def test_group_changes_but_one_have_no_author() -> None:
 
 
 def test_global_permissions_have_no_author_and_no_object_id() -> None:
-    added = summarised("Global permission added")
+    added = records_with_summary("Global permission added")
 
     assert added
     assert not any(record.keys() & {"authorKey", "authorAccountId"} for record in added)
@@ -97,7 +99,7 @@ def test_global_permissions_have_no_author_and_no_object_id() -> None:
 
 
 def test_project_deletion_leaves_eleven_records_in_one_second() -> None:
-    (deleted,) = summarised("Project deleted")
+    (deleted,) = records_with_summary("Project deleted")
     at, place = timestamps.parse(deleted["created"]), RECORDS.index(deleted)
     story = RECORDS[place : place + 11]
 
@@ -118,7 +120,7 @@ def test_deactivation_is_a_user_update() -> None:
 
     assert record["summary"] == "User updated"
     assert "authorKey" not in record
-    assert not summarised("User deactivated")
+    assert not records_with_summary("User deactivated")
 
 
 def test_account_ids_have_every_form() -> None:

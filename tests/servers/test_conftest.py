@@ -42,7 +42,7 @@ def test_missing_part_is_a_failure_in_ci(monkeypatch: pytest.MonkeyPatch) -> Non
         needed(False, "no Azurite")
 
 
-def collecting(*targets: str, given: Iterable[str] = ()) -> list[list[str]]:
+def collect_tests(*targets: str, given: Iterable[str] = ()) -> list[list[str]]:
     """The ids of the tests that each make target would run."""
     make = shutil.which("make")
     needed(make, "make is not installed")
@@ -73,7 +73,7 @@ def collecting(*targets: str, given: Iterable[str] = ()) -> list[list[str]]:
 
 @pytest.mark.long
 def test_make_test_and_make_test_rest_cover_all_tests() -> None:
-    usual, rest, all_ = collecting("test", "test-rest", "test-all")
+    usual, rest, all_ = collect_tests("test", "test-rest", "test-all")
 
     assert usual
     assert rest
@@ -82,7 +82,7 @@ def test_make_test_and_make_test_rest_cover_all_tests() -> None:
 
 def test_make_test_accepts_further_marks() -> None:
     given = ["-m", "orders", "tests/flow/test_histories.py", "tests/flow/test_status.py"]
-    usual, rest = collecting("test", "test-rest", given=given)
+    usual, rest = collect_tests("test", "test-rest", given=given)
 
     assert len(usual) == 4
     assert len(rest) >= 12

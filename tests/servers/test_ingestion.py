@@ -42,7 +42,7 @@ def client(ingestion: Ingestion, identity: Identity) -> Iterator[LogsIngestionCl
         yield built
 
 
-def zipped(content: Any) -> io.BytesIO:
+def gzip_json(content: Any) -> io.BytesIO:
     return io.BytesIO(gzip.compress(json.dumps(content).encode()))
 
 
@@ -58,7 +58,7 @@ def test_azure_client_uses_one_token_for_many_calls(
     client: LogsIngestionClient, ingestion: Ingestion, identity: Identity
 ) -> None:
     client.upload(RULE, STREAM, [row(1), row(2)])
-    client.upload(RULE, STREAM, zipped([row(3)]))
+    client.upload(RULE, STREAM, gzip_json([row(3)]))
 
     assert ingestion.rows == [row(1), row(2), row(3)]
     assert [call["resource"] for call in identity.calls] == ["https://monitor.azure.com"]
@@ -70,7 +70,7 @@ def test_azure_client_uses_one_token_for_many_calls(
 
 
 def test_empty_array_is_accepted(client: LogsIngestionClient, ingestion: Ingestion) -> None:
-    client.upload(RULE, STREAM, zipped([]))
+    client.upload(RULE, STREAM, gzip_json([]))
 
     assert (ingestion.rows, ingestion.lost) == ([], [])
 
@@ -78,7 +78,7 @@ def test_empty_array_is_accepted(client: LogsIngestionClient, ingestion: Ingesti
 def test_bare_object_is_accepted_and_lost(
     client: LogsIngestionClient, ingestion: Ingestion
 ) -> None:
-    client.upload(RULE, STREAM, zipped(row(1)))
+    client.upload(RULE, STREAM, gzip_json(row(1)))
 
     assert (ingestion.rows, ingestion.lost) == ([], [row(1)])
 
@@ -95,7 +95,7 @@ def test_silent_changes_of_the_service_are_recorded(
         "site_s": None,
     }
 
-    client.upload(RULE, STREAM, zipped([sent]))
+    client.upload(RULE, STREAM, gzip_json([sent]))
 
     assert ingestion.undeclared == [("surprise_s", "x")]
     assert ingestion.mistyped == [("id_d", "10000"), ("created_t", "yesterday"), ("truncated_b", 1)]
@@ -126,7 +126,7 @@ def test_call_to_an_unknown_rule_or_stream_is_refused(
     refusal: tuple[int, str],
 ) -> None:
     with pytest.raises(HttpResponseError) as refused:
-        client.upload(rule, stream, zipped([row(1)]))
+        client.upload(rule, stream, gzip_json([row(1)]))
 
     assert code_of(refused.value) == refusal
     assert ingestion.rows == []
@@ -137,7 +137,7 @@ def test_call_over_one_mebibyte_uncompressed_is_refused(
     client: LogsIngestionClient, ingestion: Ingestion, excess: int
 ) -> None:
     frame = len(json.dumps([{"extra_s": ""}]))
-    content = zipped([{"extra_s": "x" * (CALL_LIMIT - frame + excess)}])
+    content = gzip_json([{"extra_s": "x" * (CALL_LIMIT - frame + excess)}])
 
     if excess == 0:
         client.upload(RULE, STREAM, content)
@@ -187,7 +187,7 @@ def test_faults_are_answered_in_order(client: LogsIngestionClient, ingestion: In
 
     for expected in (429, None, 503, None):
         try:
-            client.upload(RULE, STREAM, zipped([row(1)]))
+            client.upload(RULE, STREAM, gzip_json([row(1)]))
             status = None
         except HttpResponseError as refused:
             status = refused.status_code
@@ -204,7 +204,7 @@ def test_faults_can_lose_an_answer_before_or_after_acceptance(
 
     for rows in (0, 1):
         with pytest.raises((ServiceRequestError, ServiceResponseError)):
-            client.upload(RULE, STREAM, zipped([row(1)]))
+            client.upload(RULE, STREAM, gzip_json([row(1)]))
         assert len(ingestion.rows) == rows
 
 
@@ -263,8 +263,8 @@ def test_servers_run_in_their_own_processes(
             LogsIngestionClient(endpoint, credential, retry_total=0) as client,
         ):
             with pytest.raises(HttpResponseError):
-                client.upload(RULE, STREAM, zipped([row(1)]))
-            client.upload(RULE, STREAM, zipped([row(1)]))
+                client.upload(RULE, STREAM, gzip_json([row(1)]))
+            client.upload(RULE, STREAM, gzip_json([row(1)]))
 
         assert requests.get(f"{endpoint}/_rows", timeout=10).json() == [row(1)]
         observed = requests.get(f"{endpoint}/_observed", timeout=10).json()
