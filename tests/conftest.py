@@ -142,7 +142,7 @@ def _only_loopback(host: str | bytes | None) -> None:
 def azurite() -> Iterator[str]:
     """The connection string of a blob service that runs for the test session."""
     needed(azurite_server.is_installed(), "Azurite is not installed: make setup")
-    with azurite_server.running() as connection:
+    with azurite_server.run() as connection:
         yield connection
 
 
@@ -166,7 +166,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Pat
 @pytest.fixture
 def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
     """The managed identity's endpoint, set in the environment as App Service does."""
-    with Identity().serving() as server:
+    with Identity().serve() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         yield server
@@ -180,7 +180,7 @@ def ingestion(
     signer, certificate = authority
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
-    with Ingestion().serving(signer) as server:
+    with Ingestion().serve(signer) as server:
         yield server
 
 

@@ -172,7 +172,7 @@ def bench() -> Iterator[Bench]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         certificate = folder / "ca.pem"
-        connection = stack.enter_context(azurite.running())
+        connection = stack.enter_context(azurite.run())
         identity = stack.enter_context(server("tests.servers.identity"))
         servers = stack.enter_context(server("tests.bench.servers", "--ca", str(certificate)))
         yield Bench(

@@ -23,7 +23,7 @@ from tests.servers import azurite
 from tests.servers.host import Host
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
-from tests.servers.many_sites import ServedSite, address_of, serving
+from tests.servers.many_sites import ServedSite, address_of, serve_sites
 
 QUEUE = "jira-audit-sites"
 JIRA_SECONDS = 0.25
@@ -52,11 +52,11 @@ def main() -> None:
         sites[address_of(number)] = ServedSite(site)
     authority = trustme.CA()
     with (
-        azurite.running_with_queues() as connection,
-        Identity().serving() as identity,
-        Ingestion().serving(authority) as ingestion,
+        azurite.run_with_queues() as connection,
+        Identity().serve() as identity,
+        Ingestion().serve(authority) as ingestion,
         authority.cert_pem.tempfile() as certificate,
-        serving(sites) as port,
+        serve_sites(sites) as port,
     ):
         print("| sites | workers | at once in each | seconds | sites a second |")
         print("| --- | --- | --- | --- | --- |", flush=True)

@@ -13,7 +13,7 @@ integers = st.integers() | st.integers(-(2**70), 2**70) | st.sampled_from([2**63
 scalars = st.none() | st.booleans() | integers | st.floats(allow_nan=False, allow_infinity=False)
 
 
-def _deep(levels: int) -> list[Any]:
+def _nested_list(levels: int) -> list[Any]:
     value: list[Any] = []
     for _ in range(levels):
         value = [value]
@@ -22,7 +22,7 @@ def _deep(levels: int) -> list[Any]:
 
 # orjson writes up to 254 levels, and reads up to 1,024.
 values: st.SearchStrategy[Any] = st.recursive(
-    scalars | texts | st.builds(_deep, st.sampled_from([3, 253, 254, 255, 600])),
+    scalars | texts | st.builds(_nested_list, st.sampled_from([3, 253, 254, 255, 600])),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=12,
 )
@@ -56,19 +56,19 @@ records: st.SearchStrategy[Any] = st.builds(
 )
 
 
-def strict(text: bytes | str) -> Any:
+def parse_strictly(text: bytes | str) -> Any:
     """Read JSON independently of the connector: UTF-8, no NaN, no repeated keys."""
 
-    def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) != len(pairs):
             raise ValueError("a key is there twice")
         return dict(pairs)
 
-    def refuse(constant: str) -> None:
+    def reject_constant(constant: str) -> None:
         raise ValueError(constant)
 
     return json.loads(
         text.decode("utf-8") if isinstance(text, bytes) else text,
-        object_pairs_hook=no_repeats,
-        parse_constant=refuse,
+        object_pairs_hook=reject_duplicate_keys,
+        parse_constant=reject_constant,
     )

@@ -24,7 +24,7 @@ def row(created: int = NOW - HOUR, delay: int = 0, **columns: str) -> dict[str, 
     }
 
 
-def test_rows_are_counted_by_the_hour_or_in_long_ranges_by_the_day() -> None:
+def test_rows_are_counted_by_hour_or_by_day() -> None:
     rows = [row(Category="users"), row(NOW - HOUR + 1, Category="users"), row(NOW - 2 * DAY)]
 
     noon = timestamps.parse("2026-11-20T11:00:00Z")
@@ -36,20 +36,20 @@ def test_rows_are_counted_by_the_hour_or_in_long_ranges_by_the_day() -> None:
     }
 
 
-def test_both_ends_of_the_range_belong_to_it() -> None:
+def test_range_includes_both_ends() -> None:
     rows = [row(RANGE.start), row(RANGE.end), row(RANGE.start - 1), row(RANGE.end + 1)]
 
     assert count(rows, RANGE).rows == 2
 
 
-def test_what_a_row_lacks_is_counted_as_nothing() -> None:
+def test_missing_columns_are_not_counted() -> None:
     found = count([row(), row(objectItem_typeName_s="USER"), row(objectItem_name_s="x")], RANGE)
 
     assert found.aspects["object"] == {"": 1, "USER": 1, "x": 1}
     assert found.aspects["actor"] == {"": 3}
 
 
-def test_an_object_is_its_kind_and_its_name() -> None:
+def test_object_is_counted_by_type_and_name() -> None:
     found = count([row(objectItem_typeName_s="USER", objectItem_name_s="Ann")], RANGE)
 
     assert found.aspects["object"] == {"USER · Ann": 1}
@@ -65,11 +65,11 @@ def test_an_object_is_its_kind_and_its_name() -> None:
         ("", "", ""),
     ],
 )
-def test_an_actor_is_an_old_name_or_an_account(key: str, account: str, actor: str) -> None:
+def test_actor_is_an_author_key_or_an_account_id(key: str, account: str, actor: str) -> None:
     assert actor_of({"authorKey_s": key, "authorAccountId_s": account}) == actor
 
 
-def test_a_column_that_is_no_text_is_counted_as_nothing() -> None:
+def test_columns_that_are_not_text_are_not_counted() -> None:
     assert actor_of({"authorKey_s": None, "authorAccountId_s": 7}) == ""
 
 
@@ -82,6 +82,6 @@ def test_delays_are_counted_up_to_their_bounds(delay: int, place: int) -> None:
     assert place <= len(DELAYS)
 
 
-def test_no_rows_are_no_activity() -> None:
+def test_no_rows_give_no_activity() -> None:
     assert count([], RANGE) == Activity(RANGE)
     assert Activity(RANGE).rows == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jira_audit.core.batches import BATCH_LIMIT, Batch, Batcher
 from jira_audit.core.records import ROW_LIMIT, Identity, Row
-from tests.core.json_strategies import strict
+from tests.core.json_strategies import parse_strictly
 
 
 def row(number: int, value: Any) -> Row:
@@ -34,7 +34,7 @@ rows = st.lists(st.text(max_size=30), max_size=40).map(
 
 
 @given(rows, st.integers(1, 120), st.integers(1, 5))
-def test_batches_fit_are_full_keep_order_and_lose_nothing(
+def test_batches_are_full_within_the_limit_and_lose_no_row(
     given_rows: list[Row], spare: int, at_once: int
 ) -> None:
     limit = max((len(each.line) for each in given_rows), default=0) + 2 + spare
@@ -44,8 +44,8 @@ def test_batches_fit_are_full_keep_order_and_lose_nothing(
     made += batcher.rest()
     assert batcher.is_empty
     assert [each for batch in made for each in batch.rows] == given_rows
-    assert [value for batch in made for value in strict(batch.body)] == [
-        strict(each.line) for each in given_rows
+    assert [value for batch in made for value in parse_strictly(batch.body)] == [
+        parse_strictly(each.line) for each in given_rows
     ]
     for batch, after in pairwise(made):
         assert len(batch.body) <= limit
@@ -54,30 +54,30 @@ def test_batches_fit_are_full_keep_order_and_lose_nothing(
     assert not made or len(made[-1].body) <= limit
 
 
-def test_the_limit_is_one_mebibyte() -> None:
+def test_batch_limit_is_one_mebibyte() -> None:
     assert BATCH_LIMIT == 1_048_576
     assert Batcher().limit == 1_048_576
 
 
-def test_the_body_is_a_json_array_of_the_rows_and_nothing_else() -> None:
+def test_batch_body_is_a_json_array_of_its_rows() -> None:
     assert Batch((row(1, {"a": 1}), row(2, {"b": "é"}))).body == '[{"a":1},{"b":"é"}]'.encode()
 
 
-def test_the_commas_are_counted() -> None:
+def test_batch_size_counts_the_commas() -> None:
     # Two brackets, ten rows of 100 bytes and nine commas are 1,011 bytes.
     ten = [row_of(100, number) for number in range(10)]
     assert [len(batch.body) for batch in batches(Batcher(1_011), ten)] == [1_011]
     assert [len(batch.body) for batch in batches(Batcher(1_010), ten)] == [910, 102]
 
 
-def test_bytes_are_counted_not_characters() -> None:
+def test_batch_size_counts_bytes_not_characters() -> None:
     # "€€€" is 5 characters and 11 bytes.
     two = [row(1, "€€€"), row(2, "€€€")]
     assert [len(batch.body) for batch in batches(Batcher(25), two)] == [25]
     assert [len(batch.body) for batch in batches(Batcher(24), two)] == [13, 13]
 
 
-def test_a_row_as_large_as_a_row_may_be_is_a_batch_of_its_own() -> None:
+def test_batch_holds_one_row_of_the_largest_size() -> None:
     assert ROW_LIMIT == 1_048_574
     largest, small = row_of(1_048_574), row_of(10)
     made = batches(Batcher(), [small, largest, small])
@@ -85,7 +85,7 @@ def test_a_row_as_large_as_a_row_may_be_is_a_batch_of_its_own() -> None:
     assert [len(batch.body) for batch in made] == [12, 1_048_576, 12]
 
 
-def test_rows_that_come_later_fill_the_batch_begun_before() -> None:
+def test_batch_is_filled_by_later_rows() -> None:
     batcher = Batcher(1_000)
     assert list(batcher.add([row_of(300)])) == []
     assert not batcher.is_empty
@@ -96,7 +96,7 @@ def test_rows_that_come_later_fill_the_batch_begun_before() -> None:
     assert len(left.rows) == 1
 
 
-def test_what_was_given_out_is_not_given_out_again() -> None:
+def test_batch_is_returned_once() -> None:
     batcher = Batcher()
     list(batcher.add([row_of(10)]))
     assert len(list(batcher.rest())) == 1
@@ -104,26 +104,26 @@ def test_what_was_given_out_is_not_given_out_again() -> None:
     assert batcher.is_empty
 
 
-def test_a_batch_given_out_does_not_change_when_more_rows_come() -> None:
+def test_batch_does_not_change_when_more_rows_come() -> None:
     batcher = Batcher(30)
     (first,) = batcher.add([row_of(20, 1), row_of(20, 2)])
     list(batcher.add([row_of(20, 3)]))
     assert [each.identity.id for each in first.rows] == [1]
 
 
-def test_no_rows_make_no_batch() -> None:
+def test_batch_is_none_without_rows() -> None:
     assert batches(Batcher(), []) == []
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 7])
-def test_halves_hold_every_row_once_in_order_and_neither_is_empty(count: int) -> None:
+def test_halves_hold_every_row_once_and_in_order(count: int) -> None:
     whole = Batch(tuple(row_of(10, number) for number in range(count)))
     first, second = whole.halves()
     assert first.rows + second.rows == whole.rows
     assert (len(first.rows), len(second.rows)) == (count // 2, count - count // 2)
 
 
-def test_halving_comes_down_to_every_single_row() -> None:
+def test_halves_come_down_to_single_rows() -> None:
     parts, alone = [Batch(tuple(row_of(10, number) for number in range(13)))], []
     while parts:
         part = parts.pop(0)

@@ -71,11 +71,11 @@ def blob(**changes: Any) -> bytes:
 # What is stored.
 
 
-def test_a_checkpoint_is_stored_under_the_contracts_names() -> None:
+def test_checkpoint_is_stored_under_the_contracts_names() -> None:
     assert json.loads(FULL.encode(NOON + 1)) == BLOB
 
 
-def test_a_stored_checkpoint_is_read_as_it_was() -> None:
+def test_checkpoint_is_read_as_it_was_stored() -> None:
     assert decode(blob(), SITE) == FULL
 
 
@@ -86,7 +86,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(Checkpoint), ids=lambda field: field.name)
-def test_every_field_is_written_and_read(field: dataclasses.Field[Any]) -> None:
+def test_fields_are_all_written_and_read(field: dataclasses.Field[Any]) -> None:
     """A field missing in `encode` or `decode` would come back as its default."""
     full = replace(FULL, unknown={"future": 1})
     value = getattr(full, field.name)
@@ -95,24 +95,24 @@ def test_every_field_is_written_and_read(field: dataclasses.Field[Any]) -> None:
     assert getattr(decode(full.encode(NOON), SITE), field.name) == value
 
 
-def test_any_checkpoint_has_every_field() -> None:
+def test_fields_are_all_covered_by_the_strategy() -> None:
     """Otherwise the property below does not cover the missing field."""
     made: set[str] = set()
 
     @settings(max_examples=200, derandomize=True, database=None)
     @given(checkpoints)
-    def look(checkpoint: Checkpoint) -> None:
+    def note_fields(checkpoint: Checkpoint) -> None:
         made.update(
             each.name
             for each in dataclasses.fields(checkpoint)
             if getattr(checkpoint, each.name) != _default(each)
         )
 
-    look()
+    note_fields()
     assert made == {each.name for each in dataclasses.fields(Checkpoint)}
 
 
-def test_a_first_checkpoint_is_complete() -> None:
+def test_checkpoint_of_a_first_run_is_complete() -> None:
     first = Checkpoint.first(SITE, NOON - DAY, NOON)
     assert json.loads(first.encode(NOON)) == {
         "v": 1,
@@ -159,13 +159,15 @@ checkpoints = st.builds(
 
 @settings(deadline=None)
 @given(checkpoints, timestamp_ms)
-def test_any_checkpoint_is_read_as_it_was_stored(checkpoint: Checkpoint, saved: int) -> None:
+def test_checkpoint_of_any_content_is_read_as_it_was_stored(
+    checkpoint: Checkpoint, saved: int
+) -> None:
     read = decode(checkpoint.encode(saved), SITE)
     assert read == checkpoint
     assert repr(read.unknown) == repr(checkpoint.unknown)
 
 
-def test_unknown_fields_survive_changes_and_saves() -> None:
+def test_fields_unknown_to_this_version_survive_a_save() -> None:
     stored = blob(v=1, later={"a": [2**70, None]}, marked=True)
     place = decode(stored, SITE)
     for change in (
@@ -179,7 +181,7 @@ def test_unknown_fields_survive_changes_and_saves() -> None:
         assert again["marked"] is True
 
 
-def test_what_is_stored_is_what_is_known_whatever_an_unknown_field_is_called() -> None:
+def test_fields_unknown_to_this_version_replace_no_known_field() -> None:
     place = replace(FULL, unknown={"through": "yesterday", "v": 9})
     assert decode(place.encode(0), SITE).through == NOON
 
@@ -201,7 +203,7 @@ HOW_TO_MEND = (
         b"[" * 100_000,
     ],
 )
-def test_a_blob_that_is_no_checkpoint_is_an_error_that_says_how_to_mend_it(content: bytes) -> None:
+def test_blob_that_is_no_checkpoint_raises_an_error_with_the_remedy(content: bytes) -> None:
     with pytest.raises(SiteError) as raised:
         decode(content, SITE)
     assert HOW_TO_MEND in str(raised.value)
@@ -212,7 +214,7 @@ OPTIONAL = {"reread", "last", "late_found", "saved"}
 
 
 @pytest.mark.parametrize("name", [name for name in BLOB if name not in OPTIONAL])
-def test_a_checkpoint_without_one_of_its_fields_cannot_be_read(name: str) -> None:
+def test_blob_without_a_required_field_is_unreadable(name: str) -> None:
     without = {key: value for key, value in BLOB.items() if key != name}
     with pytest.raises(SiteError) as raised:
         decode(json.dumps(without).encode(), SITE)
@@ -249,56 +251,54 @@ UNTRUE: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in UNTRUE.items() for value in values]
 )
-def test_a_field_that_says_nothing_true_makes_the_checkpoint_unreadable(
-    name: str, value: Any
-) -> None:
+def test_blob_with_an_invalid_field_is_unreadable(name: str, value: Any) -> None:
     with pytest.raises(SiteError) as raised:
         decode(blob(**{name: value}), SITE)
     assert HOW_TO_MEND in str(raised.value)
 
 
-def test_a_checkpoint_from_before_there_was_a_reread_is_read() -> None:
+def test_blob_without_reread_is_read() -> None:
     without = {key: value for key, value in BLOB.items() if key != "reread"}
     assert decode(json.dumps(without).encode(), SITE) == replace(FULL, reread=None)
 
 
-def test_a_checkpoint_from_before_there_was_a_last_run_in_it_is_read() -> None:
+def test_blob_without_a_last_run_is_read() -> None:
     without = {key: value for key, value in BLOB.items() if key not in {"last", "late_found"}}
     known = decode(json.dumps(without).encode(), SITE)
     assert known == replace(FULL, last=None, late_found=0)
 
 
 @pytest.mark.parametrize("value", [7, "ok", [], False, -1, 1.5, "3"])
-def test_what_only_people_read_fails_no_site_whatever_it_is(value: Any) -> None:
+def test_blob_with_an_invalid_last_run_fails_no_site(value: Any) -> None:
     known = decode(blob(last=value, late_found=value), SITE)
     assert known.last is None
     assert known.late_found == (7 if value == 7 else 0)
 
 
-def test_how_runs_ended_is_remembered_and_their_late_records_are_added_up() -> None:
+def test_checkpoint_keeps_the_last_run_and_counts_late_records() -> None:
     place = FULL.ended({"outcome": "partial"}, 2).ended({"outcome": "ok"}, 1)
     assert (place.last, place.late_found) == ({"outcome": "ok"}, 6)
 
 
-def test_another_sites_checkpoint_is_refused_by_name() -> None:
+def test_blob_of_another_site_is_refused_by_name() -> None:
     with pytest.raises(SiteError, match="it names another site"):
         decode(blob(), "fabrikam.atlassian.net")
 
 
 @pytest.mark.parametrize("version", [2, 17])
-def test_a_newer_version_is_refused_and_says_what_to_deploy(version: int) -> None:
+def test_blob_of_a_newer_version_is_refused(version: int) -> None:
     with pytest.raises(SiteError, match=f"newer version.*v {version}, this one knows 1") as raised:
         decode(blob(v=version, ledger="another form"), SITE)
     assert "CHECKPOINT_RESET" not in str(raised.value)
 
 
-def test_a_ledger_that_a_hand_has_put_out_of_order_is_still_a_set() -> None:
+def test_blob_with_an_unsorted_ledger_is_read() -> None:
     assert decode(blob(ledger=[[5, 6], [1, 2], [3, 3]]), SITE).ledger == Ledger(((1, 3), (5, 6)))
 
 
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(BLOB)), values, min_size=1, max_size=3))
-def test_no_blob_whatever_is_in_it_is_anything_but_a_checkpoint_or_an_error(
+def test_blob_of_any_content_is_a_checkpoint_or_an_error(
     changes: dict[str, Any],
 ) -> None:
     try:
@@ -319,7 +319,7 @@ def test_through_only_grows(to: list[int]) -> None:
         assert place.through == so_far
 
 
-def test_a_cut_within_the_overlap_is_remembered_until_it_was_read_to_its_end() -> None:
+def test_reread_is_kept_until_the_overlap_is_complete() -> None:
     within = FULL.reread_through(NOON - MINUTE)
     assert (within.through, within.reread) == (NOON, NOON - MINUTE)
     assert within.read_through(NOON - 1).reread == NOON - MINUTE
@@ -327,27 +327,27 @@ def test_a_cut_within_the_overlap_is_remembered_until_it_was_read_to_its_end() -
     assert within.reread_done() == replace(FULL, reread=None)
 
 
-def test_records_dealt_with_are_in_the_ledger_and_through_stays() -> None:
+def test_records_enter_the_ledger_and_leave_through() -> None:
     place = FULL.dealt_with([Identity(10_289, NOON + 5), Identity(10_288, NOON - 5)])
     assert place.ledger == Ledger(((10_000, 10_290),))
     assert place.latest == NOON + 5
     assert place.through == NOON
 
 
-def test_an_older_record_leaves_the_latest_as_it_is() -> None:
+def test_records_that_are_older_leave_the_latest() -> None:
     assert FULL.dealt_with([Identity(9_000, NOON - DAY)]).latest == NOON - 1
     assert FULL.dealt_with([]) == FULL
     assert Checkpoint.first(SITE, 0, 0).dealt_with([]).latest is None
     assert Checkpoint.first(SITE, 0, 0).dealt_with([Identity(1, -5)]).latest == -5
 
 
-def test_records_may_come_as_an_iterator() -> None:
+def test_records_may_be_an_iterator() -> None:
     place = FULL.dealt_with(iter([Identity(1, NOON + 1)]))
     assert 1 in place.ledger
     assert place.latest == NOON + 1
 
 
-def test_a_reset_begins_again_and_keeps_its_value_and_what_is_unknown() -> None:
+def test_reset_keeps_its_value_and_unknown_fields() -> None:
     place = replace(FULL, unknown={"x": 1}).reset_to(NOON - 9 * DAY, NOON + 5, "all#3")
     assert place == Checkpoint(
         SITE,
@@ -360,7 +360,7 @@ def test_a_reset_begins_again_and_keeps_its_value_and_what_is_unknown() -> None:
     )
 
 
-def test_a_sweep_has_its_place_until_its_end_and_then_is_done_for_a_day() -> None:
+def test_sweep_keeps_its_place_until_it_is_done() -> None:
     place = replace(FULL, sweep=None, swept=1)
     under_way = place.swept_through(5, 9, 7)
     assert (under_way.sweep, under_way.swept) == (Sweep(5, 9, 7), 1)
@@ -369,7 +369,7 @@ def test_a_sweep_has_its_place_until_its_end_and_then_is_done_for_a_day() -> Non
     assert (done.sweep, done.swept) == (None, 77)
 
 
-def test_a_change_leaves_the_checkpoint_before_as_it_was() -> None:
+def test_checkpoint_is_not_changed_in_place() -> None:
     before = FULL.encode(0)
     FULL.dealt_with([Identity(1, 1)]).marked(0, 0, 0).read_through(NOON + 1).reset_to(0, 0, None)
     assert FULL.encode(0) == before
@@ -378,7 +378,7 @@ def test_a_change_leaves_the_checkpoint_before_as_it_was() -> None:
 # Marks.
 
 
-def test_marks_are_one_a_day_with_the_least_of_both() -> None:
+def test_marks_are_one_a_day_with_the_smallest_id() -> None:
     place = Checkpoint.first(SITE, DAY_0, DAY_0)
     for start, smallest in [
         (DAY_0 + HOUR, 500),
@@ -393,7 +393,7 @@ def test_marks_are_one_a_day_with_the_least_of_both() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(-4 * DAY, 4 * DAY), st.integers(0, 99))))
-def test_marks_are_sorted_whatever_order_windows_are_read_in(
+def test_marks_are_sorted_in_any_order_of_windows(
     windows: list[tuple[int, int]],
 ) -> None:
     place = Checkpoint.first(SITE, 0, 0)
@@ -412,18 +412,18 @@ def test_marks_are_sorted_whatever_order_windows_are_read_in(
 # Pruning.
 
 
-def test_the_limit_is_a_mebibyte_and_clocks_may_differ_by_five_minutes() -> None:
+def test_limits_are_one_mebibyte_and_five_minutes() -> None:
     assert SIZE_LIMIT == 1_048_576
     assert CLOCK_SKEW == 300_000
 
 
-def test_nothing_is_forgotten_below_the_limit() -> None:
+def test_pruning_drops_nothing_below_the_limit() -> None:
     size = len(FULL.encode(0))
     assert FULL.pruned_to_size(NOON, limit=size) == FULL
     assert FULL.pruned_to_size(NOON, limit=size - 1) != FULL
 
 
-def test_above_the_limit_ids_that_no_read_can_meet_are_forgotten() -> None:
+def test_pruning_drops_ids_out_of_reach_above_the_limit() -> None:
     place = Checkpoint(
         SITE,
         DAY_0,
@@ -440,7 +440,7 @@ def test_above_the_limit_ids_that_no_read_can_meet_are_forgotten() -> None:
     )
 
 
-def test_a_mark_within_a_longer_window_learns_of_its_smallest_id() -> None:
+def test_marks_within_a_longer_window_take_its_smallest_id() -> None:
     place = Checkpoint(SITE, DAY_0, DAY_0).marked(DAY_0 + DAY, DAY_0 + DAY + HOUR, 500)
 
     place = place.marked(DAY_0 + DAY - HOUR, DAY_0 + DAY + HOUR, 20)
@@ -448,14 +448,14 @@ def test_a_mark_within_a_longer_window_learns_of_its_smallest_id() -> None:
     assert place.marks == ((DAY_0 + DAY - HOUR, 20), (DAY_0 + DAY, 20))
 
 
-def test_nothing_is_forgotten_where_no_mark_tells_what_a_read_can_meet() -> None:
+def test_pruning_drops_nothing_without_a_mark() -> None:
     place = Checkpoint(SITE, DAY_0, DAY_0, ledger=Ledger(((1, 9),)))
     assert place.pruned_to_size(DAY_0 + DAY, limit=1) == place
     marked = place.marked(DAY_0 + 2 * DAY, DAY_0 + 2 * DAY, 5)
     assert marked.pruned_to_size(DAY_0 + DAY, limit=1) == marked
 
 
-def test_a_ledger_of_scattered_ids_is_brought_below_the_limit() -> None:
+def test_pruning_brings_scattered_ids_below_the_limit() -> None:
     place = Checkpoint(SITE, DAY_0, DAY_0, ledger=Ledger().with_ids(range(0, 400_000, 3)))
     for day in range(100):
         at = DAY_0 + day * DAY
@@ -485,7 +485,7 @@ class Site:
     each_window: bool = True
     created: dict[int, int] = field(default_factory=dict)
     delivered: set[int] = field(default_factory=set)
-    doubled: list[int] = field(default_factory=list)
+    duplicates: list[int] = field(default_factory=list)
     forgotten: int = 0
 
     def tick(self, now: int, windows: int) -> None:
@@ -520,7 +520,7 @@ class Site:
                 for number, at in seen.items()
                 if number not in self.place.ledger
             ]
-            self.doubled += [each.id for each in fresh if each.id in self.delivered]
+            self.duplicates += [each.id for each in fresh if each.id in self.delivered]
             self.delivered |= {each.id for each in fresh}
             place = self.place.dealt_with(fresh)
             if seen:
@@ -556,7 +556,7 @@ class Site:
     length=st.sampled_from([6 * HOUR, 48 * HOUR]),
     pages=st.sampled_from([6.5, 2.0]),
 )
-def test_no_id_is_forgotten_that_a_later_read_meets(
+def test_pruning_keeps_every_id_that_a_later_read_meets(
     chance: Any, step: int, overlap: int, length: int, pages: float
 ) -> None:
     place = Checkpoint.first(SITE, DAY_0, DAY_0).stepping(step)
@@ -571,23 +571,23 @@ def test_no_id_is_forgotten_that_a_later_read_meets(
             at = max(DAY_0, now - late)
             site.created[chance.choice([number, number, 1_000_000 - number])] = at
         site.tick(now, windows=chance.choice([1, 3, 1_000]))
-    assert site.doubled == []
+    assert site.duplicates == []
 
 
-def test_the_simulated_site_forgets_most_of_its_ids() -> None:
+def test_pruning_drops_most_ids_of_the_simulated_site() -> None:
     """Without this, the property above could hold because nothing is ever pruned."""
     place = Checkpoint.first(SITE, DAY_0, DAY_0)
     site = Site(place, 15 * MINUTE, 48 * HOUR, limit=200)
     for hour in range(1, 24 * 20):
         site.created[10_000 + 2 * hour] = DAY_0 + hour * HOUR
         site.tick(DAY_0 + hour * HOUR, windows=1_000)
-    assert site.doubled == []
+    assert site.duplicates == []
     assert len(site.delivered) == 479
     assert site.forgotten > 400
     assert len(site.place.marks) <= 4
 
 
-def test_no_read_goes_back_before_what_was_forgotten_or_where_it_began() -> None:
+def test_reads_never_start_before_from_or_the_pruned_ids() -> None:
     place = Checkpoint(SITE, 100, 900)
     assert place.earliest(50) == 100
     assert place.earliest(500) == 500

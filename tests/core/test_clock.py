@@ -43,19 +43,19 @@ class World:
     def retry(
         self, call: Callable[[], str], policy: RetryPolicy | None = None, left: float = 10_000
     ) -> str:
-        def counted() -> str:
+        def count_call() -> str:
             self.calls += 1
             return call()
 
         return retry(
-            counted,
+            count_call,
             policy=policy or RetryPolicy(),
             deadline=Deadline.after(self.clock, left),
             on_wait=lambda error, seconds: self.heard.append((str(error), seconds)),
         )
 
 
-def failing(*errors: Exception) -> Callable[[], str]:
+def fail_then_succeed(*errors: Exception) -> Callable[[], str]:
     coming: Iterator[Exception] = iter(errors)
 
     def call() -> str:
@@ -66,36 +66,36 @@ def failing(*errors: Exception) -> Callable[[], str]:
     return call
 
 
-def busy(retry_after: float | None = None) -> TransientError:
+def busy_error(retry_after: float | None = None) -> TransientError:
     return TransientError("busy", retry_after=retry_after)
 
 
-def test_a_call_that_succeeds_is_made_once() -> None:
+def test_call_that_succeeds_is_made_once() -> None:
     world = World()
-    assert world.retry(failing()) == "done"
+    assert world.retry(fail_then_succeed()) == "done"
     assert (world.calls, world.slept, world.heard) == (1, [], [])
 
 
-def test_waits_double_from_two_seconds_up_to_thirty() -> None:
+def test_waits_double_from_two_seconds_to_thirty() -> None:
     world = World(chance=0.5)  # the middle: a factor of 1.0
-    assert world.retry(failing(*[busy()] * 6), RetryPolicy(retries=6)) == "done"
+    assert world.retry(fail_then_succeed(*[busy_error()] * 6), RetryPolicy(retries=6)) == "done"
     assert world.slept == pytest.approx([2, 4, 8, 16, 30, 30])
     assert world.calls == 7
 
 
-def test_a_call_is_tried_five_times_and_then_its_last_error_is_raised() -> None:
+def test_call_is_tried_five_times_then_raises_its_last_error() -> None:
     world, last = World(), TransientError("the last")
     with pytest.raises(TransientError) as raised:
-        world.retry(failing(*[busy()] * 4, last, busy()))
+        world.retry(fail_then_succeed(*[busy_error()] * 4, last, busy_error()))
     assert raised.value is last
     assert world.calls == 5
     assert world.slept == pytest.approx([2, 4, 8, 16])
 
 
-def test_nothing_is_waited_for_after_the_last_try() -> None:
+def test_waits_end_with_the_last_try() -> None:
     world = World()
     with pytest.raises(TransientError):
-        world.retry(failing(busy()), RetryPolicy(retries=0))
+        world.retry(fail_then_succeed(busy_error()), RetryPolicy(retries=0))
     assert (world.calls, world.slept, world.heard) == (1, [], [])
 
 
@@ -112,15 +112,15 @@ def test_nothing_is_waited_for_after_the_last_try() -> None:
         ValueError("a bug"),
     ],
 )
-def test_only_what_may_work_the_next_time_is_tried_again(error: Exception) -> None:
+def test_retry_is_for_transient_errors_only(error: Exception) -> None:
     world = World()
     with pytest.raises(type(error)) as raised:
-        world.retry(failing(error))
+        world.retry(fail_then_succeed(error))
     assert raised.value is error
     assert (world.calls, world.slept) == (1, [])
 
 
-def test_what_ends_a_process_is_not_tried_again() -> None:
+def test_retry_is_not_for_what_ends_the_process() -> None:
     world = World()
 
     def call() -> str:
@@ -132,14 +132,14 @@ def test_what_ends_a_process_is_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize(("chance", "first"), [(0.0, 1.4), (0.5, 2.0), (1.0, 2.6)])
-def test_jitter_is_between_seven_and_thirteen_tenths(chance: float, first: float) -> None:
+def test_waits_have_jitter_of_30_percent(chance: float, first: float) -> None:
     world = World(chance=chance)
-    world.retry(failing(busy()))
+    world.retry(fail_then_succeed(busy_error()))
     assert world.slept == pytest.approx([first])
 
 
 @given(st.integers(1, 12), st.none() | st.floats(0, 500), st.floats(0, 1, exclude_max=True))
-def test_a_wait_is_never_less_than_asked_and_within_the_bounds_otherwise(
+def test_waits_respect_retry_after_and_the_bounds(
     tries: int, asked: float | None, chance: float
 ) -> None:
     wait = RetryPolicy().wait(tries, asked, chance)
@@ -148,57 +148,57 @@ def test_a_wait_is_never_less_than_asked_and_within_the_bounds_otherwise(
     assert wait <= max(39.0, asked or 0)
 
 
-def test_a_longer_time_asked_for_is_waited_and_a_shorter_one_is_not() -> None:
+def test_waits_take_a_longer_retry_after_but_no_shorter_one() -> None:
     world = World()
-    world.retry(failing(busy(17), busy(1), busy(0)))
+    world.retry(fail_then_succeed(busy_error(17), busy_error(1), busy_error(0)))
     assert world.slept == pytest.approx([17, 4, 8])
 
 
-def test_a_wait_beyond_the_deadline_is_out_of_time_and_not_begun() -> None:
+def test_deadline_prevents_a_wait_beyond_it() -> None:
     world = World()
     with pytest.raises(OutOfTime, match=r"busy.*next tick") as raised:
-        world.retry(failing(busy(61)), left=60)
+        world.retry(fail_then_succeed(busy_error(61)), left=60)
     assert isinstance(raised.value.__cause__, TransientError)
     assert (world.calls, world.slept, world.heard) == (1, [], [])
 
 
-def test_a_wait_that_ends_with_the_deadline_is_still_waited() -> None:
+def test_deadline_permits_a_wait_up_to_it() -> None:
     world = World()
-    assert world.retry(failing(busy(60)), left=60) == "done"
+    assert world.retry(fail_then_succeed(busy_error(60)), left=60) == "done"
     assert world.slept == [60]
 
 
-def test_waits_before_count_against_the_deadline() -> None:
+def test_deadline_counts_earlier_waits() -> None:
     world = World()
     with pytest.raises(OutOfTime):
-        world.retry(failing(*[busy()] * 5), left=13)
+        world.retry(fail_then_succeed(*[busy_error()] * 5), left=13)
     assert world.slept == pytest.approx([2, 4])
 
 
-def test_time_spent_in_the_call_itself_counts_against_the_deadline() -> None:
+def test_deadline_counts_the_time_of_the_call() -> None:
     world = World()
 
     def slow() -> str:
         world.seconds += 59
-        raise busy()
+        raise busy_error()
 
     with pytest.raises(OutOfTime):
         world.retry(slow, left=60)
     assert world.calls == 1
 
 
-def test_the_first_try_is_made_though_the_deadline_has_passed() -> None:
+def test_deadline_in_the_past_permits_the_first_try() -> None:
     world = World()
-    assert world.retry(failing(), left=-5) == "done"
+    assert world.retry(fail_then_succeed(), left=-5) == "done"
 
 
 @pytest.mark.parametrize("asked", [3_600.0, float("inf")])
-def test_a_service_that_asks_for_more_time_than_there_is_is_left_to_the_next_tick(
+def test_deadline_leaves_a_longer_retry_after_to_the_next_tick(
     asked: float,
 ) -> None:
     world = World()
     with pytest.raises(OutOfTime):
-        world.retry(failing(busy(asked)), left=480)
+        world.retry(fail_then_succeed(busy_error(asked)), left=480)
     assert (world.calls, world.slept) == (1, [])
 
 
@@ -207,26 +207,26 @@ def test_a_service_that_asks_for_more_time_than_there_is_is_left_to_the_next_tic
     st.floats(0, 500),
     st.floats(0, 1, exclude_max=True),
 )
-def test_whatever_is_asked_no_sleep_passes_the_deadline(
+def test_deadline_is_passed_by_no_sleep(
     asked: list[float | None], left: float, chance: float
 ) -> None:
     world = World(chance=chance)
     try:
-        world.retry(failing(*map(busy, asked)), left=left)
+        world.retry(fail_then_succeed(*map(busy_error, asked)), left=left)
     except TransientError:
         assert asked
     assert world.seconds <= 1_000 + left + 1e-6
     assert world.calls <= 5
 
 
-def test_every_wait_is_heard_of_before_it_begins() -> None:
+def test_waits_are_reported_before_they_begin() -> None:
     world = World()
-    world.retry(failing(TransientError("one"), TransientError("two")))
+    world.retry(fail_then_succeed(TransientError("one"), TransientError("two")))
     assert [text for text, _ in world.heard] == ["one", "two"]
     assert [seconds for _, seconds in world.heard] == pytest.approx([2, 4])
 
 
-def test_a_deadline_counts_down_and_below_nothing() -> None:
+def test_deadline_counts_down_to_zero_only() -> None:
     world = World()
     deadline = Deadline.after(world.clock, 30)
     world.seconds += 10
@@ -235,12 +235,12 @@ def test_a_deadline_counts_down_and_below_nothing() -> None:
     assert deadline.left() == -10
 
 
-def test_the_policy_is_atlassians_advice() -> None:
+def test_retry_policy_follows_atlassians_advice() -> None:
     policy = RetryPolicy()
     assert (policy.retries, policy.first, policy.longest) == (4, 2.0, 30.0)
 
 
-def test_a_lost_lease_is_not_tried_again() -> None:
+def test_retry_is_not_for_a_lost_lease() -> None:
     """The storage library has already retried, and another run may have the site by now."""
     calls: list[None] = []
 

@@ -12,7 +12,7 @@ from jira_audit.core.cloud_id import is_cloud_id
 
 
 @given(st.uuids())
-def test_every_uuid_is_one_in_either_case(made: uuid.UUID) -> None:
+def test_cloud_id_is_any_uuid_in_either_case(made: uuid.UUID) -> None:
     assert is_cloud_id(str(made))
     assert is_cloud_id(str(made).upper())
 
@@ -29,5 +29,5 @@ def test_every_uuid_is_one_in_either_case(made: uuid.UUID) -> None:
         "１1111111-2222-4333-8444-555555555555",
     ],
 )
-def test_nothing_else_is(text: str) -> None:
+def test_cloud_id_is_nothing_else(text: str) -> None:
     assert not is_cloud_id(text)

@@ -70,7 +70,7 @@ def inventory(*records: tuple[int, int]) -> JiraInventory:
         (20, FILLED.start - 1, "unknown"),
     ],
 )
-def test_without_a_table_the_ledgers_tell_what_they_can(
+def test_status_comes_from_the_ledgers_without_a_table(
     number: int, created: int, status: RecordStatus
 ) -> None:
     assert status_of(Identity(number, created), STORED) == status
@@ -92,11 +92,13 @@ def test_without_a_table_the_ledgers_tell_what_they_can(
         (20, FILLED.start, "missing"),
     ],
 )
-def test_a_table_has_the_last_word(number: int, created: int, status: RecordStatus) -> None:
+def test_status_comes_from_the_table_where_there_is_one(
+    number: int, created: int, status: RecordStatus
+) -> None:
     assert status_of(Identity(number, created), STORED, TABLE) == status
 
 
-def test_what_was_accepted_and_is_not_there_is_lost() -> None:
+def test_status_is_lost_for_accepted_records_not_in_the_table() -> None:
     findings = compare(
         inventory((121, NOON - DAY), (200, NOON - DAY), (150, NOON - DAY)), STORED, TABLE
     )
@@ -106,13 +108,13 @@ def test_what_was_accepted_and_is_not_there_is_lost() -> None:
     assert not compare(inventory((121, NOON - DAY)), STORED, None).lost.ranges
 
 
-def test_without_a_backfill_nothing_before_the_beginning_is_known() -> None:
+def test_status_before_from_is_unknown_without_a_backfill() -> None:
     stored = replace(STORED, backfill=None)
 
     assert status_of(Identity(15, FILLED.start), stored) == "unknown"
 
 
-def test_the_table_tells_of_duplicates_and_of_what_jira_no_longer_has() -> None:
+def test_table_shows_duplicates_and_records_deleted_in_jira() -> None:
     findings = compare(inventory((100, NOON - DAY), (101, NOON - DAY)), STORED, TABLE)
 
     assert findings.copies == {101: 2, 305: 3}
@@ -130,7 +132,7 @@ def test_the_table_tells_of_duplicates_and_of_what_jira_no_longer_has() -> None:
         ("another", NOON, None, "pending"),
     ],
 )
-def test_a_record_without_an_identity_is_known_by_its_letter(
+def test_status_of_a_record_without_identity_is_its_letters(
     name: str, by: int, table: TableInventory | None, status: RecordStatus
 ) -> None:
     findings = compare(JiraInventory(0, nameless=[(name, by)]), STORED, table)
@@ -149,9 +151,7 @@ def test_a_record_without_an_identity_is_known_by_its_letter(
         ([(200, NOON - DAY), (100, START - DAY)], "missing"),
     ],
 )
-def test_the_verdict_is_the_worst_of_what_was_found(
-    records: list[tuple[int, int]], verdict: str
-) -> None:
+def test_verdict_is_the_worst_finding(records: list[tuple[int, int]], verdict: str) -> None:
     assert compare(inventory(*records), STORED, None).verdict == verdict
 
 
@@ -167,7 +167,7 @@ ledgers = st.sets(numbers).map(Ledger().with_ids)
     held=st.none() | st.dictionaries(numbers, st.integers(1, 3)),
     pruned=st.none() | st.integers(START, NOON),
 )
-def test_every_record_has_exactly_one_status_and_nothing_there_or_kept_is_missing(
+def test_status_is_one_for_each_record_and_none_is_wrongly_missing(
     shown: dict[int, int],
     ticks: Ledger,
     filled: Ledger | None,

@@ -12,7 +12,7 @@ from jira_audit.core import encoding
 from tests.core.json_strategies import values
 
 
-def same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     """Equal in value and type: 1 is neither 1.0 nor true. Works at any depth of nesting."""
     pairs = [(one, other)]
     while pairs:
@@ -34,23 +34,23 @@ def same(one: Any, other: Any) -> bool:
 
 @settings(deadline=None)
 @given(values)
-def test_whatever_is_written_is_read_back_the_same(value: Any) -> None:
-    assert same(encoding.loads(encoding.dumps(value)), value)
+def test_values_are_read_as_they_were_written(value: Any) -> None:
+    assert is_same(encoding.loads(encoding.dumps(value)), value)
 
 
 @settings(deadline=None)
 @given(values)
-def test_whatever_json_reads_is_read_the_same(value: Any) -> None:
+def test_values_are_read_as_json_reads_them(value: Any) -> None:
     for ascii_only in (True, False):
         text = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-        assert same(encoding.loads(text), value)
+        assert is_same(encoding.loads(text), value)
 
 
 @settings(deadline=None)
 @given(values)
-def test_whatever_is_written_is_compact_and_valid_utf_8(value: Any) -> None:
+def test_values_are_written_as_compact_utf_8(value: Any) -> None:
     text = encoding.dumps(value).decode("utf-8")
-    assert same(json.loads(text), value)
+    assert is_same(json.loads(text), value)
     assert "\n" not in text
     assert text == text.strip()
 
@@ -62,7 +62,7 @@ def test_whatever_is_written_is_compact_and_valid_utf_8(value: Any) -> None:
         *(-(2**63), -(2**63) - 1, -(10**40) - 7, 10**18, 10**18 + 1),
     ],
 )
-def test_no_integer_is_rounded(number: int) -> None:
+def test_integers_are_not_rounded(number: int) -> None:
     for text in (b"%d", b"[%d]", b'{"id":%d}', b'{"a":"b","c":[1.5,%d]}'):
         read = encoding.loads(text % number)
         assert encoding.dumps(read) == text % number
@@ -84,21 +84,19 @@ def test_lone_surrogates_are_kept() -> None:
         *(b"\xff", b'"\xff"', b"01"),
     ],
 )
-def test_what_is_no_json_is_refused(text: bytes) -> None:
+def test_text_that_is_not_json_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  the text is Python's
         encoding.loads(text)
 
 
 @pytest.mark.parametrize("levels", [100_000, 1_000_000])
 @pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"a":', b"}")])
-def test_what_is_nested_too_deeply_to_read_is_refused(
-    levels: int, opened: bytes, closed: bytes
-) -> None:
+def test_nesting_too_deep_to_read_is_refused(levels: int, opened: bytes, closed: bytes) -> None:
     with pytest.raises(ValueError, match="deep"):
         encoding.loads(opened * levels + b"1" + closed * levels)
 
 
-def test_what_is_nested_too_deeply_to_write_is_refused() -> None:
+def test_nesting_too_deep_to_write_is_refused() -> None:
     value: list[Any] = []
     for _ in range(100_000):
         value = [value]
@@ -106,12 +104,12 @@ def test_what_is_nested_too_deeply_to_write_is_refused() -> None:
         encoding.dumps(value)
 
 
-def test_a_few_hundred_levels_are_read_and_written() -> None:
+def test_nesting_of_a_few_hundred_levels_is_read_and_written() -> None:
     text = b"[" * 600 + b"]" * 600
     assert encoding.dumps(encoding.loads(text)) == text
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), b"bytes", {"a": 1j}])
-def test_what_no_json_can_say_is_refused(value: object) -> None:
+def test_values_that_json_cannot_hold_are_refused(value: object) -> None:
     with pytest.raises(ValueError, match="not JSON"):
         encoding.dumps(value)

@@ -31,7 +31,7 @@ NOW = 1_445_412_480_000  # Wed, 21 Oct 2015 07:28:00 GMT
         ("Wed, 21 Oct 2015 07:28:00 -0000", NOW),
     ],
 )
-def test_an_http_date_is_read_as_a_moment_in_utc(text: str, timestamp_ms: int) -> None:
+def test_date_is_read_as_a_moment_in_utc(text: str, timestamp_ms: int) -> None:
     assert date(text) == timestamp_ms
 
 
@@ -49,14 +49,12 @@ def test_an_http_date_is_read_as_a_moment_in_utc(text: str, timestamp_ms: int) -
         "Wed, 21 Oct 99999999999999999999 07:28:00 GMT",
     ],
 )
-def test_what_is_no_http_date_is_none(text: str | None) -> None:
+def test_date_that_is_invalid_is_none(text: str | None) -> None:
     assert date(text) is None
 
 
 @pytest.mark.parametrize("text", ["Wed Oct 21 07:28:00 2015", "Wed, 21 Oct 2015 07:28:00 -0000"])
-def test_a_date_without_a_zone_is_in_utc_wherever_this_runs(
-    text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_date_without_a_zone_is_in_utc(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as here:
         here.setenv("TZ", "JST-9")
         time.tzset()
@@ -80,9 +78,7 @@ def test_a_date_without_a_zone_is_in_utc_wherever_this_runs(
         ({"Retry-After": "soon", "X-RateLimit-Reset": "2015-10-21T07:29:00Z"}, 60.0),
     ],
 )
-def test_the_seconds_to_wait_are_read_in_every_form(
-    headers: dict[str, str], seconds: float
-) -> None:
+def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float) -> None:
     assert retry_after(headers, NOW) == seconds
 
 
@@ -102,7 +98,7 @@ def test_the_seconds_to_wait_are_read_in_every_form(
         {"X-RateLimit-Reset": ""},
     ],
 )
-def test_garbage_says_nothing(headers: dict[str, str]) -> None:
+def test_retry_after_that_is_invalid_is_ignored(headers: dict[str, str]) -> None:
     assert retry_after(headers, NOW) is None
 
 
@@ -110,7 +106,7 @@ header = st.text() | st.text("0123456789 :,+-GMTWedOct.ZA", max_size=40)
 
 
 @given(header, header)
-def test_no_header_whatever_it_says_does_harm(one: str, other: str) -> None:
+def test_retry_after_of_any_content_raises_nothing(one: str, other: str) -> None:
     seconds = retry_after({"Retry-After": one, "X-RateLimit-Reset": other}, NOW)
     assert seconds is None or seconds >= 0
     assert date(one) is None or isinstance(date(one), int)
@@ -149,23 +145,21 @@ def error(status: int, wait: str = "", detail: str = "") -> ConnectorError:
         (599, TransientError, "its answer is not documented (HTTP 599)"),
     ],
 )
-def test_a_status_is_an_error_of_whoever_must_act(
-    status: int, kind: type[ConnectorError], message: str
-) -> None:
+def test_status_decides_who_must_act(status: int, kind: type[ConnectorError], message: str) -> None:
     found = error(status, wait="7")
 
     assert (type(found), str(found)) == (kind, message)
 
 
 @pytest.mark.parametrize("status", [429, 503, 500])
-def test_what_may_pass_says_how_long_to_wait(status: int) -> None:
+def test_status_that_may_pass_has_the_time_to_wait(status: int) -> None:
     for wait, seconds in (("7", 7.0), ("", None), ("soon", None)):
         found = error(status, wait)
         assert isinstance(found, TransientError)
         assert found.retry_after == seconds
 
 
-def test_only_a_status_that_is_meant_for_every_caller_pauses_them_all() -> None:
+def test_status_meant_for_every_caller_pauses_them_all() -> None:
     assert [getattr(error(status), "pause", None) for status in (429, 503, 500)] == [
         True,
         False,
@@ -173,18 +167,18 @@ def test_only_a_status_that_is_meant_for_every_caller_pauses_them_all() -> None:
     ]
 
 
-def test_refused_rows_carry_their_status() -> None:
+def test_error_of_refused_rows_has_the_status() -> None:
     found = error(400)
     assert isinstance(found, BatchRefused)
     assert found.status == 400
 
 
-def test_the_services_own_code_stands_beside_the_status_where_there_is_one() -> None:
+def test_error_has_the_services_code_beside_the_status() -> None:
     assert str(error(403, detail="InvalidRule")) == "it lacks the role (HTTP 403: InvalidRule)"
     assert str(error(403, detail="")) == "it lacks the role (HTTP 403)"
 
 
-def test_statuses_that_are_not_listed_mean_what_the_table_says() -> None:
+def test_status_that_is_not_listed_has_a_default() -> None:
     later, someone = Meaning(TransientError, "later"), Meaning(SiteError, "someone")
     table = StatusTable({}, server_error=later, other=someone)
 

@@ -63,7 +63,7 @@ def modules() -> dict[str, ast.Module]:
     }
 
 
-def imported(tree: ast.Module) -> set[str]:
+def imported_names(tree: ast.Module) -> set[str]:
     """The full names of all imports anywhere in a module; `from x import y` is `x.y`."""
     names = set()
     for node in ast.walk(tree):
@@ -76,75 +76,77 @@ def imported(tree: ast.Module) -> set[str]:
 
 
 MODULES = modules()
-IMPORTS = [(module, name) for module, tree in MODULES.items() for name in sorted(imported(tree))]
+IMPORTS = [
+    (module, name) for module, tree in MODULES.items() for name in sorted(imported_names(tree))
+]
 
 
-def top(name: str) -> str:
+def top_package(name: str) -> str:
     return name.partition(".")[0]
 
 
-def own(module: str) -> list[str]:
+def own_imports(module: str) -> list[str]:
     """What a module imports from this package."""
-    return [name for user, name in IMPORTS if user == module and top(name) == "jira_audit"]
+    return [name for user, name in IMPORTS if user == module and top_package(name) == "jira_audit"]
 
 
-def foreign(module: str) -> set[str]:
+def third_party_imports(module: str) -> set[str]:
     """The third-party packages that a module imports."""
-    names = {top(name) for user, name in IMPORTS if user == module}
+    names = {top_package(name) for user, name in IMPORTS if user == module}
     return names - {"jira_audit"} - sys.stdlib_module_names
 
 
-def of(*layers: str) -> list[str]:
+def modules_in(*layers: str) -> list[str]:
     return [module for module in MODULES if layer(module) in layers]
 
 
-def test_every_module_is_in_a_layer() -> None:
+def test_modules_are_each_in_a_layer() -> None:
     assert {layer(module) for module in MODULES} - {""} == MAY_IMPORT.keys()
 
 
 @pytest.mark.parametrize("module", [each for each in MODULES if layer(each)])
 def test_imports_point_inward(module: str) -> None:
-    inward = {layer(name) for name in own(module)} - {"", "__version__", "INTERRUPTED"}
+    inward = {layer(name) for name in own_imports(module)} - {"", "__version__", "INTERRUPTED"}
     assert inward <= MAY_IMPORT[layer(module)]
 
 
-@pytest.mark.parametrize("module", of(*LIBRARIES))
-def test_a_layer_imports_its_own_client_libraries_only(module: str) -> None:
-    assert foreign(module) <= LIBRARIES[layer(module)]
+@pytest.mark.parametrize("module", modules_in(*LIBRARIES))
+def test_imports_of_client_libraries_belong_to_their_layer(module: str) -> None:
+    assert third_party_imports(module) <= LIBRARIES[layer(module)]
 
 
-@pytest.mark.parametrize("module", of("edge"))
-def test_edge_modules_import_one_another_only_through_transport(module: str) -> None:
-    edges = {name.split(".")[2] for name in own(module) if layer(name) == "edge"}
+@pytest.mark.parametrize("module", modules_in("edge"))
+def test_imports_between_edge_modules_go_through_transport(module: str) -> None:
+    edges = {name.split(".")[2] for name in own_imports(module) if layer(name) == "edge"}
     assert edges <= {"transport"}
 
 
-@pytest.mark.parametrize("module", of("edge"))
-def test_edge_modules_share_the_rules_of_http(module: str) -> None:
+@pytest.mark.parametrize("module", modules_in("edge"))
+def test_imports_of_edge_modules_include_the_rules_of_http(module: str) -> None:
     names = {name for user, name in IMPORTS if user == module}
     # The status, the wait and the error it means: error_for. Sessions and bodies: transport.
     assert "jira_audit.core.http.retry_after" not in names
     if module != "jira_audit.edge.transport":
-        assert "urllib3" not in foreign(module)
+        assert "urllib3" not in third_party_imports(module)
         assert "requests.Session" not in ast.unparse(MODULES[module])
 
 
-@pytest.mark.parametrize("module", of("core", "flow", "operations"))
-def test_what_is_inside_reads_no_clock_chance_or_environment(module: str) -> None:
-    assert not {top(name) for user, name in IMPORTS if user == module} & IMPURE
+@pytest.mark.parametrize("module", modules_in("core", "flow", "operations"))
+def test_core_reads_no_clock_randomness_or_environment(module: str) -> None:
+    assert not {top_package(name) for user, name in IMPORTS if user == module} & IMPURE
     called = {node.attr for node in ast.walk(MODULES[module]) if isinstance(node, ast.Attribute)}
     assert not called & {"utcnow", "today", "environ", "getenv"}
     # `clock.now()` is an argument; `datetime.now()` would read the real clock.
     assert "datetime.now" not in ast.unparse(MODULES[module])
 
 
-def test_support_modules_of_the_tests_import_no_test_module() -> None:
+def test_imports_of_test_support_include_no_test_module() -> None:
     tests = PACKAGE.parent / "tests"
     support = [path for path in tests.rglob("*.py") if not path.name.startswith("test_")]
     assert [
         f"{path.relative_to(tests)} imports {name}"
         for path in support
-        for name in imported(ast.parse(path.read_text(encoding="utf-8")))
+        for name in imported_names(ast.parse(path.read_text(encoding="utf-8")))
         if name.startswith("tests.") and ".test_" in name
     ] == []
 
@@ -186,7 +188,7 @@ print("\\n".join([*watched, *(name for name in sys.modules if name in {
 """
 
 
-def effects(*names: str) -> list[str]:
+def import_effects(*names: str) -> list[str]:
     """The effects of importing them in a new Python process."""
     run = subprocess.run(
         [sys.executable, "-c", EFFECTS, *names],
@@ -199,12 +201,10 @@ def effects(*names: str) -> list[str]:
     return run.stdout.split()
 
 
-def test_a_function_app_starts_without_asking_anything_or_loading_what_a_quiet_tick_spares() -> (
-    None
-):
-    assert effects("function_app") == []
+def test_function_app_starts_without_effects_or_idle_imports() -> None:
+    assert import_effects("function_app") == []
 
 
-def test_importing_any_module_reads_no_setting_and_opens_no_connection() -> None:
-    seen = effects(*MODULES)
+def test_imports_read_no_setting_and_open_no_connection() -> None:
+    seen = import_effects(*MODULES)
     assert [each for each in seen if each not in {"filelock", "typer", "rich"}] == []

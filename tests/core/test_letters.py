@@ -17,7 +17,7 @@ SITE = "contoso.atlassian.net"
 KEPT = 1_611_146_401_903
 
 
-def unreadable(record: Any) -> Letter:
+def unreadable_letter(record: Any) -> Letter:
     return Letter("unreadable", "the record has no integer id", SITE, record)
 
 
@@ -37,27 +37,27 @@ def unreadable(record: Any) -> Letter:
         ({"id": "7"}, "undated/389bf6f649e1a6dca027ed7b7d512445"),
     ],
 )
-def test_a_letter_is_named_after_its_record(record: Any, name: str) -> None:
-    assert unreadable(record).name == f"dead-letters/contoso.atlassian.net/{name}.json"
+def test_name_comes_from_the_record(record: Any, name: str) -> None:
+    assert unreadable_letter(record).name == f"dead-letters/contoso.atlassian.net/{name}.json"
 
 
 @pytest.mark.parametrize("wrong", [True, 7.0, "7", None, 2**63, [7]])
-def test_a_record_without_an_integer_id_is_named_by_a_hash_below_its_day(wrong: Any) -> None:
-    letter = unreadable({"id": wrong, "created": "2021-01-20T12:40:01.903Z"})
+def test_name_is_a_hash_without_an_integer_id(wrong: Any) -> None:
+    letter = unreadable_letter({"id": wrong, "created": "2021-01-20T12:40:01.903Z"})
     folder, _, name = letter.name.rpartition("/")
     assert folder == "dead-letters/contoso.atlassian.net/2021-01-20"
     assert len(name.removesuffix(".json")) == 32
     assert set(name.removesuffix(".json")) <= set("0123456789abcdef")
 
 
-def test_the_same_record_read_again_with_more_in_it_keeps_its_name() -> None:
+def test_name_does_not_change_when_the_record_gains_fields() -> None:
     record = {"id": 7, "created": "2021-01-20T12:40:01.903Z"}
     later = record | {"associatedItems": [{"id": "1"}]}
-    assert unreadable(record).name == unreadable(later).name
+    assert unreadable_letter(record).name == unreadable_letter(later).name
 
 
 @pytest.mark.parametrize("number", [0, 10_017, -3, 2**63 - 1, -(2**63)])
-def test_a_letters_name_tells_the_records_id(number: int) -> None:
+def test_name_shows_the_records_id(number: int) -> None:
     letter = Letter(
         "refused", "", SITE, {"id": number, "created": "2021-01-20T12:40:01.903+0000"}, 400
     )
@@ -66,17 +66,17 @@ def test_a_letters_name_tells_the_records_id(number: int) -> None:
 
 
 @pytest.mark.parametrize("record", [{}, {"id": "17"}, None, {"id": 2**70}])
-def test_a_name_that_is_a_hash_tells_none_were_it_of_digits_alone(record: Any) -> None:
+def test_name_that_is_a_hash_of_digits_shows_no_id(record: Any) -> None:
     assert id_in(Letter("unreadable", "", SITE, record).name) is None
     assert id_in(f"dead-letters/{SITE}/undated/{'1' * 32}.json") is None
 
 
-def test_different_records_without_an_id_have_different_names() -> None:
-    names = {unreadable({"summary": text}).name for text in ("a", "b", "\ud83d", "\ufffd")}
+def test_name_differs_between_records_without_an_id() -> None:
+    names = {unreadable_letter({"summary": text}).name for text in ("a", "b", "\ud83d", "\ufffd")}
     assert len(names) == 4
 
 
-def test_an_original_lies_in_a_folder_of_its_own_and_is_not_dead() -> None:
+def test_original_has_its_own_folder_and_is_no_dead_letter() -> None:
     original = Letter.original(SITE, {"id": 7, "created": "2021-01-20T12:40:01.903Z"})
     assert original.name == "originals/contoso.atlassian.net/2021-01-20/7.json"
     assert original.kind == "truncated"
@@ -84,13 +84,13 @@ def test_an_original_lies_in_a_folder_of_its_own_and_is_not_dead() -> None:
 
 
 @pytest.mark.parametrize("kind", ["unreadable", "refused"])
-def test_what_was_not_delivered_is_a_dead_letter(kind: Any) -> None:
+def test_dead_letter_is_a_record_not_delivered(kind: Any) -> None:
     letter = Letter(kind, "", SITE, {"id": 7})
     assert letter.is_dead
     assert letter.name == "dead-letters/contoso.atlassian.net/undated/7.json"
 
 
-def test_a_letter_holds_what_its_reader_needs() -> None:
+def test_letter_holds_what_its_reader_needs() -> None:
     letter = Letter("refused", "HTTP 400", SITE, {"id": 7, "summary": "é"}, 400)
     assert json.loads(letter.encode(KEPT)) == {
         "v": 1,
@@ -103,30 +103,30 @@ def test_a_letter_holds_what_its_reader_needs() -> None:
     }
 
 
-def test_a_letter_without_a_status_says_null() -> None:
-    assert json.loads(unreadable({}).encode(KEPT))["status"] is None
+def test_letter_without_a_status_has_null() -> None:
+    assert json.loads(unreadable_letter({}).encode(KEPT))["status"] is None
 
 
 @settings(deadline=None)
 @given(records | values | objects)
-def test_any_record_is_kept_exactly(record: Any) -> None:
-    letter = unreadable(record)
+def test_letter_keeps_any_record_exactly(record: Any) -> None:
+    letter = unreadable_letter(record)
     kept = loads(letter.encode(KEPT))
     assert repr(kept["record"]) == repr(record)  # repr distinguishes 1 from 1.0 and true
-    assert letter.name == unreadable(kept["record"]).name
+    assert letter.name == unreadable_letter(kept["record"]).name
     letter.name.encode()  # the name of a blob cannot have a lone surrogate
 
 
-def test_lone_surrogates_and_long_integers_are_kept_as_they_were() -> None:
-    letter = unreadable({"id": 10**40 + 7, "summary": "\ud83d"})
+def test_letter_keeps_lone_surrogates_and_long_integers() -> None:
+    letter = unreadable_letter({"id": 10**40 + 7, "summary": "\ud83d"})
     assert letter.encode(KEPT).endswith(
         b'"record":{"id":10000000000000000000000000000000000000007,"summary":"\\ud83d"}}'
     )
 
 
-def test_a_record_nested_too_deeply_to_keep_stops_the_site() -> None:
+def test_letter_nested_too_deeply_to_write_fails_the_site() -> None:
     record: Any = []
     for _ in range(100_000):
         record = [record]
     with pytest.raises(SiteError, match=r"contoso\.atlassian\.net is nested too deeply to store"):
-        unreadable(record).encode(KEPT)
+        unreadable_letter(record).encode(KEPT)

@@ -10,7 +10,7 @@ from jira_audit.core.outcome import Outcome, Result, Tally, ending, remembered
 SITE = "contoso.atlassian.net"
 
 
-def test_the_line_names_every_count_in_pairs() -> None:
+def test_line_has_every_count_as_a_pair() -> None:
     tally = Tally(
         windows=1,
         pages=2,
@@ -32,26 +32,26 @@ def test_the_line_names_every_count_in_pairs() -> None:
     )
 
 
-def test_a_site_that_another_run_has_is_said_without_a_place() -> None:
+def test_line_of_a_skipped_site_has_no_through() -> None:
     line = Outcome(SITE, "skipped", Tally(), through=None, now=0, duration_ms=1).line()
     assert "outcome=skipped" in line
     assert "through" not in line
     assert "lag_seconds" not in line
 
 
-def test_an_error_is_named_by_its_kind_so_that_the_line_stays_pairs() -> None:
+def test_line_names_an_error_by_its_type() -> None:
     error = SiteError("a sentence = with anything in it")
     line = Outcome(SITE, "failed", Tally(), through=None, now=0, duration_ms=1, error=error).line()
     assert line.endswith(" error=SiteError")
     assert all(pair.count("=") == 1 for pair in line.split(" ")[1:])
 
 
-def test_a_through_ahead_of_the_clock_is_no_negative_lag() -> None:
+def test_line_shows_no_negative_lag() -> None:
     line = Outcome(SITE, "ok", Tally(), through=5_000, now=0, duration_ms=1).line()
     assert "lag_seconds=0 " in line
 
 
-def test_a_new_tally_begins_at_nothing() -> None:
+def test_tally_starts_at_zero() -> None:
     assert set(Tally().counts().values()) == {0}
 
 
@@ -72,7 +72,7 @@ LATE, AWAY = OutOfTime("time was up"), TransientError("storage is away")
         (KeyError("a record's content"), True, True, "failed"),
     ],
 )
-def test_an_end_has_its_word_and_every_failure_its_reason(
+def test_result_has_its_word_and_a_failure_its_reason(
     error: Exception | None, complete: bool, moved: bool, result: Result
 ) -> None:
     word, why = ending(SITE, error, complete=complete, moved=moved)
@@ -81,7 +81,7 @@ def test_an_end_has_its_word_and_every_failure_its_reason(
     assert why is not None or result != "failed"
 
 
-def test_what_is_remembered_of_a_run_is_its_counts_and_its_errors_sentence() -> None:
+def test_last_run_has_the_counts_and_the_errors_text() -> None:
     last = remembered("failed", AWAY, Tally(rows=4, late_found=1), 1_611_146_401_903)
     assert last == {
         **Tally(rows=4, late_found=1).counts(),
@@ -91,11 +91,11 @@ def test_what_is_remembered_of_a_run_is_its_counts_and_its_errors_sentence() -> 
     }
 
 
-def test_of_a_bug_only_its_kind_is_remembered() -> None:
+def test_last_run_names_a_bug_by_its_type() -> None:
     assert remembered("failed", KeyError("a record's content"), Tally(), 0)["error"] == "KeyError"
 
 
-def test_all_problems_of_settings_are_told_together() -> None:
+def test_settings_error_names_all_problems() -> None:
     error = SettingsError(["JIRA_SITE_URL: is missing", "LOGS_DCR_RULE_ID: is missing"])
     assert error.problems == ("JIRA_SITE_URL: is missing", "LOGS_DCR_RULE_ID: is missing")
     assert str(error) == "settings: JIRA_SITE_URL: is missing; LOGS_DCR_RULE_ID: is missing"

@@ -30,12 +30,12 @@ class Log:
         return [{"id": number} for number in self.ids[offset : offset + min(limit, self.cap)]]
 
 
-def still() -> None:
+def no_change() -> None:
     """The list does not move."""
 
 
 def pages(
-    log: Log, size: int = SIZE, between: Callable[[], object] = still, most: int = 500
+    log: Log, size: int = SIZE, between: Callable[[], object] = no_change, most: int = 500
 ) -> Iterator[Page]:
     reading = Reading(size)
     for _ in range(most):
@@ -48,7 +48,7 @@ def pages(
 
 
 def read(
-    log: Log, size: int = SIZE, between: Callable[[], object] = still
+    log: Log, size: int = SIZE, between: Callable[[], object] = no_change
 ) -> tuple[list[int], bool]:
     """The ids delivered, and whether a move of the list was noticed."""
     got = list(pages(log, size, between))
@@ -57,7 +57,7 @@ def read(
     return [record["id"] for page in got for record in page.records], got[-1].moved
 
 
-def falling(count: int) -> list[int]:
+def descending_ids(count: int) -> list[int]:
     return list(range(count, 0, -1))
 
 
@@ -69,72 +69,70 @@ def falling(count: int) -> list[int]:
     size=st.integers(2, 9),
     cap=st.integers(2, 12),
 )
-def test_a_list_that_stands_still_is_delivered_exactly_once(
-    count: int, size: int, cap: int
-) -> None:
-    assert read(Log(falling(count), cap), size) == (falling(count), False)
+def test_records_of_a_still_list_are_delivered_once(count: int, size: int, cap: int) -> None:
+    assert read(Log(descending_ids(count), cap), size) == (descending_ids(count), False)
 
 
 @given(st.integers(0, 40), st.integers(2, 9), st.lists(st.integers(1, 9), min_size=60, max_size=60))
-def test_pages_of_any_lengths_are_delivered_exactly_once(
+def test_records_of_pages_of_any_length_are_delivered_once(
     count: int, size: int, caps: list[int]
 ) -> None:
-    log, lengths = Log(falling(count)), iter(caps)
+    log, lengths = Log(descending_ids(count)), iter(caps)
 
     def between() -> None:
         log.cap = next(lengths) if log.cap != 1 else 9  # a page of one record may be only the seam
 
-    assert read(log, size, between) == (falling(count), False)
+    assert read(log, size, between) == (descending_ids(count), False)
 
 
-def test_the_page_after_a_full_one_is_asked_for_from_one_record_back() -> None:
-    log = Log(falling(9))
-    assert read(log) == (falling(9), False)
+def test_page_after_a_full_one_starts_one_record_back() -> None:
+    log = Log(descending_ids(9))
+    assert read(log) == (descending_ids(9), False)
     assert log.asked == [0, 3, 6, 9]
 
 
-def test_the_page_after_a_shorter_one_is_asked_for_at_its_end() -> None:
-    log = Log(falling(7), cap=3)
-    assert read(log) == (falling(7), False)
+def test_page_after_a_short_one_starts_at_its_end() -> None:
+    log = Log(descending_ids(7), cap=3)
+    assert read(log) == (descending_ids(7), False)
     assert log.asked == [0, 3, 6, 7]
 
 
-def test_a_short_page_is_not_the_end() -> None:
-    log = Log(falling(6), cap=1)
-    assert read(log) == (falling(6), False)
+def test_page_that_is_short_is_not_the_end() -> None:
+    log = Log(descending_ids(6), cap=1)
+    assert read(log) == (descending_ids(6), False)
 
 
-def test_an_empty_window_ends_with_its_first_page() -> None:
+def test_window_without_records_ends_with_its_first_page() -> None:
     log = Log([])
     (only,) = pages(log)
     assert only == Page([], None, ended=True, moved=False)
 
 
-def test_a_window_that_ends_with_a_full_page_is_asked_for_its_seam_and_its_end() -> None:
-    log = Log(falling(4))
-    assert read(log) == (falling(4), False)
+def test_window_after_a_full_last_page_needs_two_requests() -> None:
+    log = Log(descending_ids(4))
+    assert read(log) == (descending_ids(4), False)
     assert log.asked == [0, 3, 4]
 
 
-def test_more_than_asked_for_is_taken_and_advanced_by() -> None:
+def test_page_longer_than_requested_advances_by_its_length() -> None:
     reading = Reading(3)
     first = reading.take(RecordsPage(0, [{"id": number} for number in (9, 8, 7, 6, 5)]))
     assert [record["id"] for record in first.records] == [9, 8, 7, 6, 5]
     assert reading.offset == 4
 
 
-def test_the_date_of_each_response_is_handed_on() -> None:
+def test_page_has_the_date_of_its_response() -> None:
     reading = Reading(SIZE)
     assert reading.take(RecordsPage(0, [{"id": 1}], 1_234)).date == 1_234
     assert reading.take(RecordsPage(1, [], 5_678)).date == 5_678
 
 
-def test_a_thousand_records_are_asked_for() -> None:
+def test_page_size_is_a_thousand_records() -> None:
     assert PAGE_SIZE == 1_000
     assert Reading().page_size == 1_000
 
 
-def test_thousands_in_one_millisecond_are_delivered_across_the_borders_of_pages() -> None:
+def test_records_in_one_millisecond_are_delivered_across_pages() -> None:
     # Within a millisecond, records are ordered by their place only.
     shuffled = random.Random(1).sample(range(10_000, 15_500), 5_500)
     log = Log(shuffled)
@@ -145,7 +143,7 @@ def test_thousands_in_one_millisecond_are_delivered_across_the_borders_of_pages(
 # A list that moves.
 
 
-def after(requests: int, log: Log, change: Callable[[], object]) -> Callable[[], None]:
+def after_requests(requests: int, log: Log, change: Callable[[], object]) -> Callable[[], None]:
     def between() -> None:
         if len(log.asked) == requests:
             change()
@@ -153,57 +151,57 @@ def after(requests: int, log: Log, change: Callable[[], object]) -> Callable[[],
     return between
 
 
-def test_a_record_inserted_above_breaks_the_seam() -> None:
-    log = Log(falling(9))
-    got, moved = read(log, between=after(1, log, lambda: log.ids.insert(0, 10)))
+def test_seam_breaks_when_a_record_is_inserted_above() -> None:
+    log = Log(descending_ids(9))
+    got, moved = read(log, between=after_requests(1, log, lambda: log.ids.insert(0, 10)))
     assert moved
-    assert set(falling(9)) <= set(got)
+    assert set(descending_ids(9)) <= set(got)
 
 
-def test_a_late_record_in_the_middle_breaks_the_seam() -> None:
-    log = Log(falling(9))
-    got, moved = read(log, between=after(2, log, lambda: log.ids.insert(2, 77)))
+def test_seam_breaks_when_a_late_record_appears_in_the_middle() -> None:
+    log = Log(descending_ids(9))
+    got, moved = read(log, between=after_requests(2, log, lambda: log.ids.insert(2, 77)))
     assert moved
-    assert set(falling(9)) <= set(got)
+    assert set(descending_ids(9)) <= set(got)
 
 
-def test_a_late_record_in_what_is_still_to_come_is_delivered() -> None:
-    log = Log(falling(9))
-    got, moved = read(log, between=after(1, log, lambda: log.ids.insert(6, 77)))
+def test_late_record_on_an_unread_page_is_delivered() -> None:
+    log = Log(descending_ids(9))
+    got, moved = read(log, between=after_requests(1, log, lambda: log.ids.insert(6, 77)))
     assert not moved
-    assert sorted(got) == sorted([*falling(9), 77])
+    assert sorted(got) == sorted([*descending_ids(9), 77])
 
 
-def test_a_record_removed_above_breaks_the_seam() -> None:
-    log = Log(falling(9))
-    _, moved = read(log, between=after(1, log, lambda: log.ids.pop(0)))
+def test_seam_breaks_when_a_record_is_removed_above() -> None:
+    log = Log(descending_ids(9))
+    _, moved = read(log, between=after_requests(1, log, lambda: log.ids.pop(0)))
     assert moved
 
 
-def test_records_removed_at_the_old_end_take_nothing_else_with_them() -> None:
-    log = Log(falling(9))
+def test_removal_at_the_old_end_loses_no_other_record() -> None:
+    log = Log(descending_ids(9))
 
     def retention() -> None:
         del log.ids[-2:]
 
-    got, moved = read(log, between=after(1, log, retention))
+    got, moved = read(log, between=after_requests(1, log, retention))
     assert not moved
     assert got == [9, 8, 7, 6, 5, 4, 3]
 
 
-def test_the_old_end_removed_up_to_the_seam_is_seen_and_comes_to_an_end() -> None:
-    log = Log(falling(9))
+def test_seam_breaks_when_retention_removes_up_to_it() -> None:
+    log = Log(descending_ids(9))
 
     def retention() -> None:
         del log.ids[2:]
 
-    got, moved = read(log, between=after(1, log, retention))
+    got, moved = read(log, between=after_requests(1, log, retention))
     assert moved
     assert got == [9, 8, 7, 6]
     assert log.asked == [0, 3, 4]
 
 
-def test_an_empty_page_before_the_end_of_what_was_received_does_not_end_the_window() -> None:
+def test_window_does_not_end_with_an_early_empty_page() -> None:
     reading = Reading(2)
     reading.take(RecordsPage(0, [{"id": 2}, {"id": 1}]))
     empty = reading.take(RecordsPage(1, []))
@@ -213,32 +211,34 @@ def test_an_empty_page_before_the_end_of_what_was_received_does_not_end_the_wind
     assert reading.take(RecordsPage(2, [])).ended
 
 
-def test_moved_stays_said_up_to_the_end() -> None:
-    log = Log(falling(12))
-    said = [page.moved for page in pages(log, between=after(1, log, lambda: log.ids.pop(0)))]
+def test_seam_once_broken_stays_broken() -> None:
+    log = Log(descending_ids(12))
+    said = [
+        page.moved for page in pages(log, between=after_requests(1, log, lambda: log.ids.pop(0)))
+    ]
     assert said[0] is False
     assert said[1:] == [True] * (len(said) - 1)
 
 
-def test_a_page_that_comes_once_again_is_a_list_that_moved_and_no_error() -> None:
-    log = Log(falling(9), cap=3)
+def test_repeated_page_is_a_moved_list_and_no_error() -> None:
+    log = Log(descending_ids(9), cap=3)
     got, moved = read(
-        log, between=after(1, log, lambda: log.ids.__setitem__(slice(0, 0), [12, 11, 10]))
+        log, between=after_requests(1, log, lambda: log.ids.__setitem__(slice(0, 0), [12, 11, 10]))
     )
     assert moved
-    assert set(falling(9)) <= set(got)
+    assert set(descending_ids(9)) <= set(got)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 50])
-def test_a_jira_that_ignores_the_offset_is_an_error_that_says_so(count: int) -> None:
-    reading, page = Reading(SIZE), [{"id": number} for number in falling(count)[:SIZE]]
+def test_repeated_pages_of_an_ignored_offset_are_an_error(count: int) -> None:
+    reading, page = Reading(SIZE), [{"id": number} for number in descending_ids(count)[:SIZE]]
     assert not reading.take(RecordsPage(0, page)).moved
     assert reading.take(RecordsPage(reading.offset, page)).moved
     with pytest.raises(TransientError, match="the same records at different offsets"):
         reading.take(RecordsPage(reading.offset, page))
 
 
-def test_a_jira_that_gives_two_pages_in_turn_is_an_error() -> None:
+def test_repeated_pages_in_turn_are_an_error() -> None:
     one, other = [{"id": 4}, {"id": 3}], [{"id": 2}, {"id": 1}]
     reading = Reading(SIZE)
     for page in (one, other, one):
@@ -247,7 +247,7 @@ def test_a_jira_that_gives_two_pages_in_turn_is_an_error() -> None:
         reading.take(RecordsPage(reading.offset, other))
 
 
-def test_the_seam_holds_by_id_though_the_content_changed() -> None:
+def test_seam_holds_by_id_when_the_content_changes() -> None:
     reading = Reading(2)
     reading.take(RecordsPage(0, [{"id": 3}, {"id": 2}]))
     page = reading.take(RecordsPage(1, [{"id": 2, "associatedItems": []}, {"id": 1}]))
@@ -256,7 +256,7 @@ def test_the_seam_holds_by_id_though_the_content_changed() -> None:
 
 
 @pytest.mark.parametrize("record", [None, "text", 7, [], {}, {"id": None}, {"summary": "a"}])
-def test_the_seam_of_records_without_an_id_holds_by_content(record: Any) -> None:
+def test_seam_holds_by_content_without_an_id(record: Any) -> None:
     reading = Reading(2)
     reading.take(RecordsPage(0, [{"id": 3}, record]))
     page = reading.take(RecordsPage(1, [record, {"id": 1}]))
@@ -265,7 +265,7 @@ def test_the_seam_of_records_without_an_id_holds_by_content(record: Any) -> None
 
 
 @pytest.mark.parametrize("record", ["text", {"id": 9}, {"summary": "b"}, {"id": "x"}])
-def test_the_seam_does_not_hold_for_another_record(record: Any) -> None:
+def test_seam_does_not_hold_for_another_record(record: Any) -> None:
     reading = Reading(2)
     reading.take(RecordsPage(0, [{"id": 3}, {"summary": "a"}]))
     page = reading.take(RecordsPage(1, [record, {"id": 1}]))
@@ -285,11 +285,11 @@ def test_the_seam_does_not_hold_for_another_record(record: Any) -> None:
         max_size=25,
     ),
 )
-def test_insertions_and_retention_never_hide_what_was_there_throughout(
+def test_changes_by_insertion_or_retention_hide_no_record(
     count: int, size: int, cap: int, changes: list[tuple[str, int]]
 ) -> None:
     """Even if pages are shorter than requested and no seam shows it."""
-    log, there, coming = Log(falling(count), cap), set(falling(count)), iter(changes)
+    log, there, coming = Log(descending_ids(count), cap), set(descending_ids(count)), iter(changes)
     number = count
 
     def between() -> None:
@@ -316,10 +316,10 @@ def test_insertions_and_retention_never_hide_what_was_there_throughout(
         max_size=25,
     ),
 )
-def test_with_full_pages_any_change_is_seen_or_harmless(
+def test_changes_between_full_pages_are_noticed_or_harmless(
     count: int, size: int, changes: list[tuple[str, int] | None]
 ) -> None:
-    log, there, coming = Log(falling(count)), set(falling(count)), iter(changes)
+    log, there, coming = Log(descending_ids(count)), set(descending_ids(count)), iter(changes)
     number = count
 
     def between() -> None:

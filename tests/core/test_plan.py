@@ -26,32 +26,32 @@ CUT = NOW - 10 * MINUTE
 OWN = ReadRange(NOW - 20 * MINUTE, NOW, HOUR)
 
 
-def test_a_tick_reads_the_overlap_again_and_then_up_to_now() -> None:
+def test_tick_reads_the_overlap_and_up_to_now() -> None:
     assert tick_range(OLD, NOW, OVERLAP) == ReadRange(NOW - 20 * MINUTE, NOW, HOUR)
 
 
-def test_a_tick_goes_on_with_the_step_in_the_checkpoint() -> None:
+def test_tick_uses_the_step_of_the_checkpoint() -> None:
     assert tick_range(OLD.stepping(7_777), NOW, OVERLAP).step == 7_777
 
 
-def test_the_overlap_does_not_go_before_from() -> None:
+def test_overlap_does_not_start_before_from() -> None:
     young = Checkpoint(SITE, NOW - 7 * MINUTE, NOW - 5 * MINUTE)
     assert tick_range(young, NOW, OVERLAP).start == NOW - 7 * MINUTE
 
 
-def test_the_overlap_does_not_go_before_what_was_pruned() -> None:
+def test_overlap_does_not_start_before_the_pruned_ids() -> None:
     pruned = replace(OLD, pruned=NOW - 9 * MINUTE)
     assert tick_range(pruned, NOW, OVERLAP).start == NOW - 9 * MINUTE
 
 
-def test_an_overlap_that_a_deadline_cut_goes_on_after_its_place() -> None:
+def test_overlap_stopped_by_the_deadline_resumes() -> None:
     cut = replace(OLD, reread=CUT)
     assert tick_range(cut, NOW, OVERLAP).start == CUT + 1
     old_cut = replace(OLD, reread=NOW - HOUR)
     assert tick_range(old_cut, NOW, OVERLAP).start == NOW - 20 * MINUTE
 
 
-def test_an_overlap_longer_than_a_run_is_read_to_its_end_and_then_again() -> None:
+def test_overlap_longer_than_a_run_is_read_to_its_end() -> None:
     place, starts = OLD.stepping(MINUTE), []
     for tick in range(8):  # six windows a tick
         read_range = tick_range(place, NOW + tick * MINUTE, OVERLAP)
@@ -67,42 +67,42 @@ def test_an_overlap_longer_than_a_run_is_read_to_its_end_and_then_again() -> Non
     assert place.through > NOW
 
 
-def test_a_first_run_reads_from_where_it_begins() -> None:
+def test_tick_of_a_first_run_starts_at_from() -> None:
     first = Checkpoint.first(SITE, NOW - DAY, NOW)
     assert tick_range(first, NOW, OVERLAP) == ReadRange(NOW - DAY, NOW, HOUR)
     assert sweep_range(first, NOW, LENGTH, ReadRange(NOW - DAY, NOW, HOUR)) is None
 
 
-def test_a_through_ahead_of_the_clock_leaves_the_overlap_to_read() -> None:
+def test_overlap_is_read_when_through_is_ahead_of_the_clock() -> None:
     ahead = replace(OLD, through=NOW + MINUTE)
     assert tick_range(ahead, NOW, OVERLAP) == ReadRange(NOW - 14 * MINUTE, NOW, HOUR)
     assert tick_range(replace(OLD, through=NOW + HOUR), NOW, OVERLAP).window is None
 
 
-def test_a_sweep_reads_its_length_back_up_to_what_the_tick_reads() -> None:
+def test_sweep_reads_its_length_back_up_to_the_tick() -> None:
     assert sweep_range(OLD, NOW, LENGTH, OWN) == ReadRange(NOW - LENGTH, NOW - 20 * MINUTE, HOUR)
 
 
-def test_a_sweep_is_due_after_a_day_and_not_before() -> None:
+def test_sweep_is_due_after_a_day_and_not_before() -> None:
     assert SWEEP_EVERY == 86_400_000
     due, early = replace(OLD, swept=NOW - DAY), replace(OLD, swept=NOW - DAY + 1)
     assert sweep_range(due, NOW, LENGTH, OWN) is not None
     assert sweep_range(early, NOW, LENGTH, OWN) is None
 
 
-def test_a_site_that_was_never_swept_is_due() -> None:
+def test_sweep_is_due_when_there_was_none() -> None:
     never = replace(OLD, swept=None)
     assert sweep_range(never, NOW, LENGTH, OWN) == ReadRange(NOW - LENGTH, OWN.start, HOUR)
 
 
-def test_a_sweep_under_way_goes_on_after_its_place_though_none_is_due() -> None:
+def test_sweep_in_progress_resumes_though_none_is_due() -> None:
     under_way = replace(OLD, swept=NOW, sweep=Sweep(NOW - 30 * HOUR, NOW - DAY, NOW))
     assert sweep_range(under_way, NOW, LENGTH, OWN) == ReadRange(
         NOW - 30 * HOUR + 1, NOW - DAY, HOUR
     )
 
 
-def test_a_sweep_never_begins_before_from_or_what_was_pruned() -> None:
+def test_sweep_does_not_start_before_from_or_the_pruned_ids() -> None:
     young = Checkpoint(SITE, NOW - 30 * HOUR, NOW, swept=NOW - DAY)
     assert sweep_range(young, NOW, LENGTH, OWN) == ReadRange(NOW - 30 * HOUR, OWN.start, HOUR)
     pruned = replace(OLD, pruned=NOW - 7 * HOUR)
@@ -111,14 +111,14 @@ def test_a_sweep_never_begins_before_from_or_what_was_pruned() -> None:
     assert sweep_range(under_way, NOW, LENGTH, OWN) == ReadRange(NOW - 7 * HOUR, NOW - HOUR, HOUR)
 
 
-def test_the_tick_and_the_sweep_leave_no_millisecond_between_them_unread() -> None:
+def test_sweep_and_tick_leave_no_millisecond_unread() -> None:
     own = tick_range(OLD, NOW, OVERLAP)
     sweep = sweep_range(OLD, NOW, LENGTH, own)
     assert sweep is not None
     assert sweep.end + 1 >= own.start
 
 
-def test_a_sweep_cut_short_and_carried_on_reads_every_window_of_it_once() -> None:
+def test_sweep_that_resumes_reads_every_window_once() -> None:
     place, now, read = OLD, NOW, []
     end = OWN.start
     for _ in range(200):  # one window a tick
@@ -138,7 +138,7 @@ def test_a_sweep_cut_short_and_carried_on_reads_every_window_of_it_once() -> Non
     assert (place.sweep, place.swept) == (None, NOW)
 
 
-def test_a_sweep_that_is_late_reaches_as_far_back_as_it_would_have_in_time() -> None:
+def test_sweep_that_is_overdue_reaches_further_back() -> None:
     for late in (0, HOUR, 30 * HOUR, 9 * DAY):
         place = replace(OLD, through=NOW, swept=NOW - DAY - late, sweep=None)
         sweep = sweep_range(place, NOW, 48 * HOUR, ReadRange(NOW, NOW, HOUR))
@@ -146,7 +146,7 @@ def test_a_sweep_that_is_late_reaches_as_far_back_as_it_would_have_in_time() -> 
         assert sweep.start == place.earliest(NOW - 48 * HOUR - late)
 
 
-def test_a_sweep_carried_on_keeps_the_end_it_began_with() -> None:
+def test_sweep_that_resumes_keeps_its_end() -> None:
     begun = OLD.swept_through(NOW - 40 * HOUR, NOW - HOUR, NOW)
     assert begun.sweep == Sweep(NOW - 40 * HOUR, NOW - HOUR, NOW)
     assert begun.swept == OLD.swept
@@ -168,7 +168,7 @@ timestamp_ms = st.integers(0, 40)
     overlap=st.integers(0, 20),
     length=st.integers(0, 60),
 )
-def test_nothing_read_later_begins_before_the_reach(
+def test_reach_bounds_every_later_read(
     start: int,
     ahead: int,
     pruned: int | None,
@@ -200,7 +200,7 @@ def test_nothing_read_later_begins_before_the_reach(
 # Which late records will still be read.
 
 
-def covered(place: Checkpoint, timestamp_ms: int, now: int, length: int) -> bool:
+def is_read(place: Checkpoint, timestamp_ms: int, now: int, length: int) -> bool:
     """Whether a run at `now` reads a moment."""
     own = tick_range(place, now, OVERLAP)
     sweep = sweep_range(place, now, length, own)
@@ -216,7 +216,7 @@ def covered(place: Checkpoint, timestamp_ms: int, now: int, length: int) -> bool
     next_tick=st.integers(0, DAY),
     next_sweep=st.integers(0, 3 * DAY),
 )
-def test_a_late_record_that_is_said_to_come_is_read_by_a_tick_or_a_sweep(
+def test_late_record_is_read_by_a_tick_or_a_sweep_as_promised(
     length: int,
     lag: int,
     swept: int | None,
@@ -232,17 +232,17 @@ def test_a_late_record_that_is_said_to_come_is_read_by_a_tick_or_a_sweep(
         place = replace(place, sweep=Sweep(end - done, end, NOW - began))
     timestamp_ms = late_found_from(place, NOW, OVERLAP, length) + late
     tick = NOW + next_tick
-    if timestamp_ms > NOW or covered(place, timestamp_ms, tick, length):
+    if timestamp_ms > NOW or is_read(place, timestamp_ms, tick, length):
         return
     if place.sweep:  # the sweep ends without reading the moment
         place = place.sweep_done(place.sweep.began)
     place = replace(place, through=tick)
     assert place.swept is not None, "a sweep that was never done is due at once"
     due = max(tick, place.swept + SWEEP_EVERY) + next_sweep
-    assert covered(place, timestamp_ms, due, length)
+    assert is_read(place, timestamp_ms, due, length)
 
 
-def test_nothing_from_before_the_beginning_or_the_pruned_is_said_to_come() -> None:
+def test_late_records_before_from_or_the_pruned_ids_are_not_promised() -> None:
     young = Checkpoint(SITE, NOW - HOUR, NOW, swept=NOW)
     assert late_found_from(young, NOW, OVERLAP, LENGTH) == NOW - HOUR
     assert late_found_from(replace(OLD, pruned=NOW - HOUR), NOW, OVERLAP, LENGTH) == NOW - HOUR

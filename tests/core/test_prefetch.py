@@ -33,7 +33,7 @@ def reading_of(*pages: list[dict[str, Any]]) -> Reading:
     return reading
 
 
-def nothing(_: PageRequest) -> PagePeek | None:
+def no_peek(_: PageRequest) -> PagePeek | None:
     return None
 
 
@@ -47,7 +47,7 @@ def requests(
     window: Window = FIRST,
     read_range: ReadRange = STRETCH,
     density: float | None = None,
-    peek: Callable[[PageRequest], PagePeek | None] = nothing,
+    peek: Callable[[PageRequest], PagePeek | None] = no_peek,
     most: int = 20,
 ) -> list[tuple[float, float, int]]:
     """The first places: the hour at which a window starts, its hours, and the offset."""
@@ -55,11 +55,11 @@ def requests(
     return [((at.start - START) / HOUR, at.length / HOUR, offset) for at, offset in found]
 
 
-def test_where_nothing_is_known_yet_the_first_pages_of_windows_that_grow_are_asked_for() -> None:
+def test_first_pages_of_growing_windows_come_first() -> None:
     assert requests(Reading(SIZE)) == [(0, 1, 0), (1, 2, 0), (3, 4, 0), (7, 3, 0)]
 
 
-def test_windows_of_a_length_that_was_found_to_fit_are_expected_to_stay_so() -> None:
+def test_windows_with_a_grown_step_keep_its_length() -> None:
     found = requests(
         Reading(SIZE),
         window=Window(START, START + 3 * HOUR - 1),
@@ -68,45 +68,45 @@ def test_windows_of_a_length_that_was_found_to_fit_are_expected_to_stay_so() -> 
     assert found == [(0, 3, 0), (3, 3, 0), (6, 3, 0), (9, 1, 0)]
 
 
-def test_a_step_that_fits_a_crowd_is_not_taken_for_the_first_though_it_be_as_long() -> None:
+def test_windows_before_a_burst_keep_the_step_that_fits_it() -> None:
     read_range = ReadRange(START, START + 10 * HOUR - 1, HOUR, dense_from=(START + 9 * HOUR, HOUR))
     assert requests(Reading(SIZE), read_range=read_range)[:3] == [(0, 1, 0), (1, 1, 0), (2, 1, 0)]
 
 
-def test_of_the_only_window_nothing_is_asked_for_but_its_first_page() -> None:
+def test_only_window_gets_a_request_for_its_first_page() -> None:
     assert requests(Reading(SIZE), read_range=ReadRange.of(FIRST)) == [(0, 1, 0)]
 
 
-def test_a_full_page_tells_how_many_more_there_are() -> None:
+def test_density_comes_from_a_full_page() -> None:
     # Eleven records in a fifth of the window: fifty-five in all, so five more pages and the end.
     first = records(11, FIRST.end - HOUR // 5 + 1)
     offsets = [offset for start, _, offset in requests(reading_of(first)) if start == 0]
     assert offsets == [10, 20, 30, 40, 50]
 
 
-def test_after_the_window_comes_the_one_that_follows_if_it_goes_on_like_this() -> None:
+def test_next_window_follows_at_the_same_density() -> None:
     first = records(11, FIRST.end - HOUR // 6 + 1)  # 66 in an hour, and so in the next
     found = requests(reading_of(first))
     assert found[6:12] == [(1, 1, offset) for offset in range(0, 60, 10)]
 
 
-def test_of_a_window_that_follows_only_pages_that_ought_to_be_full_are_asked_for() -> None:
+def test_next_window_gets_requests_for_full_pages_only() -> None:
     first = records(11, FIRST.end - HOUR // 6 + 1)
     offsets = [offset for start, _, offset in requests(reading_of(first)) if start == 1]
     assert offsets == [0, 10, 20, 30, 40, 50]  # 66 end within the page that begins at 60
 
 
-def test_a_quiet_window_is_followed_by_longer_ones() -> None:
+def test_quiet_window_is_followed_by_longer_ones() -> None:
     reading = reading_of(records(2, FIRST.start))
     assert requests(reading, most=4) == [(0, 1, 2), (1, 2, 0), (3, 4, 0), (7, 3, 0)]
 
 
-def test_the_last_window_is_followed_by_nothing() -> None:
+def test_last_window_is_followed_by_none() -> None:
     reading = reading_of(records(2, FIRST.start))
     assert requests(reading, read_range=ReadRange.of(FIRST)) == [(0, 1, 2)]
 
 
-def test_in_the_final_window_the_last_page_is_asked_for_first_and_its_end_right_after() -> None:
+def test_last_window_gets_its_last_page_first_then_its_end() -> None:
     reading = reading_of(records(11, FIRST.end - HOUR // 4 + 1))  # 44 in all, so four pages more
     only = ReadRange.of(FIRST)
 
@@ -122,22 +122,22 @@ def test_in_the_final_window_the_last_page_is_asked_for_first_and_its_end_right_
     assert found[:3] == [(0, 1, 10), (0, 1, 40), (0, 1, 44)]
 
 
-def test_a_final_window_that_nothing_is_known_of_is_asked_for_as_a_whole() -> None:
+def test_last_window_of_unknown_density_is_requested_whole() -> None:
     first = records(11, FIRST.end - HOUR // 6 + 1)  # 66 in an hour, and so in the next
     found = requests(reading_of(first), read_range=ReadRange(START, START + 2 * HOUR - 1, HOUR))
     assert {offset for start, _, offset in found if start == 1} == {0, 10, 20, 30, 40, 50, 60}
 
 
-def test_a_window_that_has_ended_needs_nothing_more_of_itself() -> None:
+def test_window_that_has_ended_needs_no_request() -> None:
     assert requests(reading_of(records(2, FIRST.start), []), most=1) == [(1, 2, 0)]
 
 
-def test_a_window_that_is_going_to_be_given_up_is_read_to_its_eighth_page_and_not_beyond() -> None:
+def test_window_that_is_too_long_is_read_to_its_eighth_page() -> None:
     first = records(11, FIRST.end - HOUR // 50)
     assert requests(reading_of(first)) == [(0, 1, 10 * page) for page in range(1, 8)]
 
 
-def test_a_window_of_one_millisecond_is_read_as_far_as_it_goes() -> None:
+def test_window_of_one_millisecond_is_read_to_its_end() -> None:
     window = Window(START, START)
     reading = reading_of(records(11, START))
     found = requests(reading, window=window, read_range=ReadRange(START, START + HOUR, 1), most=8)
@@ -145,14 +145,14 @@ def test_a_window_of_one_millisecond_is_read_as_far_as_it_goes() -> None:
 
 
 @pytest.mark.parametrize("created", [None, "soon", 7])
-def test_where_nothing_tells_how_far_a_page_reaches_no_window_after_this_is_guessed(
+def test_next_window_is_not_guessed_without_created_times(
     created: Any,
 ) -> None:
     page = [{"id": number, "created": created} for number in range(11)]
     assert {start for start, _, _ in requests(reading_of(page))} == {0}
 
 
-def test_answers_that_have_come_tell_where_the_next_begins_and_where_the_window_ends() -> None:
+def test_answers_ahead_show_the_next_offset_and_the_end() -> None:
     first = records(11, FIRST.end - HOUR // 3)
     known = {10: PagePeek(11, FIRST.start + HOUR // 3), 20: PagePeek(4, FIRST.start)}
 
@@ -163,20 +163,20 @@ def test_answers_that_have_come_tell_where_the_next_begins_and_where_the_window_
     assert [offset for start, _, offset in found if start == 0] == [10, 20, 24]
 
 
-def test_an_empty_answer_is_taken_for_the_end() -> None:
+def test_answers_that_are_empty_end_the_window() -> None:
     reading = reading_of(records(3, FIRST.start))
     found = requests(reading, peek=lambda request: PagePeek(0, None) if request[1] == 3 else None)
     assert found[:2] == [(0, 1, 3), (1, 2, 0)]
 
 
-def test_a_window_that_was_asked_for_with_another_length_is_followed_as_it_is() -> None:
+def test_next_window_keeps_the_length_already_requested() -> None:
     begun = Window(FIRST.end + 1, FIRST.end + 90)
     reading = reading_of(records(2, FIRST.start))
-    found = list(islice(prefetch_order(FIRST, reading, STRETCH, None, lambda _: begun, nothing), 2))
+    found = list(islice(prefetch_order(FIRST, reading, STRETCH, None, lambda _: begun, no_peek), 2))
     assert found == [(FIRST, 2), (begun, 0)]
 
 
-def test_one_page_alone_does_not_overrule_the_window_before() -> None:
+def test_density_of_one_page_does_not_replace_the_window_before() -> None:
     first = records(11, FIRST.end - HOUR // 6)
     alone = [offset for start, _, offset in requests(reading_of(first)) if start == 0]
     before = requests(reading_of(first), density=55 / HOUR)

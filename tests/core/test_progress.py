@@ -14,22 +14,22 @@ from jira_audit.core.records import Identity
 FIRST = Checkpoint.first("contoso.atlassian.net", 0, 0)
 
 
-def stepping(step: int) -> Change:
+def set_step(step: int) -> Change:
     return lambda checkpoint: replace(checkpoint, step=step)
 
 
-def test_a_change_is_applied_at_once_where_nothing_is_on_its_way() -> None:
+def test_change_is_applied_at_once_with_no_batch_in_flight() -> None:
     progress = Progress(FIRST)
 
-    progress.apply_later(stepping(7), rows_wait=False)
+    progress.apply_later(set_step(7), rows_wait=False)
 
     assert progress.checkpoint.step == 7
 
 
-def test_a_change_waits_for_the_batch_that_its_rows_will_be_in() -> None:
+def test_change_waits_for_the_batch_of_its_rows() -> None:
     progress = Progress(FIRST)
     progress.hand_over([1])
-    progress.apply_later(stepping(7), rows_wait=True)
+    progress.apply_later(set_step(7), rows_wait=True)
     before = progress.checkpoint
 
     progress.settle(progress.begin())
@@ -38,10 +38,10 @@ def test_a_change_waits_for_the_batch_that_its_rows_will_be_in() -> None:
     assert progress.checkpoint.step == 7
 
 
-def test_a_batch_that_is_settled_before_an_older_one_applies_nothing() -> None:
+def test_change_waits_for_older_batches() -> None:
     progress = Progress(FIRST)
     older, newer = progress.begin(), progress.begin()
-    progress.apply_later(stepping(7), rows_wait=False)
+    progress.apply_later(set_step(7), rows_wait=False)
 
     progress.settle(newer)
     between = progress.checkpoint
@@ -51,7 +51,7 @@ def test_a_batch_that_is_settled_before_an_older_one_applies_nothing() -> None:
     assert progress.checkpoint.step == 7
 
 
-def test_a_record_is_known_from_when_it_is_handed_over_and_stays_so() -> None:
+def test_record_is_known_from_when_it_is_added() -> None:
     progress = Progress(FIRST)
 
     progress.hand_over([3])
@@ -65,7 +65,7 @@ def test_a_record_is_known_from_when_it_is_handed_over_and_stays_so() -> None:
 
 
 @dataclass
-class Waiting:
+class WaitingChange:
     """A change of the model: its number, and the batches that it waits for."""
 
     number: int
@@ -78,7 +78,7 @@ class Model:
 
     begun: int = 0
     settled: set[int] = field(default_factory=set)
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: list[WaitingChange] = field(default_factory=list)
     applied: list[int] = field(default_factory=list)
 
     def apply_ready(self) -> None:
@@ -114,7 +114,7 @@ class Interleavings(RuleBasedStateMachine):
         number = self.changes
         self.changes += 1
         batches = set(range(self.model.begun + rows_wait))
-        self.model.waiting.append(Waiting(number, batches))
+        self.model.waiting.append(WaitingChange(number, batches))
         self.model.apply_ready()
 
         def apply(checkpoint: Checkpoint) -> Checkpoint:
@@ -124,7 +124,7 @@ class Interleavings(RuleBasedStateMachine):
         self.progress.apply_later(apply, rows_wait=rows_wait)
 
     @invariant()
-    def what_was_applied_is_what_may_be_in_the_order_it_came(self) -> None:
+    def changes_are_applied_in_order(self) -> None:
         assert self.applied == self.model.applied
 
 

@@ -22,7 +22,7 @@ from jira_audit.core.records import (
     identify,
     to_row,
 )
-from tests.core.json_strategies import objects, records, strict, values
+from tests.core.json_strategies import objects, parse_strictly, records, values
 from tests.pages import Page
 from tests.servers import ingestion
 
@@ -54,18 +54,18 @@ def row_of(record: Any) -> Row:
 
 
 def columns_of(record: Any) -> dict[str, Any]:
-    line: dict[str, Any] = strict(row_of(record).line)
+    line: dict[str, Any] = parse_strictly(row_of(record).line)
     return line
 
 
 # The table.
 
 
-def test_the_columns_are_those_of_the_deployed_table() -> None:
+def test_columns_are_those_of_the_deployed_table() -> None:
     assert dict(COLUMNS) == dict(ingestion.COLUMNS)
 
 
-def test_the_limits_are_the_services() -> None:
+def test_limits_are_those_of_the_service() -> None:
     assert STRING_LIMIT == 65_536
     assert ROW_LIMIT == 1_048_574
 
@@ -73,7 +73,7 @@ def test_the_limits_are_the_services() -> None:
 # Golden rows.
 
 
-def test_a_full_record_fills_every_column() -> None:
+def test_row_of_a_full_record_fills_every_column() -> None:
     record = {
         "id": 10_001,
         "summary": "User added to group",
@@ -97,7 +97,7 @@ def test_a_full_record_fills_every_column() -> None:
     row = row_of(record)
     assert row.identity == Identity(10_001, 1_611_146_401_903)
     assert row.whole
-    assert strict(row.line) == FIXED | {
+    assert parse_strictly(row.line) == FIXED | {
         "summary_s": "User added to group",
         "remoteAddress_s": "10.0.0.1, 2001:db8::1",
         "authorKey_s": "ug:24aa09ae",
@@ -162,9 +162,11 @@ def test_a_full_record_fills_every_column() -> None:
         ({"new": 2**64 + 1}, {"extra_s": '{"new":18446744073709551617}'}),
     ],
 )
-def test_each_shape_becomes_its_row(fields: dict[str, Any], columns: dict[str, Any]) -> None:
+def test_row_follows_the_shape_of_the_record(
+    fields: dict[str, Any], columns: dict[str, Any]
+) -> None:
     row = row_of(LEAST | fields)
-    assert strict(row.line) == FIXED | columns
+    assert parse_strictly(row.line) == FIXED | columns
     assert row.whole
 
 
@@ -190,25 +192,25 @@ def test_created_is_normalised_to_utc(created: str, column: str) -> None:
 )
 @example("2021-W03-4T12:40:01.903+0000")
 @example("2021-01-20 12:40:01.903+0000")
-def test_created_is_written_as_its_moment_is_however_it_is_spelled(created: str) -> None:
+def test_created_keeps_its_moment_in_any_notation(created: str) -> None:
     record = {"id": 1, "created": created}
     try:
         identity = identify(record)
     except RecordRejected:
         return
-    assert strict(row_of(record).line)["created_t"] == timestamps.text(identity.created)
+    assert parse_strictly(row_of(record).line)["created_t"] == timestamps.text(identity.created)
 
 
-def test_the_time_generated_is_the_one_that_was_handed_in() -> None:
+def test_time_generated_is_the_argument() -> None:
     row = to_row(LEAST, identify(LEAST), site="other.example", generated=timestamps.text(0))
-    assert strict(row.line)["TimeGenerated"] == "1970-01-01T00:00:00.000Z"
-    assert strict(row.line)["site_s"] == "other.example"
+    assert parse_strictly(row.line)["TimeGenerated"] == "1970-01-01T00:00:00.000Z"
+    assert parse_strictly(row.line)["site_s"] == "other.example"
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**53 + 1, 2**63 - 1, -(2**63)])
-def test_an_id_of_64_bits_is_exact_in_the_row(number: int) -> None:
+def test_row_has_an_exact_64_bit_id(number: int) -> None:
     row = row_of({"id": number, "created": CREATED})
-    assert strict(row.line)["id_d"] == number
+    assert parse_strictly(row.line)["id_d"] == number
     assert row.identity.id == number
 
 
@@ -224,7 +226,7 @@ def test_an_id_of_64_bits_is_exact_in_the_row(number: int) -> None:
         *(None, 7, "text", [], {}),
     ],
 )
-def test_a_record_without_an_integer_id_is_rejected(record: Any) -> None:
+def test_record_without_an_integer_id_is_rejected(record: Any) -> None:
     with pytest.raises(RecordRejected, match=r"^the record has no integer id$"):
         identify(record)
 
@@ -232,14 +234,14 @@ def test_a_record_without_an_integer_id_is_rejected(record: Any) -> None:
 @pytest.mark.parametrize(
     "created", [None, "", 1_611_146_401_903, "2021-01-20T12:40:01.903", "soon", "\ud83d", [CREATED]]
 )
-def test_a_record_without_a_readable_created_time_is_rejected(created: Any) -> None:
+def test_record_without_a_readable_created_is_rejected(created: Any) -> None:
     with pytest.raises(RecordRejected, match=r"^the record has no readable created time$"):
         identify({"id": 1, "created": created})
     with pytest.raises(RecordRejected):
         identify({"id": 1})
 
 
-def test_a_rejection_says_nothing_of_the_record() -> None:
+def test_rejection_quotes_nothing_of_the_record() -> None:
     with pytest.raises(RecordRejected) as raised:
         identify({"id": "secret-1", "created": "secret-2", "summary": "secret-3"})
     assert "secret" not in str(raised.value)
@@ -257,12 +259,12 @@ def test_a_rejection_says_nothing_of_the_record() -> None:
         ("\ud83d\U0001f600", "\ufffd\U0001f600"),
     ],
 )
-def test_a_lone_surrogate_is_replaced_and_the_row_is_not_whole(text: str, column: str) -> None:
+def test_truncation_is_set_for_a_replaced_lone_surrogate(text: str, column: str) -> None:
     row = row_of(LEAST | {"summary": text, "new": {text: text}, "changedValues": [text]})
-    line = strict(row.line)
+    line = parse_strictly(row.line)
     assert line["summary_s"] == column
-    assert strict(line["extra_s"]) == {"new": {column: column}}
-    assert strict(line["changedValues_s"]) == [column]
+    assert parse_strictly(line["extra_s"]) == {"new": {column: column}}
+    assert parse_strictly(line["changedValues_s"]) == [column]
     assert not row.whole
     assert "truncated_b" not in line
 
@@ -270,44 +272,44 @@ def test_a_lone_surrogate_is_replaced_and_the_row_is_not_whole(text: str, column
 # Too long.
 
 
-def test_a_string_as_long_as_a_column_holds_is_whole() -> None:
+def test_truncation_leaves_a_string_at_the_limit() -> None:
     row = row_of(LEAST | {"summary": "x" * 65_536})
     assert row.whole
-    assert strict(row.line) == FIXED | {"summary_s": "x" * 65_536}
+    assert parse_strictly(row.line) == FIXED | {"summary_s": "x" * 65_536}
 
 
-def test_a_string_one_byte_longer_is_cut_and_said_to_be() -> None:
+def test_truncation_begins_one_byte_over_the_limit() -> None:
     row = row_of(LEAST | {"summary": "x" * 65_537, "description": "short"})
     assert not row.whole
-    assert strict(row.line) == FIXED | {
+    assert parse_strictly(row.line) == FIXED | {
         "summary_s": "x" * 65_536,
         "description_s": "short",
         "truncated_b": True,
     }
 
 
-def test_a_cut_leaves_whole_characters() -> None:
+def test_truncation_leaves_whole_characters() -> None:
     line = columns_of(LEAST | {"summary": "x" + "€" * 30_000})
     assert line["summary_s"] == "x" + "€" * 21_845  # 65,536 bytes
     line = columns_of(LEAST | {"summary": "€" * 30_000})
     assert line["summary_s"] == "€" * 21_845  # 65,535 bytes; another would be 65,538
 
 
-def test_long_strings_within_json_are_cut_first_so_that_every_item_keeps_its_place() -> None:
+def test_truncation_of_json_shortens_long_strings_first() -> None:
     changes = [{"fieldName": str(number), "changedTo": "y" * 30_000} for number in range(10)]
     row = row_of(LEAST | {"changedValues": changes})
-    line = strict(row.line)
-    kept = strict(line["changedValues_s"])
+    line = parse_strictly(row.line)
+    kept = parse_strictly(line["changedValues_s"])
     assert [change["fieldName"] for change in kept] == [str(number) for number in range(10)]
     assert {len(change["changedTo"]) for change in kept} == {4_096}
     assert line["truncated_b"] is True
     assert not row.whole
 
 
-def test_where_that_is_not_enough_the_last_items_go() -> None:
+def test_truncation_of_json_then_drops_the_last_items() -> None:
     changes = [{"fieldName": str(number)} for number in range(10_000)]
     line = columns_of(LEAST | {"changedValues": changes})
-    kept = strict(line["changedValues_s"])
+    kept = parse_strictly(line["changedValues_s"])
     assert kept == changes[: len(kept)]
     assert 65_536 - 21 < len(line["changedValues_s"]) <= 65_536
     assert line["truncated_b"] is True
@@ -321,23 +323,23 @@ def test_where_that_is_not_enough_the_last_items_go() -> None:
         ([[1]] * 30_000, 16_383),  # 65,533; another would be 65,537
     ],
 )
-def test_as_many_items_are_kept_as_fit_to_the_byte(items: list[Any], kept: int) -> None:
+def test_truncation_of_json_keeps_all_items_that_fit(items: list[Any], kept: int) -> None:
     line = columns_of(LEAST | {"changedValues": items})
-    assert strict(line["changedValues_s"]) == items[:kept]
+    assert parse_strictly(line["changedValues_s"]) == items[:kept]
 
 
-def test_too_many_unknown_fields_are_cut_to_an_object() -> None:
+def test_truncation_of_unknown_fields_leaves_an_object() -> None:
     line = columns_of(LEAST | {f"field{number:05}": number for number in range(10_000)})
-    kept = strict(line["extra_s"])
+    kept = parse_strictly(line["extra_s"])
     assert kept == {f"field{number:05}": number for number in range(len(kept))}
     assert len(line["extra_s"].encode()) <= 65_536
 
 
-def test_a_row_larger_than_a_batch_is_cut_at_its_longest_columns() -> None:
+def test_truncation_of_a_row_shortens_its_longest_columns() -> None:
     # A control character takes one byte in the column and six in the row's JSON.
     long = dict.fromkeys(("summary", "description", "category", "authorKey"), "\x01" * 60_000)
     row = row_of(LEAST | long | {"remoteAddress": "10.0.0.1"})
-    line = strict(row.line)
+    line = parse_strictly(row.line)
     assert len(row.line) <= 1_048_574
     assert len(row.line) > 500_000
     assert line["remoteAddress_s"] == "10.0.0.1"
@@ -347,7 +349,7 @@ def test_a_row_larger_than_a_batch_is_cut_at_its_longest_columns() -> None:
     assert set(lengths) <= {60_000, 30_000}
 
 
-def test_what_was_received_stays_with_the_row_exactly() -> None:
+def test_row_keeps_the_exact_record() -> None:
     record = LEAST | {"summary": "\ud83d" * 70_000, "new": 2**70}
     assert repr(loads(row_of(record).received)) == repr(record)
     assert loads(row_of(LEAST).received) == LEAST
@@ -356,13 +358,13 @@ def test_what_was_received_stays_with_the_row_exactly() -> None:
 # Any JSON.
 
 
-def check(record: Any) -> None:
+def check_mapping(record: Any) -> None:
     """Any input becomes a row within the limits with the same content, or a rejection."""
     try:
         row = row_of(record)
     except RecordRejected:
         return
-    line = strict(row.line)
+    line = parse_strictly(row.line)
     assert len(row.line) <= 1_048_574
     kinds = {"string": str, "real": int, "datetime": str, "boolean": bool}
     for name, value in line.items():
@@ -373,28 +375,30 @@ def check(record: Any) -> None:
             assert datetime.fromisoformat(value).tzinfo is not None
     for name in ("changedValues_s", "associatedItems_s", "extra_s"):
         if name in line:
-            strict_or_repeated(line[name], repeats=not row.whole)
+            parse_with_repeats(line[name], repeats=not row.whole)
     if "truncated_b" in line:
         assert line["truncated_b"] is True
         assert not row.whole
     if row.whole:
-        assert_says_all(record, line)
+        check_row_is_complete(record, line)
     assert loads(row.received) == record
 
 
-def strict_or_repeated(text: str, *, repeats: bool) -> Any:
+def parse_with_repeats(text: str, *, repeats: bool) -> Any:
     """Two names that differ only in a lone surrogate become the same once it is replaced."""
-    return json.loads(text) if repeats else strict(text)
+    return json.loads(text) if repeats else parse_strictly(text)
 
 
-def assert_says_all(record: dict[str, Any], line: dict[str, Any]) -> None:
+def check_row_is_complete(record: dict[str, Any], line: dict[str, Any]) -> None:
     """Independent of the mapping: removes fields from both until none is left."""
     left, row = dict(record), dict(line)
 
-    def same(value: Any, column: str, *, text: bool = True) -> None:
+    def check_same(value: Any, column: str, *, text: bool = True) -> None:
         if value is not None:
             said = row.pop(column)  # repr distinguishes 1 from 1.0 and true
-            assert repr(said if text and isinstance(value, str) else strict(said)) == repr(value)
+            assert repr(said if text and isinstance(value, str) else parse_strictly(said)) == repr(
+                value
+            )
 
     assert row.pop("TimeGenerated") == "2023-11-14T22:13:20.123Z"
     assert row.pop("site_s") == SITE
@@ -402,33 +406,33 @@ def assert_says_all(record: dict[str, Any], line: dict[str, Any]) -> None:
     created = datetime.fromisoformat(left.pop("created"))
     assert datetime.fromisoformat(row.pop("created_t")) == created
     for name, column in PLAIN.items():
-        same(left.pop(name, None), column)
+        check_same(left.pop(name, None), column)
     for name in ("changedValues", "associatedItems"):
-        same(left.pop(name, None), f"{name}_s", text=False)
+        check_same(left.pop(name, None), f"{name}_s", text=False)
     item = left.pop("objectItem", None)
     if isinstance(item, dict):
         item = dict(item)
         for name in ITEM:
-            same(item.pop(name, None), f"objectItem_{name}_s")
+            check_same(item.pop(name, None), f"objectItem_{name}_s")
     if item not in ({}, None):
         left["objectItem"] = item
     if left:
-        same(left, "extra_s")
+        check_same(left, "extra_s")
     assert row == {}
 
 
 @settings(deadline=None, max_examples=100)
 @given(records)
-def test_any_record_becomes_a_row_that_says_all_of_it_or_is_rejected(record: Any) -> None:
-    check(record)
+def test_row_of_any_record_is_complete_or_rejected(record: Any) -> None:
+    check_mapping(record)
 
 
 @settings(deadline=None)
 @given(values | objects)
 @example({"id": 1})
 @example([LEAST])
-def test_any_json_becomes_a_row_or_is_rejected(value: Any) -> None:
-    check(value)
+def test_row_of_any_json_is_valid_or_rejected(value: Any) -> None:
+    check_mapping(value)
 
 
 LONG = st.builds(
@@ -456,23 +460,25 @@ LONG_JSON = st.recursive(
 )
 @example(dict.fromkeys([*PLAIN, "changedValues", "associatedItems", "new"], "\x01" * 70_000), {})
 @example({"changedValues": [["x" * 60] * 3] * 9_000}, {"new": {"x" * 70_000: 1}})
-def test_any_large_record_keeps_both_limits(fields: dict[str, Any], item: dict[str, Any]) -> None:
-    check(LEAST | fields | {"objectItem": item})
+def test_row_of_any_large_record_keeps_both_limits(
+    fields: dict[str, Any], item: dict[str, Any]
+) -> None:
+    check_mapping(LEAST | fields | {"objectItem": item})
 
 
 @pytest.mark.parametrize("levels", [100, 253, 254, 255, 600, 900])
 @pytest.mark.parametrize("field", ["summary", "changedValues", "objectItem", "new"])
-def test_deep_nesting_is_written_where_this_python_can(levels: int, field: str) -> None:
+def test_nesting_is_written_as_deep_as_python_can(levels: int, field: str) -> None:
     deep: Any = []
     for _ in range(levels):
         deep = {"a": deep}
     row = row_of(LEAST | {field: deep})
     assert row.whole
-    assert_says_all(LEAST | {field: deep}, strict(row.line))
+    check_row_is_complete(LEAST | {field: deep}, parse_strictly(row.line))
 
 
 @pytest.mark.parametrize("field", ["summary", "changedValues", "objectItem", "new"])
-def test_nesting_too_deep_to_be_written_is_a_rejection(field: str) -> None:
+def test_nesting_too_deep_to_write_is_a_rejection(field: str) -> None:
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
@@ -483,17 +489,17 @@ def test_nesting_too_deep_to_be_written_is_a_rejection(field: str) -> None:
 # Whole pages.
 
 
-def fits(record: Any) -> bool:
+def fits_columns(record: Any) -> bool:
     """Whether the columns can hold the whole record: it is short and valid Unicode."""
     text = json.dumps(record, ensure_ascii=False)
     in_utf8 = text.encode("utf-8", "replace")
     return len(in_utf8) <= STRING_LIMIT and in_utf8.decode() == text
 
 
-def test_every_record_of_a_page_is_mapped_and_says_all_of_itself(audit_page: Page) -> None:
+def test_row_of_every_written_record_is_complete(audit_page: Page) -> None:
     rows = [row_of(record) for record in audit_page.records]
 
     assert [row.identity.id for row in rows] == [record["id"] for record in audit_page.records]
     for record, row in zip(audit_page.records, rows, strict=True):
-        assert row.whole or not fits(record)
-        check(record)
+        assert row.whole or not fits_columns(record)
+        check_mapping(record)

@@ -36,7 +36,7 @@ LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
         ("9999-12-31T23:59:59.999Z", LAST),
     ],
 )
-def test_a_time_with_an_offset_is_read_to_the_millisecond(text: str, timestamp_ms: int) -> None:
+def test_time_with_an_offset_is_read_to_the_millisecond(text: str, timestamp_ms: int) -> None:
     assert timestamps.parse(text) == timestamp_ms
 
 
@@ -57,12 +57,12 @@ def test_a_time_with_an_offset_is_read_to_the_millisecond(text: str, timestamp_m
         "",
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_time_in_another_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  the text is Python's
         timestamps.parse(text)
 
 
-def test_the_refusal_of_a_naive_time_says_what_is_missing() -> None:
+def test_time_without_an_offset_is_refused_with_the_reason() -> None:
     with pytest.raises(ValueError, match="needs a UTC offset, such as Z"):
         timestamps.parse("2021-01-20T12:40:01.903")
 
@@ -78,12 +78,12 @@ def test_the_refusal_of_a_naive_time_says_what_is_missing() -> None:
         (LAST, "9999-12-31T23:59:59.999Z"),
     ],
 )
-def test_a_moment_is_written_with_milliseconds_and_z(timestamp_ms: int, text: str) -> None:
+def test_moment_is_written_with_milliseconds_and_z(timestamp_ms: int, text: str) -> None:
     assert timestamps.text(timestamp_ms) == text
 
 
 @given(st.integers(FIRST, LAST))
-def test_what_is_written_is_read_back_as_the_same_moment(timestamp_ms: int) -> None:
+def test_moment_is_read_as_it_was_written(timestamp_ms: int) -> None:
     assert timestamps.parse(timestamps.text(timestamp_ms)) == timestamp_ms
 
 
@@ -92,9 +92,7 @@ def test_what_is_written_is_read_back_as_the_same_moment(timestamp_ms: int) -> N
     st.integers(-23 * 60, 23 * 60),
     st.booleans(),
 )
-def test_the_offset_does_not_change_the_moment(
-    timestamp_ms: int, minutes: int, colon: bool
-) -> None:
+def test_offset_does_not_change_the_moment(timestamp_ms: int, minutes: int, colon: bool) -> None:
     zone = timezone(timedelta(minutes=minutes))
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=timestamp_ms)
     text = at.astimezone(zone).isoformat(timespec="milliseconds")
@@ -110,10 +108,10 @@ def test_moments_sort_as_their_texts_do() -> None:
     ]
 
 
-def test_a_day_is_a_day_in_utc() -> None:
+def test_day_is_a_day_in_utc() -> None:
     assert timestamps.day(timestamps.parse("2021-01-20T23:59:59.999Z")) == "2021-01-20"
     assert timestamps.day(timestamps.parse("2021-01-20T23:59:59.999-0100")) == "2021-01-21"
 
 
-def test_the_units_are_milliseconds() -> None:
+def test_units_are_milliseconds() -> None:
     assert (SECOND, MINUTE, HOUR, DAY) == (1_000, 60_000, 3_600_000, 86_400_000)

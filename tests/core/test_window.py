@@ -21,7 +21,7 @@ from jira_audit.core.window import (
 CLOSED, MOVED, TOO_LONG = WindowResult.CLOSED, WindowResult.MOVED, WindowResult.TOO_LONG
 
 
-def reached(events: dict[int, int], window: Window, page_size: int) -> int:
+def moment_reached(events: dict[int, int], window: Window, page_size: int) -> int:
     """The moment to which the newest eight pages of a window reach back."""
     left = MAX_PAGES * page_size
     for at in sorted((at for at in events if window.start <= at <= window.end), reverse=True):
@@ -31,7 +31,9 @@ def reached(events: dict[int, int], window: Window, page_size: int) -> int:
     return window.start
 
 
-def read(read_range: ReadRange, events: dict[int, int], page_size: int = 10) -> list[Window]:
+def read_windows(
+    read_range: ReadRange, events: dict[int, int], page_size: int = 10
+) -> list[Window]:
     """Read as a run does, with a number of records at each moment; returns the closed windows.
 
     Fails if reading does not end.
@@ -45,7 +47,7 @@ def read(read_range: ReadRange, events: dict[int, int], page_size: int = 10) -> 
         pages = -(-records // page_size)
         if pages >= MAX_PAGES and is_too_long(window, MAX_PAGES):
             read_range = read_range.after(
-                window, TOO_LONG, MAX_PAGES, reached(events, window, page_size)
+                window, TOO_LONG, MAX_PAGES, moment_reached(events, window, page_size)
             )
         else:
             closed.append(window)
@@ -59,11 +61,11 @@ def read(read_range: ReadRange, events: dict[int, int], page_size: int = 10) -> 
     st.integers(1, 5_000),
     st.dictionaries(st.integers(-50, 3_000), st.integers(1, 300), max_size=30),
 )
-def test_closed_windows_cover_a_stretch_exactly(
+def test_windows_cover_a_range_exactly(
     start: int, length: int, step: int, events: dict[int, int]
 ) -> None:
     end = start + length - 1
-    windows = read(ReadRange(start, end, step), events)
+    windows = read_windows(ReadRange(start, end, step), events)
     covered = [
         timestamp_ms for window in windows for timestamp_ms in range(window.start, window.end + 1)
     ]
@@ -71,17 +73,15 @@ def test_closed_windows_cover_a_stretch_exactly(
 
 
 @given(st.integers(0, 2_000), st.integers(0, 90), st.integers(1, 5_000))
-def test_a_burst_in_one_millisecond_is_read_in_a_window_of_its_own(
-    start: int, into: int, step: int
-) -> None:
+def test_burst_in_one_millisecond_has_its_own_window(start: int, into: int, step: int) -> None:
     burst = start + into
-    windows = read(ReadRange(start, start + 99, step), {burst: 80})
+    windows = read_windows(ReadRange(start, start + 99, step), {burst: 80})
     assert [window for window in windows if window.start <= burst <= window.end] == [
         Window(burst, burst)
     ]
 
 
-def test_windows_are_closed_ranges_and_touch_without_overlapping() -> None:
+def test_windows_are_closed_ranges_without_overlap() -> None:
     read_range = ReadRange(1_000, 1_000 + 3 * HOUR - 1, HOUR)
     first = read_range.window
     assert first == Window(1_000, 1_000 + HOUR - 1)
@@ -89,7 +89,7 @@ def test_windows_are_closed_ranges_and_touch_without_overlapping() -> None:
     assert read_range.after(first, CLOSED, 6.5, 0) == ReadRange(1_000 + HOUR, read_range.end, HOUR)
 
 
-def test_the_first_step_is_an_hour_and_the_eighth_page_is_too_many() -> None:
+def test_step_starts_at_an_hour_and_allows_seven_pages() -> None:
     assert FIRST_STEP == 3_600_000
     assert MAX_PAGES == 8
 
@@ -107,28 +107,28 @@ def test_the_first_step_is_an_hour_and_the_eighth_page_is_too_many() -> None:
         (7.8, HOUR * 5 // 6),
     ],
 )
-def test_the_step_becomes_what_six_and_a_half_pages_need(pages: float, step: int) -> None:
+def test_step_becomes_what_six_and_a_half_pages_need(pages: float, step: int) -> None:
     read_range, window = ReadRange(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
     assert read_range.after(window, CLOSED, pages, 0).step == step
 
 
-def test_a_window_that_was_longer_than_the_step_sets_it_where_it_was_well_filled() -> None:
+def test_step_grows_to_a_longer_window_that_was_well_filled() -> None:
     read_range = ReadRange(0, 10 * HOUR, HOUR)
     assert read_range.after(Window(0, 90 * MINUTE - 1), CLOSED, 6.5, 0).step == 90 * MINUTE
     assert read_range.after(Window(0, 30 * MINUTE - 1), CLOSED, 0, 0).step == HOUR
 
 
-def test_a_step_never_shrinks_to_nothing() -> None:
+def test_step_never_shrinks_to_zero() -> None:
     assert ReadRange(5, 99, 1).after(Window(5, 5), CLOSED, 41.0, 5).step == 1
 
 
-def test_little_is_not_left_over_for_a_window_of_its_own() -> None:
+def test_window_takes_in_a_short_rest() -> None:
     assert ReadRange(0, HOUR, HOUR).window == Window(0, HOUR)
     assert ReadRange(0, HOUR + HOUR // 8 - 2, HOUR).window == Window(0, HOUR + HOUR // 8 - 2)
     assert ReadRange(0, HOUR + HOUR // 8 - 1, HOUR).window == Window(0, HOUR - 1)
 
 
-def test_a_burst_that_is_known_of_is_come_upon_by_halves_and_met_with_the_step_that_fits() -> None:
+def test_burst_ahead_is_approached_by_halves_with_a_fitting_step() -> None:
     # Nine hours were too long; their newest pages reach back to the eighth.
     read_range = ReadRange(0, 9 * HOUR - 1, 9 * HOUR)
     read_range = read_range.after(Window(0, 9 * HOUR - 1), TOO_LONG, 8, 8 * HOUR)
@@ -143,27 +143,25 @@ def test_a_burst_that_is_known_of_is_come_upon_by_halves_and_met_with_the_step_t
     assert read_range == ReadRange(read_range.start, 9 * HOUR - 1, fits)
 
 
-def test_records_where_the_burst_was_thought_to_be_further_off_bring_back_the_step_that_fits() -> (
-    None
-):
+def test_burst_that_starts_early_restores_the_fitting_step() -> None:
     read_range = ReadRange(0, 9 * HOUR - 1, 2 * HOUR, dense_from=(8 * HOUR, HOUR))
     assert read_range.after(Window(0, 2 * HOUR - 1), CLOSED, 1.5, 0).step == HOUR
 
 
-def test_a_busy_stretch_costs_few_pages_that_only_tell_of_an_end() -> None:
+def test_windows_are_few_for_a_busy_day() -> None:
     events = {minute * MINUTE: 3 for minute in range(24 * 60)}  # 432 pages of ten
-    windows = read(ReadRange(0, DAY - 1, HOUR // 20), events)
+    windows = read_windows(ReadRange(0, DAY - 1, HOUR // 20), events)
     assert len(windows) < 432 / 5
 
 
-def test_a_window_that_was_too_long_is_begun_again_with_half_of_it() -> None:
+def test_window_too_long_is_read_again_with_half_of_it() -> None:
     read_range = ReadRange(500, 10 * HOUR, HOUR)
     again = read_range.after(Window(500, 500 + HOUR - 1), TOO_LONG, 8, 0)
     assert again == ReadRange(500, 10 * HOUR, HOUR // 2, dense_from=(0, HOUR // 2))
     assert again.window == Window(500, 500 + HOUR // 2 - 1)
 
 
-def test_the_next_window_is_cut_to_what_the_pages_show_to_fit() -> None:
+def test_window_too_long_is_cut_to_what_its_pages_show() -> None:
     read_range, window = ReadRange(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
     # Eight pages reach back a tenth of the window; the target is 6.5 pages of this density.
     step = read_range.after(window, TOO_LONG, 8, HOUR - HOUR // 10).step
@@ -171,31 +169,29 @@ def test_the_next_window_is_cut_to_what_the_pages_show_to_fit() -> None:
 
 
 @pytest.mark.parametrize(("oldest", "step"), [(HOUR, 1), (HOUR - 1, 1), (-5, HOUR // 2)])
-def test_what_lies_outside_the_window_cuts_it_no_further_than_its_bounds(
-    oldest: int, step: int
-) -> None:
+def test_window_too_long_is_cut_within_its_bounds(oldest: int, step: int) -> None:
     window = Window(0, HOUR - 1)
     assert ReadRange(0, 10 * HOUR, HOUR).after(window, TOO_LONG, 8, oldest).step == step
 
 
-def test_half_of_a_window_is_half_of_what_was_read_not_of_the_step() -> None:
+def test_window_too_long_is_halved_by_its_length_not_the_step() -> None:
     read_range = ReadRange(0, 9, HOUR)
     assert read_range.after(Window(0, 9), TOO_LONG, 8, 0).step == 5
 
 
-def test_a_window_that_moved_is_read_again_as_it_was() -> None:
+def test_window_that_moved_is_read_again_unchanged() -> None:
     read_range = ReadRange(500, 10 * HOUR, HOUR)
     assert read_range.after(Window(500, 500 + HOUR - 1), MOVED, 3, 0) == read_range
 
 
-def test_a_window_cut_short_by_the_end_says_nothing_about_the_step() -> None:
+def test_step_ignores_a_window_that_the_range_ends() -> None:
     read_range = ReadRange(0, 5 * MINUTE - 1, HOUR)
     window = read_range.window
     assert window == Window(0, 5 * MINUTE - 1)
     assert read_range.after(window, CLOSED, 0, 0) == ReadRange(5 * MINUTE, 5 * MINUTE - 1, HOUR)
 
 
-def test_a_window_that_is_shorter_than_the_step_tells_of_a_crowd_and_of_nothing_else() -> None:
+def test_step_only_shrinks_after_a_window_shorter_than_it() -> None:
     read_range, short = ReadRange(0, 99 * HOUR, 27 * HOUR), Window(0, HOUR - 1)
     assert read_range.after(short, CLOSED, 1, 0).step == 27 * HOUR
     assert read_range.after(short, CLOSED, 1.5, 0).step == 2 * HOUR
@@ -204,12 +200,12 @@ def test_a_window_that_is_shorter_than_the_step_tells_of_a_crowd_and_of_nothing_
     assert replace(read_range, dense_from=(9 * HOUR, 5)).after(short, CLOSED, 1.5, 0).step == 5
 
 
-def test_a_last_window_exactly_one_step_long_was_not_cut_short() -> None:
+def test_step_counts_a_last_window_of_its_full_length() -> None:
     read_range = ReadRange(0, HOUR - 1, HOUR)
     assert read_range.after(Window(0, HOUR - 1), CLOSED, 0, 0).step == 2 * HOUR
 
 
-def test_ticks_every_five_minutes_leave_the_step_where_it_was() -> None:
+def test_step_is_unchanged_by_ticks_every_five_minutes() -> None:
     step = HOUR
     for tick in range(1, 2_000):
         read_range = ReadRange((tick - 4) * 5 * MINUTE, tick * 5 * MINUTE, step)
@@ -219,16 +215,16 @@ def test_ticks_every_five_minutes_leave_the_step_where_it_was() -> None:
     assert step == HOUR
 
 
-def test_a_stretch_that_ends_before_it_starts_has_no_window() -> None:
+def test_windows_are_none_for_a_range_that_ends_before_it_starts() -> None:
     assert ReadRange(1, 0, HOUR).window is None
 
 
-def test_a_stretch_of_one_millisecond_has_one_window() -> None:
+def test_windows_are_one_for_a_range_of_one_millisecond() -> None:
     assert ReadRange(7, 7, HOUR).window == Window(7, 7)
-    assert read(ReadRange(7, 7, HOUR), {}) == [Window(7, 7)]
+    assert read_windows(ReadRange(7, 7, HOUR), {}) == [Window(7, 7)]
 
 
-def test_only_a_window_that_can_be_cut_is_given_up() -> None:
+def test_window_too_long_is_given_up_only_if_divisible() -> None:
     assert is_too_long(Window(0, 1), 8)
     assert is_too_long(Window(0, 1), 9)
     assert not is_too_long(Window(0, 1), 7.99)  # the eighth page is shorter, so it is the last
@@ -236,7 +232,7 @@ def test_only_a_window_that_can_be_cut_is_given_up() -> None:
     assert not is_too_long(Window(5, 5), 1_000)
 
 
-def test_halving_comes_to_one_millisecond_and_never_to_nothing() -> None:
+def test_window_is_halved_to_one_millisecond_and_no_further() -> None:
     read_range = ReadRange(0, DAY, HOUR)
     lengths = []
     while is_too_long(window := read_range.window or Window(0, 0), 8):
@@ -248,13 +244,13 @@ def test_halving_comes_to_one_millisecond_and_never_to_nothing() -> None:
     assert read_range.after(Window(0, 0), TOO_LONG, 8, 0).step == 1
 
 
-def test_half_a_year_of_silence_costs_twelve_windows() -> None:
-    assert len(read(ReadRange(0, 180 * DAY, HOUR), {})) == 12
+def test_windows_are_twelve_for_half_a_year_without_records() -> None:
+    assert len(read_windows(ReadRange(0, 180 * DAY, HOUR), {})) == 12
 
 
-def test_a_burst_after_a_long_silence_costs_few_windows_and_is_found_whole() -> None:
+def test_burst_after_a_long_silence_costs_few_windows() -> None:
     burst = {100 * DAY + second * 1_000: 5 for second in range(600)}
-    windows = read(ReadRange(0, 180 * DAY, HOUR), burst)
+    windows = read_windows(ReadRange(0, 180 * DAY, HOUR), burst)
     assert len(windows) < 200
     assert all(
         sum(n for at, n in burst.items() if window.start <= at <= window.end) < 80

@@ -64,17 +64,17 @@ BLIPS = {
 
 
 @pytest.fixture
-def slept() -> list[float]:
+def sleeps() -> list[float]:
     return []
 
 
 @pytest.fixture
-def clock(slept: list[float]) -> Clock:
+def clock(sleeps: list[float]) -> Clock:
     """Time that goes on by itself, and in which no wait takes any."""
     return Clock(
         now=lambda: time.time_ns() // 1_000_000,
         monotonic=time.monotonic,
-        sleep=slept.append,
+        sleep=sleeps.append,
         random=lambda: 0.5,
     )
 
@@ -90,7 +90,7 @@ def blob_service(
     issued.private_key_pem.write_to_path(key)
     for number, blob in enumerate(issued.cert_chain_pems):
         blob.write_to_path(certificate, append=number > 0)
-    with azurite_server.running_for_identities(certificate, key) as address:
+    with azurite_server.run_with_tls(certificate, key) as address:
         yield address
 
 
@@ -117,7 +117,7 @@ def ask(
                 address, Tokens(managed_identity(None, clock), clock, policy), clock
             )
         case "workspace":
-            with QueryService([]).serving(authority[0]) as service:
+            with QueryService([]).serve(authority[0]) as service:
                 endpoint = service.endpoint
                 workspace = Workspace(
                     WORKSPACE,
@@ -155,29 +155,29 @@ def _storage(address: str, tokens: Tokens, clock: Clock) -> Iterator[Ask]:
 
 
 @pytest.mark.parametrize("blip", BLIPS.values(), ids=BLIPS)
-def test_a_blip_is_waited_out_by_one_retry(
-    ask: Ask, identity: Identity, blip: Fault, slept: list[float]
+def test_token_request_is_retried_after_an_error(
+    ask: Ask, identity: Identity, blip: Fault, sleeps: list[float]
 ) -> None:
     identity.faults = [blip]
 
     ask()
 
     assert len(identity.calls) == 2
-    assert len(slept) == 1
+    assert len(sleeps) == 1
 
 
-def test_what_the_endpoint_asks_for_is_waited(
-    ask: Ask, identity: Identity, slept: list[float]
+def test_token_request_waits_as_long_as_asked(
+    ask: Ask, identity: Identity, sleeps: list[float]
 ) -> None:
     identity.faults = [Fault(429, b"{}", JSON | {"Retry-After": "7"})]
 
     ask()
 
-    assert slept == [7.0]
+    assert sleeps == [7.0]
 
 
 @pytest.mark.parametrize("blip", ["503, JSON", "200, HTML", "200, soon"])
-def test_what_lasts_heals_by_itself_and_names_the_endpoint(
+def test_token_error_that_lasts_is_transient_and_names_the_endpoint(
     ask: Ask, identity: Identity, blip: str
 ) -> None:
     identity.faults = [BLIPS[blip]] * 20
@@ -191,18 +191,18 @@ def test_what_lasts_heals_by_itself_and_names_the_endpoint(
 
 
 @pytest.mark.parametrize("status", [400, 403])
-def test_a_refusal_is_for_an_administrator_at_once(
-    ask: Ask, identity: Identity, status: int, slept: list[float]
+def test_token_refusal_is_for_an_administrator_at_once(
+    ask: Ask, identity: Identity, status: int, sleeps: list[float]
 ) -> None:
     identity.faults = [Fault(status, b"{}", JSON)] * 20
 
     with pytest.raises(SiteError, match="the identity endpoint refuses: AZURE_CLIENT_ID"):
         ask()
 
-    assert (len(identity.calls), slept) == (1, [])
+    assert (len(identity.calls), sleeps) == (1, [])
 
 
-class Raises:
+class FailingCredential:
     """A credential that raises what a client library may."""
 
     def __init__(self, error: Exception) -> None:
@@ -214,25 +214,23 @@ class Raises:
     get_token_info = get_token
 
 
-def test_a_developer_who_is_not_signed_in_is_told_to(clock: Clock) -> None:
-    tokens = Tokens(Raises(ClientAuthenticationError("nothing in this chain")), clock)
+def test_credential_of_a_developer_says_to_sign_in(clock: Clock) -> None:
+    tokens = Tokens(FailingCredential(ClientAuthenticationError("nothing in this chain")), clock)
 
     with pytest.raises(SiteError, match="run az login"):
         tokens.get_token("https://storage.azure.com/.default")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), KeyError("secret"), OSError("secret")])
-def test_whatever_a_credential_raises_is_an_error_that_heals(
-    clock: Clock, error: Exception
-) -> None:
-    tokens = Tokens(Raises(error), clock)
+def test_credential_errors_of_any_type_are_transient(clock: Clock, error: Exception) -> None:
+    tokens = Tokens(FailingCredential(error), clock)
 
     with pytest.raises(TransientError, match=f"\\({type(error).__name__}\\)") as raised:
         tokens.get_token_info("https://storage.azure.com/.default")
     assert "secret" not in str(raised.value)
 
 
-def test_an_endpoint_that_never_answers_is_given_up_within_seconds(
+def test_token_endpoint_that_never_answers_is_given_up(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jira_audit.edge.identity.READ_SECONDS", 0.2)

@@ -73,7 +73,7 @@ def batch(*numbers: int) -> bytes:
 # Sending
 
 
-def test_rows_arrive_as_they_were_written_in_one_gzipped_call(
+def test_batch_arrives_as_it_was_written_in_one_gzip_call(
     sink: IngestionSink, ingestion: Ingestion
 ) -> None:
     body = batch(1, 2, 3)
@@ -88,7 +88,7 @@ def test_rows_arrive_as_they_were_written_in_one_gzipped_call(
     assert (ingestion.lost, ingestion.undeclared, ingestion.mistyped) == ([], [], [])
 
 
-def test_a_batch_of_a_whole_mebibyte_is_one_call(sink: IngestionSink, ingestion: Ingestion) -> None:
+def test_batch_of_one_mebibyte_is_one_call(sink: IngestionSink, ingestion: Ingestion) -> None:
     rows = [{"id_d": number, "summary_s": "x" * 900} for number in range(1_000)]
     body = json.dumps(rows, separators=(",", ":")).encode()
     body = body[:-1] + b" " * (CALL_LIMIT - len(body)) + b"]"
@@ -100,7 +100,9 @@ def test_a_batch_of_a_whole_mebibyte_is_one_call(sink: IngestionSink, ingestion:
     assert call.wire == len(isal_zlib.compress(body, 1, 31))
 
 
-def test_an_empty_array_is_sent_as_one(sink: IngestionSink, ingestion: Ingestion) -> None:
+def test_batch_that_is_empty_is_sent_as_an_empty_array(
+    sink: IngestionSink, ingestion: Ingestion
+) -> None:
     sink.send(b"[]")
     assert [(call.size, call.rows) for call in ingestion.calls] == [(2, 0)]
     assert ingestion.lost == []
@@ -160,7 +162,7 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
 
 
 @pytest.mark.parametrize(("status", "headers", "body", "kind", "says"), MEANINGS)
-def test_every_answer_but_204_is_one_attempt_and_an_error_that_says_who_acts(
+def test_answer_other_than_204_is_one_attempt_and_an_error(
     sink: IngestionSink,
     ingestion: Ingestion,
     status: int,
@@ -185,7 +187,7 @@ def test_every_answer_but_204_is_one_attempt_and_an_error_that_says_who_acts(
         assert raised.value.status == status
 
 
-def test_a_batch_that_is_too_large_is_refused_by_its_size(
+def test_batch_that_is_too_large_is_refused_by_its_size(
     sink: IngestionSink, ingestion: Ingestion
 ) -> None:
     with pytest.raises(BatchRefused) as raised:
@@ -201,7 +203,7 @@ def test_a_batch_that_is_too_large_is_refused_by_its_size(
         ({"audience": "https://monitor.azure.us"}, SiteError, "LOGS_INGESTION_AUDIENCE"),
     ],
 )
-def test_a_wrong_setting_shows_in_what_the_service_says_to_it(
+def test_answer_to_a_wrong_setting_shows_the_setting(
     ingestion: Ingestion,
     identity: Identity,
     change: dict[str, str],
@@ -223,7 +225,7 @@ def test_a_wrong_setting_shows_in_what_the_service_says_to_it(
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_the_time_to_come_again_is_handed_on_and_not_waited_here(
+def test_answer_with_retry_after_is_not_waited_for_here(
     sink: IngestionSink,
     ingestion: Ingestion,
     headers: Mapping[str, str],
@@ -240,7 +242,7 @@ def test_the_time_to_come_again_is_handed_on_and_not_waited_here(
     assert ingestion.rows == [row(1)]
 
 
-def test_a_dropped_connection_is_one_attempt_and_may_work_next_time(
+def test_connection_dropped_is_one_attempt_and_transient(
     sink: IngestionSink, ingestion: Ingestion
 ) -> None:
     ingestion.script(DROPPED)
@@ -249,7 +251,7 @@ def test_a_dropped_connection_is_one_attempt_and_may_work_next_time(
     assert (len(ingestion.calls), ingestion.rows) == (1, [])
 
 
-def test_a_kept_connection_that_was_closed_meanwhile_is_no_second_attempt(
+def test_connection_closed_while_idle_is_no_second_attempt(
     sink: IngestionSink, ingestion: Ingestion
 ) -> None:
     ingestion.script(None, DROPPED)
@@ -259,7 +261,7 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_no_second_attempt(
     assert [call.status for call in ingestion.calls] == [204, None]
 
 
-def test_an_answer_lost_after_acceptance_is_an_error_though_the_rows_are_there(
+def test_answer_lost_after_acceptance_is_an_error(
     sink: IngestionSink, ingestion: Ingestion
 ) -> None:
     ingestion.script(ACCEPTED_THEN_DROPPED)
@@ -269,7 +271,7 @@ def test_an_answer_lost_after_acceptance_is_an_error_though_the_rows_are_there(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_is_followed_as_the_token_is_for_one_host(
+def test_answer_with_a_redirect_is_not_followed(
     sink: IngestionSink, ingestion: Ingestion, status: int
 ) -> None:
     place = f"{ingestion.endpoint}/dataCollectionRules/{RULE}/streams/{STREAM}"
@@ -279,7 +281,7 @@ def test_no_redirect_is_followed_as_the_token_is_for_one_host(
     assert (len(ingestion.calls), ingestion.rows) == (1, [])
 
 
-def test_a_challenge_for_another_token_is_not_answered_with_an_emptied_body(
+def test_answer_with_a_challenge_sends_no_empty_body(
     sink: IngestionSink, ingestion: Ingestion
 ) -> None:
     claims = "eyJhY2Nlc3NfdG9rZW4iOnt9fQ=="
@@ -290,29 +292,27 @@ def test_a_challenge_for_another_token_is_not_answered_with_an_emptied_body(
     assert len(ingestion.calls) == 1
 
 
-def test_an_endpoint_that_does_not_answer_is_given_up_in_time(identity: Identity) -> None:
+def test_connection_that_is_silent_is_given_up(identity: Identity) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         sink = sink_to(f"https://localhost:{silent.getsockname()[1]}", send_seconds=0.3)
         with pytest.raises(TransientError, match="could not be reached"):
             sink.send(batch(1))
 
 
-def test_a_service_that_takes_too_long_is_given_up_and_may_accept_all_the_same(
-    ingestion: Ingestion, identity: Identity
-) -> None:
+def test_connection_given_up_may_still_deliver(ingestion: Ingestion, identity: Identity) -> None:
     sink = sink_to(ingestion.endpoint, send_seconds=0.6)
     with ingestion._lock, pytest.raises(TransientError, match="could not be reached"):
         sink.send(batch(1))
 
 
-def test_a_closed_port_is_an_error_that_may_be_over_next_time(identity: Identity) -> None:
+def test_connection_to_a_closed_port_is_a_transient_error(identity: Identity) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(TransientError, match="could not be reached"):
         sink_to(f"https://localhost:{port}").send(batch(1))
 
 
-def test_a_certificate_that_nobody_vouches_for_gets_neither_token_nor_rows(
+def test_connection_without_a_trusted_certificate_gets_no_data(
     ingestion: Ingestion, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
@@ -324,7 +324,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_neither_token_nor_rows(
 # Tokens
 
 
-def test_to_prepare_gets_a_token_for_the_audience_and_sends_nothing(
+def test_prepare_gets_a_token_and_sends_nothing(
     ingestion: Ingestion, identity: Identity, sink: IngestionSink
 ) -> None:
     sink.prepare()
@@ -332,7 +332,7 @@ def test_to_prepare_gets_a_token_for_the_audience_and_sends_nothing(
     assert ingestion.calls == []
 
 
-def test_one_token_serves_all_threads_and_all_sends(
+def test_token_is_shared_by_all_threads_and_sends(
     sink: IngestionSink, ingestion: Ingestion, identity: Identity
 ) -> None:
     sink.prepare()
@@ -351,9 +351,7 @@ def test_one_token_serves_all_threads_and_all_sends(
     assert len(identity.calls) == 1
 
 
-def test_one_credential_and_one_client_are_made_whatever_the_threads(
-    ingestion: Ingestion, identity: Identity
-) -> None:
+def test_credential_and_client_are_created_once(ingestion: Ingestion, identity: Identity) -> None:
     made: list[TokenCredential] = []
 
     def credential() -> TokenCredential:
@@ -368,7 +366,7 @@ def test_one_credential_and_one_client_are_made_whatever_the_threads(
 
 
 @pytest.mark.parametrize("audience", ["https://monitor.azure.us", "https://monitor.azure.cn"])
-def test_another_clouds_audience_is_asked_for(
+def test_token_is_for_the_audience_of_the_cloud(
     ingestion: Ingestion, identity: Identity, audience: str
 ) -> None:
     ingestion.audience = audience
@@ -379,7 +377,7 @@ def test_another_clouds_audience_is_asked_for(
     assert [call["resource"] for call in identity.calls] == [audience]
 
 
-def test_an_identity_that_is_not_there_is_for_an_administrator(
+def test_token_without_an_identity_is_for_an_administrator(
     ingestion: Ingestion, identity: Identity
 ) -> None:
     identity.client_ids = frozenset({"known"})
@@ -389,7 +387,9 @@ def test_an_identity_that_is_not_there_is_for_an_administrator(
     assert len(identity.calls) == 1
 
 
-def test_a_send_without_a_token_says_the_same(ingestion: Ingestion, identity: Identity) -> None:
+def test_token_refused_to_a_send_is_the_same_error(
+    ingestion: Ingestion, identity: Identity
+) -> None:
     identity.client_ids = frozenset()
     with pytest.raises(SiteError, match="AZURE_CLIENT_ID"):
         sink_to(ingestion.endpoint).send(batch(1))
@@ -397,15 +397,15 @@ def test_a_send_without_a_token_says_the_same(ingestion: Ingestion, identity: Id
 
 
 @pytest.fixture
-def closed_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+def unreachable_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{port}/msi/token")
     monkeypatch.setenv("IDENTITY_HEADER", HEADER)
 
 
-@pytest.mark.usefixtures("closed_identity")
-def test_an_identity_endpoint_that_is_away_may_be_back_next_time(ingestion: Ingestion) -> None:
+@pytest.mark.usefixtures("unreachable_identity")
+def test_token_endpoint_out_of_reach_is_a_transient_error(ingestion: Ingestion) -> None:
     sink = sink_to(ingestion.endpoint)
     with pytest.raises(TransientError, match="identity endpoint could not be reached"):
         sink.prepare()
@@ -414,7 +414,7 @@ def test_an_identity_endpoint_that_is_away_may_be_back_next_time(ingestion: Inge
     assert ingestion.calls == []
 
 
-def test_no_error_and_no_log_line_shows_the_token_or_a_row(
+def test_errors_and_logs_show_no_token_and_no_row(
     sink: IngestionSink,
     ingestion: Ingestion,
     caplog: pytest.LogCaptureFixture,
@@ -436,7 +436,7 @@ def test_no_error_and_no_log_line_shows_the_token_or_a_row(
 # What an idle tick does not pay for
 
 
-def test_the_azure_clients_are_imported_by_the_first_send_and_not_before() -> None:
+def test_azure_clients_are_imported_by_the_first_send() -> None:
     script = """
 import sys
 from jira_audit import app, wiring

@@ -104,9 +104,7 @@ def ids(pages: list[Page]) -> list[int]:
 # The request
 
 
-def test_the_request_is_the_documented_one_with_times_in_utc_to_the_millisecond(
-    http: RequestsMock, time: Time
-) -> None:
+def test_request_is_the_documented_one_in_utc_milliseconds(http: RequestsMock, time: Time) -> None:
     http.get(URL, json=EMPTY)
 
     read(source_at(BASE, time), time)
@@ -125,9 +123,7 @@ def test_the_request_is_the_documented_one_with_times_in_utc_to_the_millisecond(
     assert sent["Authorization"] == f"Basic {BASIC}"
 
 
-def test_every_request_is_bounded_and_its_certificate_verified(
-    http: RequestsMock, time: Time
-) -> None:
+def test_request_has_a_timeout_and_verifies_the_certificate(http: RequestsMock, time: Time) -> None:
     http.get(URL, json=EMPTY)
     read(source_at(BASE, time), time)
     asked: Any = http.calls[0].request
@@ -136,7 +132,7 @@ def test_every_request_is_bounded_and_its_certificate_verified(
     assert asked.req_kwargs["stream"] is True
 
 
-def test_names_and_tokens_beyond_ascii_are_sent_as_utf_8(http: RequestsMock, time: Time) -> None:
+def test_request_sends_credentials_as_utf_8(http: RequestsMock, time: Time) -> None:
     http.get(URL, json=EMPTY)
     site = Site(HOST, BASE, ApiToken("prüfer@example.com", Secret("t€ken")))
     read(wiring.source(site, time.clock), time)
@@ -144,7 +140,7 @@ def test_names_and_tokens_beyond_ascii_are_sent_as_utf_8(http: RequestsMock, tim
     assert base64.b64decode(sent.removeprefix("Basic ")) == "prüfer@example.com:t€ken".encode()
 
 
-def test_credentials_of_a_netrc_file_are_not_used(
+def test_request_ignores_a_netrc_file(
     http: RequestsMock, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "netrc").write_text(f"machine {HOST} login other password other\n")
@@ -158,7 +154,7 @@ def test_credentials_of_a_netrc_file_are_not_used(
 @pytest.mark.parametrize(
     "place", [f"{BASE}/login.jsp", "https://id.atlassian.com/login", "https://evil.com", "/"]
 )
-def test_no_redirect_is_followed_wherever_it_leads(
+def test_request_follows_no_redirect(
     http: RequestsMock, time: Time, status: int, place: str
 ) -> None:
     http.get(URL, status=status, headers={"Location": place}, json=EMPTY)
@@ -167,9 +163,7 @@ def test_no_redirect_is_followed_wherever_it_leads(
     assert len(http.calls) == 1
 
 
-def test_a_probe_asks_for_one_record_of_the_last_day_and_once(
-    http: RequestsMock, time: Time
-) -> None:
+def test_probe_requests_one_record_of_the_last_day_once(http: RequestsMock, time: Time) -> None:
     http.get(URL, json=EMPTY)
     http.get(URL, status=503)
     source = source_at(BASE, time)
@@ -272,7 +266,7 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
 
 
 @pytest.mark.parametrize(("status", "headers", "body", "kind", "says"), MEANINGS)
-def test_what_is_no_page_is_an_error_that_says_who_acts_and_how(
+def test_page_that_is_invalid_is_an_error_with_the_remedy(
     http: RequestsMock,
     time: Time,
     status: int,
@@ -294,26 +288,24 @@ def test_what_is_no_page_is_an_error_that_says_who_acts_and_how(
     assert len(text) < 1000
 
 
-def test_a_page_holds_its_records_where_it_was_asked_for_and_jiras_own_time() -> None:
+def test_page_has_its_records_its_offset_and_jiras_time() -> None:
     headers = {"Date": "Fri, 20 Nov 2026 11:59:58 GMT"}
     found = parse_page(RawResponse(200, headers, b'{"records": [{"id": 1}]}', NOW), 7)
     assert found == RecordsPage(7, [{"id": 1}], timestamps.parse("2026-11-20T11:59:58Z"))
 
 
 @pytest.mark.parametrize("headers", [{}, {"Date": "now"}, {"Date": ""}])
-def test_a_page_without_a_readable_date_is_a_page(headers: Mapping[str, str]) -> None:
+def test_page_without_a_readable_date_is_valid(headers: Mapping[str, str]) -> None:
     assert parse_page(RawResponse(200, headers, PAGE, NOW), 0) == RecordsPage(0, [], None)
 
 
-def test_a_login_that_succeeded_is_no_failed_one() -> None:
+def test_page_with_a_successful_login_is_no_failed_login() -> None:
     for reason in ("OK", "OUT", ""):
         found = parse_page(RawResponse(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW), 0)
         assert found.records == []
 
 
-def test_records_that_the_quick_parser_refuses_are_read_all_the_same(
-    http: RequestsMock, time: Time
-) -> None:
+def test_page_refused_by_the_quick_parser_is_read(http: RequestsMock, time: Time) -> None:
     body = b'{"records": [{"id": 123456789012345678901, "summary": "\\ud83d", "x": 1}]}'
     http.get(URL, body=body)
     http.get(URL, json=EMPTY)
@@ -321,14 +313,14 @@ def test_records_that_the_quick_parser_refuses_are_read_all_the_same(
     assert record == {"id": 123456789012345678901, "summary": "\ud83d", "x": 1}
 
 
-def test_records_of_any_json_pass_through_for_the_mapping_to_judge() -> None:
+def test_page_with_records_of_any_json_is_valid() -> None:
     found = parse_page(
         RawResponse(200, {}, b'{"records": [1, null, "x", [], {"id": null}]}', NOW), 0
     )
     assert found.records == [1, None, "x", [], {"id": None}]
 
 
-def test_what_jira_says_is_one_line_in_our_logs(http: RequestsMock, time: Time) -> None:
+def test_logs_show_jiras_message_on_one_line(http: RequestsMock, time: Time) -> None:
     said = {"message": "no\r\nERROR forged line\x1b[2Jfrom Jira"}
     http.get(URL, status=403, json=said)
     with pytest.raises(SiteError) as raised:
@@ -357,7 +349,7 @@ def test_what_jira_says_is_one_line_in_our_logs(http: RequestsMock, time: Time) 
     ],
 )
 @pytest.mark.parametrize(("status", "pause"), [(429, True), (503, False), (520, False)])
-def test_the_time_to_come_again_reaches_the_error(
+def test_retry_after_is_in_the_error(
     http: RequestsMock,
     time: Time,
     headers: Mapping[str, str],
@@ -371,7 +363,7 @@ def test_the_time_to_come_again_reaches_the_error(
     assert (raised.value.retry_after, raised.value.pause) == (seconds, pause)
 
 
-def test_a_failure_is_tried_again_four_times_and_no_more(
+def test_retry_is_made_four_times_at_most(
     http: RequestsMock, time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     http.get(URL, status=502, body=HTML)
@@ -389,7 +381,7 @@ def test_a_failure_is_tried_again_four_times_and_no_more(
     assert all(text.startswith(f"{HOST}: ") and "retrying in" in text for text in warned)
 
 
-def test_what_heals_in_between_is_no_failure(http: RequestsMock, time: Time) -> None:
+def test_retry_that_succeeds_is_no_failure(http: RequestsMock, time: Time) -> None:
     http.get(URL, body=requests.ConnectionError("reset"))
     http.get(URL, status=429, headers={"Retry-After": "30"})
     http.get(URL, body=HTML)
@@ -401,7 +393,7 @@ def test_what_heals_in_between_is_no_failure(http: RequestsMock, time: Time) -> 
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 302])
-def test_what_someone_has_to_mend_is_not_tried_again(
+def test_retry_is_not_for_what_someone_must_mend(
     http: RequestsMock, time: Time, status: int
 ) -> None:
     http.get(URL, status=status)
@@ -412,9 +404,7 @@ def test_what_someone_has_to_mend_is_not_tried_again(
 
 
 @pytest.mark.parametrize("wait", ["61", "100000", "9" * 400])
-def test_no_time_is_waited_that_the_run_does_not_have(
-    http: RequestsMock, time: Time, wait: str
-) -> None:
+def test_retry_does_not_wait_past_the_deadline(http: RequestsMock, time: Time, wait: str) -> None:
     http.get(URL, status=429, headers={"Retry-After": wait})
     with pytest.raises(OutOfTime, match="HTTP 429"):
         read(source_at(BASE, time), time, seconds=60)
@@ -422,16 +412,14 @@ def test_no_time_is_waited_that_the_run_does_not_have(
     assert time.slept == [0.0]
 
 
-def test_after_the_deadline_nothing_is_tried_again(http: RequestsMock, time: Time) -> None:
+def test_retry_ends_with_the_deadline(http: RequestsMock, time: Time) -> None:
     http.get(URL, status=503)
     with pytest.raises(OutOfTime, match=r"HTTP 503.*no time left"):
         read(source_at(BASE, time), time, seconds=1)
     assert len(http.calls) == 1
 
 
-def test_a_failure_in_the_middle_of_a_window_ends_it_without_an_end(
-    http: RequestsMock, time: Time
-) -> None:
+def test_window_with_a_failure_has_no_end(http: RequestsMock, time: Time) -> None:
     http.get(URL, json={"records": [{"id": 2}, {"id": 1}]})
     http.get(URL, status=401)
     with reading(source_at(BASE, time), time) as pages:
@@ -457,7 +445,7 @@ def test_a_failure_in_the_middle_of_a_window_ends_it_without_an_end(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_whatever_keeps_jira_from_being_reached_may_be_over_at_the_next_try(
+def test_retry_is_for_every_connection_error(
     http: RequestsMock, time: Time, error: Exception
 ) -> None:
     http.get(URL, body=error)
@@ -469,7 +457,7 @@ Speak = Callable[[socket.socket], None]
 
 
 @contextmanager
-def speaking(*answers: Speak) -> Iterator[str]:
+def serve_answers(*answers: Speak) -> Iterator[str]:
     """A server that takes one connection for each answer, reads a request, and says that."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -490,7 +478,7 @@ def speaking(*answers: Speak) -> Iterator[str]:
         assert not thread.is_alive()
 
 
-def saying(head: str, body: bytes = b"", *, reset: bool = False) -> Speak:
+def send_answer(head: str, body: bytes = b"", *, reset: bool = False) -> Speak:
     def speak(connection: socket.socket) -> None:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
         if reset:
@@ -507,21 +495,21 @@ ZIPPED = gzip.compress(FULL)
 @pytest.mark.parametrize(
     "broken",
     [
-        saying("", reset=True),
+        send_answer("", reset=True),
         lambda connection: None,
         lambda connection: connection.sendall(b"HTTP/1.1 200"),
         lambda connection: connection.sendall(b"not HTTP at all\r\n\r\n"),
-        saying(f"{OK}Content-Length: {len(FULL)}", FULL[:-1]),
+        send_answer(f"{OK}Content-Length: {len(FULL)}", FULL[:-1]),
         # What came is a whole page, and yet not the whole answer.
-        saying(f"{OK}Content-Length: {len(FULL) + 1}", FULL),
-        saying(f"{OK}Content-Length: {len(FULL) + 1}", FULL, reset=True),
-        saying(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL + b"\r\n"),
-        saying(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL[:-1]),
-        saying(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL + b"\r\nzz\r\n"),
-        saying(f"{OK}Content-Encoding: gzip\nContent-Length: {len(FULL)}", FULL),
-        saying(f"{OK}Content-Encoding: gzip\nContent-Length: {len(ZIPPED)}", ZIPPED[:-9]),
-        saying(f"{OK}Content-Encoding: gzip\nConnection: close", ZIPPED[:-12]),
-        saying(f"{OK}Connection: close", FULL[:-1]),
+        send_answer(f"{OK}Content-Length: {len(FULL) + 1}", FULL),
+        send_answer(f"{OK}Content-Length: {len(FULL) + 1}", FULL, reset=True),
+        send_answer(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL + b"\r\n"),
+        send_answer(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL[:-1]),
+        send_answer(f"{OK}Transfer-Encoding: chunked", b"f\r\n" + FULL + b"\r\nzz\r\n"),
+        send_answer(f"{OK}Content-Encoding: gzip\nContent-Length: {len(FULL)}", FULL),
+        send_answer(f"{OK}Content-Encoding: gzip\nContent-Length: {len(ZIPPED)}", ZIPPED[:-9]),
+        send_answer(f"{OK}Content-Encoding: gzip\nConnection: close", ZIPPED[:-12]),
+        send_answer(f"{OK}Connection: close", FULL[:-1]),
     ],
     ids=[
         *("reset", "closed", "cut in the status", "no HTTP", "cut off", "length beyond the page"),
@@ -529,49 +517,51 @@ ZIPPED = gzip.compress(FULL)
         *("no gzip", "gzip cut off", "gzip cut off without length", "cut off without length"),
     ],
 )
-def test_an_answer_that_breaks_off_is_no_page(broken: Speak, time: Time) -> None:
-    with speaking(broken) as base_url, pytest.raises(TransientError, match=f"^{HOST}: "):
+def test_answer_that_breaks_off_is_no_page(broken: Speak, time: Time) -> None:
+    with serve_answers(broken) as base_url, pytest.raises(TransientError, match=f"^{HOST}: "):
         source_at(base_url, time).probe()
 
 
 @pytest.mark.parametrize(
     "whole",
     [
-        saying(f"{OK}Content-Length: {len(FULL)}", FULL),
-        saying(f"{OK}Transfer-Encoding: chunked", b"1\r\n{\r\ne\r\n" + FULL[1:] + b"\r\n0\r\n\r\n"),
-        saying(f"{OK}Content-Encoding: gzip\nContent-Length: {len(ZIPPED)}", ZIPPED),
-        saying(f"{OK}Connection: close", FULL),
+        send_answer(f"{OK}Content-Length: {len(FULL)}", FULL),
+        send_answer(
+            f"{OK}Transfer-Encoding: chunked", b"1\r\n{\r\ne\r\n" + FULL[1:] + b"\r\n0\r\n\r\n"
+        ),
+        send_answer(f"{OK}Content-Encoding: gzip\nContent-Length: {len(ZIPPED)}", ZIPPED),
+        send_answer(f"{OK}Connection: close", FULL),
     ],
     ids=["length", "chunks", "gzip", "closed at its end"],
 )
-def test_an_answer_may_come_in_every_way_that_http_knows(whole: Speak, time: Time) -> None:
-    with speaking(whole) as base_url:
+def test_answer_is_read_in_every_http_encoding(whole: Speak, time: Time) -> None:
+    with serve_answers(whole) as base_url:
         source_at(base_url, time).probe()
 
 
-def test_a_line_that_breaks_is_tried_again_on_a_new_one(time: Time) -> None:
-    broken = saying(f"{OK}Content-Length: 99", FULL)
-    whole = saying(f"{OK}Content-Length: {len(FULL)}\nConnection: close", FULL)
-    with speaking(broken, saying("", reset=True), whole) as base_url:
+def test_retry_uses_a_new_connection(time: Time) -> None:
+    broken = send_answer(f"{OK}Content-Length: 99", FULL)
+    whole = send_answer(f"{OK}Content-Length: {len(FULL)}\nConnection: close", FULL)
+    with serve_answers(broken, send_answer("", reset=True), whole) as base_url:
         pages = read(source_at(base_url, time), time)
     assert [page.ended for page in pages] == [True]
     assert len(time.slept) == 3
 
 
 @pytest.mark.parametrize("head", ["Content-Length: 100", "Transfer-Encoding: chunked"])
-def test_an_answer_that_trickles_is_given_up_in_time(
+def test_answer_that_trickles_is_given_up(
     head: str, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "READ_SECONDS", 5)  # so that a failure of this test comes soon
     given_up = threading.Event()
 
     def trickle(connection: socket.socket) -> None:
-        saying(OK + head, b"a\r\n 23456789\r\n")(connection)
+        send_answer(OK + head, b"a\r\n 23456789\r\n")(connection)
         assert given_up.wait(20)
 
     counting = iter([0.0, *[jira.PROBE_SECONDS + 1] * 9])  # the first starts the count
     clock = replace(time.clock, monotonic=lambda: next(counting))
-    with speaking(trickle) as base_url:
+    with serve_answers(trickle) as base_url:
         source = JiraSource(HOST, DirectRoute(base_url, HTTPBasicAuth(USERNAME, TOKEN)), clock)
         try:
             with pytest.raises(TransientError, match="took too long"):
@@ -581,7 +571,7 @@ def test_an_answer_that_trickles_is_given_up_in_time(
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-def test_an_answer_that_never_ends_is_given_up_by_its_size(
+def test_answer_without_end_is_given_up_by_its_size(
     encoding: str, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jira, "ANSWER_LIMIT", 1_000_000)
@@ -591,13 +581,13 @@ def test_an_answer_that_never_ends_is_given_up_by_its_size(
 
     def flood(connection: socket.socket) -> None:
         with suppress(OSError):  # hung up on, as it should be
-            saying(head, sent)(connection)
+            send_answer(head, sent)(connection)
 
-    with speaking(flood) as base_url, pytest.raises(TransientError, match="too long"):
+    with serve_answers(flood) as base_url, pytest.raises(TransientError, match="too long"):
         source_at(base_url, time).probe()
 
 
-def test_an_answer_up_to_the_limit_is_read(
+def test_answer_up_to_the_limit_is_read(
     http: RequestsMock, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jira, "ANSWER_LIMIT", len(PAGE))
@@ -624,7 +614,7 @@ def test_an_answer_up_to_the_limit_is_read(
     ],
     ids=["401", "400", "302", "429", "html", "reset", "invalid"],
 )
-def test_no_error_and_no_log_line_shows_the_credentials(
+def test_logs_and_errors_show_no_credentials(
     http: RequestsMock, time: Time, caplog: pytest.LogCaptureFixture, answer: dict[str, Any]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -638,13 +628,13 @@ def test_no_error_and_no_log_line_shows_the_credentials(
         assert secret not in shown
 
 
-def test_not_even_the_real_http_library_logs_the_credentials(
+def test_logs_of_the_http_library_show_no_credentials(
     time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     # A run of the app in this process has set a level of its own for it.
     caplog.set_level(logging.DEBUG, logger="urllib3.connectionpool")
-    with speaking(saying(f"{OK}Content-Length: {len(FULL)}", FULL)) as base_url:
+    with serve_answers(send_answer(f"{OK}Content-Length: {len(FULL)}", FULL)) as base_url:
         source_at(base_url, time).probe()
     assert jira.RECORDS_PATH in caplog.text  # so the library does log
     for secret in (TOKEN, BASIC, "Authorization"):
@@ -666,7 +656,7 @@ def simulated_site(count: int, page_cap: int) -> FakeJira:
     ("count", "asked", "page_cap"),
     [(0, 10, 10), (1, 10, 10), (9, 10, 10), (10, 10, 10), (11, 10, 10), (50, 10, 7), (45, 7, 99)],
 )
-def test_a_window_is_read_to_its_end_each_record_once_and_newest_first(
+def test_window_is_read_once_newest_record_first(
     time: Time, count: int, asked: int, page_cap: int
 ) -> None:
     site = simulated_site(count, page_cap)
@@ -678,7 +668,7 @@ def test_a_window_is_read_to_its_end_each_record_once_and_newest_first(
     assert {page.date for page in pages} == {NOW}
 
 
-def test_both_ends_of_a_window_belong_to_it_and_nothing_else_does(time: Time) -> None:
+def test_window_includes_both_ends_and_nothing_outside(time: Time) -> None:
     site = FakeJira(USERNAME, TOKEN)
     for number, at in enumerate(
         (WINDOW.start - 1, WINDOW.start, WINDOW.end, WINDOW.end + 1), start=1
@@ -688,7 +678,7 @@ def test_both_ends_of_a_window_belong_to_it_and_nothing_else_does(time: Time) ->
         assert ids(read(source_at(base_url, time), time)) == [3, 2]
 
 
-def test_records_that_arrive_between_two_pages_do_not_pass_for_a_still_list(time: Time) -> None:
+def test_window_with_new_records_between_pages_has_moved(time: Time) -> None:
     site = simulated_site(25, 10)
     with (
         serve(site, clock_ms=lambda: NOW) as base_url,
@@ -701,7 +691,7 @@ def test_records_that_arrive_between_two_pages_do_not_pass_for_a_still_list(time
     assert found[-1].moved
 
 
-def test_a_wrong_token_is_an_error_at_a_site_full_of_records(time: Time) -> None:
+def test_wrong_token_is_an_error_and_no_empty_page(time: Time) -> None:
     site = simulated_site(25, 10)
     with serve(site, clock_ms=lambda: NOW) as base_url:
         wrong = DirectRoute(base_url, HTTPBasicAuth(USERNAME, "other"))
@@ -709,7 +699,7 @@ def test_a_wrong_token_is_an_error_at_a_site_full_of_records(time: Time) -> None
             read(JiraSource(HOST, wrong, time.clock), time)
 
 
-def test_a_source_may_be_used_by_one_run_after_the_other(time: Time) -> None:
+def test_source_serves_one_run_after_another(time: Time) -> None:
     site = simulated_site(5, 10)
     with serve(site, clock_ms=lambda: NOW) as base_url:
         source = source_at(base_url, time)
@@ -719,7 +709,7 @@ def test_a_source_may_be_used_by_one_run_after_the_other(time: Time) -> None:
 # Pages under way at once
 
 
-def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends(
+def test_concurrent_requests_are_four_at_most_and_end_with_the_read(
     time: Time,
 ) -> None:
     under_way, most, lock = 0, 0, threading.Lock()
@@ -757,7 +747,7 @@ def test_no_more_than_four_requests_are_under_way_and_none_when_the_reading_ends
     assert set(threading.enumerate()) <= before
 
 
-def test_a_reading_that_is_left_in_the_middle_leaves_no_request_under_way(time: Time) -> None:
+def test_concurrent_requests_end_with_an_abandoned_read(time: Time) -> None:
     site = FakeJira(USERNAME, TOKEN)
     site.add(
         {

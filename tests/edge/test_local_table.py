@@ -26,15 +26,15 @@ def row(number: int, created: int = NOW, site: str = SITE) -> dict[str, Any]:
     return {"id_d": number, "created_t": timestamps.text(created), "site_s": site}
 
 
-def put(folder: Path, *rows: dict[str, Any]) -> LocalTable:
+def write_rows(folder: Path, *rows: dict[str, Any]) -> LocalTable:
     LocalSink(folder).send(json.dumps(rows).encode())
     return LocalTable(folder)
 
 
-def test_the_rows_of_a_site_and_a_range_are_told_and_how_often_each_is_there(
+def test_table_counts_the_rows_of_a_site_and_range(
     tmp_path: Path,
 ) -> None:
-    table = put(
+    table = write_rows(
         tmp_path,
         *(row(1), row(2, RANGE.start), row(3, RANGE.start - 1), row(4, NOW + 1), row(2, NOW)),
         row(5, site="other.atlassian.net"),
@@ -43,12 +43,12 @@ def test_the_rows_of_a_site_and_a_range_are_told_and_how_often_each_is_there(
     assert table.held(SITE, RANGE) == TableInventory(Ledger().with_ids([1, 2]), {2: 2})
 
 
-def test_where_nothing_was_written_nothing_is_held(tmp_path: Path) -> None:
+def test_table_that_does_not_exist_is_empty(tmp_path: Path) -> None:
     assert LocalTable(tmp_path).held(SITE, RANGE) == TableInventory()
 
 
-def test_what_a_crash_left_of_a_line_is_no_row(tmp_path: Path) -> None:
-    table = put(tmp_path, row(1))
+def test_line_truncated_by_a_crash_is_no_row(tmp_path: Path) -> None:
+    table = write_rows(tmp_path, row(1))
     with (tmp_path / TABLE_FILE).open("ab") as file:
         file.write(b'{"id_d":2,"site_s":"')
 
@@ -58,8 +58,8 @@ def test_what_a_crash_left_of_a_line_is_no_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", [b"no JSON", b"[]", b'{"id_d": 1}', b'{"id_d": "1", "site_s": "x", "created_t": ""}']
 )
-def test_a_line_that_is_no_row_is_named_by_its_number(line: bytes, tmp_path: Path) -> None:
-    table = put(tmp_path, row(1))
+def test_line_that_is_no_row_is_named_by_its_number(line: bytes, tmp_path: Path) -> None:
+    table = write_rows(tmp_path, row(1))
     with (tmp_path / TABLE_FILE).open("ab") as file:
         file.write(line + b"\n")
 
@@ -67,7 +67,7 @@ def test_a_line_that_is_no_row_is_named_by_its_number(line: bytes, tmp_path: Pat
         table.held(SITE, RANGE)
 
 
-def test_a_file_that_cannot_be_read_is_an_error_and_not_empty(tmp_path: Path) -> None:
+def test_table_that_is_unreadable_is_an_error(tmp_path: Path) -> None:
     (tmp_path / TABLE_FILE).mkdir()
 
     with pytest.raises(TransientError, match="rows could not be read"):

@@ -104,7 +104,7 @@ def store(request: pytest.FixtureRequest, time: Time) -> Store:
 # The contract of every store
 
 
-def test_the_first_to_take_a_site_writes_its_first_checkpoint(store: Store) -> None:
+def test_take_of_a_new_site_writes_the_first_checkpoint(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     assert lease.created
@@ -112,20 +112,20 @@ def test_the_first_to_take_a_site_writes_its_first_checkpoint(store: Store) -> N
     assert json.loads(store.get(PATH))["saved"] == "2026-11-20T12:00:00.000Z"
 
 
-def test_a_site_that_is_held_is_left_alone(store: Store) -> None:
+def test_take_of_a_site_under_lease_is_refused(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     assert store.checkpoints.take(replace(FIRST, through=NOW)) is None
     assert lease.load() == FIRST
 
 
-def test_one_site_does_not_hold_up_another(store: Store) -> None:
+def test_take_of_a_site_does_not_block_another(store: Store) -> None:
     other = Checkpoint.first("other.atlassian.net", NOW, NOW)
     leases = [store.checkpoints.take(FIRST), store.checkpoints.take(other)]
     assert [lease and lease.load() for lease in leases] == [FIRST, other]
 
 
-def test_a_site_that_was_given_back_is_taken_again_as_it_was_left(store: Store) -> None:
+def test_take_after_a_release_finds_the_saved_checkpoint(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     lease.release()
@@ -152,7 +152,7 @@ FULL = Checkpoint(
 )
 
 
-def test_what_was_saved_is_what_this_run_and_the_next_one_load(store: Store) -> None:
+def test_checkpoint_is_loaded_as_it_was_saved(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     lease.hold(30)
@@ -182,7 +182,7 @@ def test_what_was_saved_is_what_this_run_and_the_next_one_load(store: Store) -> 
         Checkpoint.first("other.atlassian.net", NOW, NOW).encode(NOW),
     ],
 )
-def test_a_checkpoint_that_cannot_be_read_is_no_first_run(store: Store, content: bytes) -> None:
+def test_checkpoint_that_is_unreadable_is_no_first_run(store: Store, content: bytes) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     store.put(PATH, content)
@@ -191,11 +191,11 @@ def test_a_checkpoint_that_cannot_be_read_is_no_first_run(store: Store, content:
     assert store.get(PATH) == content
 
 
-def test_a_garbled_checkpoint_that_is_there_already_is_not_written_over(store: Store) -> None:
+def test_take_does_not_overwrite_a_garbled_checkpoint(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     lease.release()
-    store_put_free(store, b"garbled")
+    put_while_free(store, b"garbled")
 
     again = store.checkpoints.take(FIRST)
     assert again is not None
@@ -204,7 +204,7 @@ def test_a_garbled_checkpoint_that_is_there_already_is_not_written_over(store: S
         again.load()
 
 
-def store_put_free(store: Store, content: bytes) -> None:
+def put_while_free(store: Store, content: bytes) -> None:
     """Write past a store while nobody holds the site: blobs then have no lease to break."""
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
@@ -215,7 +215,7 @@ def store_put_free(store: Store, content: bytes) -> None:
         return  # blobs: `put` has broken it
 
 
-def test_a_newer_versions_checkpoint_is_refused(store: Store) -> None:
+def test_checkpoint_of_a_newer_version_is_refused(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     store.put(PATH, FIRST.encode(NOW).replace(b'"v":1', b'"v":2'))
@@ -223,7 +223,7 @@ def test_a_newer_versions_checkpoint_is_refused(store: Store) -> None:
         lease.load()
 
 
-def test_a_letter_is_kept_once_and_as_it_was_received(store: Store) -> None:
+def test_letter_is_kept_once_as_it_was_received(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)  # as in every run, which also makes the container
     assert lease is not None
 
@@ -236,7 +236,7 @@ def test_a_letter_is_kept_once_and_as_it_was_received(store: Store) -> None:
     assert found["kept"] == "2026-11-20T12:00:00.000Z"
 
 
-def test_letters_of_any_record_are_told_apart_by_their_names(store: Store) -> None:
+def test_letter_names_differ_for_any_records(store: Store) -> None:
     assert store.checkpoints.take(FIRST) is not None
     letters = [
         LETTER,
@@ -257,28 +257,28 @@ def test_letters_of_any_record_are_told_apart_by_their_names(store: Store) -> No
 # Blobs
 
 
-def options_without_waiting(slept: list[float]) -> dict[str, Any]:
+def options_without_waits(slept: list[float]) -> dict[str, Any]:
     """The connector's own options; what the retry policy would wait is put down instead."""
     options = client_options()
     policy = options["retry_policy"]
     real = policy.get_backoff_time
 
-    def put_down(settings: Any) -> float:
+    def note_wait(settings: Any) -> float:
         slept.append(real(settings))
         return 0.0
 
-    policy.get_backoff_time = put_down
+    policy.get_backoff_time = note_wait
     return options
 
 
-class Line(RequestsTransport):  # type: ignore[misc]  # its package shows it lazily
+class Network(RequestsTransport):  # type: ignore[misc]  # its package shows it lazily
     """The way to storage: counts what goes over it, lets other things happen first, lets time pass
     on the fake clock, and loses answers.
     """
 
     def __init__(self, time: Time) -> None:
         self.slept: list[float] = []
-        self.options = options_without_waiting(self.slept)
+        self.options = options_without_waits(self.slept)
         super().__init__(**self.options)
         self.time, self.asked = time, list[str]()
         self.before: Callable[[Any], None] = lambda request: None
@@ -288,7 +288,7 @@ class Line(RequestsTransport):  # type: ignore[misc]  # its package shows it laz
         self.asked.append(f"{request.method} {request.headers.get('x-ms-lease-action', '')}")
         self.before(request)
         answer = super().send(request, **options)
-        self.time.pass_by(self.seconds)
+        self.time.advance(self.seconds)
         if self.lose:
             self.lose -= 1
             answer.internal_response.close()
@@ -301,46 +301,46 @@ class Line(RequestsTransport):  # type: ignore[misc]  # its package shows it laz
 
 
 @pytest.fixture
-def line(time: Time) -> Line:
-    return Line(time)
+def network(time: Time) -> Network:
+    return Network(time)
 
 
 @pytest.fixture
-def container(azurite: str, line: Line) -> Iterator[ContainerClient]:
+def container(azurite: str, network: Network) -> Iterator[ContainerClient]:
     """The connector's own client for a container that is not there yet."""
     name = f"test-{uuid.uuid4().hex}"
     with ContainerClient.from_connection_string(
-        azurite, name, transport=line, **line.options
+        azurite, name, transport=network, **network.options
     ) as client:
         yield client
 
 
-def taken(container: ContainerClient, time: Time, lease_seconds: int = 60) -> BlobLease:
+def take_lease(container: ContainerClient, time: Time, lease_seconds: int = 60) -> BlobLease:
     lease = BlobCheckpoints(container, lease_seconds, time.clock).take(FIRST)
     assert lease is not None
     return lease
 
 
-def taken_over(container: ContainerClient) -> BlobLeaseClient:
+def take_over(container: ContainerClient) -> BlobLeaseClient:
     """Another run has the site now, as after our lease has run out."""
     blob = container.get_blob_client(PATH)
     BlobLeaseClient(blob).break_lease(0)
     return blob.acquire_lease(60)
 
 
-def stored(container: ContainerClient) -> Any:
+def stored_checkpoint(container: ContainerClient) -> Any:
     return json.loads(container.download_blob(PATH).readall())
 
 
 @pytest.mark.servers
-def test_a_container_that_is_missing_is_made(container: ContainerClient, time: Time) -> None:
+def test_container_that_is_missing_is_created(container: ContainerClient, time: Time) -> None:
     assert not container.exists()
-    assert taken(container, time).created
-    assert stored(container)["site"] == SITE
+    assert take_lease(container, time).created
+    assert stored_checkpoint(container)["site"] == SITE
 
 
 @pytest.mark.servers
-def test_a_probe_makes_a_missing_container_and_is_content_with_one(
+def test_container_is_created_by_a_probe_if_missing(
     container: ContainerClient,
 ) -> None:
     probe(container)
@@ -349,7 +349,7 @@ def test_a_probe_makes_a_missing_container_and_is_content_with_one(
 
 
 @pytest.mark.servers
-def test_of_two_first_runs_at_once_one_goes_on(azurite: str, time: Time) -> None:
+def test_first_runs_at_once_leave_one_holder(azurite: str, time: Time) -> None:
     for _ in range(5):
         name, begin = f"test-{uuid.uuid4().hex}", threading.Barrier(2)
 
@@ -366,33 +366,33 @@ def test_of_two_first_runs_at_once_one_goes_on(azurite: str, time: Time) -> None
             assert [lease.load() for lease in leases] == [FIRST]
 
 
-def interfere(line: Line, act: Callable[[], Any]) -> None:
+def act_before_upload(network: Network, act: Callable[[], Any]) -> None:
     """Before the first checkpoint's upload, once, another run acts."""
 
     def before(request: Any) -> None:
         if request.method == "PUT" and request.headers.get("x-ms-blob-type"):
-            line.before = lambda request: None
+            network.before = lambda request: None
             act()
 
-    line.before = before
+    network.before = before
 
 
 @pytest.mark.servers
-def test_a_first_run_that_another_was_quicker_than_writes_nothing_over(
-    container: ContainerClient, azurite: str, line: Line, time: Time
+def test_first_run_overwrites_no_checkpoint_of_a_quicker_one(
+    container: ContainerClient, azurite: str, network: Network, time: Time
 ) -> None:
     container.create_container()
     other = replace(FIRST, start=1, through=2)
-    interfere(line, lambda: container.upload_blob(PATH, other.encode(NOW)))
+    act_before_upload(network, lambda: container.upload_blob(PATH, other.encode(NOW)))
 
-    lease = taken(container, time)
+    lease = take_lease(container, time)
     assert not lease.created
     assert lease.load() == other
 
 
 @pytest.mark.servers
-def test_a_first_run_leaves_the_site_to_another_that_was_quicker(
-    container: ContainerClient, line: Line, time: Time
+def test_first_run_leaves_the_site_to_a_quicker_one(
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
     container.create_container()
 
@@ -400,14 +400,14 @@ def test_a_first_run_leaves_the_site_to_another_that_was_quicker(
         container.upload_blob(PATH, FIRST.encode(NOW))
         container.get_blob_client(PATH).acquire_lease(60)
 
-    interfere(line, act)
+    act_before_upload(network, act)
     assert BlobCheckpoints(container, 60, time.clock).take(replace(FIRST, through=NOW)) is None
-    assert stored(container)["through"] == timestamps.text(FIRST.through)
+    assert stored_checkpoint(container)["through"] == timestamps.text(FIRST.through)
 
 
 @pytest.mark.servers
-def test_a_checkpoint_that_is_deleted_at_once_is_an_error_and_no_endless_loop(
-    container: ContainerClient, line: Line, time: Time
+def test_checkpoint_deleted_at_once_is_an_error(
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
     container.create_container()
     acquired = 0
@@ -419,26 +419,26 @@ def test_a_checkpoint_that_is_deleted_at_once_is_an_error_and_no_endless_loop(
             acquired = 3
             container.delete_blob(PATH)
 
-    line.before = before
+    network.before = before
     with pytest.raises(TransientError, match="deleted"):
         BlobCheckpoints(container, 60, time.clock).take(FIRST)
 
 
 @pytest.mark.servers
 @pytest.mark.parametrize("then", ["taken over", "broken"])
-def test_a_run_that_lost_its_lease_writes_nothing_more(
+def test_lease_that_is_lost_stops_all_writes(
     container: ContainerClient, time: Time, then: str
 ) -> None:
-    lease = taken(container, time)
+    lease = take_lease(container, time)
     if then == "taken over":
-        taken_over(container)
+        take_over(container)
     else:
         BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)
     before = container.download_blob(PATH).readall()
 
     with pytest.raises(TransientError, match="another run took over the site"):
         lease.save(FULL)
-    time.pass_by(59)  # the lease is to be renewed now
+    time.advance(59)  # the lease is to be renewed now
     with pytest.raises(TransientError, match="another run took over the site"):
         lease.hold(30)
     with pytest.raises(TransientError, match="another run took over the site"):
@@ -448,11 +448,11 @@ def test_a_run_that_lost_its_lease_writes_nothing_more(
 
 
 @pytest.mark.servers
-def test_a_lost_lease_does_not_take_the_new_holders_away(
+def test_lease_that_is_lost_does_not_end_the_new_one(
     container: ContainerClient, time: Time
 ) -> None:
-    lease = taken(container, time)
-    taken_over(container)
+    lease = take_lease(container, time)
+    take_over(container)
     with pytest.raises(TransientError):
         lease.release()
     assert BlobCheckpoints(container, 60, time.clock).take(FIRST) is None
@@ -460,8 +460,8 @@ def test_a_lost_lease_does_not_take_the_new_holders_away(
 
 @pytest.mark.servers
 @pytest.mark.parametrize("seconds", [15, 60])
-def test_a_dead_holders_lease_is_asked_for_no_longer_than_set(
-    container: ContainerClient, line: Line, time: Time, seconds: int
+def test_lease_is_requested_for_the_seconds_that_are_set(
+    container: ContainerClient, network: Network, time: Time, seconds: int
 ) -> None:
     # That storage ends it then is storage's matter; to wait for it would take the wall clock.
     asked: list[str] = []
@@ -470,102 +470,102 @@ def test_a_dead_holders_lease_is_asked_for_no_longer_than_set(
         if found := request.headers.get("x-ms-lease-duration"):
             asked.append(found)
 
-    line.before = before
-    taken(container, time, seconds)
+    network.before = before
+    take_lease(container, time, seconds)
     assert set(asked) == {str(seconds)}
 
 
 @pytest.mark.servers
-def test_after_a_dead_holders_lease_the_site_is_taken_as_it_was_saved(
+def test_lease_of_a_dead_run_leaves_the_saved_checkpoint(
     container: ContainerClient, time: Time
 ) -> None:
-    taken(container, time).save(FULL)
+    take_lease(container, time).save(FULL)
     assert BlobCheckpoints(container, 60, time.clock).take(FIRST) is None
     BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)  # as time would
-    again = taken(container, time)
+    again = take_lease(container, time)
     assert (again.created, again.load()) == (False, FULL)
 
 
 @pytest.mark.servers
-def test_a_lease_is_renewed_only_when_too_little_of_it_is_left(
-    container: ContainerClient, line: Line, time: Time
+def test_lease_is_renewed_when_too_little_is_left(
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time)
+    lease = take_lease(container, time)
     lease.hold(60)
-    time.pass_by(30)
+    time.advance(30)
     lease.hold(30)
-    assert line.renewals == 0
+    assert network.renewals == 0
 
-    time.pass_by(0.01)
+    time.advance(0.01)
     lease.hold(30)
-    assert line.renewals == 1
+    assert network.renewals == 1
 
     lease.hold(60)  # it is as good as new
-    assert line.renewals == 1
+    assert network.renewals == 1
 
 
 @pytest.mark.servers
-def test_a_lease_counts_from_when_it_was_asked_for_and_not_from_the_answer(
-    container: ContainerClient, line: Line, time: Time
+def test_lease_counts_from_the_request_not_the_answer(
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
     container.create_container()
     container.upload_blob(PATH, FIRST.encode(NOW))
-    line.seconds = 5
-    lease = taken(container, time)
+    network.seconds = 5
+    lease = take_lease(container, time)
     lease.hold(55)
-    assert line.renewals == 0
+    assert network.renewals == 0
 
-    time.pass_by(0.01)
+    time.advance(0.01)
     lease.hold(55)
-    assert line.renewals == 1
+    assert network.renewals == 1
     lease.hold(55)
-    assert line.renewals == 1
+    assert network.renewals == 1
 
 
 @pytest.mark.servers
-def test_storage_that_is_too_slow_holds_no_lease(
-    container: ContainerClient, line: Line, time: Time
+def test_lease_is_lost_when_storage_is_too_slow(
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time)
-    line.seconds = 31
-    time.pass_by(40)
+    lease = take_lease(container, time)
+    network.seconds = 31
+    time.advance(40)
     with pytest.raises(TransientError, match="too slow"):
         lease.hold(30)
 
 
 @pytest.mark.servers
-def test_a_save_renews_a_lease_that_is_about_to_end_and_no_other(
-    container: ContainerClient, line: Line, time: Time
+def test_lease_about_to_end_is_renewed_by_a_save(
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time)
-    time.pass_by(50)
+    lease = take_lease(container, time)
+    time.advance(50)
     lease.save(FULL)
-    assert line.renewals == 0
-    time.pass_by(0.01)
+    assert network.renewals == 0
+    time.advance(0.01)
     lease.save(FIRST)
-    assert line.renewals == 1
+    assert network.renewals == 1
     assert lease.load() == FIRST
 
 
 @pytest.mark.servers
-def test_the_shortest_lease_can_be_saved_under(
-    container: ContainerClient, line: Line, time: Time
+def test_lease_of_the_shortest_time_permits_a_save(
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time, 15)
+    lease = take_lease(container, time, 15)
     lease.hold(10)
     lease.save(FULL)
-    assert line.renewals == 0
-    time.pass_by(8)
+    assert network.renewals == 0
+    time.advance(8)
     lease.save(FULL)
-    assert line.renewals == 1
+    assert network.renewals == 1
 
 
 @pytest.mark.servers
-def test_several_threads_renew_a_lease_once(
-    container: ContainerClient, line: Line, time: Time
+def test_lease_is_renewed_once_by_several_threads(
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time)
-    time.pass_by(59)
+    lease = take_lease(container, time)
+    time.advance(59)
     begin = threading.Barrier(4)
 
     def hold(_: int) -> None:
@@ -574,37 +574,37 @@ def test_several_threads_renew_a_lease_once(
 
     with ThreadPoolExecutor(4) as executor:
         list(executor.map(hold, range(4)))
-    assert line.renewals == 1
+    assert network.renewals == 1
 
 
 @pytest.mark.servers
-def test_a_save_whose_answer_was_lost_is_made_again(
-    container: ContainerClient, line: Line, time: Time
+def test_checkpoint_save_is_retried_after_a_lost_answer(
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    lease = taken(container, time)
-    line.lose = 1
+    lease = take_lease(container, time)
+    network.lose = 1
     lease.save(FULL)
     assert lease.load() == FULL
-    assert len(line.slept) == 1
+    assert len(network.slept) == 1
 
 
 @pytest.mark.servers
-def test_a_letter_whose_answer_was_lost_is_kept_all_the_same(
-    container: ContainerClient, line: Line, time: Time
+def test_letter_is_kept_after_a_lost_answer(
+    container: ContainerClient, network: Network, time: Time
 ) -> None:
-    taken(container, time)
-    line.lose = 1
+    take_lease(container, time)
+    network.lose = 1
     BlobLetters(container, time.clock).keep(LETTER)
     assert json.loads(container.download_blob(LETTER.name).readall())["record"] == RECORD
 
 
 @pytest.mark.servers
-def test_a_letter_that_cannot_be_kept_is_an_error(container: ContainerClient, time: Time) -> None:
+def test_letter_that_cannot_be_kept_is_an_error(container: ContainerClient, time: Time) -> None:
     with pytest.raises(TransientError, match=r"could not be kept aside.*ContainerNotFound"):
         BlobLetters(container, time.clock).keep(LETTER)
 
 
-def attempts(container: ContainerClient, time: Time) -> list[Callable[[], object]]:
+def storage_calls(container: ContainerClient, time: Time) -> list[Callable[[], object]]:
     """All that is asked of storage without a lease."""
     return [
         lambda: BlobCheckpoints(container, 60, time.clock).take(FIRST),
@@ -615,18 +615,18 @@ def attempts(container: ContainerClient, time: Time) -> list[Callable[[], object
 
 @pytest.mark.servers
 @pytest.mark.parametrize("number", range(3))
-def test_a_lease_that_storage_takes_away_with_itself_is_a_matter_for_the_next_tick(
-    container: ContainerClient, line: Line, time: Time, number: int
+def test_lease_without_storage_is_a_transient_error(
+    container: ContainerClient, network: Network, time: Time, number: int
 ) -> None:
-    lease = taken(container, time)
-    line.lose = 99
-    time.pass_by(59)
+    lease = take_lease(container, time)
+    network.lose = 99
+    time.advance(59)
     ways: list[Callable[[], object]] = [lease.load, lambda: lease.save(FULL), lease.release]
     with pytest.raises(TransientError, match=rf"^{SITE}: .*reached \(ServiceResponseError\)$"):
         ways[number]()
 
 
-def at(port: int, key: str = "bm90IHRoZSBrZXk=") -> str:
+def connection_string(port: int, key: str = "bm90IHRoZSBrZXk=") -> str:
     return (
         f"AccountName=devstoreaccount1;AccountKey={key};"
         f"BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
@@ -640,22 +640,22 @@ def closed_port() -> int:
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_storage_that_is_away_is_tried_three_times_within_seconds(
-    line: Line, time: Time, number: int
+def test_storage_out_of_reach_is_tried_three_times(
+    network: Network, time: Time, number: int
 ) -> None:
     with (
         ContainerClient.from_connection_string(
-            at(closed_port()), "test", transport=line, **line.options
+            connection_string(closed_port()), "test", transport=network, **network.options
         ) as client,
         pytest.raises(TransientError, match="storage could not be reached"),
     ):
-        attempts(client, time)[number]()
-    assert len(line.asked) == 3
-    longest = line.options["connection_timeout"] + line.options["read_timeout"]
-    assert 3 * longest + sum(line.slept) < 45
+        storage_calls(client, time)[number]()
+    assert len(network.asked) == 3
+    longest = network.options["connection_timeout"] + network.options["read_timeout"]
+    assert 3 * longest + sum(network.slept) < 45
 
 
-def test_how_often_and_how_long_storage_is_retried_is_a_value() -> None:
+def test_storage_retries_follow_the_policy() -> None:
     policy = client_options(Retries(count=4, first=7, base=3, jitter=0))["retry_policy"]
 
     assert policy.total_retries == 4
@@ -664,11 +664,11 @@ def test_how_often_and_how_long_storage_is_retried_is_a_value() -> None:
 
 def test_storage_that_never_answers_is_given_up(time: Time) -> None:
     slept: list[float] = []
-    options = options_without_waiting(slept) | {"read_timeout": 0.05}
+    options = options_without_waits(slept) | {"read_timeout": 0.05}
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         ContainerClient.from_connection_string(
-            at(silent.getsockname()[1]), "test", **options
+            connection_string(silent.getsockname()[1]), "test", **options
         ) as client,
         pytest.raises(TransientError, match="storage could not be reached"),
     ):
@@ -679,15 +679,17 @@ def test_storage_that_never_answers_is_given_up(time: Time) -> None:
 @pytest.mark.servers
 @pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize("key", ["bm90IHRoZSBrZXk=", "no base64!"])
-def test_a_wrong_key_is_for_an_administrator(
+def test_storage_with_a_wrong_key_is_for_an_administrator(
     azurite: str, time: Time, key: str, number: int
 ) -> None:
     port = int(azurite.split("127.0.0.1:")[1].split("/", maxsplit=1)[0])
     with (
-        ContainerClient.from_connection_string(at(port, key), "test", **client_options()) as client,
+        ContainerClient.from_connection_string(
+            connection_string(port, key), "test", **client_options()
+        ) as client,
         pytest.raises(SiteError, match="storage refuses") as raised,
     ):
-        attempts(client, time)[number]()
+        storage_calls(client, time)[number]()
     assert key not in str(raised.value)
 
 
@@ -704,7 +706,7 @@ def test_a_wrong_key_is_for_an_administrator(
     ],
 )
 @responses.activate
-def test_what_azurite_never_answers_is_understood(
+def test_storage_errors_that_azurite_lacks_are_understood(
     status: int, code: str, kind: type[ConnectorError], number: int, time: Time
 ) -> None:
     """https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes"""
@@ -713,17 +715,17 @@ def test_what_azurite_never_answers_is_understood(
         responses.add(method, anything, status=status, headers={"x-ms-error-code": code})
     with (
         ContainerClient.from_connection_string(
-            at(9), "test", **options_without_waiting([])
+            connection_string(9), "test", **options_without_waits([])
         ) as client,
         pytest.raises(kind, match=code),
     ):
-        attempts(client, time)[number]()
+        storage_calls(client, time)[number]()
 
 
 # The local folder
 
 
-def test_rows_are_appended_one_a_line(tmp_path: Path) -> None:
+def test_table_rows_are_appended_one_a_line(tmp_path: Path) -> None:
     sink = LocalSink(tmp_path / "new")
     sink.prepare()
     sink.send('[{"id_d": 1, "summary_s": "ü\\n"}, {"id_d": 2}]'.encode())
@@ -749,13 +751,15 @@ def test_rows_are_appended_one_a_line(tmp_path: Path) -> None:
         (b"\n" + b"x" * 65_536, b"\n"),
     ],
 )
-def test_what_a_crash_left_of_a_line_is_cut_off(tmp_path: Path, before: bytes, kept: bytes) -> None:
+def test_table_line_truncated_by_a_crash_is_removed(
+    tmp_path: Path, before: bytes, kept: bytes
+) -> None:
     (tmp_path / TABLE_FILE).write_bytes(before)
     LocalSink(tmp_path).send(b'[{"id_d": 9}]')
     assert (tmp_path / TABLE_FILE).read_bytes() == kept + b'{"id_d":9}\n'
 
 
-def test_threads_do_not_write_into_each_others_lines(tmp_path: Path) -> None:
+def test_table_lines_of_several_threads_stay_whole(tmp_path: Path) -> None:
     sink = LocalSink(tmp_path)
 
     def send(number: int) -> None:
@@ -768,9 +772,7 @@ def test_threads_do_not_write_into_each_others_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [10, 20_000])
-def test_of_a_batch_that_the_disk_has_no_room_for_nothing_is_left(
-    tmp_path: Path, size: int
-) -> None:
+def test_disk_without_room_keeps_nothing_of_the_batch(tmp_path: Path, size: int) -> None:
     script = """
 import json, resource, signal, sys
 from pathlib import Path
@@ -801,7 +803,7 @@ except TransientError:
     assert ran.stdout.splitlines() == ['{"id_d":1}', "", "[1, 2, 3]"]
 
 
-def test_a_disk_that_fails_is_a_matter_for_the_next_run(tmp_path: Path, time: Time) -> None:
+def test_disk_that_fails_is_a_transient_error(tmp_path: Path, time: Time) -> None:
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
     ways: list[Callable[[], object]] = [
@@ -814,9 +816,7 @@ def test_a_disk_that_fails_is_a_matter_for_the_next_run(tmp_path: Path, time: Ti
             way()
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_the_lock_free(
-    tmp_path: Path, time: Time
-) -> None:
+def test_checkpoint_save_that_fails_keeps_the_old_one(tmp_path: Path, time: Time) -> None:
     checkpoints = LocalCheckpoints(tmp_path, time.clock)
     blocked = tmp_path / "checkpoints" / f"{SITE}.new"
     blocked.mkdir(parents=True)
@@ -836,7 +836,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one_and_the_lock_fre
     assert lease.load() == FIRST
 
 
-def test_a_checkpoint_that_vanished_is_no_first_run(tmp_path: Path, time: Time) -> None:
+def test_checkpoint_that_was_deleted_is_no_first_run(tmp_path: Path, time: Time) -> None:
     lease = LocalCheckpoints(tmp_path, time.clock).take(FIRST)
     assert lease is not None
     (tmp_path / PATH).unlink()
@@ -844,7 +844,7 @@ def test_a_checkpoint_that_vanished_is_no_first_run(tmp_path: Path, time: Time) 
         lease.load()
 
 
-def test_another_process_holds_its_site_until_it_ends(tmp_path: Path, time: Time) -> None:
+def test_lease_of_another_process_ends_with_it(tmp_path: Path, time: Time) -> None:
     script = """
 import sys
 from pathlib import Path
@@ -874,7 +874,7 @@ sys.stdin.read()
     assert (lease.created, lease.load().start) == (False, 7)
 
 
-def test_sites_that_write_side_by_side_into_one_table_lose_no_row(tmp_path: Path) -> None:
+def test_table_shared_by_several_sites_loses_no_row(tmp_path: Path) -> None:
     def write(site: int) -> None:
         sink = LocalSink(tmp_path)
         for n in range(50):

@@ -81,7 +81,7 @@ def fetch(service: Service, clock: Clock | None = None) -> RawResponse:
 
 
 @pytest.mark.parametrize("size", [0, 1, LIMIT - 1, LIMIT])
-def test_a_body_up_to_the_limit_is_read_whole(size: int) -> None:
+def test_body_up_to_the_limit_is_read(size: int) -> None:
     found = fetch(Service(Body(size), 418, Kind="teapot"))
 
     assert (found.status, found.body, found.at) == (418, b"x" * size, START)
@@ -89,7 +89,7 @@ def test_a_body_up_to_the_limit_is_read_whole(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [LIMIT + 1, float("inf")])
-def test_a_longer_one_is_given_up_by_its_size(size: float) -> None:
+def test_body_over_the_limit_is_given_up(size: float) -> None:
     body = Body(size)
 
     with pytest.raises(TransientError, match=r"The service's response was too long, or took too"):
@@ -97,7 +97,7 @@ def test_a_longer_one_is_given_up_by_its_size(size: float) -> None:
     assert body.read_bytes <= LIMIT + 65_536
 
 
-def test_one_that_takes_longer_than_it_may_is_given_up() -> None:
+def test_body_that_takes_too_long_is_given_up() -> None:
     seconds = count(0, 5.1)
     clock = replace(Time(START).clock, monotonic=lambda: next(seconds))
 
@@ -106,7 +106,7 @@ def test_one_that_takes_longer_than_it_may_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_its_body_not_waited_for(status: int) -> None:
+def test_redirect_is_not_followed_and_its_body_not_awaited(status: int) -> None:
     body = Body()
     service = Service(body, status, Location="https://evil.example/")
 
@@ -116,7 +116,7 @@ def test_a_redirect_is_not_followed_and_its_body_not_waited_for(status: int) -> 
     assert body.read_bytes <= LIMIT + 65_536
 
 
-def test_a_redirect_with_a_short_body_is_an_answer() -> None:
+def test_redirect_with_a_short_body_is_an_answer() -> None:
     service = Service(Body(3), 302, Location="https://evil.example/")
 
     assert (fetch(service).status, service.asked) == (302, [URL])
@@ -125,7 +125,7 @@ def test_a_redirect_with_a_short_body_is_an_answer() -> None:
 @pytest.mark.parametrize(
     "error", [requests.ConnectionError("at 10.0.0.1"), requests.exceptions.SSLError("at 10.0.0.1")]
 )
-def test_a_service_that_cannot_be_reached_is_named_and_its_address_is_not(error: Exception) -> None:
+def test_error_names_the_service_and_not_its_address(error: Exception) -> None:
     service = Service(Body())
     service.error = error
 

@@ -61,7 +61,7 @@ def service(
     signer, certificate = authority
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
-    with QueryService([]).serving(signer) as server:
+    with QueryService([]).serve(signer) as server:
         yield server
 
 
@@ -70,7 +70,7 @@ def time() -> Time:
     return Time(NOW)
 
 
-def asking(service: QueryService, time: Time, **changes: Any) -> Workspace:
+def workspace_of(service: QueryService, time: Time, **changes: Any) -> Workspace:
     given: dict[str, Any] = {
         "workspace": WORKSPACE,
         "endpoint": service.endpoint,
@@ -83,10 +83,10 @@ def asking(service: QueryService, time: Time, **changes: Any) -> Workspace:
 
 @pytest.fixture
 def workspace(service: QueryService, identity: Identity, time: Time) -> Workspace:
-    return asking(service, time)
+    return workspace_of(service, time)
 
 
-def held(*ids: int, **copies: int) -> TableInventory:
+def inventory_of(*ids: int, **copies: int) -> TableInventory:
     return TableInventory(
         Ledger().with_ids(ids), {int(number[1:]): times for number, times in copies.items()}
     )
@@ -95,19 +95,17 @@ def held(*ids: int, **copies: int) -> TableInventory:
 # What is there
 
 
-def test_the_ids_of_a_sites_rows_are_told_and_how_often_each_is_there(
-    service: QueryService, workspace: Workspace
-) -> None:
+def test_inventory_counts_the_rows_of_each_id(service: QueryService, workspace: Workspace) -> None:
     service.rows = [row(each) for each in (5, 6, 7, 9, 6, 6, 2**53 - 1)]
 
-    assert workspace.held(SITE, RANGE) == held(5, 6, 7, 9, 2**53 - 1, n6=3)
+    assert workspace.held(SITE, RANGE) == inventory_of(5, 6, 7, 9, 2**53 - 1, n6=3)
 
 
-def test_an_empty_table_holds_nothing(workspace: Workspace) -> None:
-    assert workspace.held(SITE, RANGE) == held()
+def test_inventory_of_an_empty_table_is_empty(workspace: Workspace) -> None:
+    assert workspace.held(SITE, RANGE) == inventory_of()
 
 
-def test_another_sites_rows_and_those_out_of_the_range_do_not_count(
+def test_inventory_excludes_other_sites_and_times(
     service: QueryService, workspace: Workspace
 ) -> None:
     service.rows = [
@@ -117,18 +115,18 @@ def test_another_sites_rows_and_those_out_of_the_range_do_not_count(
         {"TimeGenerated": timestamps.text(NOW), "site_s": SITE, "created_t": timestamps.text(NOW)},
     ]
 
-    assert workspace.held(SITE, RANGE) == held(1, 2)
+    assert workspace.held(SITE, RANGE) == inventory_of(1, 2)
 
 
-def test_rows_of_the_classic_connector_are_the_only_sites_own(
+def test_inventory_of_the_only_site_includes_classic_rows(
     service: QueryService, identity: Identity, time: Time
 ) -> None:
     service.rows = [row(6, site=None), row(7, site=""), row(8, site="other.atlassian.net"), row(9)]
 
-    assert asking(service, time, only_site=True).held(SITE, RANGE) == held(6, 7, 9)
+    assert workspace_of(service, time, only_site=True).held(SITE, RANGE) == inventory_of(6, 7, 9)
 
 
-def test_a_row_is_found_whenever_it_was_written_since(
+def test_inventory_includes_rows_written_at_any_later_time(
     service: QueryService, workspace: Workspace, time: Time
 ) -> None:
     long_ago = Window(NOW - 90 * DAY, NOW - 89 * DAY)
@@ -136,11 +134,11 @@ def test_a_row_is_found_whenever_it_was_written_since(
     early = row(2, long_ago.start) | {"TimeGenerated": timestamps.text(long_ago.start - HOUR)}
     service.rows = [late, early]
 
-    assert workspace.held(SITE, long_ago) == held(1, 2)
+    assert workspace.held(SITE, long_ago) == inventory_of(1, 2)
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 25])
-def test_more_ids_than_one_answer_holds_come_page_by_page(
+def test_inventory_longer_than_one_answer_comes_in_pages(
     count: int, service: QueryService, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workspace_, "PAGE", 10)
@@ -153,15 +151,13 @@ def test_more_ids_than_one_answer_holds_come_page_by_page(
     assert len(service.queries) == count // 10 + 1
 
 
-def test_a_site_is_a_text_in_the_query_whatever_it_is_called(
-    service: QueryService, workspace: Workspace
-) -> None:
+def test_query_quotes_any_site_name(service: QueryService, workspace: Workspace) -> None:
     service.rows = [row(1)]
 
-    assert workspace.held('x" or true or "x" == "x', RANGE) == held()
+    assert workspace.held('x" or true or "x" == "x', RANGE) == inventory_of()
 
 
-def test_every_query_is_sound_to_kustos_own_analyser() -> None:
+def test_query_is_valid_for_kustos_analyser() -> None:
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
     columns = {name: "bool" if kind == "boolean" else kind for name, kind in COLUMNS.items()}
     queries = [
@@ -194,7 +190,7 @@ def test_every_query_is_sound_to_kustos_own_analyser() -> None:
         (Fault(302, {"Location": "https://elsewhere.example/"}), SiteError, "HTTP 302"),
     ],
 )
-def test_a_refusal_says_what_to_do_and_is_not_tried_again(
+def test_refusal_says_what_to_do_and_is_not_retried(
     fault: Fault,
     kind: type[ConnectorError],
     sentence: str,
@@ -225,18 +221,18 @@ def test_a_refusal_says_what_to_do_and_is_not_tried_again(
         Fault(500),
     ],
 )
-def test_what_passes_is_asked_again_and_never_taken_for_the_whole(
+def test_query_is_retried_after_a_transient_or_partial_answer(
     fault: Fault, service: QueryService, workspace: Workspace, time: Time
 ) -> None:
     service.rows = [row(each) for each in range(10)]
     service.script(fault, None)
 
-    assert workspace.held(SITE, RANGE) == held(*range(10))
+    assert workspace.held(SITE, RANGE) == inventory_of(*range(10))
     assert len(time.slept) == 2
 
 
 @pytest.mark.parametrize("fault", [PARTIAL, DROPPED, refusal(503, "ServiceUnavailable")])
-def test_what_does_not_pass_is_an_error(
+def test_query_that_keeps_failing_is_an_error(
     fault: Fault, service: QueryService, workspace: Workspace
 ) -> None:
     service.rows = [row(1)]
@@ -248,7 +244,7 @@ def test_what_does_not_pass_is_an_error(
     assert len(service.queries) == 5
 
 
-def test_it_waits_as_long_as_the_service_asks(
+def test_query_is_retried_after_the_time_asked_for(
     service: QueryService, workspace: Workspace, time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     throttled = refusal(429, "ThrottledError")
@@ -261,23 +257,21 @@ def test_it_waits_as_long_as_the_service_asks(
     assert "asks for fewer queries (HTTP 429: ThrottledError) (retrying" in caplog.text
 
 
-def test_a_workspace_that_is_not_there_is_said_so(
+def test_error_names_a_missing_workspace(
     service: QueryService, identity: Identity, time: Time
 ) -> None:
     with pytest.raises(SiteError, match="no such workspace"):
-        asking(service, time, workspace="f" * 36).held(SITE, RANGE)
+        workspace_of(service, time, workspace="f" * 36).held(SITE, RANGE)
 
 
-def test_a_table_that_lacks_our_columns_is_said_so(
-    service: QueryService, workspace: Workspace
-) -> None:
+def test_error_names_missing_columns(service: QueryService, workspace: Workspace) -> None:
     service.columns = {name: kind for name, kind in service.columns.items() if name != "site_s"}
 
     with pytest.raises(SiteError, match="lacks columns that the connector writes"):
         workspace.held(SITE, RANGE)
 
 
-def test_the_token_is_for_the_query_service_alone(
+def test_token_is_for_the_query_service_only(
     service: QueryService, workspace: Workspace, identity: Identity
 ) -> None:
     workspace.held(SITE, RANGE)
@@ -296,27 +290,27 @@ class NoToken:
     get_token_info = get_token
 
 
-def test_without_a_token_it_says_to_sign_in(service: QueryService, time: Time) -> None:
+def test_token_that_is_missing_says_to_sign_in(service: QueryService, time: Time) -> None:
     tokens = Tokens(NoToken(), time.clock)
 
     with pytest.raises(SiteError, match="run az login"):
-        asking(service, time, credential=lambda: tokens).held(SITE, RANGE)
+        workspace_of(service, time, credential=lambda: tokens).held(SITE, RANGE)
 
     assert service.queries == []
 
 
-def test_a_service_that_is_not_there_is_an_error_for_now(identity: Identity, time: Time) -> None:
+def test_error_of_an_unreachable_service_is_transient(identity: Identity, time: Time) -> None:
     nowhere = QueryService([])
     nowhere.endpoint = "https://127.0.0.1:9"
 
     with pytest.raises(TransientError, match="could not be reached"):
-        asking(nowhere, time).held(SITE, RANGE)
+        workspace_of(nowhere, time).held(SITE, RANGE)
 
 
 # What happened
 
 
-def lively_rows() -> list[dict[str, Any]]:
+def sample_rows() -> list[dict[str, Any]]:
     """Rows as the connector makes them, some late, some of a site with odd records."""
     rows = []
     for number, known in enumerate(
@@ -336,11 +330,11 @@ def lively_rows() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("length", [DAY, 4 * DAY, 30 * DAY])
-def test_the_workspace_counts_what_is_counted_from_the_rows_themselves(
+def test_activity_equals_the_count_of_the_rows(
     length: int, service: QueryService, workspace: Workspace
 ) -> None:
     window = Window(NOW - length, NOW)
-    service.rows = lively_rows()
+    service.rows = sample_rows()
 
     found = workspace.activity([SITE], window)
 
@@ -349,9 +343,7 @@ def test_the_workspace_counts_what_is_counted_from_the_rows_themselves(
     assert len(found.delays) >= 3
 
 
-def test_activity_is_of_the_sites_that_are_named(
-    service: QueryService, workspace: Workspace
-) -> None:
+def test_activity_is_of_the_given_sites(service: QueryService, workspace: Workspace) -> None:
     service.rows = [row(1), row(2, site="other.atlassian.net"), row(3, site="third.atlassian.net")]
 
     assert workspace.activity([SITE, "other.atlassian.net"], RANGE).sites == {
@@ -360,11 +352,11 @@ def test_activity_is_of_the_sites_that_are_named(
     }
 
 
-def test_an_empty_table_shows_no_activity(workspace: Workspace) -> None:
+def test_activity_of_an_empty_table_is_empty(workspace: Workspace) -> None:
     assert workspace.activity([SITE], RANGE) == Activity(RANGE)
 
 
-def test_every_question_about_activity_is_sound_to_kustos_own_analyser(
+def test_activity_queries_are_valid_for_kustos_analyser(
     service: QueryService, workspace: Workspace
 ) -> None:
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")

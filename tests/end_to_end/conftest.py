@@ -19,7 +19,7 @@ from jira_audit.simulator.server import serve
 from jira_audit.simulator.site import FakeJira
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
-from tests.servers.many_sites import ServedSite, address_of, serving
+from tests.servers.many_sites import ServedSite, address_of, serve_sites
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +47,7 @@ class Installation:
         environment = dict(self.environment)
         for name in ("JIRA_SITE_URL", "JIRA_USERNAME", "JIRA_API_TOKEN"):
             del environment[name]
-        with serving({address: ServedSite(self.site) for address in addresses}) as port:
+        with serve_sites({address: ServedSite(self.site) for address in addresses}) as port:
             entries = [
                 {
                     "url": f"http://{address}:{port}",

@@ -68,7 +68,7 @@ def watched(
 def own_storage() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A blob service of the test's own, to be killed: its connection string and its process."""
     needed(azurite_server.is_installed(), "Azurite is not installed: make setup")
-    with azurite_server.started() as storage:
+    with azurite_server.start() as storage:
         yield storage
 
 

@@ -27,10 +27,10 @@ from tests.end_to_end.conftest import ROOT, now
 from tests.fakes.world import record
 from tests.servers import azurite as azurite_server
 from tests.servers import worker as worker_process
-from tests.servers.host import Host, lines
+from tests.servers.host import Host, canonical_lines
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
-from tests.servers.many_sites import ServedSite, address_of, serving
+from tests.servers.many_sites import ServedSite, address_of, serve_sites
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
@@ -73,7 +73,7 @@ def running_account() -> Iterator[str]:
     """One account for all tests: its servers take three seconds to start."""
     needed(azurite_server.is_installed(), "Azurite is not installed: make setup")
     needed(worker_process.is_installed(), "the Functions worker library needs Python 3.13")
-    with azurite_server.running_with_queues() as connection:
+    with azurite_server.run_with_queues() as connection:
         yield connection
 
 
@@ -98,7 +98,7 @@ def provider(
         sites[address_of(number)] = ServedSite(site, 0.01)
     name = f"queue-{uuid.uuid4().hex}"
     with (
-        serving(sites) as port,
+        serve_sites(sites) as port,
         ContainerClient.from_connection_string(account, name) as container,
     ):
         entries = [
@@ -167,7 +167,7 @@ def test_queue_of_300_sites_survives_failures_and_a_dead_instance(
     # What the dead instance had in flight may be there twice: a batch of each of its sites.
     assert provider.duplicates() <= 8 * RECORDS
     assert set(running.poisoned) == {*failing, "evil.example"}
-    named = {line.split("site=")[1].split(" ")[0] for line in lines(running.called)}
+    named = {line.split("site=")[1].split(" ")[0] for line in canonical_lines(running.called)}
     assert named == {*addresses, "evil.example"}
     given_up = [each for each in running.called if each.function == "report_given_up"]
     for each in given_up:
@@ -243,7 +243,7 @@ def test_log_lines_of_eleven_sites_reach_the_host(
         line.message for each in running.called for line in each.ended.logs if line.level == "ERROR"
     ]
     assert sorted(ticked.out["sites"]) == sorted(addresses)
-    canonical = [line.split("site=")[1].split(" ")[0] for line in lines(running.called)]
+    canonical = [line.split("site=")[1].split(" ")[0] for line in canonical_lines(running.called)]
     assert sorted(canonical) == sorted(addresses)
     assert sorted(text.split(": ")[0] for text in errors) == sorted(addresses)
     assert all("dead-letters/" in text for text in errors)

@@ -74,43 +74,45 @@ class Atlassian(BaseAdapter):
             return response_to(request, scripted.pop(0))
         query = dict(parse_qsl(url.query))
         if url.netloc == self.host:
-            found = self._at_the_site(url.path, query, authorization)
+            found = self._answer_as_site(url.path, query, authorization)
         elif url.netloc == f"api.{self.domain}":
-            found = self._at_the_gateway(url.path, query, authorization)
+            found = self._answer_as_gateway(url.path, query, authorization)
         elif url.netloc == f"auth.{self.domain}":
             found = self._token(url.path, json.loads(request.body))
         else:
             raise AssertionError(f"nobody is at {url.netloc}")
         return response_to(request, found)
 
-    def _at_the_site(self, path: str, query: dict[str, str], authorization: str) -> Response:
+    def _answer_as_site(self, path: str, query: dict[str, str], authorization: str) -> Response:
         if path == "/_edge/tenant_info":
             assert not authorization
-            return _json(200, {"cloudId": CLOUD_ID})
-        token = self._basic(authorization)
+            return _json_response(200, {"cloudId": CLOUD_ID})
+        token = self._token_of(authorization)
         if token is None or token.scopes is not None:
-            return _json(401, {"message": "Client must be authenticated"})
+            return _json_response(401, {"message": "Client must be authenticated"})
         return self._page(path, query)
 
-    def _at_the_gateway(self, path: str, query: dict[str, str], authorization: str) -> Response:
+    def _answer_as_gateway(self, path: str, query: dict[str, str], authorization: str) -> Response:
         if not path.startswith(f"/ex/jira/{CLOUD_ID}/"):
-            return _json(404, {"code": 404, "message": "no such site"})
+            return _json_response(404, {"code": 404, "message": "no such site"})
         kind, _, text = authorization.partition(" ")
         if kind == "Bearer":
             until = self._bearers.get(text, 0.0)
             if text in self.revoked or self.time.clock.monotonic() >= until:
-                return _json(401, {"code": 401, "message": "Unauthorized"})
+                return _json_response(401, {"code": 401, "message": "Unauthorized"})
         else:
-            token = self._basic(authorization)
+            token = self._token_of(authorization)
             if token is None:
-                return _json(401, {"code": 401, "message": "Unauthorized"})
+                return _json_response(401, {"code": 401, "message": "Unauthorized"})
             if token.scopes is not None and not token.scopes >= AUDIT:
-                return _json(401, {"code": 401, "message": "Unauthorized; scope does not match"})
+                return _json_response(
+                    401, {"code": 401, "message": "Unauthorized; scope does not match"}
+                )
         if any("Z" not in query.get(bound, "Z") for bound in ("from", "to")):
-            return _json(200, {"offset": 0, "limit": 1000, "total": 1, "records": []})
+            return _json_response(200, {"offset": 0, "limit": 1000, "total": 1, "records": []})
         return self._page(path.removeprefix(f"/ex/jira/{CLOUD_ID}"), query)
 
-    def _basic(self, authorization: str) -> Token | None:
+    def _token_of(self, authorization: str) -> Token | None:
         for token in self.tokens:
             sent = base64.b64encode(f"{token.user}:{token.text}".encode()).decode()
             if authorization == f"Basic {sent}" and not token.expired:
@@ -125,15 +127,17 @@ class Atlassian(BaseAdapter):
         assert path == "/oauth/token"
         assert body["grant_type"] == "client_credentials"
         if self.clients.get(body["client_id"]) != body["client_secret"]:
-            return _json(401, {"error": "access_denied", "error_description": "Unauthorized"})
+            return _json_response(
+                401, {"error": "access_denied", "error_description": "Unauthorized"}
+            )
         text = f"bearer-{len(self._bearers) + 1}-nobody-may-see"
         self._bearers[text] = self.time.clock.monotonic() + TOKEN_SECONDS
-        return _json(
+        return _json_response(
             200, {"access_token": text, "expires_in": self.expires_in, "token_type": "Bearer"}
         )
 
     @property
-    def tokens_given(self) -> list[str]:
+    def issued_tokens(self) -> list[str]:
         """The tokens that the token service issued, in order."""
         return list(self._bearers)
 
@@ -145,7 +149,7 @@ class Atlassian(BaseAdapter):
         return self.time.clock
 
 
-def _json(status: int, body: dict[str, Any], **headers: str) -> Response:
+def _json_response(status: int, body: dict[str, Any], **headers: str) -> Response:
     return Response(
         status, {"Content-Type": "application/json", **headers}, json.dumps(body).encode()
     )

@@ -42,7 +42,7 @@ class IngestionService(BaseAdapter):
     def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
         body = request.body if isinstance(request.body, bytes) else request.body.read()
         with self._world.journal.effect("send"):
-            self._world.time.pass_by(0.1)
+            self._world.time.advance(0.1)
             answer: Response = self.faults.run(lambda: self._accept(gzip.decompress(body)))
         return response_to(request, answer)
 
@@ -62,7 +62,7 @@ def error_answer(status: int, code: str, headers: Mapping[str, str] | None = Non
     return Response(status, {"Content-Type": "application/json", **(headers or {})}, body)
 
 
-def install(world: World) -> IngestionService:
+def install_real_sink(world: World) -> IngestionService:
     """Put the real sink and the real client library between the world's flow and its sink."""
     service, session = IngestionService(world), requests.Session()
     session.mount("https://", service)

@@ -73,9 +73,9 @@ class Time:
     def sleep(self, seconds: float) -> None:
         assert 0 <= seconds < 3600
         self.slept.append(seconds)
-        self.pass_by(seconds)
+        self.advance(seconds)
 
-    def pass_by(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += round(seconds * 1000)
 
 
@@ -157,13 +157,13 @@ class JiraTransport(BaseAdapter):
         query = dict(parse_qsl(url.query, strict_parsing=True))
 
         def answer() -> Response:
-            return self._tampered(
+            return self._tamper_records(
                 self.site.answer(url.path, query, request.headers, self._time.now)
             )
 
         with self._journal.effect("fetch"):
             self.requests.append(query)
-            self._time.pass_by(self.seconds)
+            self._time.advance(self.seconds)
             found: Response = self.faults.run(answer)
         return response_to(request, found)
 
@@ -176,7 +176,7 @@ class JiraTransport(BaseAdapter):
         self.site = FakeJira(USERNAME, TOKEN, self._page_cap)
         self.site.add(kept)
 
-    def _tampered(self, answer: Response) -> Response:
+    def _tamper_records(self, answer: Response) -> Response:
         if not self.tamper:
             return answer
         page = json.loads(answer.body)
@@ -213,7 +213,7 @@ class FakeSink:
     def send(self, body: bytes) -> None:
         with self._journal.effect("send"):
             self.calls += 1
-            self._time.pass_by(self.seconds)
+            self._time.advance(self.seconds)
             self.faults.run(lambda: self.accept(body))
 
     def accept(self, body: bytes) -> None:
@@ -541,7 +541,7 @@ class World:
         source._session.mount("https://", self.jira)
         return Ports(source, self.sink_in_use, self.store, self.store)
 
-    def run_until_dead(self, act: Callable[[], object] | None = None) -> None:
+    def run_until_crash(self, act: Callable[[], object] | None = None) -> None:
         """A run, or `act`, that crashes where the journal says; then its lease expires."""
         try:
             (act or self.run)()
@@ -549,15 +549,15 @@ class World:
             pass
         finally:
             self.journal.die, self.journal.dead = None, False
-            self.time.pass_by(LEASE_SECONDS + 1)
+            self.time.advance(LEASE_SECONDS + 1)
 
     def rows(self) -> list[int]:
         return [row["id_d"] for row in self.sink.table]
 
-    def doubled(self) -> set[int]:
+    def duplicates(self) -> set[int]:
         return {record_id for record_id, times in Counter(self.rows()).items() if times > 1}
 
-    def doubled_bytes(self) -> int:
+    def duplicate_bytes(self) -> int:
         """The bytes of JSON of the duplicates accepted."""
         sizes: dict[int, list[int]] = {}
         for row in self.sink.table:

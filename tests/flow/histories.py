@@ -64,14 +64,14 @@ class History:
         self.expected: set[int] = set()
         self.in_time: dict[int, int] = {}
 
-    def live(self, steps: int) -> None:
+    def run_events(self, steps: int) -> None:
         """Run random events, then three days without any."""
         doings: list[tuple[int, Callable[[], None]]] = [
             (6, self.write),
             (2, self.write_late),
             (1, self.burst),
             (1, self.forget),
-            (1, self.spoil),
+            (1, self.write_undeliverable),
             (8, self.run),
             (3, self.run_and_die),
             (3, self.run_with_faults),
@@ -83,20 +83,22 @@ class History:
         self.run()
         for _ in range(steps):
             self.counts.steps += 1
-            self.world.time.pass_by(self.chance.choice([1, 60, 300, 300, 3600, 20_000]))
+            self.world.time.advance(self.chance.choice([1, 60, 300, 300, 3600, 20_000]))
             self.chance.choices(calls, weights)[0]()
             self.check_through()
-        self.be_quiet()
+        self.end_without_faults()
 
     # What the site does
 
     def write(self) -> None:
         now = self.world.time.now
-        self._add(sorted(now - self.chance.randrange(10 * MINUTE) for _ in range(self._some(30))))
+        self._add(
+            sorted(now - self.chance.randrange(10 * MINUTE) for _ in range(self._random_count(30)))
+        )
 
     def burst(self) -> None:
         """Write many records within a second."""
-        self._add([self.world.time.now - self.chance.randrange(1000)] * self._some(120))
+        self._add([self.world.time.now - self.chance.randrange(1000)] * self._random_count(120))
 
     def write_late(self) -> None:
         """Records appear behind newer ones, by less than the sweep's hours less a day."""
@@ -110,7 +112,7 @@ class History:
         oldest = sorted(known["id"] for known in self.world.jira.site.records)[:10]
         self.world.jira.forget(set(oldest) & self.world.dealt_with())
 
-    def spoil(self) -> None:
+    def write_undeliverable(self) -> None:
         """Write a record that the service refuses, and one that cannot be read."""
         self.write()
         self.world.sink.poison.add(self.next_id - 1)
@@ -139,27 +141,27 @@ class History:
         try:
             self.run()
         except Crash:
-            self.world.time.pass_by(LEASE)
+            self.world.time.advance(LEASE)
         finally:
             self.world.journal.die, self.world.journal.dead = None, False
 
     def run_with_faults(self) -> None:
         for faults, kinds in (
-            (self.world.jira.faults, [self._moved, self._status, self._nonsense]),
-            (self.world.sink.faults, [self._unsent, self._unanswered]),
-            (self.world.store.faults, [self._unsaved]),
+            (self.world.jira.faults, [self._add_late_record, self._status, self._return_nonsense]),
+            (self.world.sink.faults, [self._refuse_send, self._lose_answer]),
+            (self.world.store.faults, [self._fail_save]),
         ):
             for _ in range(self.chance.randrange(3)):
                 self.counts.faults += 1
                 at = faults.calls + self.chance.randrange(15)
                 faults.at[at] = self.chance.choice(kinds)
         self.run()
-        self.world.time.pass_by(LEASE)  # after a failed save, the lease is left to expire
+        self.world.time.advance(LEASE)  # after a failed save, the lease is left to expire
 
     def run_twice_at_once(self) -> None:
         """Another process tries to run while this one has the lease."""
         self.counts.overlaps += 1
-        self.world.journal.meanwhile[self._soon()] = self.run
+        self.world.journal.meanwhile[self._next_effect()] = self.run
         self.run()
 
     def freeze(self) -> None:
@@ -167,18 +169,18 @@ class History:
         self.counts.takeovers += 1
         self.allowed += self.in_flight * BATCH_BYTES
 
-        def meanwhile() -> None:
-            self.world.time.pass_by(LEASE)
+        def run_meanwhile() -> None:
+            self.world.time.advance(LEASE)
             self.run()
 
-        self.world.journal.meanwhile[self._soon()] = meanwhile
+        self.world.journal.meanwhile[self._next_effect()] = run_meanwhile
         self.run()
         self.world.journal.meanwhile.clear()
 
-    def _soon(self) -> int:
+    def _next_effect(self) -> int:
         return len(self.world.journal.entries) + self.chance.randrange(1, 25)
 
-    def _some(self, most: int) -> int:
+    def _random_count(self, most: int) -> int:
         return self.chance.randrange(1, most)
 
     def _executor(self) -> Lazy:
@@ -186,7 +188,7 @@ class History:
 
     # Faults
 
-    def _moved(self, call: Callable[[], Any]) -> Any:
+    def _add_late_record(self, call: Callable[[], Any]) -> Any:
         self.write_late()
         return call()
 
@@ -194,18 +196,18 @@ class History:
         status = self.chance.choice([429, 429, 500, 503, 401, 403])
         return Response(status, {"Retry-After": "3"} if status == 429 else {}, b"")
 
-    def _nonsense(self, _: Callable[[], Any]) -> Response:
+    def _return_nonsense(self, _: Callable[[], Any]) -> Response:
         return Response(200, {}, self.chance.choice([b"", b"<html>", b"{}", b'{"records": 1}']))
 
-    def _unsent(self, _: Callable[[], Any]) -> None:
+    def _refuse_send(self, _: Callable[[], Any]) -> None:
         raise TransientError("503")
 
-    def _unanswered(self, call: Callable[[], Any]) -> None:
+    def _lose_answer(self, call: Callable[[], Any]) -> None:
         self.allowed += BATCH_BYTES
         call()
         raise TransientError("the connection dropped")
 
-    def _unsaved(self, call: Callable[[], Any]) -> Any:
+    def _fail_save(self, call: Callable[[], Any]) -> Any:
         self.allowed += self.in_flight * BATCH_BYTES
         if self.chance.random() < 0.5:
             call()
@@ -229,26 +231,28 @@ class History:
         known = any(name.startswith("checkpoints") for name in blobs)
         return self.world.store.checkpoint().through if known else 0
 
-    def be_quiet(self) -> None:
+    def end_without_faults(self) -> None:
         """Without faults, after the sweeps of three days, every record is accounted for."""
         world = self.world
         for faults in (world.jira.faults, world.sink.faults, world.store.faults):
             faults.__init__()  # type: ignore[misc]
         world.journal.meanwhile.clear()
         for _ in range(6):
-            world.time.pass_by(12 * 3600 + 60)
+            world.time.advance(12 * 3600 + 60)
             outcome = world.run()
             assert outcome.result == "ok", f"seed {self.seed}: {outcome.error}"
         missing = world.missing(self.expected)
         assert not missing, f"seed {self.seed}: lost {sorted(missing)}"
         assert set(world.rows()) <= self.expected
-        doubled = world.doubled_bytes()
-        assert doubled <= self.allowed, f"seed {self.seed}: {doubled} bytes doubled"
+        duplicate_bytes = world.duplicate_bytes()
+        assert duplicate_bytes <= self.allowed, (
+            f"seed {self.seed}: {duplicate_bytes} bytes duplicated"
+        )
         kept = {letter["record"]["id"] for letter in world.store.letters()}
         assert kept <= world.sink.poison | set(world.jira.tamper), f"seed {self.seed}"
 
 
-def live(seed: int, steps: int, fetcher: Callable[[], Fetcher] | None = None) -> Counts:
+def run_history(seed: int, steps: int, fetcher: Callable[[], Fetcher] | None = None) -> Counts:
     """Run one history and check its logs for secrets; raises AssertionError with the seed."""
     said = io.StringIO()
     handler = logging.StreamHandler(said)
@@ -258,7 +262,7 @@ def live(seed: int, steps: int, fetcher: Callable[[], Fetcher] | None = None) ->
     try:
         history = History(seed)
         history.world.fetcher = fetcher or World.FETCHER
-        history.live(steps)
+        history.run_events(steps)
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagates
@@ -280,12 +284,12 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=120)
     given = parser.parse_args()
     if given.seed is not None:
-        print(live(given.seed, given.steps, fetcher_of(given.seed)))
+        print(run_history(given.seed, given.steps, fetcher_of(given.seed)))
         return 0
     total, until = Counts(), time.monotonic() + given.seconds
     seed = time.time_ns() // 1_000_000
     while time.monotonic() < until:
-        total += live(seed, given.steps, fetcher_of(seed))
+        total += run_history(seed, given.steps, fetcher_of(seed))
         seed += 1
     print(f"last seed {seed - 1}:", ", ".join(f"{v:,} {k}" for k, v in asdict(total).items()))
     return 0

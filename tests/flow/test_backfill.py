@@ -8,12 +8,12 @@ from jira_audit.core.errors import SiteError
 from jira_audit.core.policy import Policy, Reset
 from jira_audit.core.timestamps import DAY, HOUR
 from tests.fakes.world import START, World, record
-from tests.flow.test_collect import answering, ids, raising
+from tests.flow.test_collect import answer_with, ids, raise_error
 
 LONG_AGO = START - 30 * DAY
 
 
-def world_with_a_past(past: int = 300, recent: int = 40, **how: object) -> World:
+def world_with_past_records(past: int = 300, recent: int = 40, **how: object) -> World:
     """A site that the schedule has collected for a day, with records of the month before."""
     world = World(**how)  # type: ignore[arg-type]
     world.jira.site.add(
@@ -25,8 +25,8 @@ def world_with_a_past(past: int = 300, recent: int = 40, **how: object) -> World
     return world
 
 
-def test_a_backfill_delivers_everything_before_from_and_nothing_twice() -> None:
-    world = world_with_a_past()
+def test_backfill_delivers_every_older_record_once() -> None:
+    world = world_with_past_records()
 
     outcome = world.backfill(LONG_AGO)
 
@@ -35,7 +35,7 @@ def test_a_backfill_delivers_everything_before_from_and_nothing_twice() -> None:
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_the_millisecond_in_which_the_checkpoint_begins_is_the_schedules() -> None:
+def test_backfill_leaves_the_first_millisecond_to_the_schedule() -> None:
     world = World()
     begins = START - DAY
     world.jira.site.add(record(n, begins - 2 + n) for n in range(5))
@@ -46,8 +46,8 @@ def test_the_millisecond_in_which_the_checkpoint_begins_is_the_schedules() -> No
     assert sorted(world.rows()) == [0, 1, 2, 3, 4]
 
 
-def test_the_schedules_checkpoint_is_not_touched_and_its_lease_not_taken() -> None:
-    world = world_with_a_past()
+def test_backfill_leaves_the_schedules_checkpoint_and_lease() -> None:
+    world = world_with_past_records()
     before = world.store.blobs["checkpoints/contoso.atlassian.net.json"]
     world.journal.meanwhile[len(world.journal.entries) + 20] = lambda: during.append(world.run())
     during: list[object] = []
@@ -57,7 +57,7 @@ def test_the_schedules_checkpoint_is_not_touched_and_its_lease_not_taken() -> No
     (tick,) = during
     assert tick.result == "ok"  # type: ignore[attr-defined]
     assert world.store.blobs["checkpoints/contoso.atlassian.net.json"] != before
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
     assert sorted(world.store.blobs) == [
         "backfills/contoso.atlassian.net.json",
@@ -65,8 +65,8 @@ def test_the_schedules_checkpoint_is_not_touched_and_its_lease_not_taken() -> No
     ]
 
 
-def test_two_backfills_at_once_are_one() -> None:
-    world = world_with_a_past()
+def test_backfill_skips_while_another_runs() -> None:
+    world = world_with_past_records()
     during: list[object] = []
     world.journal.meanwhile[len(world.journal.entries) + 20] = lambda: during.append(
         world.backfill(LONG_AGO)
@@ -76,12 +76,12 @@ def test_two_backfills_at_once_are_one() -> None:
 
     (other,) = during
     assert other.result == "skipped"  # type: ignore[attr-defined]
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_an_interrupted_backfill_goes_on_where_it_was() -> None:
-    world = world_with_a_past(batch_bytes=2_000)
-    world.jira.faults.at[world.jira.faults.calls + 25] = raising(KeyboardInterrupt())
+def test_backfill_resumes_after_an_interruption() -> None:
+    world = world_with_past_records(batch_bytes=2_000)
+    world.jira.faults.at[world.jira.faults.calls + 25] = raise_error(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         world.backfill(LONG_AGO)
     delivered = len(world.rows())
@@ -91,13 +91,13 @@ def test_an_interrupted_backfill_goes_on_where_it_was() -> None:
     assert 40 < delivered < 340
     assert min(world.tally.positions) > LONG_AGO
     assert outcome.result == "ok"
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_backfill_that_dies_anywhere_loses_nothing(when: str) -> None:
-    world = world_with_a_past(past=60, batch_bytes=2_000)
+def test_backfill_that_crashes_anywhere_loses_nothing(when: str) -> None:
+    world = world_with_past_records(past=60, batch_bytes=2_000)
     entries = len(world.journal.entries)
     blobs, table, sent = dict(world.store.blobs), list(world.sink.table), list(world.sink.sent)
     world.backfill(LONG_AGO)
@@ -107,31 +107,31 @@ def test_a_backfill_that_dies_anywhere_loses_nothing(when: str) -> None:
         world.store.blobs.clear()
         world.store.blobs |= blobs
         world.sink.table[:], world.sink.sent[:] = table, sent
-        world.time.pass_by(61)
+        world.time.advance(61)
         world.journal.entries.clear()
         world.journal.die = (number, when)  # type: ignore[assignment]
-        world.run_until_dead(lambda: world.backfill(LONG_AGO))
+        world.run_until_crash(lambda: world.backfill(LONG_AGO))
 
         assert world.backfill(LONG_AGO).result == "ok"
         assert not world.missing(ids(world))
-        assert world.doubled_bytes() <= 4 * 2_000
+        assert world.duplicate_bytes() <= 4 * 2_000
 
 
-def test_a_failure_ends_it_with_what_to_do_and_the_next_goes_on() -> None:
-    world = world_with_a_past(batch_bytes=2_000)
-    world.jira.faults.at[world.jira.faults.calls + 25] = answering(403)
+def test_backfill_resumes_after_a_failure() -> None:
+    world = world_with_past_records(batch_bytes=2_000)
+    world.jira.faults.at[world.jira.faults.calls + 25] = answer_with(403)
 
     outcome = world.backfill(LONG_AGO)
 
     assert outcome.result == "failed"
     assert isinstance(outcome.error, SiteError)
     assert world.backfill(LONG_AGO).result == "ok"
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
-def test_an_earlier_beginning_delivers_what_is_new_to_it_and_no_more() -> None:
-    world = world_with_a_past()
+def test_start_moved_earlier_delivers_only_the_new_range() -> None:
+    world = world_with_past_records()
     world.backfill(START - 10 * DAY)
     so_far = len(world.rows())
 
@@ -139,35 +139,35 @@ def test_an_earlier_beginning_delivers_what_is_new_to_it_and_no_more() -> None:
 
     assert 40 < so_far < 340
     assert outcome.tally.rows == 340 - so_far
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
-def test_a_beginning_within_what_was_read_reads_nothing_of_it_again() -> None:
-    world = world_with_a_past()
+def test_start_within_the_range_read_reads_nothing_again() -> None:
+    world = world_with_past_records()
     world.backfill(LONG_AGO, START - 10 * DAY)
 
     world.backfill(START - 20 * DAY)
 
     assert min(world.tally.positions) == START - 10 * DAY
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
-def test_a_beginning_past_what_was_read_leaves_the_stretch_between_alone() -> None:
-    world = world_with_a_past()
+def test_start_after_the_range_read_skips_the_gap() -> None:
+    world = world_with_past_records()
     world.backfill(LONG_AGO, START - 25 * DAY)
 
     world.backfill(START - 10 * DAY)
 
     assert min(world.tally.positions) == START - 10 * DAY
     world.backfill(LONG_AGO)
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
-def test_an_end_is_kept_to() -> None:
-    world = world_with_a_past()
+def test_end_bounds_the_backfill() -> None:
+    world = world_with_past_records()
     end = START - 10 * DAY
 
     world.backfill(LONG_AGO, end)
@@ -180,8 +180,8 @@ def test_an_end_is_kept_to() -> None:
     )
 
 
-def test_a_backfill_never_reads_what_the_schedule_has() -> None:
-    world = world_with_a_past()
+def test_backfill_reads_nothing_that_the_schedule_has() -> None:
+    world = world_with_past_records()
     asked = len(world.jira.requests)
 
     world.backfill(LONG_AGO, START)
@@ -189,8 +189,8 @@ def test_a_backfill_never_reads_what_the_schedule_has() -> None:
     assert max(each["to"] for each in world.jira.requests[asked:]) < "2026-11-19T12:00:00.000Z"
 
 
-def test_where_there_is_nothing_before_from_it_says_so() -> None:
-    world = world_with_a_past()
+def test_backfill_with_nothing_before_from_says_so() -> None:
+    world = world_with_past_records()
 
     with pytest.raises(
         SiteError,
@@ -199,13 +199,13 @@ def test_where_there_is_nothing_before_from_it_says_so() -> None:
         world.backfill(START - HOUR)
 
 
-def test_without_a_checkpoint_nothing_says_where_it_is_to_end() -> None:
+def test_backfill_without_a_checkpoint_fails() -> None:
     with pytest.raises(SiteError, match="has no checkpoint, so the end of a backfill is unknown"):
         World().backfill(LONG_AGO)
 
 
-def test_the_schedules_reset_does_not_concern_a_backfill() -> None:
-    world = world_with_a_past()
+def test_backfill_ignores_the_schedules_reset() -> None:
+    world = world_with_past_records()
     world.policy = Policy(reset=Reset("all", LONG_AGO))
 
     world.backfill(START - 10 * DAY)
@@ -213,10 +213,10 @@ def test_the_schedules_reset_does_not_concern_a_backfill() -> None:
     assert world.store.backfills().checkpoint().reset is None
 
 
-def test_no_sweep_and_no_overlap_belong_to_a_backfill() -> None:
-    world = world_with_a_past()
+def test_backfill_has_no_sweep_and_no_overlap() -> None:
+    world = world_with_past_records()
     world.backfill(LONG_AGO)
-    world.time.pass_by(3 * 24 * 3600)
+    world.time.advance(3 * 24 * 3600)
     asked = len(world.jira.requests)
 
     assert world.backfill(LONG_AGO).result == "ok"
@@ -224,8 +224,8 @@ def test_no_sweep_and_no_overlap_belong_to_a_backfill() -> None:
     assert len(world.jira.requests) - asked <= 1
 
 
-def test_what_cannot_be_delivered_is_kept_and_replayed_without_a_double() -> None:
-    world = world_with_a_past()
+def test_backfill_keeps_dead_letters_for_one_replay() -> None:
+    world = world_with_past_records()
     world.sink.poison = {10_007}
     world.backfill(LONG_AGO)
     world.sink.poison = set()
@@ -233,12 +233,12 @@ def test_what_cannot_be_delivered_is_kept_and_replayed_without_a_double() -> Non
     assert len(world.replay().sent) == 1
     world.backfill(LONG_AGO)
 
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
-def test_the_tally_tells_how_far_the_reading_has_come() -> None:
-    world = world_with_a_past()
+def test_backfill_counts_its_progress() -> None:
+    world = world_with_past_records()
 
     world.backfill(LONG_AGO)
 

@@ -40,18 +40,18 @@ def ids(world: World) -> set[int]:
     return {known["id"] for known in world.jira.site.records}
 
 
-def answering(status: int, body: bytes = b"", **headers: str) -> Callable[[object], Response]:
+def answer_with(status: int, body: bytes = b"", **headers: str) -> Callable[[object], Response]:
     return lambda _: Response(status, {k.replace("_", "-"): v for k, v in headers.items()}, body)
 
 
-def raising(error: BaseException) -> Callable[[object], None]:
+def raise_error(error: BaseException) -> Callable[[object], None]:
     def fault(_: object) -> None:
         raise error
 
     return fault
 
 
-def accepting_then_raising(error: BaseException) -> Callable[[Callable[[], object]], None]:
+def accept_then_raise(error: BaseException) -> Callable[[Callable[[], object]], None]:
     def fault(call: Callable[[], object]) -> None:
         call()
         raise error
@@ -62,7 +62,7 @@ def accepting_then_raising(error: BaseException) -> Callable[[Callable[[], objec
 # Normal runs
 
 
-def test_a_first_run_delivers_every_record_of_the_look_back_once() -> None:
+def test_first_run_delivers_the_lookback_once() -> None:
     world = world_with(300, page_size=1_000)
 
     outcome = world.run()
@@ -72,7 +72,7 @@ def test_a_first_run_delivers_every_record_of_the_look_back_once() -> None:
     assert outcome.tally.rows == outcome.tally.records == 300
 
 
-def test_a_first_run_says_so_at_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_first_run_is_logged_at_warning(caplog: pytest.LogCaptureFixture) -> None:
     world_with(3).run()
 
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
@@ -80,7 +80,7 @@ def test_a_first_run_says_so_at_warning(caplog: pytest.LogCaptureFixture) -> Non
     assert said == f"{HOST}: no checkpoint, so this is a first run, from 2026-11-19T12:00:00.000Z"
 
 
-def test_what_lies_before_the_look_back_is_left_alone() -> None:
+def test_first_run_ignores_older_records() -> None:
     world = world_with(10, over=5 * HOUR, lookback=2 * HOUR)
 
     world.run()
@@ -90,23 +90,23 @@ def test_what_lies_before_the_look_back_is_left_alone() -> None:
     }
 
 
-def test_a_second_run_delivers_only_what_is_new() -> None:
+def test_tick_delivers_only_new_records() -> None:
     world = world_with(100)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.jira.site.add(record(10_100 + n, world.time.now - MINUTE + n) for n in range(25))
 
     outcome = world.run()
 
     assert outcome.tally.rows == 25
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
-def test_a_tick_with_nothing_new_asks_jira_at_most_twice_and_sends_nothing() -> None:
+def test_tick_without_news_needs_two_requests_and_no_send() -> None:
     world = world_with(100)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.journal.entries.clear()
 
     outcome = world.run()
@@ -115,11 +115,11 @@ def test_a_tick_with_nothing_new_asks_jira_at_most_twice_and_sends_nothing() -> 
     assert world.journal.entries == ["take", "load", "fetch", "fetch", "save", "release"]
 
 
-def test_a_record_that_jira_shows_late_is_found_by_the_overlap_and_counted() -> None:
+def test_overlap_finds_and_counts_a_late_record() -> None:
     world = world_with(100)
     world.run()
     world.jira.site.add([record(9_999, world.time.now - 10 * MINUTE)])
-    world.time.pass_by(300)
+    world.time.advance(300)
 
     outcome = world.run()
 
@@ -127,13 +127,13 @@ def test_a_record_that_jira_shows_late_is_found_by_the_overlap_and_counted() -> 
     assert 9_999 in world.rows()
 
 
-def test_the_daily_sweep_finds_what_came_later_than_the_overlap() -> None:
+def test_sweep_finds_what_the_overlap_missed() -> None:
     world = world_with(100)
     world.run()
     world.jira.site.add([record(9_999, START - 3 * HOUR)])
-    world.time.pass_by(300)
+    world.time.advance(300)
     assert world.run().tally.late_found == 0
-    world.time.pass_by(24 * 3600)
+    world.time.advance(24 * 3600)
     began = world.time.now
 
     outcome = world.run()
@@ -143,12 +143,12 @@ def test_the_daily_sweep_finds_what_came_later_than_the_overlap() -> None:
     assert world.store.checkpoint().swept == began
 
 
-def test_a_ticks_own_rows_are_sent_before_the_sweep_is_read() -> None:
+def test_sweep_is_read_after_the_ticks_rows_are_sent() -> None:
     world = World(page_size=20, lookback=48 * HOUR)
     world.jira.site.add(record(10_000 + n, START - 47 * HOUR + n * 400_000) for n in range(400))
     world.executor = Eager  # a send runs as soon as it is submitted
     world.run()
-    world.time.pass_by(86_401)  # the sweep is due
+    world.time.advance(86_401)  # the sweep is due
     new = [record(20_000 + n, world.time.now - 500 + n) for n in range(3)]
     world.jira.site.add(new)
     before = len(world.journal.entries)
@@ -161,14 +161,14 @@ def test_a_ticks_own_rows_are_sent_before_the_sweep_is_read() -> None:
     assert world.missing(each["id"] for each in new) == set()
 
 
-def test_a_sweep_that_failing_runs_put_off_still_finds_what_came_late_before_them() -> None:
+def test_sweep_delayed_by_failures_finds_earlier_late_records() -> None:
     """Found by a random history: the sweep was 28 hours overdue and reached 48 hours back."""
     world = world_with(100)
     world.run()
     world.jira.site.add([record(9_999, START - 3 * HOUR)])
     for _ in range(12):
-        world.time.pass_by(6 * 3600)
-        world.jira.faults.always = answering(401)
+        world.time.advance(6 * 3600)
+        world.jira.faults.always = answer_with(401)
         world.run()
     world.jira.faults.always = None
 
@@ -176,11 +176,11 @@ def test_a_sweep_that_failing_runs_put_off_still_finds_what_came_late_before_the
     assert not world.missing(ids(world))
 
 
-def test_a_sweep_that_took_several_runs_counts_from_when_it_began() -> None:
+def test_sweep_of_several_runs_counts_from_its_start() -> None:
     """The next sweep finds what appears behind it."""
     world = world_with(400, over=40 * HOUR, lookback=47 * HOUR)
     world.run()
-    world.time.pass_by(24 * 3600)
+    world.time.advance(24 * 3600)
     world.jira.seconds, world.budget = 1.0, 5.0
     world.run()
     under_way = world.store.checkpoint().sweep
@@ -193,29 +193,29 @@ def test_a_sweep_that_took_several_runs_counts_from_when_it_began() -> None:
     assert world.store.checkpoint().swept == under_way.began < world.time.now
 
 
-def test_a_sweep_goes_no_further_back_than_where_the_checkpoint_began() -> None:
+def test_sweep_does_not_start_before_from() -> None:
     world = world_with(50, lookback=2 * HOUR)
     world.run()
-    world.time.pass_by(25 * 3600)
+    world.time.advance(25 * 3600)
 
     world.run()
 
     assert min(query["from"] for query in world.jira.requests) == "2026-11-20T10:00:00.000Z"
 
 
-def test_a_sweep_is_made_once_a_day() -> None:
+def test_sweep_is_made_once_a_day() -> None:
     world = world_with(50)
     world.run()
     windows = []
     for _ in range(60):
-        world.time.pass_by(3600)
+        world.time.advance(3600)
         windows.append(world.run().tally.windows)
 
     # An hour and a quarter takes two windows of an hour; a sweep takes more.
     assert [n for n, count in enumerate(windows, 1) if count > 2] == [24, 48]
 
 
-def test_batches_are_filled_across_windows() -> None:
+def test_tick_fills_batches_across_windows() -> None:
     world = world_with(400, over=20 * HOUR, batch_bytes=4_000)
 
     outcome = world.run()
@@ -226,7 +226,7 @@ def test_batches_are_filled_across_windows() -> None:
     assert outcome.tally.batches == len(sizes)
 
 
-def test_through_is_never_past_the_clock_that_jira_gives() -> None:
+def test_through_never_passes_jiras_clock() -> None:
     world = world_with(10)
     ours = world.time.now
     world.jira.faults.always = lambda call: with_date(call(), ours - 90 * SECOND)
@@ -252,7 +252,7 @@ def with_date(answer: Response, timestamp_ms: int) -> Response:
     )
 
 
-def test_the_time_generated_is_the_time_of_sending_or_of_the_event_as_set() -> None:
+def test_tick_writes_the_time_generated_that_is_set() -> None:
     world = world_with(1)
     world.run()
     assert timestamps.parse(world.sink.table[0]["TimeGenerated"]) >= START
@@ -265,7 +265,7 @@ def test_the_time_generated_is_the_time_of_sending_or_of_the_event_as_set() -> N
 # The lease
 
 
-def test_a_site_that_another_run_holds_is_left_alone() -> None:
+def test_lease_held_by_another_run_skips_the_site() -> None:
     world = world_with(10)
     world.run()
     world.store.leases[f"checkpoints/{HOST}.json"] = (99, world.time.clock.monotonic() + 60)
@@ -277,28 +277,28 @@ def test_a_site_that_another_run_holds_is_left_alone() -> None:
     assert len(world.jira.requests) == before
 
 
-def test_the_lease_is_given_back_after_good_runs_and_after_failed_ones() -> None:
+def test_lease_is_released_after_every_run() -> None:
     world = world_with(10)
     world.run()
     assert not world.store.leases
 
-    world.jira.faults.always = answering(401)
+    world.jira.faults.always = answer_with(401)
     assert world.run().result == "failed"
     assert not world.store.leases
 
 
-def test_a_run_that_lost_its_lease_sends_nothing_more() -> None:
+def test_lease_that_is_lost_stops_all_sends() -> None:
     world = world_with(300, batch_bytes=4_000)
     world.jira.seconds = 20  # so that the lease must be renewed soon
     name = f"checkpoints/{HOST}.json"
     taken: list[int] = []
 
-    def stolen(call: Callable[[], object]) -> object:
+    def steal_lease(call: Callable[[], object]) -> object:
         world.store.leases[name] = (99, world.time.clock.monotonic() + 3600)
         taken.append(len(world.sink.table))
         return call()
 
-    world.jira.faults.at[6] = stolen
+    world.jira.faults.at[6] = steal_lease
 
     outcome = world.run()
 
@@ -308,7 +308,7 @@ def test_a_run_that_lost_its_lease_sends_nothing_more() -> None:
     assert world.store.leases[name][0] == 99
 
 
-def test_ctrl_c_while_an_accepted_batch_is_accounted_for_doubles_nothing(
+def test_interrupt_after_an_acceptance_duplicates_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = world_with(200, batch_bytes=4_000)
@@ -328,16 +328,16 @@ def test_ctrl_c_while_an_accepted_batch_is_accounted_for_doubles_nothing(
     assert set(world.store.checkpoint().ledger) == set(world.rows())
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 # Failures of Jira: never an empty page
 
 
 @pytest.mark.parametrize("page", [0, 1, 2, 5])
-def test_a_failure_of_jira_leaves_the_checkpoint_and_loses_nothing(page: int) -> None:
+def test_jira_failure_leaves_the_checkpoint_and_loses_nothing(page: int) -> None:
     world = world_with(200)
-    world.jira.faults.script, world.jira.faults.always = [None] * page, answering(403)
+    world.jira.faults.script, world.jira.faults.always = [None] * page, answer_with(403)
 
     outcome = world.run()
 
@@ -349,12 +349,12 @@ def test_a_failure_of_jira_leaves_the_checkpoint_and_loses_nothing(page: int) ->
     assert not world.missing(passed)
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_one_429_in_the_middle_of_3300_records_costs_a_wait_and_nothing_else() -> None:
+def test_jira_429_costs_a_wait_and_no_record() -> None:
     world = world_with(3_300, page_size=1_000)
-    world.jira.faults.at[2] = answering(429, Retry_After="7")
+    world.jira.faults.at[2] = answer_with(429, Retry_After="7")
 
     outcome = world.run()
 
@@ -363,9 +363,9 @@ def test_one_429_in_the_middle_of_3300_records_costs_a_wait_and_nothing_else() -
     assert max(world.time.slept) >= 7
 
 
-def test_what_was_read_before_jira_failed_is_delivered() -> None:
+def test_jira_failure_delivers_what_was_read_before() -> None:
     world = world_with(200)
-    world.jira.faults.script, world.jira.faults.always = [None] * 8, answering(401)
+    world.jira.faults.script, world.jira.faults.always = [None] * 8, answer_with(401)
 
     outcome = world.run()
 
@@ -378,9 +378,9 @@ def test_what_was_read_before_jira_failed_is_delivered() -> None:
 # Failures of ingestion
 
 
-def test_rows_that_could_not_be_sent_are_sent_by_the_next_run() -> None:
+def test_send_that_fails_is_made_by_the_next_run() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.sink.faults.at[3] = raising(SiteError("403: no role yet"))
+    world.sink.faults.at[3] = raise_error(SiteError("403: no role yet"))
 
     outcome = world.run()
 
@@ -390,28 +390,31 @@ def test_rows_that_could_not_be_sent_are_sent_by_the_next_run() -> None:
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_a_send_that_fails_for_a_moment_is_tried_again() -> None:
+def test_send_is_retried_after_a_transient_error() -> None:
     world = world_with(50)
-    world.sink.faults.script = [raising(TransientError("503")), raising(TransientError("reset"))]
+    world.sink.faults.script = [
+        raise_error(TransientError("503")),
+        raise_error(TransientError("reset")),
+    ]
 
     outcome = world.run()
 
     assert outcome.result == "ok"
     assert outcome.tally.rows == 50
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_an_answer_lost_after_acceptance_doubles_that_batch_alone() -> None:
+def test_send_with_a_lost_answer_duplicates_that_batch_only() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.sink.faults.at[2] = accepting_then_raising(TransientError("connection dropped"))
+    world.sink.faults.at[2] = accept_then_raise(TransientError("connection dropped"))
 
     assert world.run().result == "ok"
 
-    assert world.doubled() == set(world.sink.sent[2])
+    assert world.duplicates() == set(world.sink.sent[2])
     assert not world.missing(ids(world))
 
 
-def test_a_row_that_is_refused_alone_is_kept_as_a_letter_and_the_rest_delivered() -> None:
+def test_refused_row_becomes_a_dead_letter() -> None:
     world = world_with(60)
     world.sink.poison = {10_017, 10_018}
 
@@ -425,7 +428,7 @@ def test_a_row_that_is_refused_alone_is_kept_as_a_letter_and_the_rest_delivered(
     assert world.run().tally.rows == 0
 
 
-def test_where_even_an_empty_array_is_refused_nothing_is_given_up() -> None:
+def test_refused_empty_array_keeps_every_row_pending() -> None:
     world = world_with(60)
     world.sink.refuses_everything = True
 
@@ -438,7 +441,7 @@ def test_where_even_an_empty_array_is_refused_nothing_is_given_up() -> None:
     assert world.sink.calls == 2
 
 
-def test_where_every_row_is_refused_but_the_empty_array_is_not_nothing_is_given_up() -> None:
+def test_refused_rows_without_exception_all_stay_pending() -> None:
     world = world_with(60)
     world.sink.poison = ids(world)
 
@@ -450,7 +453,7 @@ def test_where_every_row_is_refused_but_the_empty_array_is_not_nothing_is_given_
     assert world.store.checkpoint().through < FIRST_CREATED
 
 
-def test_a_batch_too_large_for_the_service_is_halved_until_it_fits() -> None:
+def test_refused_batch_that_is_too_large_is_halved() -> None:
     world = world_with(100)
     world.sink.limit = 3_000
 
@@ -464,7 +467,7 @@ def test_a_batch_too_large_for_the_service_is_halved_until_it_fits() -> None:
 # Records that cannot be read
 
 
-def test_an_unreadable_record_is_kept_and_the_others_go_on() -> None:
+def test_unreadable_record_becomes_a_dead_letter() -> None:
     world = world_with(60)
     world.jira.tamper[10_005] = lambda known: {**known, "created": "soon"}
     world.jira.tamper[10_006] = lambda known: {**known, "id": str(known["id"])}
@@ -477,7 +480,7 @@ def test_an_unreadable_record_is_kept_and_the_others_go_on() -> None:
     assert world.run().tally.letters == 0  # stored once
 
 
-def test_when_no_record_can_be_read_the_format_has_changed_and_the_site_stops() -> None:
+def test_unreadable_records_only_fail_the_site() -> None:
     world = world_with(60)
     for known in ids(world):
         world.jira.tamper[known] = lambda known: {"identifier": known["id"]}
@@ -490,7 +493,7 @@ def test_when_no_record_can_be_read_the_format_has_changed_and_the_site_stops() 
     assert not world.sink.table
 
 
-def test_a_cut_record_is_delivered_and_kept_whole_as_an_original() -> None:
+def test_truncated_record_is_delivered_with_an_original() -> None:
     world = world_with(3)
     world.jira.site.add([record(10_003, START - MINUTE, summary="long " * 20_000)])
 
@@ -503,10 +506,10 @@ def test_a_cut_record_is_delivered_and_kept_whole_as_an_original() -> None:
     assert outcome.tally.letters == 0
 
 
-def test_ids_that_begin_again_stop_the_site_and_name_the_reset() -> None:
+def test_restarted_ids_fail_the_site_and_name_the_reset() -> None:
     world = world_with(60)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.jira.site = type(world.jira.site)("auditor@example.com", TOKEN)
     world.jira.site.add([record(10_000, world.time.now - MINUTE)])
     through = world.store.checkpoint().through
@@ -521,7 +524,7 @@ def test_ids_that_begin_again_stop_the_site_and_name_the_reset() -> None:
 # The reset
 
 
-def test_a_reset_reads_again_from_its_moment_once_for_each_value() -> None:
+def test_reset_is_applied_once_for_each_value() -> None:
     world = world_with(60)
     world.run()
     reset = Reset("2026-11-20T10:00:00Z", START - 2 * HOUR)
@@ -530,12 +533,12 @@ def test_a_reset_reads_again_from_its_moment_once_for_each_value() -> None:
     outcome = world.run(reset=reset)
 
     assert outcome.tally.rows == len(after)
-    assert world.doubled() == after
+    assert world.duplicates() == after
     assert world.run(reset=reset).tally.rows == 0
     assert world.run(reset=Reset("2026-11-20T10:00:00Z#2", reset.start)).tally.rows == len(after)
 
 
-def test_a_reset_is_saved_before_anything_is_read_or_sent() -> None:
+def test_reset_is_saved_before_any_read_or_send() -> None:
     world = world_with(60)
     world.run()
     world.journal.entries.clear()
@@ -549,7 +552,7 @@ def test_a_reset_is_saved_before_anything_is_read_or_sent() -> None:
 # The deadline
 
 
-def test_a_run_out_of_time_ends_partial_and_the_next_goes_on_without_doubles() -> None:
+def test_deadline_ends_a_run_partial_and_the_next_resumes() -> None:
     world = world_with(2_000, over=20 * HOUR)
     world.jira.seconds, world.budget = 1.0, 30.0
     results = [world.run().result for _ in range(20)]
@@ -560,10 +563,10 @@ def test_a_run_out_of_time_ends_partial_and_the_next_goes_on_without_doubles() -
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_a_wait_that_would_pass_the_deadline_is_not_begun() -> None:
+def test_deadline_prevents_a_longer_wait() -> None:
     world = world_with(200)
     world.budget = 60.0
-    world.jira.faults.at[8] = answering(429, Retry_After="3600")
+    world.jira.faults.at[8] = answer_with(429, Retry_After="3600")
 
     outcome = world.run()
 
@@ -573,10 +576,10 @@ def test_a_wait_that_would_pass_the_deadline_is_not_begun() -> None:
     assert outcome.tally.rows > 0
 
 
-def test_a_run_that_came_to_nothing_before_its_deadline_has_failed() -> None:
+def test_deadline_without_progress_is_a_failure() -> None:
     world = world_with(200)
     world.budget = 60.0
-    world.jira.faults.always = answering(429, Retry_After="3600")
+    world.jira.faults.always = answer_with(429, Retry_After="3600")
 
     assert world.run().result == "failed"
 
@@ -584,7 +587,7 @@ def test_a_run_that_came_to_nothing_before_its_deadline_has_failed() -> None:
 # A ledger that grows too large
 
 
-def test_pruning_in_the_middle_of_a_window_forgets_no_id_that_the_window_still_holds() -> None:
+def test_pruning_keeps_the_ids_of_the_open_window() -> None:
     """The window is the first of a sweep and of its day: its newest page comes first."""
     world = World(page_size=20, batch_bytes=600)
     world.time.now = now = timestamps.parse("2026-11-20T00:20:00Z")
@@ -613,7 +616,7 @@ def test_pruning_in_the_middle_of_a_window_forgets_no_id_that_the_window_still_h
     assert outcome.tally.late_found == outcome.tally.rows == 20
 
 
-def test_a_sweep_whose_place_is_past_its_end_is_done_with() -> None:
+def test_sweep_with_its_place_past_its_end_is_done() -> None:
     world = world_with(10)
     world.run()
     place = world.store.checkpoint()
@@ -637,9 +640,7 @@ def test_a_sweep_whose_place_is_past_its_end_is_done_with() -> None:
         (b'{"v": 1}', "cannot be read"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_used_stops_the_site_and_stays_as_it_is(
-    content: bytes, words: str
-) -> None:
+def test_checkpoint_that_is_unusable_stops_the_site(content: bytes, words: str) -> None:
     world = world_with(10)
     world.store.blobs[f"checkpoints/{HOST}.json"] = content
 
@@ -652,7 +653,7 @@ def test_a_checkpoint_that_cannot_be_used_stops_the_site_and_stays_as_it_is(
     assert not world.store.leases
 
 
-def test_a_checkpoint_in_the_future_is_an_error() -> None:
+def test_checkpoint_in_the_future_is_an_error() -> None:
     world = world_with(10)
     world.run()
     world.time.now -= DAY
@@ -663,22 +664,22 @@ def test_a_checkpoint_in_the_future_is_an_error() -> None:
     assert "in the future" in str(outcome.error)
 
 
-def test_a_failed_save_after_an_acceptance_doubles_that_batch_at_most() -> None:
+def test_save_that_fails_duplicates_that_batch_at_most() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.store.faults.script = [None, None, raising(TransientError("away"))]
-    world.store.faults.script += [raising(TransientError("away"))]
+    world.store.faults.script = [None, None, raise_error(TransientError("away"))]
+    world.store.faults.script += [raise_error(TransientError("away"))]
 
     outcome = world.run()
 
     assert outcome.result == "failed"
     assert world.store.leases, "what was accepted is not saved, so the lease is left to run out"
-    world.time.pass_by(61)
+    world.time.advance(61)
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert world.doubled_bytes() <= 4 * 4_000
+    assert world.duplicate_bytes() <= 4 * 4_000
 
 
-def test_one_save_names_several_accepted_batches_while_pages_keep_coming() -> None:
+def test_save_covers_several_accepted_batches() -> None:
     world = world_with(400, batch_bytes=4_000)
     world.fetcher = world.executor = Eager  # so that nothing waits
 
@@ -691,7 +692,7 @@ def test_one_save_names_several_accepted_batches_while_pages_keep_coming() -> No
     assert min(runs[:-1]) >= 2, "each save takes its time"
 
 
-def test_what_was_accepted_is_saved_before_a_page_is_waited_for() -> None:
+def test_save_comes_before_a_wait_for_a_page() -> None:
     world = world_with(400, batch_bytes=4_000)
     world.fetcher, world.executor = Lazy, Eager
 
@@ -702,18 +703,18 @@ def test_what_was_accepted_is_saved_before_a_page_is_waited_for() -> None:
     assert done.count("save") > 10
 
 
-def test_what_was_accepted_is_saved_before_a_pause() -> None:
+def test_save_comes_before_a_pause() -> None:
     world = world_with(400, batch_bytes=4_000)
     world.fetcher = world.executor = Eager
-    world.jira.faults.at |= dict.fromkeys((16, 20, 24), answering(503))
+    world.jira.faults.at |= dict.fromkeys((16, 20, 24), answer_with(503))
     seen: list[tuple[int, int]] = []
     sleep = world.time.clock.sleep
 
-    def noted(seconds: float) -> None:
+    def note_sleep(seconds: float) -> None:
         seen.append((len(world.rows()), len(world.store.checkpoint().ledger)))
         sleep(seconds)
 
-    world.time.clock = replace(world.time.clock, sleep=noted)
+    world.time.clock = replace(world.time.clock, sleep=note_sleep)
 
     world.run()
 
@@ -725,7 +726,7 @@ def test_what_was_accepted_is_saved_before_a_pause() -> None:
 # Log lines
 
 
-def test_the_canonical_line_has_every_count_as_a_pair() -> None:
+def test_canonical_line_has_every_count_as_a_pair() -> None:
     world = world_with(5)
 
     line = world.run().line()
@@ -739,14 +740,14 @@ def test_the_canonical_line_has_every_count_as_a_pair() -> None:
     assert (pairs["site"], pairs["outcome"], pairs["rows"]) == (HOST, "ok", "5")
 
 
-def test_no_secret_and_no_record_is_ever_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_hold_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     world = world_with(60)
     world.jira.tamper[10_003] = lambda known: {**known, "created": "never"}
     world.sink.poison = {10_010}
-    world.jira.faults.at[3] = answering(500, b"Thing 10001 changed")
+    world.jira.faults.at[3] = answer_with(500, b"Thing 10001 changed")
     outcomes = [world.run()]
-    world.jira.faults.always = answering(401)
+    world.jira.faults.always = answer_with(401)
     outcomes.append(world.run())
 
     said = caplog.text + "".join(f"{outcome.line()} {outcome.error}" for outcome in outcomes)
@@ -754,34 +755,34 @@ def test_no_secret_and_no_record_is_ever_logged(caplog: pytest.LogCaptureFixture
     assert "Thing" not in said
 
 
-def test_a_bug_in_the_sink_is_raised_and_what_was_accepted_is_saved() -> None:
+def test_send_that_raises_a_bug_saves_the_accepted_rows() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.sink.faults.at[3] = raising(ZeroDivisionError())
+    world.sink.faults.at[3] = raise_error(ZeroDivisionError())
 
     with pytest.raises(ZeroDivisionError):
         world.run()
 
     assert world.run().result == "ok"
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_a_process_that_is_interrupted_saves_what_was_accepted() -> None:
+def test_interrupt_saves_the_accepted_rows() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.jira.faults.at[9] = raising(KeyboardInterrupt())
+    world.jira.faults.at[9] = raise_error(KeyboardInterrupt())
 
     with pytest.raises(KeyboardInterrupt):
         world.run()
 
     assert not world.store.leases
     assert world.run().result == "ok"
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
 # Found by a review
 
 
-def test_a_batch_of_which_half_is_refused_stops_at_the_deadline_and_keeps_what_was_done() -> None:
+def test_refused_rows_by_the_hundred_stop_at_the_deadline() -> None:
     world = world_with(1_000, page_size=1_000)
     world.sink.poison = {known for known in ids(world) if known % 2}
     world.sink.seconds, world.budget = 0.3, 60.0
@@ -792,14 +793,14 @@ def test_a_batch_of_which_half_is_refused_stops_at_the_deadline_and_keeps_what_w
     assert first.duration_ms < 100_000
     assert len(world.store.checkpoint().ledger) > 50
     for _ in range(60):
-        world.time.pass_by(300)
+        world.time.advance(300)
         world.run()
     assert world.outcomes[-1].result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_an_id_that_comes_twice_on_one_page_is_delivered_once() -> None:
+def test_tick_delivers_an_id_repeated_on_a_page_once() -> None:
     world = world_with(10)
     world.jira.tamper[10_005] = lambda known: {**known, "id": 10_004}
 
@@ -808,11 +809,11 @@ def test_an_id_that_comes_twice_on_one_page_is_delivered_once() -> None:
     assert world.rows().count(10_004) == 1
 
 
-def test_ids_that_begin_again_are_noticed_though_newer_ones_of_theirs_were_delivered() -> None:
+def test_restarted_ids_are_noticed_beside_delivered_ones() -> None:
     world = World(page_size=20, batch_bytes=600)
     world.jira.site.add(record(12_000 + n, START - HOUR + n) for n in range(50))
     world.run()
-    world.time.pass_by(600)
+    world.time.advance(600)
     world.jira.site = type(world.jira.site)("auditor@example.com", TOKEN)
     world.jira.site.add(record(11_990 + n, START + n * SECOND) for n in range(140))
 
@@ -823,45 +824,45 @@ def test_ids_that_begin_again_are_noticed_though_newer_ones_of_theirs_were_deliv
     assert world.store.checkpoint().through < START + 10 * SECOND
 
 
-def test_a_late_record_above_is_noticed_though_pages_are_shorter_than_asked() -> None:
+def test_late_record_above_is_noticed_despite_short_pages() -> None:
     world = World(page_size=20, page_cap=10, lookback=12 * DAY)
     begins = START - 10 * DAY
     world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
     first = record(9_000, begins + 25 * SECOND + 1)
-    seen = next(n for n in range(99) if _covers(world, n, begins))
+    seen = next(n for n in range(99) if _reads_moment(world, n, begins))
     world = World(page_size=20, page_cap=10, lookback=12 * DAY)
     world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
 
-    def inserted(call: Callable[[], Response]) -> Response:
+    def insert_record(call: Callable[[], Response]) -> Response:
         world.jira.site.add([first])
         return call()
 
-    world.jira.faults.at[seen + 1] = inserted
+    world.jira.faults.at[seen + 1] = insert_record
 
     assert world.run().result == "ok"
     assert 9_000 in world.rows()
 
 
-def _covers(world: World, number: int, timestamp_ms: int) -> bool:
+def _reads_moment(world: World, number: int, timestamp_ms: int) -> bool:
     if not world.outcomes:
         world.run()
     query = world.jira.requests[number]
     return timestamps.parse(query["from"]) <= timestamp_ms <= timestamps.parse(query["to"])
 
 
-def test_a_failed_run_leaves_the_overlap_to_be_read_again() -> None:
+def test_overlap_is_read_again_after_a_failed_run() -> None:
     world = World(page_size=5, batch_bytes=600)
     world.jira.site.add(record(10_000 + n, START - 20 * MINUTE + n * 5_000) for n in range(230))
     world.run()
-    world.time.pass_by(300)
-    world.jira.faults.at[world.jira.faults.calls + 9] = answering(403)
+    world.time.advance(300)
+    world.jira.faults.at[world.jira.faults.calls + 9] = answer_with(403)
 
     assert world.run().result == "failed"
 
     assert world.store.checkpoint().reread is None
 
 
-def test_a_sweep_made_by_a_clock_that_was_ahead_does_not_put_off_the_next() -> None:
+def test_sweep_dated_in_the_future_does_not_delay_the_next() -> None:
     world = world_with(20)
     world.run()
     ahead = replace(world.store.checkpoint(), swept=START + 365 * DAY)
@@ -874,10 +875,10 @@ def test_a_sweep_made_by_a_clock_that_was_ahead_does_not_put_off_the_next() -> N
     assert world.store.checkpoint().swept == world.time.now - round(world.outcomes[-1].duration_ms)
 
 
-def test_what_someone_must_do_is_said_before_what_heals_by_itself() -> None:
+def test_errors_to_act_on_come_before_transient_ones() -> None:
     world = world_with(200, batch_bytes=4_000)
-    world.sink.faults.always = raising(SiteError("403: the role is missing"))
-    world.jira.faults.at[len(_fetches(world_with(200, batch_bytes=4_000))) - 1] = answering(
+    world.sink.faults.always = raise_error(SiteError("403: the role is missing"))
+    world.jira.faults.at[len(_requests(world_with(200, batch_bytes=4_000))) - 1] = answer_with(
         429, Retry_After="3000"
     )
     world.executor = lambda: Lazy("last")
@@ -888,16 +889,16 @@ def test_what_someone_must_do_is_said_before_what_heals_by_itself() -> None:
     assert "role is missing" in str(outcome.error)
 
 
-def _fetches(world: World) -> list[object]:
+def _requests(world: World) -> list[object]:
     world.run()
     return list(world.jira.requests)
 
 
-def test_the_canonical_line_says_what_is_stored_not_what_was_hoped() -> None:
+def test_canonical_line_shows_the_stored_through() -> None:
     world = world_with(20)
     world.run()
-    world.time.pass_by(3600)
-    world.store.faults.always = raising(TransientError("storage is away"))
+    world.time.advance(3600)
+    world.store.faults.always = raise_error(TransientError("storage is away"))
 
     outcome = world.run()
 
@@ -905,12 +906,12 @@ def test_the_canonical_line_says_what_is_stored_not_what_was_hoped() -> None:
     assert outcome.through == world.store.checkpoint().through
 
 
-def test_a_lease_that_nobody_gives_back_is_not_skipped_for_ever() -> None:
+def test_lease_older_than_any_run_is_a_failure() -> None:
     world = world_with(10)
     world.run()
     world.store.leases[f"checkpoints/{HOST}.json"] = (99, 2.0**60)
     assert world.run().result == "skipped"
-    world.time.pass_by(25 * 3600)
+    world.time.advance(25 * 3600)
 
     outcome = world.run()
 
@@ -921,12 +922,12 @@ def test_a_lease_that_nobody_gives_back_is_not_skipped_for_ever() -> None:
 # The outcome of the last run
 
 
-def last(world: World) -> tuple[object, object, object]:
+def last_run(world: World) -> tuple[object, object, object]:
     known = world.store.checkpoint().last or {}
     return known.get("outcome"), known.get("at"), known.get("error")
 
 
-def test_how_a_run_ended_is_stored_with_its_last_save() -> None:
+def test_last_run_is_stored_with_the_last_save() -> None:
     world = world_with(100)
 
     outcome = world.run()
@@ -940,60 +941,60 @@ def test_how_a_run_ended_is_stored_with_its_last_save() -> None:
     }
 
 
-def test_a_run_that_fails_says_so_in_the_checkpoint_and_moves_nothing_else() -> None:
+def test_last_run_that_failed_changes_nothing_else() -> None:
     world = world_with(100)
     world.run()
     before = world.store.checkpoint()
-    world.time.pass_by(300)
-    world.jira.faults.always = answering(401)
+    world.time.advance(300)
+    world.jira.faults.always = answer_with(401)
 
     outcome = world.run()
 
-    assert last(world) == ("failed", timestamps.text(outcome.now), str(outcome.error))
+    assert last_run(world) == ("failed", timestamps.text(outcome.now), str(outcome.error))
     assert replace(world.store.checkpoint(), last=None) == replace(before, last=None)
 
 
-def test_a_run_cut_by_its_deadline_is_remembered_as_partial() -> None:
+def test_last_run_stopped_by_its_deadline_is_partial() -> None:
     world = world_with(2_000, over=20 * HOUR)
     world.jira.seconds, world.budget = 1.0, 30.0
 
     assert world.run().result == "partial"
 
-    assert last(world)[0] == "partial"
+    assert last_run(world)[0] == "partial"
 
 
-def test_a_run_that_came_to_nothing_is_remembered_with_what_to_do() -> None:
+def test_last_run_without_progress_says_what_to_do() -> None:
     world = world_with(200)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.budget = 0.0
 
     assert world.run().result == "failed"
 
-    outcome, _, error = last(world)
+    outcome, _, error = last_run(world)
     assert outcome == "failed"
     assert "raise RUN_BUDGET_SECONDS" in str(error)
 
 
-def test_a_bug_is_remembered_by_its_kind_and_goes_on_up() -> None:
+def test_last_run_names_a_bug_by_its_type() -> None:
     world = world_with(100)
-    world.jira.tamper[10_003] = raising(ZeroDivisionError("of a record"))
+    world.jira.tamper[10_003] = raise_error(ZeroDivisionError("of a record"))
 
     with pytest.raises(ZeroDivisionError):
         world.run()
 
-    assert (last(world)[0], last(world)[2]) == ("failed", "ZeroDivisionError")
+    assert (last_run(world)[0], last_run(world)[2]) == ("failed", "ZeroDivisionError")
 
 
-def test_a_run_that_another_took_the_site_from_leaves_that_ones_word() -> None:
+def test_last_run_is_not_stored_without_the_lease() -> None:
     world = world_with(100)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.jira.site.add([record(10_100, world.time.now)])
     before = world.store.checkpoint()
 
     def take_over() -> None:
-        world.time.pass_by(61)
+        world.time.advance(61)
         world.store.leases[f"checkpoints/{HOST}.json"] = (99, world.time.now / 1000 + 60)
 
     world.journal.meanwhile[len(world.journal.entries) + 3] = take_over
@@ -1002,12 +1003,12 @@ def test_a_run_that_another_took_the_site_from_leaves_that_ones_word() -> None:
     assert world.store.checkpoint() == before
 
 
-def test_late_records_are_added_up_over_the_runs_and_a_reset_begins_at_none() -> None:
+def test_late_records_are_counted_until_a_reset() -> None:
     world = world_with(100)
     for late in range(3):
         world.run()
         world.jira.site.add([record(9_900 + late, world.time.now - 10 * MINUTE)])
-        world.time.pass_by(300)
+        world.time.advance(300)
     world.run()
     assert world.store.checkpoint().late_found == 3
 

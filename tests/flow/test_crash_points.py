@@ -23,7 +23,7 @@ BATCH_BYTES = 2_600
 POISON, UNREADABLE, LATE = 10_031, 10_047, 10_059
 
 
-def lively_world(in_flight: int) -> World:
+def busy_world(in_flight: int) -> World:
     """A site with records for five windows, one of them unreadable and one refused."""
     world = World(page_size=12, in_flight=in_flight, batch_bytes=BATCH_BYTES, lookback=5 * HOUR)
     gap = 4 * HOUR // 120
@@ -38,9 +38,9 @@ def lively_world(in_flight: int) -> World:
 
 def second_tick(in_flight: int) -> World:
     """The same site after a first run, with new records, a late one and a sweep that is due."""
-    world = lively_world(in_flight)
+    world = busy_world(in_flight)
     world.run()
-    world.time.pass_by(25 * 3600)
+    world.time.advance(25 * 3600)
     world.jira.site.add([record(LATE, START - 2 * HOUR)])
     now = world.time.now
     world.jira.site.add(record(10_120 + n, now - HOUR + n * MINUTE) for n in range(50))
@@ -52,7 +52,7 @@ def ids(world: World) -> set[int]:
     return {known["id"] for known in world.jira.site.records}
 
 
-def check_after_death(world: World, in_flight: int) -> None:
+def check_after_crash(world: World, in_flight: int) -> None:
     """What must hold immediately, and after the next run."""
     if world.store.blobs:
         through = world.store.checkpoint().through
@@ -65,7 +65,7 @@ def check_after_death(world: World, in_flight: int) -> None:
     outcome = world.run()
     assert outcome.result == "ok", outcome.error
     assert not world.missing(ids(world))
-    assert world.doubled_bytes() <= in_flight * BATCH_BYTES
+    assert world.duplicate_bytes() <= in_flight * BATCH_BYTES
 
 
 def _jira_time(timestamp_ms: int) -> str:
@@ -76,11 +76,11 @@ def effects(make: Callable[[int], World], in_flight: int) -> list[str]:
     world = make(in_flight)
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
     return world.journal.entries
 
 
-def deaths(make: Callable[[int], World], in_flight: int) -> Iterator[World]:
+def crashes(make: Callable[[int], World], in_flight: int) -> Iterator[World]:
     """The world after each possible crash, with executors of alternating order."""
     orders: list[Literal["first", "last", "only"]] = ["first", "last", "only"]
     for number in range(len(effects(make, in_flight))):
@@ -88,25 +88,25 @@ def deaths(make: Callable[[int], World], in_flight: int) -> Iterator[World]:
             world = make(in_flight)
             world.executor = partial(Lazy, orders[number % 3])
             world.journal.die = (number, when)
-            world.run_until_dead()
+            world.run_until_crash()
             yield world
 
 
-def die_everywhere(make: Callable[[int], World], in_flight: int) -> None:
-    for world in deaths(make, in_flight):
-        check_after_death(world, in_flight)
+def check_every_crash(make: Callable[[int], World], in_flight: int) -> None:
+    for world in crashes(make, in_flight):
+        check_after_crash(world, in_flight)
 
 
 @pytest.mark.parametrize("in_flight", [1, 4])
-@pytest.mark.parametrize("make", [lively_world, second_tick])
-def test_a_run_that_dies_anywhere_loses_nothing_and_doubles_at_most_what_was_in_flight(
+@pytest.mark.parametrize("make", [busy_world, second_tick])
+def test_crash_anywhere_duplicates_at_most_the_batches_in_flight(
     make: Callable[[int], World], in_flight: int
 ) -> None:
-    die_everywhere(make, in_flight)
+    check_every_crash(make, in_flight)
 
 
-@pytest.mark.parametrize("make", [lively_world, second_tick])
-def test_the_run_that_is_killed_has_every_kind_of_effect(make: Callable[[int], World]) -> None:
+@pytest.mark.parametrize("make", [busy_world, second_tick])
+def test_crash_points_include_every_kind_of_effect(make: Callable[[int], World]) -> None:
     kinds = set(effects(make, 4))
 
     assert kinds >= {"take", "load", "fetch", "send", "save", "renew", "keep", "release"} - (

@@ -20,7 +20,7 @@ from jira_audit.core import timestamps
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.timestamps import HOUR
 from jira_audit.simulator.site import Response
-from tests.fakes.transport import error_answer, install
+from tests.fakes.transport import error_answer, install_real_sink
 from tests.fakes.world import START, Faults, World, record
 
 Where = Literal["first", "middle", "last", "always"]
@@ -40,19 +40,19 @@ class Case:
     words: str
 
 
-def answer(status: int, body: bytes = b"{}", **headers: str) -> Callable[[Any], Response]:
+def answer_with(status: int, body: bytes = b"{}", **headers: str) -> Callable[[Any], Response]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda _: Response(status, named, body)
 
 
-def raises(error: Exception) -> Callable[[Any], Any]:
+def raise_error(error: Exception) -> Callable[[Any], Any]:
     def fault(_: Any) -> Any:
         raise error
 
     return fault
 
 
-def in_a_minute() -> str:
+def date_in_a_minute() -> str:
     return email.utils.formatdate(START / 1000 + 60, usegmt=True)
 
 
@@ -62,32 +62,44 @@ def ingestion(status: int, code: str, **headers: str) -> Callable[[Any], Respons
 
 
 JIRA = [
-    Case("200, HTML", answer(200, HTML), True, "not JSON"),
-    Case("200, no records", answer(200, b'{"total": 5}'), True, "no list of records"),
-    Case("200, records no list", answer(200, b'{"records": {}}'), True, "no list of records"),
+    Case("200, HTML", answer_with(200, HTML), True, "not JSON"),
+    Case("200, no records", answer_with(200, b'{"total": 5}'), True, "no list of records"),
+    Case("200, records no list", answer_with(200, b'{"records": {}}'), True, "no list of records"),
     Case(
         "200, failed login",
-        answer(200, b'{"records": []}', X_Seraph_LoginReason="AUTHENTICATED_FAILED"),
+        answer_with(200, b'{"records": []}', X_Seraph_LoginReason="AUTHENTICATED_FAILED"),
         False,
         "does not know the credentials",
     ),
-    Case("redirect", answer(302, Location="https://id.atlassian.com"), False, "redirect"),
-    Case("400", answer(400, b'{"errorMessages": ["Invalid date"]}'), False, "bug in the connector"),
-    Case("401", answer(401), False, "token is wrong, revoked or expired"),
-    Case("403", answer(403), False, "Administer Jira"),
-    Case("404", answer(404), False, "JIRA_SITE_URL"),
-    Case("418", answer(418), False, "not documented"),
-    Case("429, Retry-After in seconds", answer(429, Retry_After="7"), True, "fewer requests"),
-    Case("429, Retry-After a date", answer(429, Retry_After=in_a_minute()), True, "fewer requests"),
-    Case("429, no Retry-After", answer(429), True, "fewer requests"),
-    Case("500", answer(500), True, "unavailable"),
-    Case("502, HTML", answer(502, HTML), True, "unavailable"),
-    Case("503, Retry-After", answer(503, Retry_After="30"), True, "unavailable"),
-    Case("504", answer(504), True, "unavailable"),
-    Case("599", answer(599), True, "not documented"),
-    Case("reset", raises(requests.ConnectionError("reset")), True, "could not be reached"),
-    Case("no answer", raises(requests.ReadTimeout("slow")), True, "could not be reached"),
-    Case("cut off", raises(requests.exceptions.ChunkedEncodingError()), True, "not be reached"),
+    Case("redirect", answer_with(302, Location="https://id.atlassian.com"), False, "redirect"),
+    Case(
+        "400",
+        answer_with(400, b'{"errorMessages": ["Invalid date"]}'),
+        False,
+        "bug in the connector",
+    ),
+    Case("401", answer_with(401), False, "token is wrong, revoked or expired"),
+    Case("403", answer_with(403), False, "Administer Jira"),
+    Case("404", answer_with(404), False, "JIRA_SITE_URL"),
+    Case("418", answer_with(418), False, "not documented"),
+    Case("429, Retry-After in seconds", answer_with(429, Retry_After="7"), True, "fewer requests"),
+    Case(
+        "429, Retry-After a date",
+        answer_with(429, Retry_After=date_in_a_minute()),
+        True,
+        "fewer requests",
+    ),
+    Case("429, no Retry-After", answer_with(429), True, "fewer requests"),
+    Case("500", answer_with(500), True, "unavailable"),
+    Case("502, HTML", answer_with(502, HTML), True, "unavailable"),
+    Case("503, Retry-After", answer_with(503, Retry_After="30"), True, "unavailable"),
+    Case("504", answer_with(504), True, "unavailable"),
+    Case("599", answer_with(599), True, "not documented"),
+    Case("reset", raise_error(requests.ConnectionError("reset")), True, "could not be reached"),
+    Case("no answer", raise_error(requests.ReadTimeout("slow")), True, "could not be reached"),
+    Case(
+        "cut off", raise_error(requests.exceptions.ChunkedEncodingError()), True, "not be reached"
+    ),
 ]
 INGESTION = [
     Case("401", ingestion(401, "InvalidToken"), False, "LOGS_INGESTION_AUDIENCE"),
@@ -99,12 +111,12 @@ INGESTION = [
     Case("429, no Retry-After", ingestion(429, "Throttled"), True, "fewer calls"),
     Case("408", ingestion(408, "Timeout"), True, "unavailable"),
     Case("500", ingestion(500, "Internal"), True, "unavailable"),
-    Case("502", answer(502, HTML), True, "unavailable"),
+    Case("502", answer_with(502, HTML), True, "unavailable"),
     Case("503", ingestion(503, "Busy", Retry_After="5"), True, "unavailable"),
     Case("504", ingestion(504, "Gateway"), True, "unavailable"),
-    Case("307", answer(307, Location="https://elsewhere.example"), False, "not documented"),
-    Case("reset", raises(requests.ConnectionError("reset")), True, "could not be reached"),
-    Case("no answer", raises(requests.ReadTimeout("slow")), True, "could not be reached"),
+    Case("307", answer_with(307, Location="https://elsewhere.example"), False, "not documented"),
+    Case("reset", raise_error(requests.ConnectionError("reset")), True, "could not be reached"),
+    Case("no answer", raise_error(requests.ReadTimeout("slow")), True, "could not be reached"),
 ]
 
 
@@ -114,7 +126,7 @@ def world() -> World:
     return made
 
 
-def strike(faults: Faults, case: Case, where: Where, calls: int) -> None:
+def set_fault(faults: Faults, case: Case, where: Where, calls: int) -> None:
     if where == "always":
         faults.always = case.fault
     else:
@@ -125,7 +137,7 @@ def ids(made: World) -> set[int]:
     return {known["id"] for known in made.jira.site.records}
 
 
-def check(made: World, case: Case, where: Where, mend: Callable[[], None]) -> None:
+def check_runs(made: World, case: Case, where: Where, mend: Callable[[], None]) -> None:
     """What must hold after the fault, and after the next run without the fault."""
     outcome = made.run()
     if case.heals and where != "always":
@@ -144,39 +156,39 @@ def check(made: World, case: Case, where: Where, mend: Callable[[], None]) -> No
     mend()
     assert made.run().result == "ok"
     assert not made.missing(ids(made))
-    assert not made.doubled()
+    assert not made.duplicates()
 
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("case", JIRA, ids=lambda case: case.name)
-def test_a_fault_of_jira_loses_nothing_doubles_nothing_and_says_what_to_do(
+def test_jira_fault_loses_and_duplicates_nothing(
     case: Case, where: Where, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     calls = world()
     calls.run()
     made = world()
-    strike(made.jira.faults, case, where, len(calls.jira.requests))
+    set_fault(made.jira.faults, case, where, len(calls.jira.requests))
 
-    check(made, case, where, partial(made.jira.faults.__init__))  # type: ignore[misc]
+    check_runs(made, case, where, partial(made.jira.faults.__init__))  # type: ignore[misc]
 
     assert "Thing" not in caplog.text
 
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("case", INGESTION, ids=lambda case: case.name)
-def test_a_fault_of_ingestion_loses_nothing_doubles_nothing_and_says_what_to_do(
+def test_ingestion_fault_loses_and_duplicates_nothing(
     case: Case, where: Where, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     undisturbed = world()
-    install(undisturbed)
+    install_real_sink(undisturbed)
     undisturbed.run()
     made = world()
-    service = install(made)
-    strike(service.faults, case, where, undisturbed.journal.entries.count("send"))
+    service = install_real_sink(made)
+    set_fault(service.faults, case, where, undisturbed.journal.entries.count("send"))
 
-    check(made, case, where, partial(service.faults.__init__))  # type: ignore[misc]
+    check_runs(made, case, where, partial(service.faults.__init__))  # type: ignore[misc]
 
     assert "Thing" not in caplog.text
     assert "nobody-may-see" not in caplog.text
@@ -184,22 +196,22 @@ def test_a_fault_of_ingestion_loses_nothing_doubles_nothing_and_says_what_to_do(
 
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
 @pytest.mark.parametrize("status", [400, 413])
-def test_a_refusal_that_does_not_come_again_is_healed_by_halving(status: int, where: Where) -> None:
+def test_ingestion_refusal_that_passes_is_healed_by_halving(status: int, where: Where) -> None:
     undisturbed = world()
-    install(undisturbed)
+    install_real_sink(undisturbed)
     undisturbed.run()
     made = world()
-    service = install(made)
+    service = install_real_sink(made)
     case = Case("refused", ingestion(status, "InvalidPayload"), True, "")
-    strike(service.faults, case, where, undisturbed.journal.entries.count("send"))
+    set_fault(service.faults, case, where, undisturbed.journal.entries.count("send"))
 
-    check(made, case, where, partial(service.faults.__init__))  # type: ignore[misc]
+    check_runs(made, case, where, partial(service.faults.__init__))  # type: ignore[misc]
 
 
-def test_a_stream_that_refuses_everything_is_a_configuration_and_nothing_is_kept_aside() -> None:
+def test_ingestion_refusal_of_everything_is_a_wrong_configuration() -> None:
     made = world()
-    service = install(made)
+    service = install_real_sink(made)
     case = Case("400", ingestion(400, "InvalidStream"), False, "no row is lost")
-    strike(service.faults, case, "always", 0)
+    set_fault(service.faults, case, "always", 0)
 
-    check(made, case, "always", partial(service.faults.__init__))  # type: ignore[misc]
+    check_runs(made, case, "always", partial(service.faults.__init__))  # type: ignore[misc]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.flow.histories import live
+from tests.flow.histories import run_history
 
 pytestmark = pytest.mark.orders  # they have everything in them
 
@@ -13,5 +13,5 @@ SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.long) for seed in ran
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_after_any_history_and_a_quiet_end_nothing_is_lost(seed: int) -> None:
-    live(seed, steps=40)
+def test_random_history_loses_nothing(seed: int) -> None:
+    run_history(seed, steps=40)

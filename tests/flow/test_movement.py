@@ -28,7 +28,7 @@ def during_fetch(world: World, number: int, happens: Callable[[], object]) -> No
 
 
 @pytest.mark.parametrize("cap", [1, 3, 7, 20])
-def test_a_server_that_gives_fewer_than_asked_is_read_to_its_end(cap: int) -> None:
+def test_list_in_short_pages_is_read_to_its_end(cap: int) -> None:
     world = world_with(60, page_size=20, page_cap=cap)
 
     assert world.run().result == "ok"
@@ -37,7 +37,7 @@ def test_a_server_that_gives_fewer_than_asked_is_read_to_its_end(cap: int) -> No
 
 
 @pytest.mark.parametrize("number", range(1, 9))
-def test_records_inserted_above_while_reading_are_not_missed_in_the_end(number: int) -> None:
+def test_list_with_insertions_above_is_read_completely(number: int) -> None:
     world = world_with(150, page_size=20)
     during_fetch(
         world,
@@ -46,29 +46,29 @@ def test_records_inserted_above_while_reading_are_not_missed_in_the_end(number: 
     )
 
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.run()
 
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 @pytest.mark.parametrize("number", range(1, 9))
-def test_records_inserted_late_in_the_middle_while_reading_are_not_missed(number: int) -> None:
+def test_list_with_late_insertions_is_read_completely(number: int) -> None:
     world = world_with(150, page_size=20)
     late = [record(20_000 + n, START - HOUR - n * MINUTE) for n in range(60)]
     during_fetch(world, number, lambda: world.jira.site.add(late))
 
     world.run()
-    world.time.pass_by(25 * 3600)
+    world.time.advance(25 * 3600)
     world.run()
 
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 @pytest.mark.parametrize("number", range(2, 9))
-def test_records_removed_while_reading_take_no_others_with_them(number: int) -> None:
+def test_list_with_removals_loses_no_other_record(number: int) -> None:
     world = world_with(150, page_size=20)
     gone = set(range(10_100, 10_130))
     remaining = ids(world) - gone
@@ -77,10 +77,10 @@ def test_records_removed_while_reading_take_no_others_with_them(number: int) -> 
     assert world.run().result == "ok"
 
     assert not world.missing(remaining)
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_a_page_that_comes_twice_is_noticed_and_the_window_read_again() -> None:
+def test_list_with_a_repeated_page_is_read_again() -> None:
     world = world_with(60, page_size=20, over=HOUR)
     pages: list[Response] = []
 
@@ -97,17 +97,17 @@ def test_a_page_that_comes_twice_is_noticed_and_the_window_read_again() -> None:
     world.run()
 
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_a_server_that_ignores_offsets_fails_loudly_and_loses_nothing() -> None:
+def test_list_with_ignored_offsets_fails_and_loses_nothing() -> None:
     world = world_with(60, page_size=20, over=20 * SECOND)
     original = world.jira.site.answer
 
-    def deaf(path: str, query: Any, headers: Any, now_ms: int) -> Response:
+    def ignore_offset(path: str, query: Any, headers: Any, now_ms: int) -> Response:
         return original(path, {**query, "offset": "0"}, headers, now_ms)
 
-    world.jira.site.answer = deaf  # type: ignore[method-assign]
+    world.jira.site.answer = ignore_offset  # type: ignore[method-assign]
 
     outcome = world.run()
 
@@ -118,7 +118,7 @@ def test_a_server_that_ignores_offsets_fails_loudly_and_loses_nothing() -> None:
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_thousands_of_records_in_one_millisecond_are_all_delivered() -> None:
+def test_burst_in_one_millisecond_is_delivered() -> None:
     world = World(page_size=1_000)
     world.jira.site.add(record(10_000 + n, START - HOUR) for n in range(9_500))
     world.jira.site.add(record(30_000 + n, START - HOUR + 1 + n) for n in range(20))
@@ -128,7 +128,7 @@ def test_thousands_of_records_in_one_millisecond_are_all_delivered() -> None:
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_a_first_run_over_180_days_of_a_quiet_site_is_tens_of_requests() -> None:
+def test_first_run_over_180_quiet_days_needs_few_requests() -> None:
     world = World(page_size=1_000, lookback=180 * DAY)
     world.jira.site.add(record(10_000 + n, START - n * DAY - HOUR) for n in range(180))
 
@@ -138,7 +138,7 @@ def test_a_first_run_over_180_days_of_a_quiet_site_is_tens_of_requests() -> None
     assert len(world.jira.requests) <= 40
 
 
-def test_a_burst_is_cut_so_that_no_window_outlasts_a_run() -> None:
+def test_burst_is_read_in_windows_shorter_than_a_run() -> None:
     world = World(page_size=1_000)
     world.jira.site.add(record(10_000 + n, START - HOUR + n * 72) for n in range(50_000))
     world.jira.seconds = 0.25
@@ -147,12 +147,12 @@ def test_a_burst_is_cut_so_that_no_window_outlasts_a_run() -> None:
 
     assert outcome.result == "ok"
     assert len(world.rows()) == 50_000
-    assert not world.doubled()
+    assert not world.duplicates()
     # 51 pages is the minimum; abandoned windows and empty pages add to it.
     assert len(world.jira.requests) <= 150
 
 
-def test_a_run_cut_short_in_a_burst_has_always_moved_forward() -> None:
+def test_burst_progresses_with_every_short_run() -> None:
     world = World(page_size=20, batch_bytes=4_000)
     world.jira.site.add(record(10_000 + n, START - HOUR + n * 3_600) for n in range(1_000))
     world.jira.seconds, world.budget = 1.0, 15.0
@@ -160,12 +160,12 @@ def test_a_run_cut_short_in_a_burst_has_always_moved_forward() -> None:
     for _ in range(60):
         outcome = world.run()
         assert outcome.result in {"ok", "partial"}, outcome.error
-        world.time.pass_by(60)
+        world.time.advance(60)
 
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_a_window_that_outlasts_the_run_is_smaller_the_next_time(
+def test_window_longer_than_a_run_is_smaller_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # In this world, four concurrent requests take four times as long as one.
@@ -177,30 +177,30 @@ def test_a_window_that_outlasts_the_run_is_smaller_the_next_time(
 
     for _ in range(40):
         world.run()
-        world.time.pass_by(60)
+        world.time.advance(60)
 
     assert world.outcomes[-1].result == "ok"
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_a_run_that_begins_as_another_ends_goes_on_from_what_that_one_saved() -> None:
+def test_run_after_another_resumes_from_its_save() -> None:
     world = world_with(60)
     world.run()
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.jira.site.add(record(20_000 + n, world.time.now - MINUTE) for n in range(10))
 
-    def another() -> None:
+    def run_another() -> None:
         world.run()
 
-    world.journal.meanwhile[len(world.journal.entries)] = another  # just before `take`
+    world.journal.meanwhile[len(world.journal.entries)] = run_another  # just before `take`
 
     world.run()
 
-    assert not world.doubled()
+    assert not world.duplicates()
     assert not world.missing(ids(world))
 
 
-def test_the_overlap_is_read_again_in_small_steps_without_through_going_back() -> None:
+def test_overlap_in_small_steps_does_not_move_through_back() -> None:
     world = World(page_size=5, batch_bytes=600)
     world.jira.site.add(
         record(10_000 + n, START - 20 * MINUTE + n * 5 * SECOND) for n in range(200)
@@ -208,7 +208,7 @@ def test_the_overlap_is_read_again_in_small_steps_without_through_going_back() -
     world.run()
     through = world.store.checkpoint().through
     world.jira.site.add(record(20_000 + n, START - 10 * MINUTE + n * SECOND) for n in range(30))
-    world.time.pass_by(300)
+    world.time.advance(300)
 
     world.run()
 
@@ -216,17 +216,17 @@ def test_the_overlap_is_read_again_in_small_steps_without_through_going_back() -
     assert not world.missing(ids(world))
 
 
-def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_after_it_wakes() -> None:
+def test_frozen_process_sends_nothing_after_its_lease() -> None:
     world = world_with(200, batch_bytes=4_000)
     sent_by_others: list[int] = []
 
-    def taken_over() -> None:
-        world.time.pass_by(61)
+    def run_meanwhile() -> None:
+        world.time.advance(61)
         assert world.run().result == "ok"
         sent_by_others.append(len(world.sink.sent))
 
-    effects = probe(world_with(200, batch_bytes=4_000))
-    world.journal.meanwhile[effects.index("save")] = taken_over
+    effects = effects_of_a_run(world_with(200, batch_bytes=4_000))
+    world.journal.meanwhile[effects.index("save")] = run_meanwhile
 
     outcome = world.run()
 
@@ -234,22 +234,22 @@ def test_a_process_frozen_for_longer_than_its_lease_sends_nothing_after_it_wakes
     assert "taken the site over" in str(outcome.error)
     assert len(world.sink.sent) == sent_by_others[0]
     assert not world.missing(ids(world))
-    assert world.doubled_bytes() <= 4 * 4_000
+    assert world.duplicate_bytes() <= 4 * 4_000
 
 
-def probe(world: World) -> list[str]:
+def effects_of_a_run(world: World) -> list[str]:
     """The effects of a normal run."""
     world.run()
     return world.journal.entries
 
 
-def test_storage_away_while_sends_are_under_way_ends_the_run_within_the_bound() -> None:
+def test_storage_outage_with_sends_in_flight_ends_the_run() -> None:
     world = world_with(400, batch_bytes=4_000)
 
-    def away(_: object) -> None:
+    def fail(_: object) -> None:
         raise TransientError(f"{HOST}: the checkpoint could not be saved")
 
-    world.store.faults.at = dict.fromkeys(range(2, 99), away)
+    world.store.faults.at = dict.fromkeys(range(2, 99), fail)
 
     outcome = world.run()
 
@@ -257,20 +257,20 @@ def test_storage_away_while_sends_are_under_way_ends_the_run_within_the_bound() 
     assert world.store.leases, "left to run out: its ids are not saved"
     accepted = len(world.sink.sent)
     world.store.faults.at = {}
-    world.time.pass_by(61)
+    world.time.advance(61)
     assert world.run().result == "ok"
     assert accepted < len(world.sink.sent)
     assert not world.missing(ids(world))
-    assert world.doubled_bytes() <= 4 * 4_000
+    assert world.duplicate_bytes() <= 4 * 4_000
 
 
-def test_nothing_is_sent_when_storage_is_away_from_the_beginning() -> None:
+def test_storage_outage_from_the_start_sends_nothing() -> None:
     world = world_with(20)
 
-    def away(_: object) -> None:
+    def fail(_: object) -> None:
         raise TransientError("storage could not be reached")
 
-    world.store.take = away  # type: ignore[method-assign, assignment]
+    world.store.take = fail  # type: ignore[method-assign, assignment]
 
     outcome = world.run()
 
@@ -279,7 +279,7 @@ def test_nothing_is_sent_when_storage_is_away_from_the_beginning() -> None:
     assert not world.sink.calls
 
 
-def test_moments_of_the_overlap_are_asked_for_with_their_offset_from_utc() -> None:
+def test_overlap_is_requested_in_utc() -> None:
     world = world_with(20)
     world.run()
 

@@ -35,27 +35,27 @@ parse_page = jira.parse_page
 
 
 def save_before_send(patch: Patch) -> None:
-    def mutated(self: Delivery, batch: Batch) -> None:
+    def mutant(self: Delivery, batch: Batch) -> None:
         self._progress.deal_with(row.identity for row in batch.rows)
         self._save()
         send(self, batch)
 
-    patch.setattr(Delivery, "_send", mutated)
+    patch.setattr(Delivery, "_send", mutant)
 
 
 def stop_on_a_short_page(patch: Patch) -> None:
-    def mutated(self: Reading, response: RecordsPage) -> Page:
+    def mutant(self: Reading, response: RecordsPage) -> Page:
         page = load_page(self, response)
         return replace(page, ended=len(response.records) < self.page_size)
 
-    patch.setattr(Reading, "take", mutated)
+    patch.setattr(Reading, "take", mutant)
 
 
 def treat_403_as_empty(patch: Patch) -> None:
-    def mutated(answer: RawResponse, offset: int) -> RecordsPage:
+    def mutant(answer: RawResponse, offset: int) -> RecordsPage:
         return RecordsPage(offset, []) if answer.status == 403 else parse_page(answer, offset)
 
-    patch.setattr(jira, "parse_page", mutated)
+    patch.setattr(jira, "parse_page", mutant)
 
 
 def ignore_the_lease(patch: Patch) -> None:
@@ -63,39 +63,39 @@ def ignore_the_lease(patch: Patch) -> None:
 
 
 def read_the_checkpoint_before_taking_it(patch: Patch) -> None:
-    def mutated(self: MemoryStore, first: Checkpoint) -> Lease | None:
+    def mutant(self: MemoryStore, first: Checkpoint) -> Lease | None:
         content = self.blobs.get(f"checkpoints/{first.site}.json")
         lease = take(self, first)
         if lease and content:
             patch.setattr(lease, "load", lambda: decode(content, first.site))
         return lease
 
-    patch.setattr(MemoryStore, "take", mutated)
+    patch.setattr(MemoryStore, "take", mutant)
 
 
 def refill_a_slot_before_its_save(patch: Patch) -> None:
-    def mutated(self: Delivery, *, wait: bool = False) -> None:
+    def mutant(self: Delivery, *, wait: bool = False) -> None:
         with pytest.MonkeyPatch.context() as unsaved:
             unsaved.setattr(Delivery, "_save", lambda _: None)
             finished(self, wait=wait)
 
-    patch.setattr(Delivery, "collect_finished", mutated)
+    patch.setattr(Delivery, "collect_finished", mutant)
 
 
 def advance_by_what_was_asked(patch: Patch) -> None:
-    def mutated(self: Reading, response: RecordsPage) -> Page:
+    def mutant(self: Reading, response: RecordsPage) -> Page:
         page = load_page(self, response)
         self.offset = response.offset + self.page_size
         return page
 
-    patch.setattr(Reading, "take", mutated)
+    patch.setattr(Reading, "take", mutant)
 
 
 def forget_the_overlap(patch: Patch) -> None:
-    def mutated(place: Checkpoint, now: int, overlap: int) -> ReadRange:
+    def mutant(place: Checkpoint, now: int, overlap: int) -> ReadRange:
         return ReadRange(place.through, now, place.step)
 
-    patch.setattr(plan, "tick_range", mutated)
+    patch.setattr(plan, "tick_range", mutant)
 
 
 def let_through_go_back(patch: Patch) -> None:
@@ -107,51 +107,45 @@ def let_through_go_back(patch: Patch) -> None:
 def sweep_before_from(patch: Patch) -> None:
     sweep_range = plan.sweep_range
 
-    def mutated(place: Checkpoint, now: int, length: int, own: ReadRange) -> ReadRange | None:
+    def mutant(place: Checkpoint, now: int, length: int, own: ReadRange) -> ReadRange | None:
         sweep = sweep_range(place, now, length, own)
         return sweep and replace(sweep, start=now - length)
 
-    patch.setattr(plan, "sweep_range", mutated)
+    patch.setattr(plan, "sweep_range", mutant)
 
 
 Test = Callable[[], None]
 
 
-def deaths_with_one_in_flight() -> None:
-    test_crash_points.die_everywhere(test_crash_points.lively_world, 1)
+def crashes_with_one_in_flight() -> None:
+    test_crash_points.check_every_crash(test_crash_points.busy_world, 1)
 
 
-def deaths_with_four_in_flight() -> None:
-    test_crash_points.die_everywhere(test_crash_points.lively_world, 4)
+def crashes_with_four_in_flight() -> None:
+    test_crash_points.check_every_crash(test_crash_points.busy_world, 4)
 
 
-def fewer_than_asked() -> None:
-    test_movement.test_a_server_that_gives_fewer_than_asked_is_read_to_its_end(7)
+def short_pages() -> None:
+    test_movement.test_list_in_short_pages_is_read_to_its_end(7)
 
 
 def a_failure_of_jira() -> None:
-    test_collect.test_a_failure_of_jira_leaves_the_checkpoint_and_loses_nothing(1)
+    test_collect.test_jira_failure_leaves_the_checkpoint_and_loses_nothing(1)
 
 
 CATCHES: dict[Callable[[Patch], None], Test] = {
-    save_before_send: deaths_with_four_in_flight,
-    stop_on_a_short_page: fewer_than_asked,
+    save_before_send: crashes_with_four_in_flight,
+    stop_on_a_short_page: short_pages,
     treat_403_as_empty: a_failure_of_jira,
-    ignore_the_lease: test_collect.test_a_run_that_lost_its_lease_sends_nothing_more,
+    ignore_the_lease: test_collect.test_lease_that_is_lost_stops_all_sends,
     read_the_checkpoint_before_taking_it: (
-        test_movement.test_a_run_that_begins_as_another_ends_goes_on_from_what_that_one_saved
+        test_movement.test_run_after_another_resumes_from_its_save
     ),
-    refill_a_slot_before_its_save: deaths_with_one_in_flight,
-    advance_by_what_was_asked: fewer_than_asked,
-    forget_the_overlap: (
-        test_collect.test_a_record_that_jira_shows_late_is_found_by_the_overlap_and_counted
-    ),
-    let_through_go_back: (
-        test_movement.test_the_overlap_is_read_again_in_small_steps_without_through_going_back
-    ),
-    sweep_before_from: (
-        test_collect.test_a_sweep_goes_no_further_back_than_where_the_checkpoint_began
-    ),
+    refill_a_slot_before_its_save: crashes_with_one_in_flight,
+    advance_by_what_was_asked: short_pages,
+    forget_the_overlap: (test_collect.test_overlap_finds_and_counts_a_late_record),
+    let_through_go_back: (test_movement.test_overlap_in_small_steps_does_not_move_through_back),
+    sweep_before_from: (test_collect.test_sweep_does_not_start_before_from),
 }
 
 
@@ -160,12 +154,12 @@ def name(case: Callable[..., None]) -> str:
 
 
 @pytest.mark.parametrize("test", dict.fromkeys(CATCHES.values()), ids=name)
-def test_without_a_mutation_the_test_passes(test: Test) -> None:
+def test_mutation_cases_pass_without_a_mutation(test: Test) -> None:
     test()
 
 
 @pytest.mark.parametrize("mutate", CATCHES, ids=name)
-def test_the_mutation_is_caught(mutate: Callable[[Patch], None], monkeypatch: Patch) -> None:
+def test_mutation_is_caught(mutate: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutate(monkeypatch)
 
     with pytest.raises(AssertionError):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.orders  # what is asked for ahead is their subject
 FOUR_FULL_PAGES = 37  # of ten records, each begun one record back
 
 
-def world_ahead(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
+def world_with_prefetch(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
     """A site whose pages of ten are prefetched, with the records spread evenly in one window."""
     world = World(page_size=10, lookback=HOUR, **how)
     world.fetcher = Eager
@@ -28,7 +28,7 @@ def world_ahead(count: int = FOUR_FULL_PAGES, **how: Any) -> World:
     return world
 
 
-def at_offset(world: World, wrong: Callable[[int], bool], *answers: Response) -> None:
+def answer_at_offset(world: World, wrong: Callable[[int], bool], *answers: Response) -> None:
     """Send these responses in turn to requests at a wrong offset, then the true one."""
     left = list(answers)
 
@@ -39,8 +39,8 @@ def at_offset(world: World, wrong: Callable[[int], bool], *answers: Response) ->
     world.jira.faults.always = fault
 
 
-def test_pages_asked_for_ahead_are_delivered_once_and_in_order() -> None:
-    world = world_ahead()
+def test_prefetched_pages_are_delivered_once_in_order() -> None:
+    world = world_with_prefetch()
 
     assert world.run().result == "ok"
 
@@ -50,8 +50,8 @@ def test_pages_asked_for_ahead_are_delivered_once_and_in_order() -> None:
     assert sorted(asked[:5]) == [0, 9, 18, 27, 36]
 
 
-def test_the_last_rows_are_sent_while_the_end_of_the_last_window_is_asked_for() -> None:
-    world = world_ahead(count=25)
+def test_last_rows_are_sent_while_the_end_is_requested() -> None:
+    world = world_with_prefetch(count=25)
     world.executor, world.fetcher = Eager, Lazy
 
     world.run()
@@ -61,8 +61,8 @@ def test_the_last_rows_are_sent_while_the_end_of_the_last_window_is_asked_for() 
     assert len(world.sink.sent) == 1
 
 
-def test_no_page_is_asked_for_ahead_of_one_that_is_not_full() -> None:
-    world = world_ahead(count=9)
+def test_prefetched_pages_follow_full_pages_only() -> None:
+    world = world_with_prefetch(count=9)
 
     world.run(sweep=HOUR)
 
@@ -70,9 +70,9 @@ def test_no_page_is_asked_for_ahead_of_one_that_is_not_full() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
-def test_what_comes_of_a_page_beyond_the_end_is_nothing(status: int) -> None:
-    world = world_ahead(count=25)
-    at_offset(world, lambda offset: offset > 25, *[Response(status, {}, b"")] * 20)
+def test_error_of_a_page_beyond_the_end_is_ignored(status: int) -> None:
+    world = world_with_prefetch(count=25)
+    answer_at_offset(world, lambda offset: offset > 25, *[Response(status, {}, b"")] * 20)
 
     outcome = world.run()
 
@@ -82,9 +82,9 @@ def test_what_comes_of_a_page_beyond_the_end_is_nothing(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_page_that_is_refused_and_needed_stops_the_site_before_it(status: int) -> None:
-    world = world_ahead()
-    at_offset(world, lambda offset: offset == 18, *[Response(status, {}, b"")] * 9)
+def test_error_of_a_needed_page_fails_the_site(status: int) -> None:
+    world = world_with_prefetch()
+    answer_at_offset(world, lambda offset: offset == 18, *[Response(status, {}, b"")] * 9)
 
     outcome = world.run()
 
@@ -94,24 +94,24 @@ def test_a_page_that_is_refused_and_needed_stops_the_site_before_it(status: int)
     world.jira.faults.always = None
     world.run()
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 @pytest.mark.parametrize("answer", [Response(500, {}, b""), Response(200, {}, b"<html>")])
-def test_a_hiccup_of_a_page_that_is_needed_is_a_try_and_nothing_is_missed(answer: Response) -> None:
-    world = world_ahead()
-    at_offset(world, lambda offset: offset == 18, answer)
+def test_error_of_a_needed_page_is_retried(answer: Response) -> None:
+    world = world_with_prefetch()
+    answer_at_offset(world, lambda offset: offset == 18, answer)
 
     assert world.run().result == "ok"
 
     assert len(world.time.slept) == 2
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_a_page_that_goes_on_failing_is_tried_as_often_as_any() -> None:
-    world = world_ahead()
-    at_offset(world, lambda offset: offset == 18, *[Response(500, {}, b"")] * 99)
+def test_error_of_a_prefetched_page_is_retried_as_any_other() -> None:
+    world = world_with_prefetch()
+    answer_at_offset(world, lambda offset: offset == 18, *[Response(500, {}, b"")] * 99)
 
     world.run()
 
@@ -119,18 +119,18 @@ def test_a_page_that_goes_on_failing_is_tried_as_often_as_any() -> None:
     assert len(tries) == 5
 
 
-def test_a_429_is_waited_for_before_anything_more_is_asked() -> None:
-    world = world_ahead(count=70)
-    at_offset(world, lambda offset: offset == 18, Response(429, {"Retry-After": "17"}, b""))
+def test_a_429_delays_every_request() -> None:
+    world = world_with_prefetch(count=70)
+    answer_at_offset(world, lambda offset: offset == 18, Response(429, {"Retry-After": "17"}, b""))
     when: list[tuple[int, int]] = []
     send = world.jira.send
 
-    def noted(request: Any, *more: Any, **named: Any) -> Any:
+    def note_request(request: Any, *more: Any, **named: Any) -> Any:
         answer = send(request, *more, **named)
         when.append((int(world.jira.requests[-1]["offset"]), world.time.now))
         return answer
 
-    world.jira.send = noted  # type: ignore[method-assign]
+    world.jira.send = note_request  # type: ignore[method-assign]
 
     assert world.run().result == "ok"
 
@@ -141,8 +141,8 @@ def test_a_429_is_waited_for_before_anything_more_is_asked() -> None:
 
 
 @pytest.mark.parametrize("fetcher", [Lazy, Eager, Shuffled])
-def test_several_requests_refused_at_once_cost_one_pause_the_longest(fetcher: Any) -> None:
-    world = world_ahead(count=70)
+def test_a_429_to_several_requests_costs_the_longest_pause(fetcher: Any) -> None:
+    world = world_with_prefetch(count=70)
     world.fetcher = fetcher
     refusals = [Response(429, {"Retry-After": str(after)}, b"") for after in (7, 17, 5, 9)]
     given: list[Response] = []
@@ -162,12 +162,12 @@ def test_several_requests_refused_at_once_cost_one_pause_the_longest(fetcher: An
     assert len(world.time.slept) == 2
     assert longest - 1 <= world.time.slept[1] <= longest
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_a_deadline_in_the_middle_leaves_what_was_delivered_and_the_next_run_goes_on() -> None:
-    world = world_ahead(count=70)
-    at_offset(world, lambda offset: offset == 27, Response(429, {"Retry-After": "900"}, b""))
+def test_deadline_keeps_what_was_delivered() -> None:
+    world = world_with_prefetch(count=70)
+    answer_at_offset(world, lambda offset: offset == 27, Response(429, {"Retry-After": "900"}, b""))
 
     outcome = world.run()
 
@@ -175,11 +175,11 @@ def test_a_deadline_in_the_middle_leaves_what_was_delivered_and_the_next_run_goe
     assert world.rows()
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_a_list_that_moves_while_four_pages_are_under_way_is_read_again() -> None:
-    world = world_ahead(count=70)
+def test_prefetched_pages_of_a_moved_list_are_read_again() -> None:
+    world = world_with_prefetch(count=70)
     later = record(20_000, START - 30 * MINUTE + 65)
 
     def fault(call: Callable[[], Any]) -> Any:
@@ -193,11 +193,11 @@ def test_a_list_that_moves_while_four_pages_are_under_way_is_read_again() -> Non
     assert world.run().result == "ok"
 
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_a_window_that_is_given_up_has_asked_for_no_page_beyond_its_eighth() -> None:
-    world = world_ahead(count=200)
+def test_prefetched_pages_end_with_the_eighth() -> None:
+    world = world_with_prefetch(count=200)
 
     world.run()
 
@@ -221,11 +221,11 @@ def world_of_windows(hours: int = 6, **how: Any) -> World:
     return world
 
 
-def windows_asked(world: World) -> list[str]:
+def requested_windows(world: World) -> list[str]:
     return [each["from"] for each in world.jira.requests]
 
 
-def test_a_quiet_day_is_seen_at_once_and_no_window_is_asked_for_in_vain() -> None:
+def test_prefetched_windows_of_a_quiet_day_are_all_used() -> None:
     world = World(lookback=24 * HOUR)
 
     assert world.run().result == "ok"
@@ -234,18 +234,18 @@ def test_a_quiet_day_is_seen_at_once_and_no_window_is_asked_for_in_vain() -> Non
     assert len(asked) == len(set(asked)) == world.outcomes[-1].tally.windows == 5
 
 
-def test_the_window_that_follows_is_asked_for_while_one_is_read() -> None:
+def test_next_window_is_prefetched() -> None:
     world = world_of_windows()
 
     assert world.run().result == "ok"
 
-    asked = windows_asked(world)
+    asked = requested_windows(world)
     assert asked != sorted(asked)
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_reading_ahead_costs_few_requests_more_than_reading_one_after_the_other() -> None:
+def test_prefetched_windows_cost_few_more_requests() -> None:
     asked = []
     for fetcher in (Lazy, Eager):
         world = world_of_windows(24)
@@ -257,7 +257,7 @@ def test_reading_ahead_costs_few_requests_more_than_reading_one_after_the_other(
 
 
 @pytest.mark.parametrize("answer", [Response(401, {}, b""), Response(404, {}, b"")])
-def test_what_is_wrong_with_a_window_ahead_stops_the_site_when_its_turn_has_come(
+def test_error_of_a_prefetched_window_fails_the_site_in_its_turn(
     answer: Response,
 ) -> None:
     world = world_of_windows()
@@ -276,11 +276,11 @@ def test_what_is_wrong_with_a_window_ahead_stops_the_site_when_its_turn_has_come
     world.jira.faults.always = None
     assert world.run().result == "ok"
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "17"}, {}])
-def test_a_429_for_a_window_ahead_is_waited_for_before_anything_more_is_asked(
+def test_a_429_for_a_prefetched_window_delays_every_request(
     headers: dict[str, str],
 ) -> None:
     world = world_of_windows()
@@ -301,19 +301,19 @@ def test_a_429_for_a_window_ahead_is_waited_for_before_anything_more_is_asked(
     refused, following = when[:2]
     assert following - refused >= (17_000 if headers else 1_400)
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_no_window_is_asked_for_ahead_when_the_time_is_up() -> None:
+def test_deadline_ends_the_prefetch_of_windows() -> None:
     world = world_of_windows()
     world.jira.seconds, world.budget = 1.0, 0.5
 
     world.run()
 
-    assert len(set(windows_asked(world))) == 1
+    assert len(set(requested_windows(world))) == 1
 
 
-def test_a_record_that_appears_in_a_window_that_was_asked_for_already_is_found_later() -> None:
+def test_late_record_in_a_prefetched_window_is_found_later() -> None:
     world = world_of_windows()
     late = record(20_000, START - 10 * MINUTE)
     calls = 0
@@ -328,15 +328,15 @@ def test_a_record_that_appears_in_a_window_that_was_asked_for_already_is_found_l
     world.jira.faults.always = fault
 
     assert world.run().result == "ok"
-    world.time.pass_by(300)
+    world.time.advance(300)
     assert world.run().result == "ok"
 
     assert 20_000 in world.rows()
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_a_window_that_is_too_long_by_now_is_not_read_as_it_was_asked_for() -> None:
+def test_prefetched_window_that_became_too_long_is_cut() -> None:
     """It was prefetched in a quiet time, and longer; then the window before it was busy."""
     world = World(page_size=10, lookback=24 * HOUR, batch_bytes=4_000)
     world.fetcher = Eager
@@ -352,4 +352,4 @@ def test_a_window_that_is_too_long_by_now_is_not_read_as_it_was_asked_for() -> N
     assert max(lengths) >= 8 * HOUR - 1
     assert len(world.jira.requests) < 80
     assert not world.missing(ids(world))
-    assert not world.doubled()
+    assert not world.duplicates()

@@ -16,7 +16,7 @@ from jira_audit.core.letters import Letter
 from jira_audit.core.policy import Reset
 from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from tests.fakes.world import HOST, START, TOKEN, World, record
-from tests.flow.test_collect import accepting_then_raising, ids, raising, world_with
+from tests.flow.test_collect import accept_then_raise, ids, raise_error, world_with
 
 REFUSED = (10_017, 10_018)
 NO_LETTER = f"dead-letters/{HOST}/2026-11-20/77.json"
@@ -36,13 +36,13 @@ def names(world: World, folder: str = "dead-letters") -> list[str]:
     return sorted(name for name in world.store.blobs if name.startswith(folder))
 
 
-def name_of(record_id: int, day: str = "2026-11-20") -> str:
+def letter_name(record_id: int, day: str = "2026-11-20") -> str:
     return f"dead-letters/{HOST}/{day}/{record_id}.json"
 
 
-def keep_unread(world: World, record_id: int, created: int, name: str | None = None) -> str:
+def store_unread_letter(world: World, record_id: int, created: int, name: str | None = None) -> str:
     """A letter that was kept by a version that could not read its record; this one can."""
-    name = name or name_of(record_id, "undated")
+    name = name or letter_name(record_id, "undated")
     letter = Letter("unreadable", "no readable created time", HOST, record(record_id, created))
     world.store.blobs[name] = letter.encode(START)
     return name
@@ -51,12 +51,12 @@ def keep_unread(world: World, record_id: int, created: int, name: str | None = N
 # Ordinary replays
 
 
-def test_letters_are_sent_and_only_then_deleted() -> None:
+def test_letters_are_sent_then_deleted() -> None:
     world = world_with_letters()
 
     replayed = world.replay()
 
-    assert replayed.sent == (name_of(10_017), name_of(10_018))
+    assert replayed.sent == (letter_name(10_017), letter_name(10_018))
     assert (replayed.gone, replayed.kept, replayed.error) == ((), (), None)
     assert sorted(world.rows()) == sorted(ids(world))
     assert not names(world)
@@ -67,29 +67,29 @@ def test_letters_are_sent_and_only_then_deleted() -> None:
     ]
 
 
-def test_ticks_after_a_replay_deliver_nothing_again() -> None:
+def test_replay_is_not_repeated_by_ticks() -> None:
     world = world_with_letters()
     world.replay()
     for _ in range(30):
-        world.time.pass_by(3600)
+        world.time.advance(3600)
         world.run()
 
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_only_the_letters_that_are_named_are_sent_each_once() -> None:
+def test_letters_named_are_sent_once_and_no_others() -> None:
     world = world_with_letters()
 
-    replayed = world.replay(name_of(10_018), name_of(10_018), "2026-11-20/10018")
+    replayed = world.replay(letter_name(10_018), letter_name(10_018), "2026-11-20/10018")
 
-    assert replayed.sent == (name_of(10_018),)
-    assert names(world) == [name_of(10_017)]
-    assert not world.doubled()
+    assert replayed.sent == (letter_name(10_018),)
+    assert names(world) == [letter_name(10_017)]
+    assert not world.duplicates()
 
 
-def test_rows_are_made_again_as_they_are_made_today() -> None:
+def test_rows_are_mapped_again() -> None:
     world = world_with_letters()
-    world.time.pass_by(3600)
+    world.time.advance(3600)
 
     world.replay()
 
@@ -98,7 +98,7 @@ def test_rows_are_made_again_as_they_are_made_today() -> None:
     assert set(rows[10_017]) == set(rows[10_000])
 
 
-def test_with_the_events_time_as_set_a_replayed_row_has_it_too() -> None:
+def test_rows_have_the_event_time_if_set() -> None:
     world = world_with_letters()
     world.policy = replace(world.policy, event_time=True)
 
@@ -108,7 +108,7 @@ def test_with_the_events_time_as_set_a_replayed_row_has_it_too() -> None:
     assert row["TimeGenerated"] == row["created_t"]
 
 
-def test_a_letter_whose_row_is_cut_leaves_an_original_before_it_goes() -> None:
+def test_letter_whose_row_is_truncated_leaves_an_original() -> None:
     world = world_with_letters()
     long = record(10_060, START - MINUTE, summary="long " * 20_000)
     letter = Letter("refused", "400", HOST, long, 400)
@@ -123,7 +123,7 @@ def test_a_letter_whose_row_is_cut_leaves_an_original_before_it_goes() -> None:
     assert world.journal.entries.index("keep") < world.journal.entries.index("send")
 
 
-def test_a_site_that_another_run_holds_is_left_alone() -> None:
+def test_replay_skips_a_site_under_lease() -> None:
     world = world_with_letters()
     world.store.leases[f"checkpoints/{HOST}.json"] = (99, world.time.clock.monotonic() + 60)
 
@@ -134,7 +134,7 @@ def test_a_site_that_another_run_holds_is_left_alone() -> None:
     assert len(names(world)) == 2
 
 
-def test_while_letters_are_sent_no_run_has_the_site() -> None:
+def test_letters_are_sent_under_the_sites_lease() -> None:
     world = world_with_letters()
     outcomes = []
     world.journal.meanwhile[4] = lambda: outcomes.append(world.run())
@@ -144,7 +144,7 @@ def test_while_letters_are_sent_no_run_has_the_site() -> None:
     assert [outcome.result for outcome in outcomes] == ["skipped"]
 
 
-def test_without_letters_nothing_is_sent() -> None:
+def test_letters_are_required_for_a_call() -> None:
     world = world_with(3)
     world.run()
 
@@ -172,22 +172,22 @@ def test_without_letters_nothing_is_sent() -> None:
         "2026-11-20/１００",
     ],
 )
-def test_a_name_of_no_dead_letter_of_the_site_is_refused_before_anything_happens(name: str) -> None:
+def test_letter_name_of_another_kind_is_refused(name: str) -> None:
     world = world_with_letters()
 
     with pytest.raises(ValueError, match=r"is not (the name of a letter|one of the dead-letters)"):
-        world.replay(name_of(10_017), name)
+        world.replay(letter_name(10_017), name)
 
     assert not world.journal.entries
 
 
-def test_a_letter_that_is_not_there_is_reported_and_the_others_go_on() -> None:
+def test_letter_that_does_not_exist_is_reported() -> None:
     world = world_with_letters()
 
-    replayed = world.replay(NO_LETTER, name_of(10_017))
+    replayed = world.replay(NO_LETTER, letter_name(10_017))
 
     assert replayed.kept == ((NO_LETTER, "there is no such letter"),)
-    assert replayed.sent == (name_of(10_017),)
+    assert replayed.sent == (letter_name(10_017),)
 
 
 def test_originals_are_never_sent() -> None:
@@ -207,30 +207,30 @@ def test_originals_are_never_sent() -> None:
 # Letters that stay
 
 
-def test_what_is_refused_again_stays_and_the_others_go_on() -> None:
+def test_letter_that_is_refused_again_is_kept() -> None:
     world = world_with_letters()
     world.sink.poison = {10_017}
     before = dict(world.store.blobs)
 
     replayed = world.replay()
 
-    assert replayed.kept == ((name_of(10_017), "InvalidPayload"),)
-    assert replayed.sent == (name_of(10_018),)
-    assert world.store.blobs[name_of(10_017)] == before[name_of(10_017)]
+    assert replayed.kept == ((letter_name(10_017), "InvalidPayload"),)
+    assert replayed.sent == (letter_name(10_018),)
+    assert world.store.blobs[letter_name(10_017)] == before[letter_name(10_017)]
 
 
-def test_a_row_that_is_too_large_alone_stays_without_asking_about_the_configuration() -> None:
+def test_letter_that_is_too_large_is_kept() -> None:
     world = world_with_letters()
     world.sink.limit = 10
     calls = world.sink.calls
 
     replayed = world.replay()
 
-    assert [name for name, _ in replayed.kept] == [name_of(10_017), name_of(10_018)]
+    assert [name for name, _ in replayed.kept] == [letter_name(10_017), letter_name(10_018)]
     assert world.sink.calls == calls + 2
 
 
-def test_where_even_an_empty_array_is_refused_it_stops_at_the_first() -> None:
+def test_letter_refused_like_an_empty_array_stops_the_replay() -> None:
     world = world_with_letters()
     world.sink.refuses_everything = True
     calls = world.sink.calls
@@ -244,7 +244,7 @@ def test_where_even_an_empty_array_is_refused_it_stops_at_the_first() -> None:
     assert not world.store.leases
 
 
-def test_what_still_cannot_be_read_stays_and_the_others_go_on() -> None:
+def test_letter_that_is_still_unreadable_is_kept() -> None:
     world = world_with_letters()
     unread = Letter("unreadable", "", HOST, {"id": 10_099, "created": "soon"})
     world.store.blobs[unread.name] = unread.encode(START)
@@ -267,16 +267,14 @@ def test_what_still_cannot_be_read_stays_and_the_others_go_on() -> None:
         (Letter.original(HOST, record(1, START)).encode(START), "belongs to originals"),
     ],
 )
-def test_a_garbled_letter_is_named_and_stays_and_the_others_go_on(
-    content: bytes, words: str
-) -> None:
+def test_letter_that_is_garbled_is_named_and_kept(content: bytes, words: str) -> None:
     world = world_with_letters()
-    world.store.blobs[name_of(10_016)] = content
+    world.store.blobs[letter_name(10_016)] = content
 
     replayed = world.replay()
 
     [(name, reason)] = replayed.kept
-    assert name == name_of(10_016)
+    assert name == letter_name(10_016)
     assert name in reason
     assert words in reason
     assert len(replayed.sent) == 2
@@ -286,9 +284,9 @@ def test_a_garbled_letter_is_named_and_stays_and_the_others_go_on(
 # Letters kept by a version that read less
 
 
-def test_one_that_was_delivered_meanwhile_is_deleted_unsent() -> None:
+def test_letter_delivered_by_a_tick_is_deleted_unsent() -> None:
     world = world_with_letters()
-    name = keep_unread(world, 10_030, START - 2 * HOUR)
+    name = store_unread_letter(world, 10_030, START - 2 * HOUR)
     calls = world.sink.calls
 
     replayed = world.replay(name)
@@ -296,14 +294,14 @@ def test_one_that_was_delivered_meanwhile_is_deleted_unsent() -> None:
     assert replayed.gone == (name,)
     assert world.sink.calls == calls
     assert name not in world.store.blobs
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-@pytest.mark.parametrize("name", [None, name_of(0).replace("/0.json", f"/{'ab' * 16}.json")])
-def test_one_that_was_not_is_sent_and_no_tick_sends_it_again(name: str | None) -> None:
+@pytest.mark.parametrize("name", [None, letter_name(0).replace("/0.json", f"/{'ab' * 16}.json")])
+def test_letter_not_delivered_is_sent_and_no_tick_repeats_it(name: str | None) -> None:
     world = world_with_letters()
     late = record(9_999, START - 5 * MINUTE)
-    name = keep_unread(world, 9_999, START - 5 * MINUTE, name)
+    name = store_unread_letter(world, 9_999, START - 5 * MINUTE, name)
 
     replayed = world.replay(name)
 
@@ -312,15 +310,15 @@ def test_one_that_was_not_is_sent_and_no_tick_sends_it_again(name: str | None) -
     order = [effect for effect in world.journal.entries if effect in {"send", "save", "delete"}]
     assert order == ["send", "save", "delete"]
     world.jira.site.add([late])
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.run()
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_one_from_before_the_checkpoint_began_is_sent_whatever_the_ledger_holds() -> None:
+def test_letter_from_before_from_is_sent_despite_the_ledger() -> None:
     """There its id may have been another record's: the site's ids may have begun again."""
     world = world_with_letters()
-    name = keep_unread(world, 10_030, START - 30 * DAY)
+    name = store_unread_letter(world, 10_030, START - 30 * DAY)
     ledger = world.store.checkpoint().ledger
 
     replayed = world.replay(name)
@@ -329,10 +327,10 @@ def test_one_from_before_the_checkpoint_began_is_sent_whatever_the_ledger_holds(
     assert world.store.checkpoint().ledger == ledger
 
 
-def test_a_letter_that_a_reset_made_the_ledger_forget_is_in_it_once_it_was_sent() -> None:
+def test_letter_from_before_a_reset_enters_the_ledger() -> None:
     world = world_with_letters()
     reset = Reset("again", START - 3 * HOUR)
-    world.jira.faults.always = raising(TransientError("Jira is away"))
+    world.jira.faults.always = raise_error(TransientError("Jira is away"))
     world.run(reset=reset)
     world.jira.faults.always = None
 
@@ -346,7 +344,7 @@ def test_a_letter_that_a_reset_made_the_ledger_forget_is_in_it_once_it_was_sent(
 # Failures
 
 
-def test_a_garbled_checkpoint_stops_it_before_anything_is_sent() -> None:
+def test_replay_stops_at_a_garbled_checkpoint() -> None:
     world = world_with_letters()
     world.store.blobs[f"checkpoints/{HOST}.json"] = b"{"
 
@@ -357,28 +355,31 @@ def test_a_garbled_checkpoint_stops_it_before_anything_is_sent() -> None:
 
 
 @pytest.mark.parametrize("error", [SiteError("403"), TransientError("503")])
-def test_a_failure_stops_it_and_what_was_done_stays_done(error: Exception) -> None:
+def test_replay_stops_at_a_failure_and_keeps_its_progress(error: Exception) -> None:
     world = world_with_letters()
     world.sink.faults.at[world.sink.faults.calls] = lambda call: call()
     for later in range(1, 10):
-        world.sink.faults.at[world.sink.faults.calls + later] = raising(error)
+        world.sink.faults.at[world.sink.faults.calls + later] = raise_error(error)
 
     replayed = world.replay()
 
-    assert replayed.sent == (name_of(10_017),)
+    assert replayed.sent == (letter_name(10_017),)
     assert replayed.error is error
-    assert names(world) == [name_of(10_018)]
+    assert names(world) == [letter_name(10_018)]
     assert not world.store.leases
 
 
-def test_a_send_that_fails_for_a_moment_is_tried_again() -> None:
+def test_replay_retries_a_send() -> None:
     world = world_with_letters()
-    world.sink.faults.script = [raising(TransientError("503")), raising(TransientError("reset"))]
+    world.sink.faults.script = [
+        raise_error(TransientError("503")),
+        raise_error(TransientError("reset")),
+    ]
 
     assert len(world.replay().sent) == 2
 
 
-def test_no_letter_is_begun_after_the_deadline() -> None:
+def test_replay_starts_no_letter_after_the_deadline() -> None:
     world = world_with_letters()
     world.sink.seconds, world.budget = 20, 10
 
@@ -389,7 +390,7 @@ def test_no_letter_is_begun_after_the_deadline() -> None:
     assert not world.store.leases
 
 
-def test_a_lease_that_was_lost_stops_it() -> None:
+def test_replay_stops_when_its_lease_is_lost() -> None:
     world = world_with_letters()
     name = f"checkpoints/{HOST}.json"
     world.sink.seconds = 50
@@ -402,21 +403,21 @@ def test_a_lease_that_was_lost_stops_it() -> None:
     assert world.store.leases[name][0] == 99
 
 
-def test_a_letter_that_was_accepted_but_cannot_be_deleted_is_named_as_such() -> None:
+def test_letter_that_cannot_be_deleted_is_reported_as_sent() -> None:
     world = world_with_letters()
-    world.store.faults.always = raising(TransientError("storage answered HTTP 500"))
+    world.store.faults.always = raise_error(TransientError("storage answered HTTP 500"))
 
     replayed = world.replay()
 
-    assert name_of(10_017) in str(replayed.error)
+    assert letter_name(10_017) in str(replayed.error)
     assert "delete it by hand" in str(replayed.error)
     assert world.sink.sent[-1] == [10_017]
 
 
-def test_where_the_ledger_could_not_be_saved_the_lease_is_left_to_run_out() -> None:
+def test_replay_keeps_its_lease_when_a_save_fails() -> None:
     world = world_with_letters()
-    name = keep_unread(world, 9_999, START - 5 * MINUTE)
-    world.store.faults.always = raising(TransientError("storage answered HTTP 500"))
+    name = store_unread_letter(world, 9_999, START - 5 * MINUTE)
+    world.store.faults.always = raise_error(TransientError("storage answered HTTP 500"))
 
     replayed = world.replay(name)
 
@@ -425,15 +426,15 @@ def test_where_the_ledger_could_not_be_saved_the_lease_is_left_to_run_out() -> N
     assert world.store.leases
 
 
-def test_neither_secret_nor_record_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_replay_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     world = world_with_letters()
     world.sink.poison = {10_017}
-    world.store.blobs[name_of(1)] = b'{"record": "Thing"'
+    world.store.blobs[letter_name(1)] = b'{"record": "Thing"'
 
     replayed = world.replay()
 
-    assert name_of(10_018) in caplog.text
+    assert letter_name(10_018) in caplog.text
     assert "Thing" not in caplog.text + repr(replayed)
     assert TOKEN not in caplog.text + repr(replayed)
 
@@ -443,17 +444,17 @@ def test_neither_secret_nor_record_is_said(caplog: pytest.LogCaptureFixture) -> 
 UNREADABLE, UNREAD_NEWS, UNREAD_KNOWN = 10_099, 10_061, 10_030
 
 
-def world_to_die_in() -> World:
+def world_with_every_letter() -> World:
     """Letters of every kind, the record of one of which Jira shows to the ticks as well."""
     world = world_with_letters()
     unreadable = Letter("unreadable", "", HOST, {"id": UNREADABLE, "created": "soon"})
     world.store.blobs[unreadable.name] = unreadable.encode(START)
     world.jira.site.add([record(UNREAD_NEWS, START - MINUTE)])
-    keep_unread(world, UNREAD_NEWS, START - MINUTE)
-    keep_unread(world, UNREAD_KNOWN, START - 2 * HOUR)
+    store_unread_letter(world, UNREAD_NEWS, START - MINUTE)
+    store_unread_letter(world, UNREAD_KNOWN, START - 2 * HOUR)
     long = record(10_062, START - MINUTE, summary="long " * 20_000)
     world.jira.site.add([long])
-    world.store.blobs[name_of(10_062)] = Letter("refused", "", HOST, long, 400).encode(START)
+    world.store.blobs[letter_name(10_062)] = Letter("refused", "", HOST, long, 400).encode(START)
     place = world.store.checkpoint()
     known = replace(place, ledger=place.ledger.with_ids([10_062]))
     world.store.blobs[f"checkpoints/{HOST}.json"] = known.encode(START)
@@ -461,28 +462,28 @@ def world_to_die_in() -> World:
 
 
 def effects() -> list[str]:
-    world = world_to_die_in()
+    world = world_with_every_letter()
     replayed = world.replay()
     assert (len(replayed.sent), len(replayed.gone), len(replayed.kept)) == (4, 1, 1)
-    assert not world.doubled()
+    assert not world.duplicates()
     return world.journal.entries
 
 
-def deaths() -> Iterator[World]:
+def crashes() -> Iterator[World]:
     moments_: tuple[Literal["before"], Literal["after"]] = ("before", "after")
     for number in range(len(effects())):
         for when in moments_:
-            world = world_to_die_in()
+            world = world_with_every_letter()
             world.journal.die = (number, when)
-            world.run_until_dead(world.replay)
+            world.run_until_crash(world.replay)
             yield world
 
 
 @pytest.mark.parametrize("then", ["replay", "tick"])
-def test_a_replay_that_dies_anywhere_loses_nothing_and_doubles_one_letter_at_most(
+def test_replay_that_crashes_anywhere_duplicates_one_letter_at_most(
     then: str,
 ) -> None:
-    for world in deaths():
+    for world in crashes():
         assert not world.missing(ids(world))
         if then == "tick":
             world.run()
@@ -490,32 +491,32 @@ def test_a_replay_that_dies_anywhere_loses_nothing_and_doubles_one_letter_at_mos
         replayed = world.replay()
 
         assert replayed.error is None
-        assert names(world) == [name_of(UNREADABLE, "undated")]
+        assert names(world) == [letter_name(UNREADABLE, "undated")]
         assert ids(world) <= set(world.rows())
         assert [each["record"]["id"] for each in world.store.letters("originals")] == [10_062]
-        world.time.pass_by(300)
+        world.time.advance(300)
         world.run()
         assert len(world.rows()) - len(set(world.rows())) <= 1
-        assert world.doubled_bytes() <= BATCH_LIMIT
+        assert world.duplicate_bytes() <= BATCH_LIMIT
 
 
-def test_the_replay_that_is_killed_has_every_kind_of_effect() -> None:
+def test_replay_crash_points_include_every_kind_of_effect() -> None:
     assert set(effects()) == {
         *("take", "load", "names", "read", "send", "keep", "save", "delete", "release"),
     }
 
 
-def test_an_answer_lost_after_acceptance_doubles_that_letter_alone() -> None:
+def test_replay_with_a_lost_answer_duplicates_that_letter_only() -> None:
     world = world_with_letters()
-    lost = accepting_then_raising(TransientError("connection dropped"))
+    lost = accept_then_raise(TransientError("connection dropped"))
     world.sink.faults.at[world.sink.faults.calls] = lost
 
     assert len(world.replay().sent) == 2
 
-    assert world.doubled() == {10_017}
+    assert world.duplicates() == {10_017}
 
 
-def test_letters_hold_what_they_held() -> None:
+def test_letters_of_these_tests_equal_those_of_a_run() -> None:
     """What the tests above write past the flow is what the flow writes."""
     world = world_with_letters()
     [first, _] = [json.loads(world.store.blobs[name]) for name in names(world)]

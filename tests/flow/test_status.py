@@ -13,26 +13,26 @@ from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.operations.status import Status, read_status
 from tests.fakes.world import HOST, START, World, record
-from tests.flow.test_collect import answering, world_with
+from tests.flow.test_collect import answer_with, world_with
 
 
-def look_at(world: World) -> Status:
+def status_of(world: World) -> Status:
     return read_status(HOST, world.store, world.store, world.store.backfills())
 
 
-def told(world: World, expires: date | None = None) -> dict[str, Any]:
+def status_payload(world: World, expires: date | None = None) -> dict[str, Any]:
     """The status as a program reads it."""
-    status = look_at(world)
+    status = status_of(world)
     return json.loads(json.dumps(status.payload(world.time.now, expires)))
 
 
-def test_after_a_good_run_it_tells_how_far_and_what_came_of_it() -> None:
+def test_status_after_a_good_run_has_its_place_and_result() -> None:
     world = world_with(100)
     world.sink.poison = {10_050}
     world.run()
-    world.time.pass_by(240)
+    world.time.advance(240)
 
-    status = told(world)
+    status = status_payload(world)
 
     assert status["site"] == HOST
     assert (status["state"], status["problem"]) == ("ok", None)
@@ -45,82 +45,82 @@ def test_after_a_good_run_it_tells_how_far_and_what_came_of_it() -> None:
     assert status["backfill"] is None
 
 
-def test_a_failure_is_told_with_what_to_do_however_often_it_is_repeated() -> None:
+def test_status_after_failures_says_what_to_do() -> None:
     world = world_with(100)
     world.run()
-    world.jira.faults.always = answering(401)
+    world.jira.faults.always = answer_with(401)
     for _ in range(3):
-        world.time.pass_by(300)
+        world.time.advance(300)
         world.run()
 
-    status = look_at(world)
+    status = status_of(world)
 
     assert status.state == "failed"
     assert status.needs_attention
     assert status.problem == str(world.outcomes[-1].error)
-    assert told(world)["lag_seconds"] >= 900
+    assert status_payload(world)["lag_seconds"] >= 900
 
 
-def test_once_it_goes_well_again_the_failure_is_gone() -> None:
+def test_status_after_a_recovery_shows_no_failure() -> None:
     world = world_with(100)
-    world.jira.faults.script = [answering(401)]
+    world.jira.faults.script = [answer_with(401)]
     world.run()
     world.run()
 
-    assert told(world)["state"] == "ok"
+    assert status_payload(world)["state"] == "ok"
 
 
-def test_ids_that_were_never_shown_are_gaps_and_late_records_are_counted() -> None:
+def test_status_counts_gaps_and_late_records() -> None:
     world = World()
     world.jira.site.add(record(each, START - HOUR + each) for each in (10, 11, 15, 20))
     world.run()
     world.jira.site.add([record(12, START - MINUTE)])
-    world.time.pass_by(60)
+    world.time.advance(60)
     world.run()
 
-    status = told(world)
+    status = status_payload(world)
 
     assert status["gaps"] == {"ids": 6, "ranges": [[13, 14], [16, 19]]}
     assert status["late_found"] == 1
 
 
-def test_a_site_that_was_never_collected_is_new_and_nobody_is_needed() -> None:
-    status = look_at(World())
+def test_status_of_a_site_never_collected_is_new() -> None:
+    status = status_of(World())
 
     assert status.state == "new"
     assert not status.needs_attention
     assert "through" not in status.payload(START, None)
 
 
-def test_a_run_that_died_leaves_no_word_and_is_no_success() -> None:
+def test_status_after_a_crash_is_unknown() -> None:
     world = world_with(100)
     world.journal.die = (3, "after")
-    world.run_until_dead()
+    world.run_until_crash()
 
-    assert told(world)["state"] == "unknown"
+    assert status_payload(world)["state"] == "unknown"
 
 
 @pytest.mark.parametrize(
     "last", [None, 7, "ok", {}, {"outcome": "splendid"}, {"outcome": ["ok"]}, {"error": 7}]
 )
-def test_a_last_run_that_says_nothing_known_is_unknown(last: Any) -> None:
+def test_status_with_an_invalid_last_run_is_unknown(last: Any) -> None:
     world = world_with(10)
     world.run()
     content = json.loads(world.store.blobs[f"checkpoints/{HOST}.json"])
     world.store.blobs[f"checkpoints/{HOST}.json"] = json.dumps(content | {"last": last}).encode()
 
-    status = told(world)
+    status = status_payload(world)
 
     assert (status["state"], status["problem"]) == ("unknown", None)
     assert status["dealt_with"] == 10
 
 
 @pytest.mark.parametrize("content", [b"garbled", b"{}", b'{"v": 2}'])
-def test_a_checkpoint_that_cannot_be_read_is_told_with_what_to_do(content: bytes) -> None:
+def test_status_with_an_unreadable_checkpoint_says_what_to_do(content: bytes) -> None:
     world = World()
     world.store.blobs[f"checkpoints/{HOST}.json"] = content
 
-    status = look_at(world)
+    status = status_of(world)
 
     assert status.state == "unreadable"
     assert status.needs_attention
@@ -130,7 +130,7 @@ def test_a_checkpoint_that_cannot_be_read_is_told_with_what_to_do(content: bytes
 
 @pytest.mark.parametrize("error", [SiteError("storage refuses"), TransientError("storage is away")])
 @pytest.mark.parametrize("call", ["stored", "names"])
-def test_storage_that_cannot_be_asked_is_told_and_raises_nothing(
+def test_status_without_storage_raises_nothing(
     call: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = world_with(10)
@@ -141,17 +141,17 @@ def test_storage_that_cannot_be_asked_is_told_and_raises_nothing(
 
     monkeypatch.setattr(world.store, call, fail)
 
-    assert look_at(world) == Status(HOST, "unreadable", problem=str(error))
+    assert status_of(world) == Status(HOST, "unreadable", problem=str(error))
 
 
-def test_a_backfills_place_is_told_beside_the_ticks() -> None:
+def test_status_shows_the_backfill_beside_the_ticks() -> None:
     world = world_with(10)
     world.run()
     begun = world.store.checkpoint()
     filled = replace(begun, start=START - 9 * DAY, through=START - 2 * DAY)
     world.store.blobs[f"backfills/{HOST}.json"] = filled.encode(START)
 
-    status = told(world)
+    status = status_payload(world)
 
     assert status["backfill"]["from"] == "2026-11-11T12:00:00.000Z"
     assert status["backfill"]["through"] == "2026-11-18T12:00:00.000Z"
@@ -162,19 +162,19 @@ def test_a_backfills_place_is_told_beside_the_ticks() -> None:
     ("expires", "days"),
     [(date(2026, 11, 30), 10), (date(2026, 11, 20), 0), (date(2026, 11, 1), -19)],
 )
-def test_the_tokens_last_day_is_told_in_days(expires: date, days: int) -> None:
-    status = told(world_with(1), expires)
+def test_status_shows_the_days_until_the_token_expires(expires: date, days: int) -> None:
+    status = status_payload(world_with(1), expires)
 
     assert (status["token_expires"], status["token_days_left"]) == (f"{expires}", days)
 
 
-def test_to_look_changes_nothing_takes_nothing_and_asks_jira_nothing() -> None:
+def test_status_only_reads_storage() -> None:
     world = world_with(10)
     world.run()
     before = dict(world.store.blobs)
     world.journal.entries.clear()
 
-    look_at(world)
+    status_of(world)
 
     assert world.store.blobs == before
     assert set(world.journal.entries) == {"stored", "names"}

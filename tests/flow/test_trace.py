@@ -32,7 +32,7 @@ class Trace:
         if _is_ours(frame) and not _is_of_a_fake(frame):
             self.calls.append(_stack(frame))
 
-    def of(self, *names: str) -> list[list[str]]:
+    def calls_to(self, *names: str) -> list[list[str]]:
         """The calls of the functions with these names."""
         return [stack for stack in self.calls if stack[0].rpartition(".")[2] in names]
 
@@ -61,7 +61,7 @@ def _stack(frame: FrameType | None) -> list[str]:
     return names
 
 
-def traced(act: Callable[[], object]) -> Trace:
+def trace_calls(act: Callable[[], object]) -> Trace:
     trace = Trace()
     sys.setprofile(trace)
     try:
@@ -75,33 +75,33 @@ def world_with_one_new_record() -> World:
     world = world_with(100)
     world.executor = Eager  # a send runs on this thread, so that the trace sees it
     world.run()
-    world.time.pass_by(3600)
+    world.time.advance(3600)
     world.run()  # so that the overlap has nothing else
-    world.time.pass_by(300)
+    world.time.advance(300)
     world.jira.site.add([record(20_000, world.time.now - 1_000)])
     return world
 
 
-def test_a_tick_with_one_new_record_takes_few_calls() -> None:
+def test_tick_with_one_new_record_makes_few_calls() -> None:
     world = world_with_one_new_record()
 
-    trace = traced(world.run)
+    trace = trace_calls(world.run)
 
     assert world.rows()[-1] == 20_000
     assert len(trace.calls) <= 250
 
 
-def test_nothing_is_sent_or_saved_by_a_reader_or_an_exit_on_the_good_path() -> None:
+def test_tick_sends_and_saves_outside_readers_and_exits() -> None:
     """A tick with a sweep, several windows and several batches."""
     world = world_with(400, over=47 * HOUR, lookback=48 * HOUR, batch_bytes=4_000)
     world.executor = Eager
-    first = traced(world.run)
-    world.time.pass_by(DAY / 1000 + 1)
+    first = trace_calls(world.run)
+    world.time.advance(DAY / 1000 + 1)
     world.jira.site.add([record(20_000, world.time.now - 1_000)])
-    second = traced(world.run)
+    second = trace_calls(world.run)
 
     for trace in (first, second):
-        acts = trace.of("send", "deliver", "_save", "collect_finished")
+        acts = trace.calls_to("send", "deliver", "_save", "collect_finished")
         assert len(acts) > 3
         for stack in acts:
             assert any(name.startswith("collect.collect") for name in stack)

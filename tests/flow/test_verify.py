@@ -20,12 +20,12 @@ from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.operations.verify import Verified
 from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, START, World, record
-from tests.flow.test_backfill import LONG_AGO, world_with_a_past
+from tests.flow.test_backfill import LONG_AGO, world_with_past_records
 from tests.flow.test_collect import (
-    accepting_then_raising,
-    answering,
+    accept_then_raise,
+    answer_with,
     ids,
-    raising,
+    raise_error,
     world_with,
 )
 
@@ -40,23 +40,25 @@ def statuses(verified: Verified) -> dict[RecordStatus, set[int]]:
     return {status: set(its) for status, its in by_status.items() if its.ranges}
 
 
-def edit(world: World, change: Callable[[Checkpoint], Checkpoint], name: str = BLOB) -> None:
+def edit_checkpoint(
+    world: World, change: Callable[[Checkpoint], Checkpoint], name: str = BLOB
+) -> None:
     """Change what is stored, as a fault would."""
     store = world.store if name == BLOB else world.store.backfills()
     world.store.blobs[name] = change(store.checkpoint()).encode(world.time.now)
 
 
-def lose(world: World, *lost: int) -> None:
+def lose_records(world: World, *lost: int) -> None:
     """Rows and ledger without these, as if the connector had never seen them."""
     world.sink.table = [row for row in world.sink.table if row["id_d"] not in lost]
-    edit(world, lambda place: place.without(Ledger().with_ids(lost)))
+    edit_checkpoint(world, lambda place: place.without(Ledger().with_ids(lost)))
 
 
-def settled() -> World:
+def settled_world() -> World:
     """A site of 100 records, collected, and two days later with everything dealt with."""
     world = world_with(100)
     world.run()
-    world.time.pass_by(2 * 24 * 3600)
+    world.time.advance(2 * 24 * 3600)
     world.run()
     return world
 
@@ -65,8 +67,8 @@ def settled() -> World:
 
 
 @pytest.mark.parametrize("table", [False, True])
-def test_after_good_runs_nothing_is_missing(table: bool) -> None:
-    world = settled()
+def test_missing_records_are_none_after_good_runs(table: bool) -> None:
+    world = settled_world()
 
     verified = world.verify(START - DAY, table=table)
 
@@ -76,9 +78,9 @@ def test_after_good_runs_nothing_is_missing(table: bool) -> None:
 
 
 @pytest.mark.parametrize("table", [False, True])
-def test_records_that_were_lost_are_named(table: bool) -> None:
-    world = settled()
-    lose(world, 10_007, 10_008, 10_050)
+def test_missing_records_are_named(table: bool) -> None:
+    world = settled_world()
+    lose_records(world, 10_007, 10_008, 10_050)
 
     verified = world.verify(START - DAY, table=table)
 
@@ -87,15 +89,15 @@ def test_records_that_were_lost_are_named(table: bool) -> None:
     assert world.tally.waited_for == []  # no ledger says that these were accepted
 
 
-def test_what_was_accepted_and_never_arrived_is_found_in_the_table_alone() -> None:
-    world = settled()
+def test_missing_records_after_acceptance_show_in_the_table_only() -> None:
+    world = settled_world()
     world.table.dropped = {10_007}
 
     assert world.verify(START - DAY).findings.verdict == "complete"
     assert statuses(world.verify(START - DAY, table=True))["missing"] == {10_007}
 
 
-def test_dead_letters_are_kept_and_not_missing() -> None:
+def test_dead_letters_are_not_missing() -> None:
     world = world_with(100)
     world.sink.poison = {10_020}
     world.run()
@@ -106,21 +108,21 @@ def test_dead_letters_are_kept_and_not_missing() -> None:
         assert verified.findings.verdict == "complete"
 
 
-def test_a_letter_that_is_gone_is_missing_from_the_table() -> None:
+def test_missing_records_include_a_deleted_dead_letter() -> None:
     world = world_with(100)
     world.sink.poison = {10_020}
     world.run()
-    world.time.pass_by(2 * 24 * 3600)
+    world.time.advance(2 * 24 * 3600)
     world.run()
     world.store.blobs = {n: b for n, b in world.store.blobs.items() if "dead" not in n}
 
     assert statuses(world.verify(START - DAY, table=True))["missing"] == {10_020}
 
 
-def test_records_after_the_last_run_are_still_to_come() -> None:
+def test_status_is_pending_after_the_last_run() -> None:
     world = world_with(100)
     world.run()
-    world.time.pass_by(120)
+    world.time.advance(120)
     world.jira.site.add([record(10_100, world.time.now - MINUTE)])
 
     for table in (False, True):
@@ -129,28 +131,28 @@ def test_records_after_the_last_run_are_still_to_come() -> None:
         assert verified.findings.verdict == "complete"
 
 
-def test_a_late_record_is_to_come_as_long_as_a_run_will_find_it_and_then_it_is_there() -> None:
-    world = settled()
+def test_status_is_pending_for_a_late_record_until_delivered() -> None:
+    world = settled_world()
     late = [record(9_999, world.time.now - 20 * HOUR)]
     world.jira.site.add(late)
 
     assert statuses(world.verify(START - DAY))["pending"] == {9_999}
 
     for _ in range(26):
-        world.time.pass_by(3600)
+        world.time.advance(3600)
         world.run()
     assert statuses(world.verify(START - DAY)) == {"delivered": ids(world)}
 
 
-def test_a_record_shown_later_than_any_run_finds_it_is_missing() -> None:
-    world = settled()
+def test_missing_records_include_one_shown_too_late() -> None:
+    world = settled_world()
     world.jira.site.add([record(9_999, world.time.now - 40 * HOUR)])
 
     assert statuses(world.verify(START - DAY))["missing"] == {9_999}
 
 
-def test_before_the_beginning_nothing_is_known_without_a_table() -> None:
-    world = world_with_a_past()
+def test_status_is_unknown_before_from_without_a_table() -> None:
+    world = world_with_past_records()
     past = {known["id"] for known in world.jira.site.records} - set(world.rows())
 
     assert statuses(world.verify(LONG_AGO))["unknown"] == past
@@ -158,17 +160,17 @@ def test_before_the_beginning_nothing_is_known_without_a_table() -> None:
     assert statuses(world.verify(LONG_AGO, table=True))["missing"] == past
 
 
-def test_what_a_backfill_delivered_is_delivered() -> None:
-    world = world_with_a_past()
+def test_status_is_delivered_after_a_backfill() -> None:
+    world = world_with_past_records()
     world.backfill(LONG_AGO)
 
     assert statuses(world.verify(LONG_AGO)) == {"delivered": ids(world)}
     assert statuses(world.verify(LONG_AGO, table=True)) == {"in table": ids(world)}
 
 
-def test_where_the_ledger_was_pruned_nothing_is_known_without_a_table() -> None:
-    world = settled()
-    edit(
+def test_status_is_unknown_where_pruned_without_a_table() -> None:
+    world = settled_world()
+    edit_checkpoint(
         world,
         lambda place: replace(place, ledger=place.ledger.from_id(10_050), pruned=START - 2 * HOUR),
     )
@@ -178,16 +180,16 @@ def test_where_the_ledger_was_pruned_nothing_is_known_without_a_table() -> None:
     assert statuses(world.verify(START - DAY, table=True)) == {"in table": ids(world)}
 
 
-def test_after_a_reset_the_table_tells_what_was_delivered_before() -> None:
-    world = settled()
+def test_status_is_delivered_by_the_table_after_a_reset() -> None:
+    world = settled_world()
     world.run(reset=Reset("x", START))
 
     assert world.verify(START - DAY, START - 1).findings.verdict == "unknown"
     assert world.verify(START - DAY, START - 1, table=True).findings.verdict == "complete"
 
 
-def test_rows_that_are_there_twice_are_counted() -> None:
-    world = settled()
+def test_duplicates_are_counted() -> None:
+    world = settled_world()
     world.sink.table += world.sink.table[3:5]
 
     verified = world.verify(START - DAY, table=True)
@@ -196,8 +198,8 @@ def test_rows_that_are_there_twice_are_counted() -> None:
     assert verified.findings.verdict == "complete"
 
 
-def test_what_jira_has_deleted_is_told_and_not_missing() -> None:
-    world = settled()
+def test_records_deleted_in_jira_are_not_missing() -> None:
+    world = settled_world()
     world.jira.forget({10_000, 10_001})
 
     verified = world.verify(START - DAY, table=True)
@@ -206,20 +208,20 @@ def test_what_jira_has_deleted_is_told_and_not_missing() -> None:
     assert verified.findings.verdict == "complete"
 
 
-def test_only_the_range_is_looked_at() -> None:
-    world = settled()
-    lose(world, 10_000, 10_099)
+def test_range_bounds_what_is_verified() -> None:
+    world = settled_world()
+    lose_records(world, 10_000, 10_099)
     verified = world.verify(START - 3 * HOUR, START - HOUR, table=True)
 
     assert verified.findings.verdict == "complete"
     assert 0 < verified.findings.in_jira.count < 60
 
 
-def test_a_record_without_an_identity_is_looked_for_among_the_letters() -> None:
+def test_dead_letters_are_searched_for_records_without_identity() -> None:
     world = world_with(100)
     world.jira.tamper[10_030] = lambda r: {k: v for k, v in r.items() if k != "id"}
     world.run()
-    world.time.pass_by(2 * 24 * 3600)
+    world.time.advance(2 * 24 * 3600)
     world.run()
 
     verified = world.verify(START - DAY)
@@ -235,7 +237,7 @@ def test_a_record_without_an_identity_is_looked_for_among_the_letters() -> None:
 # The table takes its time
 
 
-def test_what_the_table_does_not_show_yet_is_waited_for_and_not_called_missing() -> None:
+def test_wait_covers_rows_not_yet_in_the_table() -> None:
     world = world_with(100)
     world.table.seconds = 170
     world.run()
@@ -248,7 +250,7 @@ def test_what_the_table_does_not_show_yet_is_waited_for_and_not_called_missing()
     assert world.time.now - began < 200_000
 
 
-def test_it_waits_no_longer_than_it_may_since_the_last_save() -> None:
+def test_wait_is_bounded_from_the_last_save() -> None:
     world = world_with(100)
     world.run()
     saved = world.time.now
@@ -260,10 +262,10 @@ def test_it_waits_no_longer_than_it_may_since_the_last_save() -> None:
     assert 300_000 <= verified.ended - saved < 301_000
 
 
-def test_what_was_saved_long_ago_is_not_waited_for() -> None:
+def test_wait_is_not_for_rows_saved_long_ago() -> None:
     world = world_with(100)
     world.run()
-    world.time.pass_by(3600)
+    world.time.advance(3600)
     world.table.dropped = {10_001}
 
     verified = world.verify(START - DAY, table=True)
@@ -272,9 +274,9 @@ def test_what_was_saved_long_ago_is_not_waited_for() -> None:
     assert world.tally.waited_for == []
 
 
-def test_a_backfill_under_way_is_waited_for_too() -> None:
-    world = world_with_a_past()
-    world.time.pass_by(3600)
+def test_wait_includes_a_backfill_in_progress() -> None:
+    world = world_with_past_records()
+    world.time.advance(3600)
     world.backfill(LONG_AGO)
     world.table.seconds = 100
 
@@ -288,7 +290,7 @@ def test_a_backfill_under_way_is_waited_for_too() -> None:
 
 
 @pytest.mark.parametrize("fetch", [1, 2, 3])
-def test_a_list_that_moves_while_it_is_read_hides_nothing(fetch: int) -> None:
+def test_list_that_moves_hides_nothing(fetch: int) -> None:
     world = World()
     world.jira.site.add(record(n, START - HOUR + n) for n in range(60))
     world.run()
@@ -302,22 +304,22 @@ def test_a_list_that_moves_while_it_is_read_hides_nothing(fetch: int) -> None:
     assert verified.findings.in_jira.count == 70
 
 
-def test_a_list_whose_seams_never_hold_is_read_until_nothing_new_comes() -> None:
-    world = settled()
+def test_list_without_a_seam_is_read_until_nothing_is_new() -> None:
+    world = settled_world()
 
-    def without_the_seam(call: Callable[[], Response]) -> Response:
+    def remove_seam(call: Callable[[], Response]) -> Response:
         answer = call()
         page = json.loads(answer.body)
         if page["offset"]:
             page["records"] = page["records"][1:]
         return replace(answer, body=json.dumps(page).encode())
 
-    world.jira.faults.always = without_the_seam
+    world.jira.faults.always = remove_seam
 
     assert set(world.verify(START - DAY).findings.in_jira) == ids(world)
 
 
-def test_many_records_in_one_millisecond_are_all_looked_for() -> None:
+def test_list_of_one_millisecond_is_verified_completely() -> None:
     world = World()
     world.jira.site.add(record(n, START - HOUR) for n in range(500))
     world.run()
@@ -325,28 +327,28 @@ def test_many_records_in_one_millisecond_are_all_looked_for() -> None:
     assert statuses(world.verify(START - DAY)) == {"delivered": ids(world)}
 
 
-def test_a_failure_of_jira_is_no_answer() -> None:
-    world = settled()
-    world.jira.faults.always = answering(401)
+def test_jira_failure_gives_no_verdict() -> None:
+    world = settled_world()
+    world.jira.faults.always = answer_with(401)
 
     with pytest.raises(SiteError, match="does not know the credentials"):
         world.verify(START - DAY)
 
 
-def test_an_answer_that_is_late_is_waited_for() -> None:
-    world = settled()
-    world.jira.faults.script = [None, answering(429, Retry_After="1200"), answering(503)]
+def test_jira_429_and_503_are_retried() -> None:
+    world = settled_world()
+    world.jira.faults.script = [None, answer_with(429, Retry_After="1200"), answer_with(503)]
 
     assert world.verify(START - DAY).findings.verdict == "complete"
 
 
-def test_without_a_checkpoint_there_is_nothing_to_verify() -> None:
+def test_verify_without_a_checkpoint_is_an_error() -> None:
     with pytest.raises(SiteError, match="no checkpoint"):
         world_with(10).verify(START - DAY)
 
 
-def test_to_verify_changes_nothing_and_takes_no_lease() -> None:
-    world = settled()
+def test_verify_changes_nothing_and_takes_no_lease() -> None:
+    world = settled_world()
     before = dict(world.store.blobs)
     world.journal.entries.clear()
 
@@ -360,9 +362,9 @@ def test_to_verify_changes_nothing_and_takes_no_lease() -> None:
 
 
 @pytest.mark.parametrize("table", [False, True])
-def test_what_is_missing_is_sent_once_and_then_nothing_is(table: bool) -> None:
-    world = settled()
-    lose(world, 10_007, 10_008, 10_050)
+def test_repair_sends_missing_records_once(table: bool) -> None:
+    world = settled_world()
+    lose_records(world, 10_007, 10_008, 10_050)
 
     repaired = world.repair(world.verify(START - DAY, table=table))
 
@@ -371,14 +373,14 @@ def test_what_is_missing_is_sent_once_and_then_nothing_is(table: bool) -> None:
     assert (repaired.error, repaired.skipped) == (None, False)
     assert sorted(world.rows()) == sorted(ids(world))
     for _ in range(30):
-        world.time.pass_by(3600)
+        world.time.advance(3600)
         world.run()
-    assert not world.doubled()
+    assert not world.duplicates()
     assert world.verify(START - DAY, table=True).findings.verdict == "complete"
 
 
-def test_what_was_accepted_and_never_arrived_is_sent_again() -> None:
-    world = settled()
+def test_repair_sends_rows_that_never_arrived() -> None:
+    world = settled_world()
     lost = {10_007, 10_050}
     world.sink.table = [row for row in world.sink.table if row["id_d"] not in lost]
 
@@ -389,8 +391,8 @@ def test_what_was_accepted_and_never_arrived_is_sent_again() -> None:
     assert lost <= set(world.store.checkpoint().ledger)
 
 
-def test_what_lies_before_the_beginning_goes_into_the_backfills_ledger() -> None:
-    world = world_with_a_past()
+def test_repair_before_from_uses_the_backfills_ledger() -> None:
+    world = world_with_past_records()
     begun = world.store.checkpoint()
     past = ids(world) - set(world.rows())
 
@@ -401,43 +403,45 @@ def test_what_lies_before_the_beginning_goes_into_the_backfills_ledger() -> None
     assert world.store.checkpoint() == begun
     assert set(world.store.backfills().checkpoint().ledger) == past
     assert world.backfill(LONG_AGO).tally.rows == 0
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_both_sides_of_the_beginning_are_repaired_at_once() -> None:
-    world = world_with_a_past()
+def test_repair_covers_both_sides_of_from() -> None:
+    world = world_with_past_records()
     world.backfill(LONG_AGO)
-    world.time.pass_by(3 * 24 * 3600)
+    world.time.advance(3 * 24 * 3600)
     world.run()
-    lose(world, 10_320)
-    edit(world, lambda place: place.without(Ledger(((10_005, 10_005),))), f"backfills/{HOST}.json")
+    lose_records(world, 10_320)
+    edit_checkpoint(
+        world, lambda place: place.without(Ledger(((10_005, 10_005),))), f"backfills/{HOST}.json"
+    )
     world.sink.table = [row for row in world.sink.table if row["id_d"] != 10_005]
 
     verified = world.verify(LONG_AGO)
     repaired = world.repair(verified)
 
     assert statuses(verified)["missing"] == set(repaired.sent) == {10_005, 10_320}
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_what_a_tick_delivers_meanwhile_is_not_sent_again() -> None:
-    world = settled()
-    lose(world, 10_007, 10_050)
+def test_repair_skips_what_a_tick_delivered() -> None:
+    world = settled_world()
+    lose_records(world, 10_007, 10_050)
     verified = world.verify(START - DAY)
     row = {"id_d": 10_007}
-    edit(world, lambda place: replace(place, ledger=place.ledger.with_ids([10_007])))
+    edit_checkpoint(world, lambda place: replace(place, ledger=place.ledger.with_ids([10_007])))
     world.sink.table.append(row)
 
     repaired = world.repair(verified)
 
     assert set(repaired.sent) == {10_050}
     assert set(repaired.left) == {10_007}
-    assert not world.doubled()
+    assert not world.duplicates()
 
 
-def test_a_site_that_another_run_has_is_left_alone() -> None:
-    world = settled()
-    lose(world, 10_007)
+def test_repair_skips_a_site_under_lease() -> None:
+    world = settled_world()
+    lose_records(world, 10_007)
     verified = world.verify(START - DAY)
     assert world.store.take(Checkpoint.first(HOST, 0, 0))
 
@@ -448,23 +452,23 @@ def test_a_site_that_another_run_has_is_left_alone() -> None:
     assert 10_007 not in world.rows()
 
 
-def test_a_reset_between_finding_and_sending_stops_the_repair() -> None:
-    world = settled()
-    lose(world, 10_007)
+def test_repair_stops_at_a_reset() -> None:
+    world = settled_world()
+    lose_records(world, 10_007)
     verified = world.verify(START - DAY)
-    edit(world, lambda place: place.reset_to(START - HOUR, START, "x"))
+    edit_checkpoint(world, lambda place: place.reset_to(START - HOUR, START, "x"))
 
     repaired = world.repair(verified)
 
     assert "verify it again" in str(repaired.error)
     assert not repaired.sent.ranges
-    world.time.pass_by(1)
+    world.time.advance(1)
     assert world.run().result == "ok"  # the lease was given back
 
 
-def test_a_row_that_is_refused_alone_is_kept_as_a_letter() -> None:
-    world = settled()
-    lose(world, 10_007, 10_008)
+def test_repair_keeps_a_refused_row_as_a_dead_letter() -> None:
+    world = settled_world()
+    lose_records(world, 10_007, 10_008)
     verified = world.verify(START - DAY)
     world.sink.poison = {10_007}
 
@@ -475,9 +479,9 @@ def test_a_row_that_is_refused_alone_is_kept_as_a_letter() -> None:
     assert not world.missing(ids(world))
 
 
-def test_a_record_that_jira_shows_no_more_is_left() -> None:
-    world = settled()
-    lose(world, 10_007, 10_008)
+def test_repair_leaves_a_record_deleted_in_jira() -> None:
+    world = settled_world()
+    lose_records(world, 10_007, 10_008)
     verified = world.verify(START - DAY)
     world.jira.forget({10_007})
 
@@ -488,14 +492,14 @@ def test_a_record_that_jira_shows_no_more_is_left() -> None:
 
 
 @pytest.mark.parametrize("error", [SiteError("no role"), TransientError("away")])
-def test_what_stops_a_repair_is_told_and_what_was_sent_stays_sent(error: Exception) -> None:
-    world = settled()
+def test_repair_reports_what_stops_it(error: Exception) -> None:
+    world = settled_world()
     world.policy = replace(world.policy, batch_bytes=1_500, in_flight=1)
     lost = set(range(10_000, 10_060))
-    lose(world, *lost)
+    lose_records(world, *lost)
     verified = world.verify(START - DAY)
     world.sink.faults.script = [None, None]
-    world.sink.faults.always = raising(error)
+    world.sink.faults.always = raise_error(error)
 
     repaired = world.repair(verified)
 
@@ -510,8 +514,8 @@ def test_what_stops_a_repair_is_told_and_what_was_sent_stays_sent(error: Excepti
 
 
 def crash_points() -> Iterator[tuple[int, Literal["before", "after"]]]:
-    world = settled()
-    lose(world, *range(10_000, 10_030))
+    world = settled_world()
+    lose_records(world, *range(10_000, 10_030))
     verified = world.verify(START - DAY)
     world.journal.entries.clear()
     world.repair(verified)
@@ -521,46 +525,46 @@ def crash_points() -> Iterator[tuple[int, Literal["before", "after"]]]:
 
 
 @pytest.mark.parametrize("die", list(crash_points()))
-def test_a_repair_that_dies_anywhere_doubles_at_most_what_was_in_flight(
+def test_repair_crash_duplicates_at_most_the_batches_in_flight(
     die: tuple[int, Literal["before", "after"]],
 ) -> None:
-    world = settled()
+    world = settled_world()
     world.policy = replace(world.policy, batch_bytes=1_500)
-    lose(world, *range(10_000, 10_030))
+    lose_records(world, *range(10_000, 10_030))
     verified = world.verify(START - DAY)
     world.journal.entries.clear()
     world.journal.die = die
-    world.run_until_dead(lambda: world.repair(verified))
+    world.run_until_crash(lambda: world.repair(verified))
 
     world.repair(world.verify(START - DAY, table=True))
     for _ in range(30):
-        world.time.pass_by(3600)
+        world.time.advance(3600)
         world.run()
 
     assert not world.missing(ids(world))
-    assert world.doubled_bytes() <= 4 * 1_500
+    assert world.duplicate_bytes() <= 4 * 1_500
     assert world.verify(START - DAY, table=True).findings.verdict == "complete"
 
 
-def test_a_repair_that_died_leaves_no_ledger_that_says_more_than_was_delivered() -> None:
-    world = settled()
+def test_repair_crash_leaves_no_undelivered_id_in_the_ledger() -> None:
+    world = settled_world()
     world.sink.table = world.sink.table[50:]
     lost = ids(world) - set(world.rows())
     verified = world.verify(START - DAY, table=True)
     world.journal.die = (len(world.journal.entries) + 3, "before")
 
-    world.run_until_dead(lambda: world.repair(verified))
+    world.run_until_crash(lambda: world.repair(verified))
 
     assert world.journal.entries[-4:] == ["take", "load", "save", "fetch"]
     assert statuses(world.verify(START - DAY))["missing"] == lost
 
 
-def test_an_interrupted_repair_has_its_place_saved_and_is_gone_on_with() -> None:
-    world = settled()
+def test_repair_resumes_after_an_interruption() -> None:
+    world = settled_world()
     world.policy = replace(world.policy, batch_bytes=1_500, in_flight=1)
-    lose(world, *range(10_000, 10_060))
+    lose_records(world, *range(10_000, 10_060))
     verified = world.verify(START - DAY)
-    world.sink.faults.at[3] = raising(KeyboardInterrupt())
+    world.sink.faults.at[3] = raise_error(KeyboardInterrupt())
 
     with pytest.raises(KeyboardInterrupt):
         world.repair(verified)
@@ -571,23 +575,23 @@ def test_an_interrupted_repair_has_its_place_saved_and_is_gone_on_with() -> None
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_an_answer_lost_after_acceptance_doubles_that_batch_alone() -> None:
-    world = settled()
-    lose(world, 10_007)
+def test_repair_with_a_lost_answer_duplicates_that_batch_only() -> None:
+    world = settled_world()
+    lose_records(world, 10_007)
     verified = world.verify(START - DAY)
-    world.sink.faults.script = [accepting_then_raising(TransientError("dropped"))]
+    world.sink.faults.script = [accept_then_raise(TransientError("dropped"))]
 
     assert set(world.repair(verified).sent) == {10_007}
-    assert world.doubled() == {10_007}
+    assert world.duplicates() == {10_007}
 
 
-def test_a_cut_record_is_kept_whole_as_an_original() -> None:
+def test_repair_keeps_an_original_of_a_truncated_record() -> None:
     world = World()
     world.jira.site.add([record(1, START - HOUR, summary="long " * 20_000)])
     world.run()
-    world.time.pass_by(2 * 24 * 3600)
+    world.time.advance(2 * 24 * 3600)
     world.run()
-    lose(world, 1)
+    lose_records(world, 1)
     world.store.blobs = {n: b for n, b in world.store.blobs.items() if "originals" not in n}
 
     world.repair(world.verify(START - DAY))
@@ -597,19 +601,19 @@ def test_a_cut_record_is_kept_whole_as_an_original() -> None:
     assert json.dumps(original["record"]).count("long") == 20_000
 
 
-def test_no_secret_and_no_record_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    world = settled()
-    lose(world, 10_007)
+def test_verify_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    world = settled_world()
+    lose_records(world, 10_007)
 
     world.repair(world.verify(START - DAY))
 
     assert "Thing" not in caplog.text
 
 
-def test_rows_have_the_time_that_is_set() -> None:
-    world = settled()
+def test_repair_writes_the_time_generated_that_is_set() -> None:
+    world = settled_world()
     world.policy = replace(world.policy, event_time=True)
-    lose(world, 10_007)
+    lose_records(world, 10_007)
 
     world.repair(world.verify(START - DAY))
 

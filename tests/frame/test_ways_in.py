@@ -118,13 +118,13 @@ def test_oauth_token_is_used_until_it_expires(cloud: Atlassian) -> None:
     site = oauth(cloud_id=CLOUD_ID)
 
     assert len(read_ids(site, cloud)) == 25
-    cloud.time.pass_by(3_000)
+    cloud.time.advance(3_000)
     read_ids(site, cloud)
-    assert len(cloud.tokens_given) == 1
+    assert len(cloud.issued_tokens) == 1
 
-    cloud.time.pass_by(500)  # 100 s before its end
+    cloud.time.advance(500)  # 100 s before its end
     assert len(read_ids(site, cloud)) == 25
-    assert len(cloud.tokens_given) == 2
+    assert len(cloud.issued_tokens) == 2
 
 
 def test_oauth_token_that_expires_while_reading_is_renewed(
@@ -136,11 +136,11 @@ def test_oauth_token_that_expires_while_reading_is_renewed(
     source.page_size = 10
     pages = pages_of(source, cloud)
     found = [known["id"] for known in next(pages).records]
-    cloud.revoked = set(cloud.tokens_given)
+    cloud.revoked = set(cloud.issued_tokens)
     found += [known["id"] for page in pages for known in page.records]
 
     assert sorted(found) == list(range(10_000, 10_025))
-    assert len(cloud.tokens_given) == 2
+    assert len(cloud.issued_tokens) == 2
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_oauth_token_is_kept_for_its_lifetime_or_a_default(
     read_ids(site, cloud)
     read_ids(site, cloud)
 
-    assert len(cloud.tokens_given) >= tokens
-    assert (len(cloud.tokens_given) == 1) == (tokens == 1)
+    assert len(cloud.issued_tokens) >= tokens
+    assert (len(cloud.issued_tokens) == 1) == (tokens == 1)
 
 
 def test_answer_that_is_too_long_is_refused(cloud: Atlassian) -> None:
@@ -240,7 +240,7 @@ def test_oauth_token_that_is_new_and_refused_is_not_renewed(cloud: Atlassian) ->
     with pytest.raises(CredentialsRefused):
         read_ids(oauth(cloud_id=CLOUD_ID), cloud)
 
-    assert len(cloud.tokens_given) == 2
+    assert len(cloud.issued_tokens) == 2
 
 
 @pytest.mark.parametrize("where", [HOST, "auth.atlassian.com"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.core.json_strategies import strict
+from tests.core.json_strategies import parse_strictly
 from tests.pages import written
 
 Record = dict[str, Any]
@@ -38,23 +38,23 @@ def pages(environment: Mapping[str, str]) -> list[Page]:
     in it, or where a JSON file in it is not a page: a test of real pages must not pass for want of
     them.
     """
-    return [Page("written", written.page()["records"]), *_real(environment.get(VARIABLE))]
+    return [Page("written", written.page()["records"]), *_read_folder(environment.get(VARIABLE))]
 
 
-def _real(folder: str | None) -> list[Page]:
+def _read_folder(folder: str | None) -> list[Page]:
     if folder is None:
         return []
     if not folder or not Path(folder).is_dir():
         raise PagesUnusable(f"{VARIABLE} must name a folder that exists, not {folder!r}")
-    read = [_read(path) for path in sorted(Path(folder).glob("*.json"))]
+    read = [_read_page(path) for path in sorted(Path(folder).glob("*.json"))]
     if not any(page.records for page in read):
         raise PagesUnusable(f"{VARIABLE}: no *.json file in {folder} holds a record")
     return read
 
 
-def _read(path: Path) -> Page:
+def _read_page(path: Path) -> Page:
     try:
-        answer = strict(path.read_bytes())
+        answer = parse_strictly(path.read_bytes())
     except ValueError as error:
         raise PagesUnusable(f"{VARIABLE}: {path} is not JSON: {error}") from error
     records = answer.get("records") if isinstance(answer, dict) else None

@@ -25,7 +25,7 @@ DOCUMENTED = {
 }
 
 
-def summarised(summary: str) -> list[Record]:
+def records_with_summary(summary: str) -> list[Record]:
     return [record for record in RECORDS if record["summary"] == summary]
 
 
@@ -34,7 +34,7 @@ def changes() -> Iterator[Record]:
         yield from record.get("changedValues", [])
 
 
-def test_it_is_one_answer_of_jira() -> None:
+def test_page_is_one_answer_of_jira() -> None:
     page = written.page()
 
     assert page.keys() == {"offset", "limit", "total", "records"}
@@ -42,7 +42,7 @@ def test_it_is_one_answer_of_jira() -> None:
     assert json.loads(json.dumps(page)) == page
 
 
-def test_two_pages_share_no_record() -> None:
+def test_pages_share_no_record() -> None:
     first, second = written.page()["records"], written.page()["records"]
 
     assert first == second
@@ -51,14 +51,14 @@ def test_two_pages_share_no_record() -> None:
     assert second == RECORDS
 
 
-def test_ids_fall_and_have_gaps() -> None:
+def test_ids_descend_with_gaps() -> None:
     ids = [record["id"] for record in RECORDS]
 
     assert ids == sorted(set(ids), reverse=True)
     assert max(ids) - min(ids) >= len(ids)
 
 
-def test_created_never_rises_and_is_written_as_jira_does() -> None:
+def test_created_descends_in_jiras_notation() -> None:
     created = [record["created"] for record in RECORDS]
 
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000", at) for at in created)
@@ -66,20 +66,22 @@ def test_created_never_rises_and_is_written_as_jira_does() -> None:
     assert timestamps.parse(created[0]) == written.NEWEST
 
 
-def test_many_records_share_one_millisecond() -> None:
+def test_created_is_one_millisecond_for_many_records() -> None:
     ((_, most),) = Counter(record["created"] for record in RECORDS).most_common(1)
 
     assert most >= 24
 
 
-def test_absent_fields_are_absent_and_never_null() -> None:
+def test_fields_are_absent_and_never_null() -> None:
     assert "null" not in re.sub(r'"[^"]*"', '""', TEXT)
     for field in DOCUMENTED - {"id", "summary", "created"}:
         assert 0 < sum(field in record for record in RECORDS) < len(RECORDS)
 
 
-def test_group_changes_have_neither_an_author_nor_an_address_but_for_one() -> None:
-    changed = summarised("User added to group") + summarised("User removed from group")
+def test_group_changes_but_one_have_no_author() -> None:
+    changed = records_with_summary("User added to group") + records_with_summary(
+        "User removed from group"
+    )
     (signed,) = [record for record in changed if "authorAccountId" in record]
 
     assert len(changed) > 4
@@ -88,16 +90,16 @@ def test_group_changes_have_neither_an_author_nor_an_address_but_for_one() -> No
     assert any(record["objectItem"]["name"].startswith("trusted-users-") for record in changed)
 
 
-def test_global_permissions_are_added_by_nobody_and_their_object_has_no_id() -> None:
-    added = summarised("Global permission added")
+def test_global_permissions_have_no_author_and_no_object_id() -> None:
+    added = records_with_summary("Global permission added")
 
     assert added
     assert not any(record.keys() & {"authorKey", "authorAccountId"} for record in added)
     assert {tuple(record["objectItem"]) for record in added} == {("name", "typeName")}
 
 
-def test_a_deleted_project_leaves_eleven_records_in_one_second_schemes_among_them() -> None:
-    (deleted,) = summarised("Project deleted")
+def test_project_deletion_leaves_eleven_records_in_one_second() -> None:
+    (deleted,) = records_with_summary("Project deleted")
     at, place = timestamps.parse(deleted["created"]), RECORDS.index(deleted)
     story = RECORDS[place : place + 11]
 
@@ -108,7 +110,7 @@ def test_a_deleted_project_leaves_eleven_records_in_one_second_schemes_among_the
     assert not RECORDS[place + 11]["summary"].endswith(" deleted")
 
 
-def test_a_deactivation_is_a_user_updated() -> None:
+def test_deactivation_is_a_user_update() -> None:
     turned_off = {
         "fieldName": "Active / Inactive",
         "changedFrom": "Active",
@@ -118,7 +120,7 @@ def test_a_deactivation_is_a_user_updated() -> None:
 
     assert record["summary"] == "User updated"
     assert "authorKey" not in record
-    assert not summarised("User deactivated")
+    assert not records_with_summary("User deactivated")
 
 
 def test_account_ids_have_every_form() -> None:
@@ -132,14 +134,14 @@ def test_account_ids_have_every_form() -> None:
         assert any(re.fullmatch(form, each) for each in items)
 
 
-def test_ids_hold_long_runs_of_digits_that_are_not_numbers() -> None:
+def test_ids_include_long_digits_that_are_not_numbers() -> None:
     for identity in (written.GROUP_ID, written.DIRECTORY_ID):
         assert re.fullmatch("[0-9a-f]{32}", identity)
         assert re.search("[0-9]{19}", identity)
         assert identity in TEXT
 
 
-def test_addresses_are_of_every_kind_and_of_nobody() -> None:
+def test_addresses_are_of_every_kind_and_invented() -> None:
     texts = {record["remoteAddress"] for record in RECORDS if "remoteAddress" in record}
     addresses = [ipaddress.ip_address(part) for text in texts for part in text.split(", ")]
 
@@ -154,14 +156,14 @@ def test_addresses_are_of_every_kind_and_of_nobody() -> None:
     assert all(address.is_private for address in addresses)
 
 
-def test_event_sources_are_empty_texts_but_for_the_references_example() -> None:
+def test_event_sources_but_one_are_empty_texts() -> None:
     sources = Counter(record["eventSource"] for record in RECORDS if "eventSource" in record)
 
     assert sources.pop("") > 50
     assert list(sources.values()) == [1]
 
 
-def test_changed_values_lack_what_they_were_changed_from_or_have_an_empty_text() -> None:
+def test_changed_values_may_lack_the_old_value() -> None:
     lacking = sum("changedFrom" not in change for change in changes())
 
     assert 0 < lacking < sum(1 for _ in changes())
@@ -170,23 +172,23 @@ def test_changed_values_lack_what_they_were_changed_from_or_have_an_empty_text()
     assert all("changedTo" in change for change in changes())
 
 
-def test_groups_and_permissions_have_no_id_and_other_objects_have_one() -> None:
+def test_object_ids_are_absent_for_groups_and_permissions() -> None:
     items = [record["objectItem"] for record in RECORDS if "objectItem" in record]
 
     assert {item["typeName"] for item in items if "id" not in item} == {"GROUP", "PERMISSIONS"}
     assert len({item["typeName"] for item in items}) > 8
 
 
-def test_thin_records_have_an_id_a_summary_and_a_time() -> None:
+def test_sparse_records_have_an_id_a_summary_and_a_time() -> None:
     assert any(record.keys() == {"id", "summary", "created"} for record in RECORDS)
 
 
-def test_some_records_have_a_description_and_one_has_something_in_every_documented_field() -> None:
+def test_fields_are_all_set_in_one_record_and_some_are_described() -> None:
     assert sum("description" in record for record in RECORDS) > 1
     assert sum(record.keys() == DOCUMENTED and all(record.values()) for record in RECORDS) == 1
 
 
-def test_a_field_is_unknown_at_the_top_and_one_within_the_object() -> None:
+def test_fields_include_unknown_ones() -> None:
     (record,) = [each for each in RECORDS if each.keys() - DOCUMENTED]
 
     assert record["objectItem"].keys() - {"id", "name", "typeName", "parentId", "parentName"}
@@ -195,5 +197,5 @@ def test_a_field_is_unknown_at_the_top_and_one_within_the_object() -> None:
 @pytest.mark.parametrize(
     "part", ["Ü", "港", "ق", "\u0301", "👩\u200d✈", "–", "“", '\\"', "\\n", "<b>"]
 )
-def test_texts_are_of_many_scripts(part: str) -> None:
+def test_texts_are_in_many_scripts(part: str) -> None:
     assert part in TEXT

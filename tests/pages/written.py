@@ -82,8 +82,8 @@ def every_documented_field() -> list[Draft]:
     """As in the reference's example, which has a text even where Jira leaves an empty one."""
     return [
         {
-            **_signed(OTTO),
-            **_about("user management", "User updated", _user(PIET.key)),
+            **_author(OTTO),
+            **_draft("user management", "User updated", _user(PIET.key)),
             "eventSource": "Jira Connect Plugin",
             "description": "Asked for in the quarterly review",
             "changedValues": [_change("email", "piet@example.org", "p.mast@example.org")],
@@ -101,13 +101,13 @@ def group_changes_without_an_author() -> list[Draft]:
         _member("User added to group", TRUSTED, PIET.key),
         _member("User added to group", "Harbour  crew", SANNA.key),
         _member("User removed from group", "Harbour  crew", OTTO.key),
-        _about("group management", "Group created", _group("Harbour  crew")),
+        _draft("group management", "Group created", _group("Harbour  crew")),
     ]
 
 
 def an_administrator_joins_a_group() -> list[Draft]:
     """The same with an author, who is the member: named by account id and key, and by key alone."""
-    return [_member("User added to group", "site-admins", MARIT.key) | _signed(MARIT)]
+    return [_member("User added to group", "site-admins", MARIT.key) | _author(MARIT)]
 
 
 def global_permissions_without_an_author() -> list[Draft]:
@@ -124,7 +124,7 @@ def global_permissions_without_an_author() -> list[Draft]:
 
 def a_global_permission_is_withdrawn() -> list[Draft]:
     """By somebody, and from a private address of Atlassian's own: Elastic's log, 11932."""
-    return [_global_permission("deleted", "Bulk Change", "harbour-staff") | _signed(SANNA)]
+    return [_global_permission("deleted", "Bulk Change", "harbour-staff") | _author(SANNA)]
 
 
 def a_project_leaves_the_trash() -> list[Draft]:
@@ -133,12 +133,12 @@ def a_project_leaves_the_trash() -> list[Draft]:
     """
     name = "TIDE: Simplified {} Scheme"
     return [
-        _about("permissions", "Permission scheme deleted", _scheme(name.format("Permission"))),
-        _about(
+        _draft("permissions", "Permission scheme deleted", _scheme(name.format("Permission"))),
+        _draft(
             "permissions", "Issue Security scheme deleted", _scheme(name.format("Issue Security"))
         ),
         *(
-            _about("projects", "Project role deleted", _item("PROJECT_ROLE", role, number))
+            _draft("projects", "Project role deleted", _item("PROJECT_ROLE", role, number))
             for role, number in [
                 ("Administrator", "10014"),
                 ("atlassian-addons-project-access", "10017"),
@@ -146,17 +146,17 @@ def a_project_leaves_the_trash() -> list[Draft]:
                 ("Viewer", "10016"),
             ]
         ),
-        _about(
+        _draft(
             "notifications", "Notification scheme deleted", _scheme(name.format("Notification"))
         ),
-        _about("workflows", "Workflow deleted", _workflow("Project TIDE: Software Workflow")),
-        _about("workflows", "Workflow scheme deleted", _scheme(name.format("Workflow"))),
-        _about(
+        _draft("workflows", "Workflow deleted", _workflow("Project TIDE: Software Workflow")),
+        _draft("workflows", "Workflow scheme deleted", _scheme(name.format("Workflow"))),
+        _draft(
             "fields",
             "Field Configuration scheme deleted",
             _scheme("Field Configuration Scheme for Project TIDE"),
         ),
-        _about("projects", "Project deleted", _item("PROJECT", "Tide gauges", "10009")),
+        _draft("projects", "Project deleted", _item("PROJECT", "Tide gauges", "10009")),
     ]
 
 
@@ -164,7 +164,7 @@ def a_deactivation() -> list[Draft]:
     """There is no event "User deactivated": Elastic's log, 11651 and 11652."""
     return [
         {
-            **_about("user management", "User updated", _user(OTTO.key)),
+            **_draft("user management", "User updated", _user(OTTO.key)),
             "changedValues": [_change("Active / Inactive", "Active", "Inactive")],
             "associatedItems": [_user(OTTO.key)],
         }
@@ -178,14 +178,14 @@ def a_portal_customer_is_invited() -> list[Draft]:
     user = _user(CUSTOMER)
     return [
         {
-            **_signed(MARIT),
-            **_about("user management", "User created", user),
+            **_author(MARIT),
+            **_draft("user management", "User created", user),
             "changedValues": [_new("Active / Inactive", "Active")],
             "associatedItems": [user],
         },
         {
             "remoteAddress": "198.51.100.204",
-            **_about("user management", "User's password changed", user),
+            **_draft("user management", "User's password changed", user),
             "associatedItems": [user],
         },
     ]
@@ -196,8 +196,8 @@ def a_portal_is_opened() -> list[Draft]:
     project = _item("PROJECT", "Harbour desk", "10012")
     return [
         {
-            **_signed(MARIT),
-            **_about("projects", "Customer permissions changed", project),
+            **_author(MARIT),
+            **_draft("projects", "Customer permissions changed", project),
             "description": "Update who can access the portal and send requests",
             "changedValues": [
                 _change(
@@ -218,8 +218,8 @@ def a_mail_channel_is_turned_on() -> list[Draft]:
     project = _item("PROJECT", "Harbour desk", "10012")
     return [
         {
-            **_signed(MARIT, address=None),
-            **_about("projects", "Cloud email channel turned on", project),
+            **_author(MARIT, address=None),
+            **_draft("projects", "Cloud email channel turned on", project),
             "changedValues": [
                 _change("host", "", "mailstore"),
                 _change("port", "", "110"),
@@ -236,17 +236,17 @@ def a_workflow_scheme_is_published() -> list[Draft]:
 
     Seen in the sample of Microsoft's solution: https://github.com/Azure/Azure-Sentinel/blob/master/Sample%20Data/Custom/Jira_Audit_CL.json
     """
-    scheme, author = "Harbour workflows", _signed(SANNA, address=None)
+    scheme, author = "Harbour workflows", _author(SANNA, address=None)
     return [
         {
             **author,
-            **_about("workflows", "Workflow scheme updated", _scheme(scheme)),
+            **_draft("workflows", "Workflow scheme updated", _scheme(scheme)),
             "changedValues": [_change("Name", f"Copy of {scheme}", scheme)],
         },
-        {**author, **_about("workflows", "Workflow scheme deleted", _scheme(scheme))},
+        {**author, **_draft("workflows", "Workflow scheme deleted", _scheme(scheme))},
         {
             **author,
-            **_about(
+            **_draft(
                 "workflows",
                 "Workflow scheme added to project",
                 _item("PROJECT", "Harbour desk", "10012"),
@@ -262,7 +262,7 @@ def fields_of_a_product() -> list[Draft]:
     """
     return [
         {
-            **_about(
+            **_draft(
                 "fields",
                 "Custom field created",
                 _item(
@@ -289,8 +289,8 @@ def grants_of_a_new_permission_scheme() -> list[Draft]:
     ]
     return [
         {
-            **_signed(MARIT),
-            **_about("permissions", "Permission scheme updated", scheme),
+            **_author(MARIT),
+            **_draft("permissions", "Permission scheme updated", scheme),
             "changedValues": [
                 _change("Value", "", "atlassian-addons-project-access"),
                 _change("Type", "", "Project Role"),
@@ -307,12 +307,12 @@ def an_app_joins_a_role() -> list[Draft]:
     before += [f"5d{number:022d}" for number in range(120)]
     return [
         {
-            **_about("user management", "User created", _user(APP)),
+            **_draft("user management", "User created", _user(APP)),
             "changedValues": [_new("Active / Inactive", "Active")],
             "associatedItems": [_user(APP)],
         },
         {
-            **_about("projects", "Project roles changed", _item("PROJECT_ROLE", "Crew", "10018")),
+            **_draft("projects", "Project roles changed", _item("PROJECT_ROLE", "Crew", "10018")),
             "changedValues": [
                 _change("Users", ", ".join(before), ", ".join([*before, APP])),
                 _change("Groups", "", f"{GROUP_ID}, site-admins"),
@@ -327,8 +327,8 @@ def work_from_many_addresses() -> list[Draft]:
     addresses follow after commas.
     """
     return [
-        _signed(MARIT, address=address)
-        | _about("workflows", "Workflow updated", _workflow("Berth request"))
+        _author(MARIT, address=address)
+        | _draft("workflows", "Workflow updated", _workflow("Berth request"))
         for address in [
             "203.0.113.139",
             "203.0.113.20",
@@ -344,8 +344,8 @@ def a_component_of_two_items() -> list[Draft]:
     """Associated items of two kinds, one with a parent and one without: Elastic's log, 11879."""
     return [
         {
-            **_signed(PIET),
-            **_about(
+            **_author(PIET),
+            **_draft(
                 "projects", "Project component created", _item("PROJECT_COMPONENT", "Quay", "10031")
             ),
             "changedValues": [
@@ -371,8 +371,8 @@ def texts_of_many_scripts() -> list[Draft]:
     ]
     return [
         {
-            **_signed(PIET),
-            **_about("projects", "Project updated", _item("PROJECT", name, str(10_040 + number))),
+            **_author(PIET),
+            **_draft("projects", "Project updated", _item("PROJECT", name, str(10_040 + number))),
             "changedValues": [_change("Name", f"{name} (old)", name)],
         }
         for number, name in enumerate(names)
@@ -386,9 +386,9 @@ def thin_records() -> list[Draft]:
 
 def fields_of_tomorrow() -> list[Draft]:
     """`authorAccountId` is in the answers and not in the reference, so others may come as well."""
-    draft = _about("your plan changes", "Plan created", _item("PLAN", "Winter berths", "3"))
+    draft = _draft("your plan changes", "Plan created", _item("PLAN", "Winter berths", "3"))
     draft["objectItem"] |= {"url": "https://contoso.example/plans/3"}
-    return [_signed(SANNA) | draft | {"actor": {"type": "service", "directoryId": DIRECTORY_ID}}]
+    return [_author(SANNA) | draft | {"actor": {"type": "service", "directoryId": DIRECTORY_ID}}]
 
 
 # When it happened, the newest event first: the milliseconds between it and the event after it, and
@@ -426,12 +426,12 @@ def _records() -> list[Record]:
             identity -= 1  # nowhere is it promised that ids have no gaps
         for place, draft in enumerate(reversed(event())):
             timestamp_ms -= apart if place else 0
-            records.append(_finished(draft, identity, timestamp_ms))
+            records.append(_record(draft, identity, timestamp_ms))
             identity -= 1
     return records
 
 
-def _finished(draft: Draft, identity: int, timestamp_ms: int) -> Record:
+def _record(draft: Draft, identity: int, timestamp_ms: int) -> Record:
     """Members in Jira's order, `created` as Jira writes it: an offset without a colon."""
     record: Record = {"id": identity, "summary": draft["summary"]}
     for member in ("remoteAddress", "authorKey", "authorAccountId"):
@@ -444,12 +444,12 @@ def _finished(draft: Draft, identity: int, timestamp_ms: int) -> Record:
 # What records are made of.
 
 
-def _about(category: str, summary: str, item: Record) -> Draft:
+def _draft(category: str, summary: str, item: Record) -> Draft:
     # Empty in every real record seen; the reference's example alone has a text here.
     return {"summary": summary, "category": category, "eventSource": "", "objectItem": item}
 
 
-def _signed(person: Person, *, address: str | None = "") -> Draft:
+def _author(person: Person, *, address: str | None = "") -> Draft:
     signature: Draft = {"authorKey": person.key, "authorAccountId": person.account}
     if address is not None:
         signature["remoteAddress"] = address or person.address
@@ -486,12 +486,12 @@ def _user(key: str) -> Record:
 
 def _member(summary: str, group: str, key: str) -> Draft:
     member = _user(key) | {"parentName": DIRECTORY}
-    return _about("group management", summary, _group(group)) | {"associatedItems": [member]}
+    return _draft("group management", summary, _group(group)) | {"associatedItems": [member]}
 
 
 def _global_permission(act: str, permission: str, group: str) -> Draft:
     item = {"name": "Global Permissions", "typeName": "PERMISSIONS"}
-    draft = _about("permissions", f"Global permission {act}", item)
+    draft = _draft("permissions", f"Global permission {act}", item)
     values = {"Group": group, "Permission": permission}
     changed = [
         _change(name, "", value) if act == "added" else _change(name, value, "")

@@ -43,31 +43,31 @@ def is_installed() -> bool:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[str]:
+def run() -> Iterator[str]:
     """Yields the connection string."""
-    with started() as (connection, _):
+    with start() as (connection, _):
         yield connection
 
 
 @contextlib.contextmanager
-def running_with_queues() -> Iterator[str]:
+def run_with_queues() -> Iterator[str]:
     """Yields the connection string of an account with blobs and queues."""
-    with started() as (blobs, _), started("queue") as (queues, _):
+    with start() as (blobs, _), start("queue") as (queues, _):
         yield blobs + queues.rpartition("AccountKey=")[2].partition(";")[2]
 
 
 @contextlib.contextmanager
-def running_for_identities(certificate: Path, key: Path) -> Iterator[str]:
+def run_with_tls(certificate: Path, key: Path) -> Iterator[str]:
     """Yields the address of a blob service over TLS that takes tokens (it checks audience and
     time, not who signed them).
     """
     options = ("--oauth", "basic", "--cert", str(certificate), "--key", str(key))
-    with started(options=options) as (connection, _):
+    with start(options=options) as (connection, _):
         yield re.sub(".*BlobEndpoint=http(.*);", r"https\1", connection)
 
 
 @contextlib.contextmanager
-def started(
+def start(
     service: Literal["blob", "queue"] = "blob", options: Sequence[str] = ()
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Yields the connection string and the process itself, for who wants to freeze or kill it."""

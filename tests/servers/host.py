@@ -39,7 +39,7 @@ HOST_JSON = Path(__file__).parents[2] / "host.json"
 
 
 @dataclass(frozen=True)
-class Called:
+class QueueCall:
     """One invocation of a queue function."""
 
     function: str
@@ -66,7 +66,7 @@ class Host:
         hidden: int = 18,
         batch_size: int | None = None,
     ) -> None:
-        self.called: list[Called] = []
+        self.called: list[QueueCall] = []
         self.poisoned: list[str] = []
         self._queues = json.loads(HOST_JSON.read_text(encoding="utf-8"))["extensions"]["queues"]
         self._batch_size = batch_size or self._queues["batchSize"]
@@ -161,19 +161,19 @@ class Host:
     ) -> None:
         ended = worker.invoke(function, message=message.content)
         with self._lock:
-            self.called.append(Called(function, message.content, ended))
+            self.called.append(QueueCall(function, message.content, ended))
         if ended.ok:
-            _unless_gone(client.delete_message, message)
+            _ignore_if_gone(client.delete_message, message)
         elif (message.dequeue_count or 0) >= self._queues["maxDequeueCount"]:
             with self._client(f"{client.queue_name}-poison") as poison:
                 poison.send_message(message.content)
             self.poisoned.append(message.content)
-            _unless_gone(client.delete_message, message)
+            _ignore_if_gone(client.delete_message, message)
         else:
-            _unless_gone(client.update_message, message, visibility_timeout=self._visible_after)
+            _ignore_if_gone(client.update_message, message, visibility_timeout=self._visible_after)
 
 
-def _unless_gone(call: Any, message: QueueMessage, **more: Any) -> None:
+def _ignore_if_gone(call: Any, message: QueueMessage, **more: Any) -> None:
     """Its time had run out, and another instance has it: what it has done it has done."""
     try:
         call(message, **more)
@@ -182,7 +182,7 @@ def _unless_gone(call: Any, message: QueueMessage, **more: Any) -> None:
             raise
 
 
-def lines(called: Sequence[Called]) -> list[str]:
+def canonical_lines(called: Sequence[QueueCall]) -> list[str]:
     """Every canonical line of the connector's."""
     return [
         line.message

@@ -94,7 +94,7 @@ class Identity:
         return {"IDENTITY_ENDPOINT": self.endpoint, "IDENTITY_HEADER": HEADER}
 
     @contextlib.contextmanager
-    def serving(self) -> Iterator["Identity"]:
+    def serve(self) -> Iterator["Identity"]:
         identity = self
 
         class _Handler(Handler):
@@ -133,7 +133,7 @@ class Identity:
 
 
 def main() -> None:
-    with Identity().serving() as identity:
+    with Identity().serve() as identity:
         print(json.dumps(identity.environment), flush=True)
         sys.stdin.read()
 

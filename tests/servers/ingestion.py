@@ -103,15 +103,15 @@ class Answer:
     body: bytes = b""
 
 
-def refusal(status: int, code: str, message: str) -> Answer:
+def error_answer(status: int, code: str, message: str) -> Answer:
     body = json.dumps({"error": {"code": code, "message": message}}).encode()
     return Answer(status, {"Content-Type": "application/json; charset=utf-8"}, body)
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
-        self.answer = refusal(status, code, message)
+        self.answer = error_answer(status, code, message)
 
 
 class Ingestion:
@@ -147,7 +147,7 @@ class Ingestion:
             self._faults.extend(faults)
 
     @contextlib.contextmanager
-    def serving(self, authority: trustme.CA) -> Iterator["Ingestion"]:
+    def serve(self, authority: trustme.CA) -> Iterator["Ingestion"]:
         ingestion = self
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -190,19 +190,19 @@ class Ingestion:
     def receive(self, target: str, headers: Mapping[str, str], raw: bytes) -> Answer:
         with self._lock:
             fault = self._faults.popleft() if self._faults else None
-            rule, stream = _place(target)
+            rule, stream = _rule_and_stream(target)
             content, sent = b"", []
             try:
                 if fault is not None and not fault.accepted:
                     given = Answer(fault.status, fault.headers, fault.body)
                 else:
                     columns = self._admit(target, headers, rule, stream)
-                    content = _unpacked(headers, raw)
+                    content = _decompress(headers, raw)
                     sent = self._accept(content, columns)
                     given = Answer(204)
                     if fault is not None:
                         given = Answer(fault.status, fault.headers, fault.body)
-            except Refused as refused:
+            except RequestRefused as refused:
                 given = refused.answer
             self.calls.append(Call(rule, stream, given.status, len(sent), len(content), len(raw)))
             return given
@@ -212,31 +212,35 @@ class Ingestion:
     ) -> Mapping[str, str]:
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or audience_of(token, time.time()) != self.audience:
-            raise Refused(401, "InvalidToken", "The token is not for this audience, or has expired")
+            raise RequestRefused(
+                401, "InvalidToken", "The token is not for this audience, or has expired"
+            )
         if dict(parse_qsl(urlsplit(target).query)).get("api-version") != "2023-01-01":
-            raise Refused(400, "UnsupportedApiVersion", "api-version=2023-01-01 is required")
+            raise RequestRefused(400, "UnsupportedApiVersion", "api-version=2023-01-01 is required")
         if rule not in self.rules:
-            raise Refused(404, "NotFound", f"No data collection rule with immutable id '{rule}'")
+            raise RequestRefused(
+                404, "NotFound", f"No data collection rule with immutable id '{rule}'"
+            )
         if stream not in self.rules[rule]:
-            raise Refused(400, "InvalidStream", f"The rule has no stream '{stream}'")
+            raise RequestRefused(400, "InvalidStream", f"The rule has no stream '{stream}'")
         return self.rules[rule][stream]
 
     def _accept(self, content: bytes, columns: Mapping[str, str]) -> list[Any]:
-        sent = _decoded(content)
+        sent = _parse_body(content)
         # A bare object is answered 204 and never seen again: https://github.com/MicrosoftDocs/azure-docs/issues/112669
         if not isinstance(sent, list):
             self.lost.append(sent)
             return []
         if any(isinstance(each, dict) and each.get("id_d") in self.poison for each in sent):
-            raise Refused(400, "InvalidPayload", "A row cannot be taken")
+            raise RequestRefused(400, "InvalidPayload", "A row cannot be taken")
         for each in sent:
             if isinstance(each, dict):
-                self.rows.append(self._stored(each, columns))
+                self.rows.append(self._store_row(each, columns))
             else:
                 self.lost.append(each)
         return sent
 
-    def _stored(self, sent: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    def _store_row(self, sent: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
         row: dict[str, Any] = {}
         for name, value in sent.items():
             if name not in columns:
@@ -252,13 +256,15 @@ class Ingestion:
         return row
 
 
-def _place(target: str) -> tuple[str, str]:
+def _rule_and_stream(target: str) -> tuple[str, str]:
     found = re.fullmatch(r"/dataCollectionRules/([^/]+)/streams/([^/]+)", urlsplit(target).path)
     return (unquote(found[1]), unquote(found[2])) if found else ("", "")
 
 
-def _unpacked(headers: Mapping[str, str], raw: bytes) -> bytes:
-    too_large = Refused(413, "ContentLengthLimitExceeded", "Maximum allowed content length: 1 MB")
+def _decompress(headers: Mapping[str, str], raw: bytes) -> bytes:
+    too_large = RequestRefused(
+        413, "ContentLengthLimitExceeded", "Maximum allowed content length: 1 MB"
+    )
     if len(raw) > CALL_LIMIT:
         raise too_large
     match headers.get("Content-Encoding"):
@@ -266,26 +272,26 @@ def _unpacked(headers: Mapping[str, str], raw: bytes) -> bytes:
             try:
                 content = gzip.decompress(raw)
             except (OSError, EOFError, zlib.error) as error:
-                raise Refused(400, "InvalidPayload", "The body is no gzip") from error
+                raise RequestRefused(400, "InvalidPayload", "The body is no gzip") from error
         case None | "identity":
             content = raw
         case other:
-            raise Refused(415, "UnsupportedMediaType", f"Content-Encoding {other}")
+            raise RequestRefused(415, "UnsupportedMediaType", f"Content-Encoding {other}")
     if len(content) > CALL_LIMIT:
         raise too_large
     return content
 
 
-def _decoded(content: bytes) -> Any:
-    def no_constant(name: str) -> None:
+def _parse_body(content: bytes) -> Any:
+    def reject_constant(name: str) -> None:
         raise ValueError(f"{name} is not JSON")
 
     try:
-        sent = json.loads(content.decode("utf-8"), parse_constant=no_constant)
+        sent = json.loads(content.decode("utf-8"), parse_constant=reject_constant)
         # A lone surrogate is no text: it could be read here, and nowhere else.
         json.dumps(sent, ensure_ascii=False).encode("utf-8")
     except ValueError as error:
-        raise Refused(400, "InvalidPayload", f"The body is not JSON: {error}") from error
+        raise RequestRefused(400, "InvalidPayload", f"The body is not JSON: {error}") from error
     return sent
 
 
@@ -333,7 +339,7 @@ def main() -> None:
     given = parser.parse_args()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(given.ca)
-    with Ingestion(given.rules, given.audience).serving(authority) as ingestion:
+    with Ingestion(given.rules, given.audience).serve(authority) as ingestion:
         print(json.dumps({"endpoint": ingestion.endpoint}), flush=True)
         sys.stdin.read()
 

@@ -56,7 +56,7 @@ def address_of(number: int) -> str:
 
 
 @contextlib.contextmanager
-def serving(sites: Mapping[str, ServedSite]) -> Iterator[int]:
+def serve_sites(sites: Mapping[str, ServedSite]) -> Iterator[int]:
     """Serve sites by their addresses, all at one port, which is yielded."""
 
     async def respond(request: async_http_server.Request) -> async_http_server.Reply:

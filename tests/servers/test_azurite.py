@@ -13,7 +13,7 @@ def error_code(error: HttpResponseError) -> object:
     return error.error_code  # type: ignore[attr-defined] # the storage library adds it
 
 
-def test_a_lease_that_is_held_is_refused_to_a_second_taker(blob_container: ContainerClient) -> None:
+def test_lease_is_refused_to_a_second_holder(blob_container: ContainerClient) -> None:
     blob = blob_container.upload_blob("checkpoint.json", b"{}")
     lease = blob.acquire_lease(15)
 
@@ -25,7 +25,7 @@ def test_a_lease_that_is_held_is_refused_to_a_second_taker(blob_container: Conta
     blob.acquire_lease(15).release()
 
 
-def test_a_leased_blob_is_written_with_its_lease_only(blob_container: ContainerClient) -> None:
+def test_lease_is_required_to_write_its_blob(blob_container: ContainerClient) -> None:
     blob = blob_container.upload_blob("checkpoint.json", b"{}")
     lease = blob.acquire_lease(15)
 
@@ -37,5 +37,5 @@ def test_a_leased_blob_is_written_with_its_lease_only(blob_container: ContainerC
     assert blob.download_blob().readall() == b'{"v": 2}'
 
 
-def test_each_test_has_a_container_of_its_own(blob_container: ContainerClient) -> None:
+def test_container_is_new_for_each_test(blob_container: ContainerClient) -> None:
     assert list(blob_container.list_blob_names()) == []

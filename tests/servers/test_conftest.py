@@ -18,7 +18,7 @@ from tests.conftest import NetworkRefused, needed
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_test_that_reaches_for_another_machine_fails() -> None:
+def test_network_access_fails_the_test() -> None:
     # 192.0.2.0/24 is for documentation: https://www.rfc-editor.org/rfc/rfc5737
     with pytest.raises(NetworkRefused):
         http.client.HTTPConnection("192.0.2.1", timeout=1).connect()
@@ -28,21 +28,21 @@ def test_a_test_that_reaches_for_another_machine_fails() -> None:
         socket.getaddrinfo("contoso.atlassian.net", 443)
 
 
-def test_a_missing_part_is_a_skip_for_a_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_part_is_a_skip_for_a_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
 
     with pytest.raises(pytest.skip.Exception, match="no Azurite"):
         needed(False, "no Azurite")
 
 
-def test_a_missing_part_is_a_failure_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_part_is_a_failure_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
 
     with pytest.raises(pytest.fail.Exception, match="no Azurite"):
         needed(False, "no Azurite")
 
 
-def collecting(*targets: str, given: Iterable[str] = ()) -> list[list[str]]:
+def collect_tests(*targets: str, given: Iterable[str] = ()) -> list[list[str]]:
     """The ids of the tests that each make target would run."""
     make = shutil.which("make")
     needed(make, "make is not installed")
@@ -72,17 +72,17 @@ def collecting(*targets: str, given: Iterable[str] = ()) -> list[list[str]]:
 
 
 @pytest.mark.long
-def test_make_test_and_what_it_leaves_out_are_all_tests() -> None:
-    usual, rest, all_ = collecting("test", "test-rest", "test-all")
+def test_make_test_and_make_test_rest_cover_all_tests() -> None:
+    usual, rest, all_ = collect_tests("test", "test-rest", "test-all")
 
     assert usual
     assert rest
     assert sorted(usual + rest) == sorted(all_)
 
 
-def test_marks_that_are_asked_for_count_beside_the_commands_own() -> None:
+def test_make_test_accepts_further_marks() -> None:
     given = ["-m", "orders", "tests/flow/test_histories.py", "tests/flow/test_status.py"]
-    usual, rest = collecting("test", "test-rest", given=given)
+    usual, rest = collect_tests("test", "test-rest", given=given)
 
     assert len(usual) == 4
     assert len(rest) >= 12

@@ -42,7 +42,7 @@ def client(ingestion: Ingestion, identity: Identity) -> Iterator[LogsIngestionCl
         yield built
 
 
-def zipped(content: Any) -> io.BytesIO:
+def gzip_json(content: Any) -> io.BytesIO:
     return io.BytesIO(gzip.compress(json.dumps(content).encode()))
 
 
@@ -54,11 +54,11 @@ def row(number: int) -> dict[str, Any]:
     return {"TimeGenerated": "2026-01-01T00:00:00.000Z", "id_d": number, "summary_s": "usér ✓"}
 
 
-def test_the_azure_client_delivers_with_one_token_for_many_calls(
+def test_azure_client_uses_one_token_for_many_calls(
     client: LogsIngestionClient, ingestion: Ingestion, identity: Identity
 ) -> None:
     client.upload(RULE, STREAM, [row(1), row(2)])
-    client.upload(RULE, STREAM, zipped([row(3)]))
+    client.upload(RULE, STREAM, gzip_json([row(3)]))
 
     assert ingestion.rows == [row(1), row(2), row(3)]
     assert [call["resource"] for call in identity.calls] == ["https://monitor.azure.com"]
@@ -69,21 +69,21 @@ def test_the_azure_client_delivers_with_one_token_for_many_calls(
     assert ingestion.calls[1].size == len(json.dumps([row(3)]))
 
 
-def test_an_empty_array_is_accepted(client: LogsIngestionClient, ingestion: Ingestion) -> None:
-    client.upload(RULE, STREAM, zipped([]))
+def test_empty_array_is_accepted(client: LogsIngestionClient, ingestion: Ingestion) -> None:
+    client.upload(RULE, STREAM, gzip_json([]))
 
     assert (ingestion.rows, ingestion.lost) == ([], [])
 
 
-def test_a_bare_object_is_accepted_and_lost(
+def test_bare_object_is_accepted_and_lost(
     client: LogsIngestionClient, ingestion: Ingestion
 ) -> None:
-    client.upload(RULE, STREAM, zipped(row(1)))
+    client.upload(RULE, STREAM, gzip_json(row(1)))
 
     assert (ingestion.rows, ingestion.lost) == ([], [row(1)])
 
 
-def test_what_the_service_does_silently_is_on_record(
+def test_silent_changes_of_the_service_are_recorded(
     client: LogsIngestionClient, ingestion: Ingestion
 ) -> None:
     sent = {
@@ -95,7 +95,7 @@ def test_what_the_service_does_silently_is_on_record(
         "site_s": None,
     }
 
-    client.upload(RULE, STREAM, zipped([sent]))
+    client.upload(RULE, STREAM, gzip_json([sent]))
 
     assert ingestion.undeclared == [("surprise_s", "x")]
     assert ingestion.mistyped == [("id_d", "10000"), ("created_t", "yesterday"), ("truncated_b", 1)]
@@ -118,7 +118,7 @@ def test_what_the_service_does_silently_is_on_record(
         (RULE, "Custom-Unknown", (400, "InvalidStream")),
     ],
 )
-def test_an_unknown_place_is_refused(
+def test_call_to_an_unknown_rule_or_stream_is_refused(
     client: LogsIngestionClient,
     ingestion: Ingestion,
     rule: str,
@@ -126,18 +126,18 @@ def test_an_unknown_place_is_refused(
     refusal: tuple[int, str],
 ) -> None:
     with pytest.raises(HttpResponseError) as refused:
-        client.upload(rule, stream, zipped([row(1)]))
+        client.upload(rule, stream, gzip_json([row(1)]))
 
     assert code_of(refused.value) == refusal
     assert ingestion.rows == []
 
 
 @pytest.mark.parametrize("excess", [0, 1])
-def test_a_call_may_have_a_mebibyte_before_compression_and_no_more(
+def test_call_over_one_mebibyte_uncompressed_is_refused(
     client: LogsIngestionClient, ingestion: Ingestion, excess: int
 ) -> None:
     frame = len(json.dumps([{"extra_s": ""}]))
-    content = zipped([{"extra_s": "x" * (CALL_LIMIT - frame + excess)}])
+    content = gzip_json([{"extra_s": "x" * (CALL_LIMIT - frame + excess)}])
 
     if excess == 0:
         client.upload(RULE, STREAM, content)
@@ -150,7 +150,7 @@ def test_a_call_may_have_a_mebibyte_before_compression_and_no_more(
 
 
 @pytest.mark.parametrize("body", [b"{", b"[NaN]", b'["\\ud83d"]', b"\xff"])
-def test_what_is_no_json_is_refused(
+def test_call_with_a_body_that_is_not_json_is_refused(
     client: LogsIngestionClient, ingestion: Ingestion, body: bytes
 ) -> None:
     with pytest.raises(HttpResponseError) as refused:
@@ -168,7 +168,7 @@ def test_what_is_no_json_is_refused(
         issue("https://monitor.azure.com", expires_on=1),
     ],
 )
-def test_a_token_that_is_missing_foreign_or_expired_is_refused(
+def test_call_with_a_missing_foreign_or_expired_token_is_refused(
     ingestion: Ingestion, token: str
 ) -> None:
     answer = requests.post(
@@ -182,14 +182,12 @@ def test_a_token_that_is_missing_foreign_or_expired_is_refused(
     assert ingestion.rows == []
 
 
-def test_faults_are_answered_in_order_and_then_the_truth(
-    client: LogsIngestionClient, ingestion: Ingestion
-) -> None:
+def test_faults_are_answered_in_order(client: LogsIngestionClient, ingestion: Ingestion) -> None:
     ingestion.script(Fault(429, {"Retry-After": "1"}), None, Fault(503, accepted=True))
 
     for expected in (429, None, 503, None):
         try:
-            client.upload(RULE, STREAM, zipped([row(1)]))
+            client.upload(RULE, STREAM, gzip_json([row(1)]))
             status = None
         except HttpResponseError as refused:
             status = refused.status_code
@@ -199,18 +197,18 @@ def test_faults_are_answered_in_order_and_then_the_truth(
     assert len(ingestion.rows) == 3
 
 
-def test_an_answer_can_be_lost_before_and_after_acceptance(
+def test_faults_can_lose_an_answer_before_or_after_acceptance(
     client: LogsIngestionClient, ingestion: Ingestion
 ) -> None:
     ingestion.script(DROPPED, ACCEPTED_THEN_DROPPED)
 
     for rows in (0, 1):
         with pytest.raises((ServiceRequestError, ServiceResponseError)):
-            client.upload(RULE, STREAM, zipped([row(1)]))
+            client.upload(RULE, STREAM, gzip_json([row(1)]))
         assert len(ingestion.rows) == rows
 
 
-def test_a_certificate_that_is_not_trusted_ends_the_call(
+def test_call_without_a_trusted_certificate_fails(
     ingestion: Ingestion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
@@ -219,12 +217,12 @@ def test_a_certificate_that_is_not_trusted_ends_the_call(
         requests.get(ingestion.endpoint, timeout=10)
 
 
-def test_the_identity_endpoint_refuses_without_its_header(identity: Identity) -> None:
+def test_identity_endpoint_requires_its_header(identity: Identity) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(f"{identity.endpoint}?api-version=2019-08-01&resource=x", timeout=10)
 
 
-def test_a_user_assigned_identity_is_asked_for_by_its_id(identity: Identity) -> None:
+def test_identity_is_requested_by_its_client_id(identity: Identity) -> None:
     identity.client_ids = frozenset({"11111111-1111-1111-1111-111111111111"})
 
     with ManagedIdentityCredential(client_id="11111111-1111-1111-1111-111111111111") as credential:
@@ -234,7 +232,7 @@ def test_a_user_assigned_identity_is_asked_for_by_its_id(identity: Identity) -> 
     assert identity.calls[0]["client_id"] == "11111111-1111-1111-1111-111111111111"
 
 
-def test_both_stand_ins_serve_from_processes_of_their_own(
+def test_servers_run_in_their_own_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate = tmp_path / "ca.pem"
@@ -265,8 +263,8 @@ def test_both_stand_ins_serve_from_processes_of_their_own(
             LogsIngestionClient(endpoint, credential, retry_total=0) as client,
         ):
             with pytest.raises(HttpResponseError):
-                client.upload(RULE, STREAM, zipped([row(1)]))
-            client.upload(RULE, STREAM, zipped([row(1)]))
+                client.upload(RULE, STREAM, gzip_json([row(1)]))
+            client.upload(RULE, STREAM, gzip_json([row(1)]))
 
         assert requests.get(f"{endpoint}/_rows", timeout=10).json() == [row(1)]
         observed = requests.get(f"{endpoint}/_observed", timeout=10).json()

@@ -63,9 +63,7 @@ def app(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_functions_are_indexed_with_their_bindings(
-    start_worker: StartWorker, app: Path
-) -> None:
+def test_functions_are_indexed_with_their_bindings(start_worker: StartWorker, app: Path) -> None:
     worker = start_worker(app, {})
 
     assert set(worker.functions) == {"poll", "wait", "fail", "die", "hang"}
@@ -73,7 +71,7 @@ def test_the_functions_are_indexed_with_their_bindings(
     assert (timer["type"], timer["schedule"]) == ("timerTrigger", "%POLL_SCHEDULE%")
 
 
-def test_a_line_reaches_the_host_only_where_the_deployed_worker_finds_its_invocation(
+def test_log_lines_reach_the_host_as_in_the_deployed_worker(
     start_worker: StartWorker, app: Path
 ) -> None:
     worker = start_worker(app, {"WORD": "given"})
@@ -92,7 +90,7 @@ def test_a_line_reaches_the_host_only_where_the_deployed_worker_finds_its_invoca
     assert "printed" in worker.stderr()
 
 
-def test_a_task_that_an_invocation_makes_belongs_to_it(
+def test_task_belongs_to_the_invocation_that_creates_it(
     start_worker: StartWorker, app: Path
 ) -> None:
     tick = start_worker(app, {}).invoke("wait")
@@ -100,7 +98,7 @@ def test_a_task_that_an_invocation_makes_belongs_to_it(
     assert LogLine("mine", "INFO", "from a task") in tick.logs
 
 
-def test_an_exception_is_a_failed_invocation_and_the_worker_goes_on(
+def test_invocation_that_raises_fails_and_the_worker_stays(
     start_worker: StartWorker, app: Path
 ) -> None:
     worker = start_worker(app, {"WORD": "x"})
@@ -112,7 +110,7 @@ def test_an_exception_is_a_failed_invocation_and_the_worker_goes_on(
     assert worker.invoke("poll").ok
 
 
-def test_the_process_has_the_given_environment_only(
+def test_process_has_the_given_environment_only(
     start_worker: StartWorker, app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORD", "leaked")
@@ -120,14 +118,14 @@ def test_the_process_has_the_given_environment_only(
     assert start_worker(app, {}).invoke("poll").error == "KeyError: 'WORD'"
 
 
-def test_what_the_process_took_is_known(start_worker: StartWorker, app: Path) -> None:
+def test_process_reports_its_memory_and_cpu_time(start_worker: StartWorker, app: Path) -> None:
     worker = start_worker(app, {})
 
     assert 10_000_000 < worker.usage.peak_rss_bytes < 500_000_000
     assert 0 < worker.usage.cpu_seconds < 60
 
 
-def test_an_app_that_cannot_be_imported_does_not_start(
+def test_app_that_cannot_be_imported_does_not_start(
     start_worker: StartWorker, tmp_path: Path
 ) -> None:
     tmp_path.joinpath("function_app.py").write_text("import no_such_module\n", encoding="utf-8")
@@ -136,18 +134,14 @@ def test_an_app_that_cannot_be_imported_does_not_start(
         start_worker(tmp_path, {})
 
 
-def test_a_process_that_dies_is_told_from_a_failed_invocation(
-    start_worker: StartWorker, app: Path
-) -> None:
+def test_process_that_dies_is_no_failed_invocation(start_worker: StartWorker, app: Path) -> None:
     with pytest.raises(WorkerDied) as died:
         start_worker(app, {}).invoke("die")
 
     assert (died.value.returncode, died.value.stderr.strip()) == (7, "last words")
 
 
-def test_an_invocation_without_end_costs_the_process_not_the_tests(
-    start_worker: StartWorker, app: Path
-) -> None:
+def test_invocation_without_end_is_killed(start_worker: StartWorker, app: Path) -> None:
     with pytest.raises(WorkerDied) as died:
         start_worker(app, {}).invoke("hang", within=0.1)
 

@@ -214,7 +214,7 @@ class Worker:
 # https://github.com/Azure/azure-functions-language-worker-protobuf/blob/dev/src/proto/FunctionRpc.proto
 
 
-class _Typed(SimpleNamespace):
+class _TypedData(SimpleNamespace):
     def WhichOneof(self, _: str) -> Any:
         return self.kind
 
@@ -338,16 +338,16 @@ def _invocation(function: Any, past_due: bool, message: str | None) -> Any:
     trigger = next(binding for binding in bindings if binding["type"].endswith("Trigger"))
     if trigger["type"] == "timerTrigger":
         tick = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": past_due}
-        given = _Typed(kind="json", json=json.dumps(tick))
+        given = _TypedData(kind="json", json=json.dumps(tick))
     else:
-        given = _Typed(kind="string", string=message)
+        given = _TypedData(kind="string", string=message)
     return SimpleNamespace(
         invocation_id=str(uuid.uuid4()),
         function_id=function.function_id,
         trigger_metadata={},
         trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
         retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
-        input_data=[_Typed(name=trigger["name"], kind="data", data=given)],
+        input_data=[_TypedData(name=trigger["name"], kind="data", data=given)],
     )
 
 
@@ -394,7 +394,10 @@ async def _serve(app: str, answer: Any) -> None:
             logs=logs,
             dropped=dropped,
             ms=round((time.perf_counter() - start) * 1000),
-            out={each.name: _said(each.data) for each in getattr(ended, "output_data", None) or []},
+            out={
+                each.name: _output_value(each.data)
+                for each in getattr(ended, "output_data", None) or []
+            },
         )
 
     requests, under_way = _requests(), set[asyncio.Task[None]]()
@@ -407,7 +410,7 @@ async def _serve(app: str, answer: Any) -> None:
     library.stop_threadpool_executor()
 
 
-def _said(data: Any) -> Any:
+def _output_value(data: Any) -> Any:
     """What an output binding was given, as the host reads it."""
     return json.loads(data.json) if hasattr(data, "json") else getattr(data, "string", None)
 

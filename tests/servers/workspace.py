@@ -89,7 +89,7 @@ class QueryService:
         self._faults.extend(faults)
 
     @contextlib.contextmanager
-    def serving(self, authority: trustme.CA) -> Iterator["QueryService"]:
+    def serve(self, authority: trustme.CA) -> Iterator["QueryService"]:
         service = self
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -171,7 +171,7 @@ def _moment(text: str) -> datetime:
 
 
 def _answer(result: Any, *, partial: bool) -> Fault:
-    rows = [[_told(value) for value in row] for row in result.fetchall()]
+    rows = [[_json_value(value) for value in row] for row in result.fetchall()]
     columns = [
         {"name": name, "type": _KUSTO[str(kind)]}
         for name, kind in zip(result.columns, result.types, strict=True)
@@ -188,7 +188,7 @@ def _answer(result: Any, *, partial: bool) -> Fault:
     return Fault(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
 
-def _told(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
     return value

@@ -75,7 +75,7 @@ def service(
 ) -> Iterator[QueryService]:
     """The workspace that the ingestion service's rows go to."""
     ingestion: Ingestion = request.getfixturevalue("ingestion")
-    with QueryService(ingestion.rows).serving(authority[0]) as server:
+    with QueryService(ingestion.rows).serve(authority[0]) as server:
         cloud = replace(PUBLIC_CLOUD, queries=server.endpoint)
         monkeypatch.setattr("jira_audit.settings.azure.PUBLIC_CLOUD", cloud)
         yield server
