@@ -49,6 +49,15 @@ def test_missing_columns_are_not_counted() -> None:
     assert found.aspects["actor"] == {"": 3}
 
 
+def test_columns_that_are_not_text_are_not_counted() -> None:
+    assert actor_of({"authorKey_s": None, "authorAccountId_s": 7}) == ""
+
+
+def test_no_rows_give_no_activity() -> None:
+    assert count([], RANGE) == Activity(RANGE)
+    assert Activity(RANGE).rows == 0
+
+
 def test_object_is_counted_by_type_and_name() -> None:
     found = count([row(objectItem_typeName_s="USER", objectItem_name_s="Ann")], RANGE)
 
@@ -69,10 +78,6 @@ def test_actor_is_an_author_key_or_an_account_id(key: str, account: str, actor: 
     assert actor_of({"authorKey_s": key, "authorAccountId_s": account}) == actor
 
 
-def test_columns_that_are_not_text_are_not_counted() -> None:
-    assert actor_of({"authorKey_s": None, "authorAccountId_s": 7}) == ""
-
-
 @pytest.mark.parametrize(
     ("delay", "place"),
     [(-HOUR, 0), (0, 0), (MINUTE, 0), (MINUTE + 1, 1), (HOUR, 3), (DAY, 4), (DAY + 1, 5)],
@@ -80,8 +85,3 @@ def test_columns_that_are_not_text_are_not_counted() -> None:
 def test_delays_are_counted_up_to_their_bounds(delay: int, place: int) -> None:
     assert count([row(delay=delay)], RANGE).delays == {place: 1}
     assert place <= len(DELAYS)
-
-
-def test_no_rows_give_no_activity() -> None:
-    assert count([], RANGE) == Activity(RANGE)
-    assert Activity(RANGE).rows == 0

@@ -68,7 +68,7 @@ def blob(**changes: Any) -> bytes:
     return json.dumps(BLOB | changes).encode()
 
 
-# What is stored.
+# What is stored
 
 
 def test_checkpoint_is_stored_under_the_contracts_names() -> None:
@@ -93,6 +93,29 @@ def test_fields_are_all_written_and_read(field: dataclasses.Field[Any]) -> None:
 
     assert value != _default(field), f"give {field.name} a value in FULL"
     assert getattr(decode(full.encode(NOON), SITE), field.name) == value
+
+
+timestamp_ms = st.integers(-(10**12), 10**13)
+
+checkpoints = st.builds(
+    lambda start, ahead, **rest: Checkpoint(SITE, start, start + ahead, **rest),
+    start=timestamp_ms,
+    ahead=st.integers(0, 10**10),
+    reread=st.none() | timestamp_ms,
+    latest=st.none() | timestamp_ms,
+    ledger=st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 50)).map(Ledger().with_ids),
+    step=st.integers(1, 10**15),
+    marks=st.lists(st.tuples(timestamp_ms, st.integers(0, 10**9))).map(
+        lambda marks: tuple(sorted(marks))
+    ),
+    pruned=st.none() | timestamp_ms,
+    last=st.none() | st.dictionaries(texts, st.none() | st.integers(0, 9) | texts, max_size=3),
+    late_found=st.integers(0, 10**9),
+    swept=st.none() | timestamp_ms,
+    sweep=st.none() | st.builds(Sweep, timestamp_ms, timestamp_ms, timestamp_ms),
+    reset=st.none() | texts,
+    unknown=st.dictionaries(texts.map(lambda name: f"x{name}"), values, max_size=3),
+)
 
 
 def test_fields_are_all_covered_by_the_strategy() -> None:
@@ -135,28 +158,6 @@ def test_checkpoint_of_a_first_run_is_complete() -> None:
     assert decode(first.encode(NOON), SITE) == first
 
 
-timestamp_ms = st.integers(-(10**12), 10**13)
-checkpoints = st.builds(
-    lambda start, ahead, **rest: Checkpoint(SITE, start, start + ahead, **rest),
-    start=timestamp_ms,
-    ahead=st.integers(0, 10**10),
-    reread=st.none() | timestamp_ms,
-    latest=st.none() | timestamp_ms,
-    ledger=st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 50)).map(Ledger().with_ids),
-    step=st.integers(1, 10**15),
-    marks=st.lists(st.tuples(timestamp_ms, st.integers(0, 10**9))).map(
-        lambda marks: tuple(sorted(marks))
-    ),
-    pruned=st.none() | timestamp_ms,
-    last=st.none() | st.dictionaries(texts, st.none() | st.integers(0, 9) | texts, max_size=3),
-    late_found=st.integers(0, 10**9),
-    swept=st.none() | timestamp_ms,
-    sweep=st.none() | st.builds(Sweep, timestamp_ms, timestamp_ms, timestamp_ms),
-    reset=st.none() | texts,
-    unknown=st.dictionaries(texts.map(lambda name: f"x{name}"), values, max_size=3),
-)
-
-
 @settings(deadline=None)
 @given(checkpoints, timestamp_ms)
 def test_checkpoint_of_any_content_is_read_as_it_was_stored(
@@ -186,7 +187,8 @@ def test_fields_unknown_to_this_version_replace_no_known_field() -> None:
     assert decode(place.encode(0), SITE).through == NOON
 
 
-# What is refused.
+# What is refused
+
 
 HOW_TO_MEND = (
     "Restore an earlier version of the blob checkpoints/contoso.atlassian.net.json; or delete it, "
@@ -222,6 +224,7 @@ def test_blob_without_a_required_field_is_unreadable(name: str) -> None:
 
 
 NAIVE = "2021-01-20T12:00:00.000"
+
 UNTRUE: dict[str, list[Any]] = {
     "v": [None, "1", [1], {}, 0, -1, 1.0, True, False],
     "site": [None, 7, "other.atlassian.net", "", "CONTOSO.atlassian.net"],
@@ -257,6 +260,18 @@ def test_blob_with_an_invalid_field_is_unreadable(name: str, value: Any) -> None
     assert HOW_TO_MEND in str(raised.value)
 
 
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(BLOB)), values, min_size=1, max_size=3))
+def test_blob_of_any_content_is_a_checkpoint_or_an_error(
+    changes: dict[str, Any],
+) -> None:
+    try:
+        place = decode(blob(**changes), SITE)
+    except SiteError:
+        return
+    assert decode(place.encode(0), SITE) == place
+
+
 def test_blob_without_reread_is_read() -> None:
     without = {key: value for key, value in BLOB.items() if key != "reread"}
     assert decode(json.dumps(without).encode(), SITE) == replace(FULL, reread=None)
@@ -275,11 +290,6 @@ def test_blob_with_an_invalid_last_run_fails_no_site(value: Any) -> None:
     assert known.late_found == (7 if value == 7 else 0)
 
 
-def test_checkpoint_keeps_the_last_run_and_counts_late_records() -> None:
-    place = FULL.ended({"outcome": "partial"}, 2).ended({"outcome": "ok"}, 1)
-    assert (place.last, place.late_found) == ({"outcome": "ok"}, 6)
-
-
 def test_blob_of_another_site_is_refused_by_name() -> None:
     with pytest.raises(SiteError, match="it names another site"):
         decode(blob(), "fabrikam.atlassian.net")
@@ -296,19 +306,18 @@ def test_blob_with_an_unsorted_ledger_is_read() -> None:
     assert decode(blob(ledger=[[5, 6], [1, 2], [3, 3]]), SITE).ledger == Ledger(((1, 3), (5, 6)))
 
 
-@settings(deadline=None)
-@given(st.dictionaries(st.sampled_from(sorted(BLOB)), values, min_size=1, max_size=3))
-def test_blob_of_any_content_is_a_checkpoint_or_an_error(
-    changes: dict[str, Any],
-) -> None:
-    try:
-        place = decode(blob(**changes), SITE)
-    except SiteError:
-        return
-    assert decode(place.encode(0), SITE) == place
+# Changes
 
 
-# What changes it.
+def test_checkpoint_keeps_the_last_run_and_counts_late_records() -> None:
+    place = FULL.ended({"outcome": "partial"}, 2).ended({"outcome": "ok"}, 1)
+    assert (place.last, place.late_found) == ({"outcome": "ok"}, 6)
+
+
+def test_checkpoint_is_not_changed_in_place() -> None:
+    before = FULL.encode(0)
+    FULL.dealt_with([Identity(1, 1)]).marked(0, 0, 0).read_through(NOON + 1).reset_to(0, 0, None)
+    assert FULL.encode(0) == before
 
 
 @given(st.lists(timestamp_ms, min_size=1, max_size=9))
@@ -369,13 +378,7 @@ def test_sweep_keeps_its_place_until_it_is_done() -> None:
     assert (done.sweep, done.swept) == (None, 77)
 
 
-def test_checkpoint_is_not_changed_in_place() -> None:
-    before = FULL.encode(0)
-    FULL.dealt_with([Identity(1, 1)]).marked(0, 0, 0).read_through(NOON + 1).reset_to(0, 0, None)
-    assert FULL.encode(0) == before
-
-
-# Marks.
+# Marks
 
 
 def test_marks_are_one_a_day_with_the_smallest_id() -> None:
@@ -409,7 +412,15 @@ def test_marks_are_sorted_in_any_order_of_windows(
     )
 
 
-# Pruning.
+def test_marks_within_a_longer_window_take_its_smallest_id() -> None:
+    place = Checkpoint(SITE, DAY_0, DAY_0).marked(DAY_0 + DAY, DAY_0 + DAY + HOUR, 500)
+
+    place = place.marked(DAY_0 + DAY - HOUR, DAY_0 + DAY + HOUR, 20)
+
+    assert place.marks == ((DAY_0 + DAY - HOUR, 20), (DAY_0 + DAY, 20))
+
+
+# Pruning
 
 
 def test_limits_are_one_mebibyte_and_five_minutes() -> None:
@@ -438,14 +449,6 @@ def test_pruning_drops_ids_out_of_reach_above_the_limit() -> None:
         marks=place.marks[1:],
         pruned=DAY_0 + DAY,
     )
-
-
-def test_marks_within_a_longer_window_take_its_smallest_id() -> None:
-    place = Checkpoint(SITE, DAY_0, DAY_0).marked(DAY_0 + DAY, DAY_0 + DAY + HOUR, 500)
-
-    place = place.marked(DAY_0 + DAY - HOUR, DAY_0 + DAY + HOUR, 20)
-
-    assert place.marks == ((DAY_0 + DAY - HOUR, 20), (DAY_0 + DAY, 20))
 
 
 def test_pruning_drops_nothing_without_a_mark() -> None:

@@ -76,13 +76,6 @@ def test_call_that_succeeds_is_made_once() -> None:
     assert (world.calls, world.slept, world.heard) == (1, [], [])
 
 
-def test_waits_double_from_two_seconds_to_thirty() -> None:
-    world = World(chance=0.5)  # the middle: a factor of 1.0
-    assert world.retry(fail_then_succeed(*[busy_error()] * 6), RetryPolicy(retries=6)) == "done"
-    assert world.slept == pytest.approx([2, 4, 8, 16, 30, 30])
-    assert world.calls == 7
-
-
 def test_call_is_tried_five_times_then_raises_its_last_error() -> None:
     world, last = World(), TransientError("the last")
     with pytest.raises(TransientError) as raised:
@@ -90,13 +83,6 @@ def test_call_is_tried_five_times_then_raises_its_last_error() -> None:
     assert raised.value is last
     assert world.calls == 5
     assert world.slept == pytest.approx([2, 4, 8, 16])
-
-
-def test_waits_end_with_the_last_try() -> None:
-    world = World()
-    with pytest.raises(TransientError):
-        world.retry(fail_then_succeed(busy_error()), RetryPolicy(retries=0))
-    assert (world.calls, world.slept, world.heard) == (1, [], [])
 
 
 @pytest.mark.parametrize(
@@ -131,6 +117,43 @@ def test_retry_is_not_for_what_ends_the_process() -> None:
     assert world.calls == 1
 
 
+def test_retry_is_not_for_a_lost_lease() -> None:
+    """The storage library has already retried, and another run may have the site by now."""
+    calls: list[None] = []
+
+    def call() -> None:
+        calls.append(None)
+        raise LeaseLost("taken over")
+
+    with pytest.raises(LeaseLost):
+        retry(
+            call,
+            policy=RetryPolicy(),
+            deadline=Deadline(Clock(lambda: 0, lambda: 0.0, lambda _: None, lambda: 0.5), 480.0),
+            on_wait=lambda *_: None,
+        )
+    assert len(calls) == 1
+
+
+def test_retry_policy_follows_atlassians_advice() -> None:
+    policy = RetryPolicy()
+    assert (policy.retries, policy.first, policy.longest) == (4, 2.0, 30.0)
+
+
+def test_waits_double_from_two_seconds_to_thirty() -> None:
+    world = World(chance=0.5)  # the middle: a factor of 1.0
+    assert world.retry(fail_then_succeed(*[busy_error()] * 6), RetryPolicy(retries=6)) == "done"
+    assert world.slept == pytest.approx([2, 4, 8, 16, 30, 30])
+    assert world.calls == 7
+
+
+def test_waits_end_with_the_last_try() -> None:
+    world = World()
+    with pytest.raises(TransientError):
+        world.retry(fail_then_succeed(busy_error()), RetryPolicy(retries=0))
+    assert (world.calls, world.slept, world.heard) == (1, [], [])
+
+
 @pytest.mark.parametrize(("chance", "first"), [(0.0, 1.4), (0.5, 2.0), (1.0, 2.6)])
 def test_waits_have_jitter_of_30_percent(chance: float, first: float) -> None:
     world = World(chance=chance)
@@ -152,6 +175,13 @@ def test_waits_take_a_longer_retry_after_but_no_shorter_one() -> None:
     world = World()
     world.retry(fail_then_succeed(busy_error(17), busy_error(1), busy_error(0)))
     assert world.slept == pytest.approx([17, 4, 8])
+
+
+def test_waits_are_reported_before_they_begin() -> None:
+    world = World()
+    world.retry(fail_then_succeed(TransientError("one"), TransientError("two")))
+    assert [text for text, _ in world.heard] == ["one", "two"]
+    assert [seconds for _, seconds in world.heard] == pytest.approx([2, 4])
 
 
 def test_deadline_prevents_a_wait_beyond_it() -> None:
@@ -219,13 +249,6 @@ def test_deadline_is_passed_by_no_sleep(
     assert world.calls <= 5
 
 
-def test_waits_are_reported_before_they_begin() -> None:
-    world = World()
-    world.retry(fail_then_succeed(TransientError("one"), TransientError("two")))
-    assert [text for text, _ in world.heard] == ["one", "two"]
-    assert [seconds for _, seconds in world.heard] == pytest.approx([2, 4])
-
-
 def test_deadline_counts_down_to_zero_only() -> None:
     world = World()
     deadline = Deadline.after(world.clock, 30)
@@ -233,26 +256,3 @@ def test_deadline_counts_down_to_zero_only() -> None:
     assert deadline.left() == 20
     world.seconds += 30
     assert deadline.left() == -10
-
-
-def test_retry_policy_follows_atlassians_advice() -> None:
-    policy = RetryPolicy()
-    assert (policy.retries, policy.first, policy.longest) == (4, 2.0, 30.0)
-
-
-def test_retry_is_not_for_a_lost_lease() -> None:
-    """The storage library has already retried, and another run may have the site by now."""
-    calls: list[None] = []
-
-    def call() -> None:
-        calls.append(None)
-        raise LeaseLost("taken over")
-
-    with pytest.raises(LeaseLost):
-        retry(
-            call,
-            policy=RetryPolicy(),
-            deadline=Deadline(Clock(lambda: 0, lambda: 0.0, lambda _: None, lambda: 0.5), 480.0),
-            on_wait=lambda *_: None,
-        )
-    assert len(calls) == 1

@@ -114,13 +114,6 @@ def test_status_before_from_is_unknown_without_a_backfill() -> None:
     assert status_of(Identity(15, FILLED.start), stored) == "unknown"
 
 
-def test_table_shows_duplicates_and_records_deleted_in_jira() -> None:
-    findings = compare(inventory((100, NOON - DAY), (101, NOON - DAY)), STORED, TABLE)
-
-    assert findings.copies == {101: 2, 305: 3}
-    assert findings.only_in_table == Ledger(((102, 120), (300, 310)))
-
-
 @pytest.mark.parametrize(
     ("name", "by", "table", "status"),
     [
@@ -142,20 +135,8 @@ def test_status_of_a_record_without_identity_is_its_letters(
     assert findings.verdict == {"missing": "missing", "unknown": "unknown"}.get(status, "complete")
 
 
-@pytest.mark.parametrize(
-    ("records", "verdict"),
-    [
-        ([], "complete"),
-        ([(100, NOON - DAY), (150, NOON), (200, NOON + MINUTE)], "complete"),
-        ([(100, NOON - DAY), (100, START - DAY)], "unknown"),
-        ([(200, NOON - DAY), (100, START - DAY)], "missing"),
-    ],
-)
-def test_verdict_is_the_worst_finding(records: list[tuple[int, int]], verdict: str) -> None:
-    assert compare(inventory(*records), STORED, None).verdict == verdict
-
-
 numbers = st.integers(0, 60)
+
 ledgers = st.sets(numbers).map(Ledger().with_ids)
 
 
@@ -196,3 +177,23 @@ def test_status_is_one_for_each_record_and_none_is_wrongly_missing(
     assert held is None or not findings.by_status["unknown"].ranges
     assert held is None or not findings.by_status["delivered"].ranges
     assert set(findings.lost) <= missing & set(findings.accepted)
+
+
+def test_table_shows_duplicates_and_records_deleted_in_jira() -> None:
+    findings = compare(inventory((100, NOON - DAY), (101, NOON - DAY)), STORED, TABLE)
+
+    assert findings.copies == {101: 2, 305: 3}
+    assert findings.only_in_table == Ledger(((102, 120), (300, 310)))
+
+
+@pytest.mark.parametrize(
+    ("records", "verdict"),
+    [
+        ([], "complete"),
+        ([(100, NOON - DAY), (150, NOON), (200, NOON + MINUTE)], "complete"),
+        ([(100, NOON - DAY), (100, START - DAY)], "unknown"),
+        ([(200, NOON - DAY), (100, START - DAY)], "missing"),
+    ],
+)
+def test_verdict_is_the_worst_finding(records: list[tuple[int, int]], verdict: str) -> None:
+    assert compare(inventory(*records), STORED, None).verdict == verdict

@@ -167,6 +167,16 @@ def test_status_meant_for_every_caller_pauses_them_all() -> None:
     ]
 
 
+def test_status_that_is_not_listed_has_a_default() -> None:
+    later, someone = Meaning(TransientError, "later"), Meaning(SiteError, "someone")
+    table = StatusTable({}, server_error=later, other=someone)
+
+    assert [table.meaning(status) for status in (200, 404, 499, 500, 599)] == [
+        *(someone, someone, someone),
+        *(later, later),
+    ]
+
+
 def test_error_of_refused_rows_has_the_status() -> None:
     found = error(400)
     assert isinstance(found, BatchRefused)
@@ -176,13 +186,3 @@ def test_error_of_refused_rows_has_the_status() -> None:
 def test_error_has_the_services_code_beside_the_status() -> None:
     assert str(error(403, detail="InvalidRule")) == "it lacks the role (HTTP 403: InvalidRule)"
     assert str(error(403, detail="")) == "it lacks the role (HTTP 403)"
-
-
-def test_status_that_is_not_listed_has_a_default() -> None:
-    later, someone = Meaning(TransientError, "later"), Meaning(SiteError, "someone")
-    table = StatusTable({}, server_error=later, other=someone)
-
-    assert [table.meaning(status) for status in (200, 404, 499, 500, 599)] == [
-        *(someone, someone, someone),
-        *(later, later),
-    ]

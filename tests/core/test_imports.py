@@ -131,15 +131,6 @@ def test_imports_of_edge_modules_include_the_rules_of_http(module: str) -> None:
         assert "requests.Session" not in ast.unparse(MODULES[module])
 
 
-@pytest.mark.parametrize("module", modules_in("core", "flow", "operations"))
-def test_core_reads_no_clock_randomness_or_environment(module: str) -> None:
-    assert not {top_package(name) for user, name in IMPORTS if user == module} & IMPURE
-    called = {node.attr for node in ast.walk(MODULES[module]) if isinstance(node, ast.Attribute)}
-    assert not called & {"utcnow", "today", "environ", "getenv"}
-    # `clock.now()` is an argument; `datetime.now()` would read the real clock.
-    assert "datetime.now" not in ast.unparse(MODULES[module])
-
-
 def test_imports_of_test_support_include_no_test_module() -> None:
     tests = PACKAGE.parent / "tests"
     support = [path for path in tests.rglob("*.py") if not path.name.startswith("test_")]
@@ -201,10 +192,19 @@ def import_effects(*names: str) -> list[str]:
     return run.stdout.split()
 
 
-def test_function_app_starts_without_effects_or_idle_imports() -> None:
-    assert import_effects("function_app") == []
-
-
 def test_imports_read_no_setting_and_open_no_connection() -> None:
     seen = import_effects(*MODULES)
     assert [each for each in seen if each not in {"filelock", "typer", "rich"}] == []
+
+
+@pytest.mark.parametrize("module", modules_in("core", "flow", "operations"))
+def test_core_reads_no_clock_randomness_or_environment(module: str) -> None:
+    assert not {top_package(name) for user, name in IMPORTS if user == module} & IMPURE
+    called = {node.attr for node in ast.walk(MODULES[module]) if isinstance(node, ast.Attribute)}
+    assert not called & {"utcnow", "today", "environ", "getenv"}
+    # `clock.now()` is an argument; `datetime.now()` would read the real clock.
+    assert "datetime.now" not in ast.unparse(MODULES[module])
+
+
+def test_function_app_starts_without_effects_or_idle_imports() -> None:
+    assert import_effects("function_app") == []

@@ -46,6 +46,12 @@ def test_line_names_an_error_by_its_type() -> None:
     assert all(pair.count("=") == 1 for pair in line.split(" ")[1:])
 
 
+def test_settings_error_names_all_problems() -> None:
+    error = SettingsError(["JIRA_SITE_URL: is missing", "LOGS_DCR_RULE_ID: is missing"])
+    assert error.problems == ("JIRA_SITE_URL: is missing", "LOGS_DCR_RULE_ID: is missing")
+    assert str(error) == "settings: JIRA_SITE_URL: is missing; LOGS_DCR_RULE_ID: is missing"
+
+
 def test_line_shows_no_negative_lag() -> None:
     line = Outcome(SITE, "ok", Tally(), through=5_000, now=0, duration_ms=1).line()
     assert "lag_seconds=0 " in line
@@ -93,9 +99,3 @@ def test_last_run_has_the_counts_and_the_errors_text() -> None:
 
 def test_last_run_names_a_bug_by_its_type() -> None:
     assert remembered("failed", KeyError("a record's content"), Tally(), 0)["error"] == "KeyError"
-
-
-def test_settings_error_names_all_problems() -> None:
-    error = SettingsError(["JIRA_SITE_URL: is missing", "LOGS_DCR_RULE_ID: is missing"])
-    assert error.problems == ("JIRA_SITE_URL: is missing", "LOGS_DCR_RULE_ID: is missing")
-    assert str(error) == "settings: JIRA_SITE_URL: is missing; LOGS_DCR_RULE_ID: is missing"

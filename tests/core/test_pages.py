@@ -61,7 +61,7 @@ def descending_ids(count: int) -> list[int]:
     return list(range(count, 0, -1))
 
 
-# A list that does not move.
+# A list that does not move
 
 
 @given(
@@ -85,6 +85,14 @@ def test_records_of_pages_of_any_length_are_delivered_once(
     assert read(log, size, between) == (descending_ids(count), False)
 
 
+def test_records_in_one_millisecond_are_delivered_across_pages() -> None:
+    # Within a millisecond, records are ordered by their place only.
+    shuffled = random.Random(1).sample(range(10_000, 15_500), 5_500)
+    log = Log(shuffled)
+    assert read(log, 1_000) == (shuffled, False)
+    assert log.asked == [0, 999, 1_998, 2_997, 3_996, 4_995, 5_500]
+
+
 def test_page_after_a_full_one_starts_one_record_back() -> None:
     log = Log(descending_ids(9))
     assert read(log) == (descending_ids(9), False)
@@ -100,18 +108,6 @@ def test_page_after_a_short_one_starts_at_its_end() -> None:
 def test_page_that_is_short_is_not_the_end() -> None:
     log = Log(descending_ids(6), cap=1)
     assert read(log) == (descending_ids(6), False)
-
-
-def test_window_without_records_ends_with_its_first_page() -> None:
-    log = Log([])
-    (only,) = pages(log)
-    assert only == Page([], None, ended=True, moved=False)
-
-
-def test_window_after_a_full_last_page_needs_two_requests() -> None:
-    log = Log(descending_ids(4))
-    assert read(log) == (descending_ids(4), False)
-    assert log.asked == [0, 3, 4]
 
 
 def test_page_longer_than_requested_advances_by_its_length() -> None:
@@ -132,15 +128,29 @@ def test_page_size_is_a_thousand_records() -> None:
     assert Reading().page_size == 1_000
 
 
-def test_records_in_one_millisecond_are_delivered_across_pages() -> None:
-    # Within a millisecond, records are ordered by their place only.
-    shuffled = random.Random(1).sample(range(10_000, 15_500), 5_500)
-    log = Log(shuffled)
-    assert read(log, 1_000) == (shuffled, False)
-    assert log.asked == [0, 999, 1_998, 2_997, 3_996, 4_995, 5_500]
+def test_window_without_records_ends_with_its_first_page() -> None:
+    log = Log([])
+    (only,) = pages(log)
+    assert only == Page([], None, ended=True, moved=False)
 
 
-# A list that moves.
+def test_window_after_a_full_last_page_needs_two_requests() -> None:
+    log = Log(descending_ids(4))
+    assert read(log) == (descending_ids(4), False)
+    assert log.asked == [0, 3, 4]
+
+
+def test_window_does_not_end_with_an_early_empty_page() -> None:
+    reading = Reading(2)
+    reading.take(RecordsPage(0, [{"id": 2}, {"id": 1}]))
+    empty = reading.take(RecordsPage(1, []))
+    assert not empty.ended
+    assert empty.moved
+    assert reading.offset == 2
+    assert reading.take(RecordsPage(2, [])).ended
+
+
+# A list that moves
 
 
 def after_requests(requests: int, log: Log, change: Callable[[], object]) -> Callable[[], None]:
@@ -165,28 +175,10 @@ def test_seam_breaks_when_a_late_record_appears_in_the_middle() -> None:
     assert set(descending_ids(9)) <= set(got)
 
 
-def test_late_record_on_an_unread_page_is_delivered() -> None:
-    log = Log(descending_ids(9))
-    got, moved = read(log, between=after_requests(1, log, lambda: log.ids.insert(6, 77)))
-    assert not moved
-    assert sorted(got) == sorted([*descending_ids(9), 77])
-
-
 def test_seam_breaks_when_a_record_is_removed_above() -> None:
     log = Log(descending_ids(9))
     _, moved = read(log, between=after_requests(1, log, lambda: log.ids.pop(0)))
     assert moved
-
-
-def test_removal_at_the_old_end_loses_no_other_record() -> None:
-    log = Log(descending_ids(9))
-
-    def retention() -> None:
-        del log.ids[-2:]
-
-    got, moved = read(log, between=after_requests(1, log, retention))
-    assert not moved
-    assert got == [9, 8, 7, 6, 5, 4, 3]
 
 
 def test_seam_breaks_when_retention_removes_up_to_it() -> None:
@@ -201,16 +193,6 @@ def test_seam_breaks_when_retention_removes_up_to_it() -> None:
     assert log.asked == [0, 3, 4]
 
 
-def test_window_does_not_end_with_an_early_empty_page() -> None:
-    reading = Reading(2)
-    reading.take(RecordsPage(0, [{"id": 2}, {"id": 1}]))
-    empty = reading.take(RecordsPage(1, []))
-    assert not empty.ended
-    assert empty.moved
-    assert reading.offset == 2
-    assert reading.take(RecordsPage(2, [])).ended
-
-
 def test_seam_once_broken_stays_broken() -> None:
     log = Log(descending_ids(12))
     said = [
@@ -218,33 +200,6 @@ def test_seam_once_broken_stays_broken() -> None:
     ]
     assert said[0] is False
     assert said[1:] == [True] * (len(said) - 1)
-
-
-def test_repeated_page_is_a_moved_list_and_no_error() -> None:
-    log = Log(descending_ids(9), cap=3)
-    got, moved = read(
-        log, between=after_requests(1, log, lambda: log.ids.__setitem__(slice(0, 0), [12, 11, 10]))
-    )
-    assert moved
-    assert set(descending_ids(9)) <= set(got)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 50])
-def test_repeated_pages_of_an_ignored_offset_are_an_error(count: int) -> None:
-    reading, page = Reading(SIZE), [{"id": number} for number in descending_ids(count)[:SIZE]]
-    assert not reading.take(RecordsPage(0, page)).moved
-    assert reading.take(RecordsPage(reading.offset, page)).moved
-    with pytest.raises(TransientError, match="the same records at different offsets"):
-        reading.take(RecordsPage(reading.offset, page))
-
-
-def test_repeated_pages_in_turn_are_an_error() -> None:
-    one, other = [{"id": 4}, {"id": 3}], [{"id": 2}, {"id": 1}]
-    reading = Reading(SIZE)
-    for page in (one, other, one):
-        reading.take(RecordsPage(reading.offset, page))
-    with pytest.raises(TransientError):
-        reading.take(RecordsPage(reading.offset, other))
 
 
 def test_seam_holds_by_id_when_the_content_changes() -> None:
@@ -273,7 +228,22 @@ def test_seam_does_not_hold_for_another_record(record: Any) -> None:
     assert page.records == [record, {"id": 1}]
 
 
-# Any changes at any time.
+def test_late_record_on_an_unread_page_is_delivered() -> None:
+    log = Log(descending_ids(9))
+    got, moved = read(log, between=after_requests(1, log, lambda: log.ids.insert(6, 77)))
+    assert not moved
+    assert sorted(got) == sorted([*descending_ids(9), 77])
+
+
+def test_removal_at_the_old_end_loses_no_other_record() -> None:
+    log = Log(descending_ids(9))
+
+    def retention() -> None:
+        del log.ids[-2:]
+
+    got, moved = read(log, between=after_requests(1, log, retention))
+    assert not moved
+    assert got == [9, 8, 7, 6, 5, 4, 3]
 
 
 @given(
@@ -339,3 +309,33 @@ def test_changes_between_full_pages_are_noticed_or_harmless(
     except TransientError:
         return
     assert moved or there <= set(got)
+
+
+# Pages that repeat
+
+
+def test_repeated_page_is_a_moved_list_and_no_error() -> None:
+    log = Log(descending_ids(9), cap=3)
+    got, moved = read(
+        log, between=after_requests(1, log, lambda: log.ids.__setitem__(slice(0, 0), [12, 11, 10]))
+    )
+    assert moved
+    assert set(descending_ids(9)) <= set(got)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 50])
+def test_repeated_pages_of_an_ignored_offset_are_an_error(count: int) -> None:
+    reading, page = Reading(SIZE), [{"id": number} for number in descending_ids(count)[:SIZE]]
+    assert not reading.take(RecordsPage(0, page)).moved
+    assert reading.take(RecordsPage(reading.offset, page)).moved
+    with pytest.raises(TransientError, match="the same records at different offsets"):
+        reading.take(RecordsPage(reading.offset, page))
+
+
+def test_repeated_pages_in_turn_are_an_error() -> None:
+    one, other = [{"id": 4}, {"id": 3}], [{"id": 2}, {"id": 1}]
+    reading = Reading(SIZE)
+    for page in (one, other, one):
+        reading.take(RecordsPage(reading.offset, page))
+    with pytest.raises(TransientError):
+        reading.take(RecordsPage(reading.offset, other))

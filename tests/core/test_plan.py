@@ -26,12 +26,21 @@ CUT = NOW - 10 * MINUTE
 OWN = ReadRange(NOW - 20 * MINUTE, NOW, HOUR)
 
 
+# The tick
+
+
 def test_tick_reads_the_overlap_and_up_to_now() -> None:
     assert tick_range(OLD, NOW, OVERLAP) == ReadRange(NOW - 20 * MINUTE, NOW, HOUR)
 
 
 def test_tick_uses_the_step_of_the_checkpoint() -> None:
     assert tick_range(OLD.stepping(7_777), NOW, OVERLAP).step == 7_777
+
+
+def test_tick_of_a_first_run_starts_at_from() -> None:
+    first = Checkpoint.first(SITE, NOW - DAY, NOW)
+    assert tick_range(first, NOW, OVERLAP) == ReadRange(NOW - DAY, NOW, HOUR)
+    assert sweep_range(first, NOW, LENGTH, ReadRange(NOW - DAY, NOW, HOUR)) is None
 
 
 def test_overlap_does_not_start_before_from() -> None:
@@ -67,20 +76,24 @@ def test_overlap_longer_than_a_run_is_read_to_its_end() -> None:
     assert place.through > NOW
 
 
-def test_tick_of_a_first_run_starts_at_from() -> None:
-    first = Checkpoint.first(SITE, NOW - DAY, NOW)
-    assert tick_range(first, NOW, OVERLAP) == ReadRange(NOW - DAY, NOW, HOUR)
-    assert sweep_range(first, NOW, LENGTH, ReadRange(NOW - DAY, NOW, HOUR)) is None
-
-
 def test_overlap_is_read_when_through_is_ahead_of_the_clock() -> None:
     ahead = replace(OLD, through=NOW + MINUTE)
     assert tick_range(ahead, NOW, OVERLAP) == ReadRange(NOW - 14 * MINUTE, NOW, HOUR)
     assert tick_range(replace(OLD, through=NOW + HOUR), NOW, OVERLAP).window is None
 
 
+# The sweep
+
+
 def test_sweep_reads_its_length_back_up_to_the_tick() -> None:
     assert sweep_range(OLD, NOW, LENGTH, OWN) == ReadRange(NOW - LENGTH, NOW - 20 * MINUTE, HOUR)
+
+
+def test_sweep_and_tick_leave_no_millisecond_unread() -> None:
+    own = tick_range(OLD, NOW, OVERLAP)
+    sweep = sweep_range(OLD, NOW, LENGTH, own)
+    assert sweep is not None
+    assert sweep.end + 1 >= own.start
 
 
 def test_sweep_is_due_after_a_day_and_not_before() -> None:
@@ -111,13 +124,6 @@ def test_sweep_does_not_start_before_from_or_the_pruned_ids() -> None:
     assert sweep_range(under_way, NOW, LENGTH, OWN) == ReadRange(NOW - 7 * HOUR, NOW - HOUR, HOUR)
 
 
-def test_sweep_and_tick_leave_no_millisecond_unread() -> None:
-    own = tick_range(OLD, NOW, OVERLAP)
-    sweep = sweep_range(OLD, NOW, LENGTH, own)
-    assert sweep is not None
-    assert sweep.end + 1 >= own.start
-
-
 def test_sweep_that_resumes_reads_every_window_once() -> None:
     place, now, read = OLD, NOW, []
     end = OWN.start
@@ -138,6 +144,14 @@ def test_sweep_that_resumes_reads_every_window_once() -> None:
     assert (place.sweep, place.swept) == (None, NOW)
 
 
+def test_sweep_that_resumes_keeps_its_end() -> None:
+    begun = OLD.swept_through(NOW - 40 * HOUR, NOW - HOUR, NOW)
+    assert begun.sweep == Sweep(NOW - 40 * HOUR, NOW - HOUR, NOW)
+    assert begun.swept == OLD.swept
+    later = sweep_range(begun, NOW + DAY, LENGTH, ReadRange(NOW + DAY, NOW + DAY, HOUR))
+    assert later == ReadRange(NOW - 40 * HOUR + 1, NOW - HOUR, HOUR)
+
+
 def test_sweep_that_is_overdue_reaches_further_back() -> None:
     for late in (0, HOUR, 30 * HOUR, 9 * DAY):
         place = replace(OLD, through=NOW, swept=NOW - DAY - late, sweep=None)
@@ -146,12 +160,7 @@ def test_sweep_that_is_overdue_reaches_further_back() -> None:
         assert sweep.start == place.earliest(NOW - 48 * HOUR - late)
 
 
-def test_sweep_that_resumes_keeps_its_end() -> None:
-    begun = OLD.swept_through(NOW - 40 * HOUR, NOW - HOUR, NOW)
-    assert begun.sweep == Sweep(NOW - 40 * HOUR, NOW - HOUR, NOW)
-    assert begun.swept == OLD.swept
-    later = sweep_range(begun, NOW + DAY, LENGTH, ReadRange(NOW + DAY, NOW + DAY, HOUR))
-    assert later == ReadRange(NOW - 40 * HOUR + 1, NOW - HOUR, HOUR)
+# Later reads
 
 
 timestamp_ms = st.integers(0, 40)
@@ -195,9 +204,6 @@ def test_reach_bounds_every_later_read(
     assert limit <= own.start
     assert limit >= start
     assert again is None or limit <= again.start
-
-
-# Which late records will still be read.
 
 
 def is_read(place: Checkpoint, timestamp_ms: int, now: int, length: int) -> bool:

@@ -55,6 +55,9 @@ def requests(
     return [((at.start - START) / HOUR, at.length / HOUR, offset) for at, offset in found]
 
 
+# The order of requests
+
+
 def test_first_pages_of_growing_windows_come_first() -> None:
     assert requests(Reading(SIZE)) == [(0, 1, 0), (1, 2, 0), (3, 4, 0), (7, 3, 0)]
 
@@ -73,17 +76,6 @@ def test_windows_before_a_burst_keep_the_step_that_fits_it() -> None:
     assert requests(Reading(SIZE), read_range=read_range)[:3] == [(0, 1, 0), (1, 1, 0), (2, 1, 0)]
 
 
-def test_only_window_gets_a_request_for_its_first_page() -> None:
-    assert requests(Reading(SIZE), read_range=ReadRange.of(FIRST)) == [(0, 1, 0)]
-
-
-def test_density_comes_from_a_full_page() -> None:
-    # Eleven records in a fifth of the window: fifty-five in all, so five more pages and the end.
-    first = records(11, FIRST.end - HOUR // 5 + 1)
-    offsets = [offset for start, _, offset in requests(reading_of(first)) if start == 0]
-    assert offsets == [10, 20, 30, 40, 50]
-
-
 def test_next_window_follows_at_the_same_density() -> None:
     first = records(11, FIRST.end - HOUR // 6 + 1)  # 66 in an hour, and so in the next
     found = requests(reading_of(first))
@@ -96,9 +88,28 @@ def test_next_window_gets_requests_for_full_pages_only() -> None:
     assert offsets == [0, 10, 20, 30, 40, 50]  # 66 end within the page that begins at 60
 
 
+def test_next_window_keeps_the_length_already_requested() -> None:
+    begun = Window(FIRST.end + 1, FIRST.end + 90)
+    reading = reading_of(records(2, FIRST.start))
+    found = list(islice(prefetch_order(FIRST, reading, STRETCH, None, lambda _: begun, no_peek), 2))
+    assert found == [(FIRST, 2), (begun, 0)]
+
+
+@pytest.mark.parametrize("created", [None, "soon", 7])
+def test_next_window_is_not_guessed_without_created_times(
+    created: Any,
+) -> None:
+    page = [{"id": number, "created": created} for number in range(11)]
+    assert {start for start, _, _ in requests(reading_of(page))} == {0}
+
+
 def test_quiet_window_is_followed_by_longer_ones() -> None:
     reading = reading_of(records(2, FIRST.start))
     assert requests(reading, most=4) == [(0, 1, 2), (1, 2, 0), (3, 4, 0), (7, 3, 0)]
+
+
+def test_only_window_gets_a_request_for_its_first_page() -> None:
+    assert requests(Reading(SIZE), read_range=ReadRange.of(FIRST)) == [(0, 1, 0)]
 
 
 def test_last_window_is_followed_by_none() -> None:
@@ -128,6 +139,20 @@ def test_last_window_of_unknown_density_is_requested_whole() -> None:
     assert {offset for start, _, offset in found if start == 1} == {0, 10, 20, 30, 40, 50, 60}
 
 
+def test_density_comes_from_a_full_page() -> None:
+    # Eleven records in a fifth of the window: fifty-five in all, so five more pages and the end.
+    first = records(11, FIRST.end - HOUR // 5 + 1)
+    offsets = [offset for start, _, offset in requests(reading_of(first)) if start == 0]
+    assert offsets == [10, 20, 30, 40, 50]
+
+
+def test_density_of_one_page_does_not_replace_the_window_before() -> None:
+    first = records(11, FIRST.end - HOUR // 6)
+    alone = [offset for start, _, offset in requests(reading_of(first)) if start == 0]
+    before = requests(reading_of(first), density=55 / HOUR)
+    assert len([offset for start, _, offset in before if start == 0]) < len(alone)
+
+
 def test_window_that_has_ended_needs_no_request() -> None:
     assert requests(reading_of(records(2, FIRST.start), []), most=1) == [(1, 2, 0)]
 
@@ -142,14 +167,6 @@ def test_window_of_one_millisecond_is_read_to_its_end() -> None:
     reading = reading_of(records(11, START))
     found = requests(reading, window=window, read_range=ReadRange(START, START + HOUR, 1), most=8)
     assert [offset for _, _, offset in found] == [10 * page for page in range(1, 9)]
-
-
-@pytest.mark.parametrize("created", [None, "soon", 7])
-def test_next_window_is_not_guessed_without_created_times(
-    created: Any,
-) -> None:
-    page = [{"id": number, "created": created} for number in range(11)]
-    assert {start for start, _, _ in requests(reading_of(page))} == {0}
 
 
 def test_answers_ahead_show_the_next_offset_and_the_end() -> None:
@@ -167,17 +184,3 @@ def test_answers_that_are_empty_end_the_window() -> None:
     reading = reading_of(records(3, FIRST.start))
     found = requests(reading, peek=lambda request: PagePeek(0, None) if request[1] == 3 else None)
     assert found[:2] == [(0, 1, 3), (1, 2, 0)]
-
-
-def test_next_window_keeps_the_length_already_requested() -> None:
-    begun = Window(FIRST.end + 1, FIRST.end + 90)
-    reading = reading_of(records(2, FIRST.start))
-    found = list(islice(prefetch_order(FIRST, reading, STRETCH, None, lambda _: begun, no_peek), 2))
-    assert found == [(FIRST, 2), (begun, 0)]
-
-
-def test_density_of_one_page_does_not_replace_the_window_before() -> None:
-    first = records(11, FIRST.end - HOUR // 6)
-    alone = [offset for start, _, offset in requests(reading_of(first)) if start == 0]
-    before = requests(reading_of(first), density=55 / HOUR)
-    assert len([offset for start, _, offset in before if start == 0]) < len(alone)

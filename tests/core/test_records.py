@@ -58,7 +58,7 @@ def columns_of(record: Any) -> dict[str, Any]:
     return line
 
 
-# The table.
+# The table
 
 
 def test_columns_are_those_of_the_deployed_table() -> None:
@@ -70,7 +70,7 @@ def test_limits_are_those_of_the_service() -> None:
     assert ROW_LIMIT == 1_048_574
 
 
-# Golden rows.
+# Rows
 
 
 def test_row_of_a_full_record_fills_every_column() -> None:
@@ -170,43 +170,6 @@ def test_row_follows_the_shape_of_the_record(
     assert row.whole
 
 
-@pytest.mark.parametrize(
-    ("created", "column"),
-    [
-        ("2021-01-20T12:40:01.903+0000", "2021-01-20T12:40:01.903Z"),
-        ("2021-01-20T12:40:01.903Z", "2021-01-20T12:40:01.903Z"),
-        ("2021-01-20T14:40:01.903+02:00", "2021-01-20T12:40:01.903Z"),
-        ("2021-01-20T01:40:01.9-1100", "2021-01-20T12:40:01.900Z"),
-        ("2021-01-20T12:40:01+0000", "2021-01-20T12:40:01.000Z"),
-    ],
-)
-def test_created_is_normalised_to_utc(created: str, column: str) -> None:
-    assert columns_of({"id": 1, "created": created})["created_t"] == column
-
-
-@given(
-    st.text("0123456789TWZ:.,+- ", min_size=28, max_size=28)
-    | st.datetimes().map(lambda at: at.isoformat(timespec="milliseconds") + "+0000")
-    | st.from_regex(r"20\d\d-[W01]\d-\d\dT[012]\d:\d\d:\d\d[.,]\d{3}[+-]0000", fullmatch=True)
-    | st.from_regex(r"20\d\d-W[0-4]\d-[1-7][T ]1\d:\d\d:\d\d\.\d{3}\+0000", fullmatch=True)
-)
-@example("2021-W03-4T12:40:01.903+0000")
-@example("2021-01-20 12:40:01.903+0000")
-def test_created_keeps_its_moment_in_any_notation(created: str) -> None:
-    record = {"id": 1, "created": created}
-    try:
-        identity = identify(record)
-    except RecordRejected:
-        return
-    assert parse_strictly(row_of(record).line)["created_t"] == timestamps.text(identity.created)
-
-
-def test_time_generated_is_the_argument() -> None:
-    row = to_row(LEAST, identify(LEAST), site="other.example", generated=timestamps.text(0))
-    assert parse_strictly(row.line)["TimeGenerated"] == "1970-01-01T00:00:00.000Z"
-    assert parse_strictly(row.line)["site_s"] == "other.example"
-
-
 @pytest.mark.parametrize("number", [0, -1, 2**53 + 1, 2**63 - 1, -(2**63)])
 def test_row_has_an_exact_64_bit_id(number: int) -> None:
     row = row_of({"id": number, "created": CREATED})
@@ -214,148 +177,10 @@ def test_row_has_an_exact_64_bit_id(number: int) -> None:
     assert row.identity.id == number
 
 
-@pytest.mark.parametrize(
-    "record",
-    [
-        {"created": CREATED},
-        {"id": None, "created": CREATED},
-        {"id": "10001", "created": CREATED},
-        {"id": 10_001.0, "created": CREATED},
-        {"id": True, "created": CREATED},
-        {"id": 2**63, "created": CREATED},
-        *(None, 7, "text", [], {}),
-    ],
-)
-def test_record_without_an_integer_id_is_rejected(record: Any) -> None:
-    with pytest.raises(RecordRejected, match=r"^the record has no integer id$"):
-        identify(record)
-
-
-@pytest.mark.parametrize(
-    "created", [None, "", 1_611_146_401_903, "2021-01-20T12:40:01.903", "soon", "\ud83d", [CREATED]]
-)
-def test_record_without_a_readable_created_is_rejected(created: Any) -> None:
-    with pytest.raises(RecordRejected, match=r"^the record has no readable created time$"):
-        identify({"id": 1, "created": created})
-    with pytest.raises(RecordRejected):
-        identify({"id": 1})
-
-
-def test_rejection_quotes_nothing_of_the_record() -> None:
-    with pytest.raises(RecordRejected) as raised:
-        identify({"id": "secret-1", "created": "secret-2", "summary": "secret-3"})
-    assert "secret" not in str(raised.value)
-
-
-# Text that is not valid Unicode.
-
-
-@pytest.mark.parametrize(
-    ("text", "column"),
-    [
-        ("\ud83d", "\ufffd"),
-        ("a\ud83db\udc00c", "a\ufffdb\ufffdc"),
-        ("\ufeffx\ud83d", "\ufeffx\ufffd"),
-        ("\ud83d\U0001f600", "\ufffd\U0001f600"),
-    ],
-)
-def test_truncation_is_set_for_a_replaced_lone_surrogate(text: str, column: str) -> None:
-    row = row_of(LEAST | {"summary": text, "new": {text: text}, "changedValues": [text]})
-    line = parse_strictly(row.line)
-    assert line["summary_s"] == column
-    assert parse_strictly(line["extra_s"]) == {"new": {column: column}}
-    assert parse_strictly(line["changedValues_s"]) == [column]
-    assert not row.whole
-    assert "truncated_b" not in line
-
-
-# Too long.
-
-
-def test_truncation_leaves_a_string_at_the_limit() -> None:
-    row = row_of(LEAST | {"summary": "x" * 65_536})
-    assert row.whole
-    assert parse_strictly(row.line) == FIXED | {"summary_s": "x" * 65_536}
-
-
-def test_truncation_begins_one_byte_over_the_limit() -> None:
-    row = row_of(LEAST | {"summary": "x" * 65_537, "description": "short"})
-    assert not row.whole
-    assert parse_strictly(row.line) == FIXED | {
-        "summary_s": "x" * 65_536,
-        "description_s": "short",
-        "truncated_b": True,
-    }
-
-
-def test_truncation_leaves_whole_characters() -> None:
-    line = columns_of(LEAST | {"summary": "x" + "€" * 30_000})
-    assert line["summary_s"] == "x" + "€" * 21_845  # 65,536 bytes
-    line = columns_of(LEAST | {"summary": "€" * 30_000})
-    assert line["summary_s"] == "€" * 21_845  # 65,535 bytes; another would be 65,538
-
-
-def test_truncation_of_json_shortens_long_strings_first() -> None:
-    changes = [{"fieldName": str(number), "changedTo": "y" * 30_000} for number in range(10)]
-    row = row_of(LEAST | {"changedValues": changes})
-    line = parse_strictly(row.line)
-    kept = parse_strictly(line["changedValues_s"])
-    assert [change["fieldName"] for change in kept] == [str(number) for number in range(10)]
-    assert {len(change["changedTo"]) for change in kept} == {4_096}
-    assert line["truncated_b"] is True
-    assert not row.whole
-
-
-def test_truncation_of_json_then_drops_the_last_items() -> None:
-    changes = [{"fieldName": str(number)} for number in range(10_000)]
-    line = columns_of(LEAST | {"changedValues": changes})
-    kept = parse_strictly(line["changedValues_s"])
-    assert kept == changes[: len(kept)]
-    assert 65_536 - 21 < len(line["changedValues_s"]) <= 65_536
-    assert line["truncated_b"] is True
-
-
-@pytest.mark.parametrize(
-    ("items", "kept"),
-    [
-        ([10] * 30_000, 21_845),  # 3 bytes each with its comma: 65,536 in all
-        (["€€€€"] * 9_000, 4_369),  # 15 bytes each with its comma: 65,536 in all
-        ([[1]] * 30_000, 16_383),  # 65,533; another would be 65,537
-    ],
-)
-def test_truncation_of_json_keeps_all_items_that_fit(items: list[Any], kept: int) -> None:
-    line = columns_of(LEAST | {"changedValues": items})
-    assert parse_strictly(line["changedValues_s"]) == items[:kept]
-
-
-def test_truncation_of_unknown_fields_leaves_an_object() -> None:
-    line = columns_of(LEAST | {f"field{number:05}": number for number in range(10_000)})
-    kept = parse_strictly(line["extra_s"])
-    assert kept == {f"field{number:05}": number for number in range(len(kept))}
-    assert len(line["extra_s"].encode()) <= 65_536
-
-
-def test_truncation_of_a_row_shortens_its_longest_columns() -> None:
-    # A control character takes one byte in the column and six in the row's JSON.
-    long = dict.fromkeys(("summary", "description", "category", "authorKey"), "\x01" * 60_000)
-    row = row_of(LEAST | long | {"remoteAddress": "10.0.0.1"})
-    line = parse_strictly(row.line)
-    assert len(row.line) <= 1_048_574
-    assert len(row.line) > 500_000
-    assert line["remoteAddress_s"] == "10.0.0.1"
-    assert line["truncated_b"] is True
-    assert not row.whole
-    lengths = [len(line[name]) for name in ("summary_s", "description_s", "Category")]
-    assert set(lengths) <= {60_000, 30_000}
-
-
 def test_row_keeps_the_exact_record() -> None:
     record = LEAST | {"summary": "\ud83d" * 70_000, "new": 2**70}
     assert repr(loads(row_of(record).received)) == repr(record)
     assert loads(row_of(LEAST).received) == LEAST
-
-
-# Any JSON.
 
 
 def check_mapping(record: Any) -> None:
@@ -440,6 +265,7 @@ LONG = st.builds(
     st.sampled_from(["x", "\x01", '"', "\\", "€", "\U0001f600", "\ud83d", "é\n"]),
     st.sampled_from([1, 63, 16_384, 21_846, 65_536, 65_537]),
 )
+
 LONG_JSON = st.recursive(
     LONG | st.integers(-(2**70), 2**70),
     lambda inner: (
@@ -466,6 +292,98 @@ def test_row_of_any_large_record_keeps_both_limits(
     check_mapping(LEAST | fields | {"objectItem": item})
 
 
+def fits_columns(record: Any) -> bool:
+    """Whether the columns can hold the whole record: it is short and valid Unicode."""
+    text = json.dumps(record, ensure_ascii=False)
+    in_utf8 = text.encode("utf-8", "replace")
+    return len(in_utf8) <= STRING_LIMIT and in_utf8.decode() == text
+
+
+def test_row_of_every_written_record_is_complete(audit_page: Page) -> None:
+    rows = [row_of(record) for record in audit_page.records]
+
+    assert [row.identity.id for row in rows] == [record["id"] for record in audit_page.records]
+    for record, row in zip(audit_page.records, rows, strict=True):
+        assert row.whole or not fits_columns(record)
+        check_mapping(record)
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("created", "column"),
+    [
+        ("2021-01-20T12:40:01.903+0000", "2021-01-20T12:40:01.903Z"),
+        ("2021-01-20T12:40:01.903Z", "2021-01-20T12:40:01.903Z"),
+        ("2021-01-20T14:40:01.903+02:00", "2021-01-20T12:40:01.903Z"),
+        ("2021-01-20T01:40:01.9-1100", "2021-01-20T12:40:01.900Z"),
+        ("2021-01-20T12:40:01+0000", "2021-01-20T12:40:01.000Z"),
+    ],
+)
+def test_created_is_normalised_to_utc(created: str, column: str) -> None:
+    assert columns_of({"id": 1, "created": created})["created_t"] == column
+
+
+@given(
+    st.text("0123456789TWZ:.,+- ", min_size=28, max_size=28)
+    | st.datetimes().map(lambda at: at.isoformat(timespec="milliseconds") + "+0000")
+    | st.from_regex(r"20\d\d-[W01]\d-\d\dT[012]\d:\d\d:\d\d[.,]\d{3}[+-]0000", fullmatch=True)
+    | st.from_regex(r"20\d\d-W[0-4]\d-[1-7][T ]1\d:\d\d:\d\d\.\d{3}\+0000", fullmatch=True)
+)
+@example("2021-W03-4T12:40:01.903+0000")
+@example("2021-01-20 12:40:01.903+0000")
+def test_created_keeps_its_moment_in_any_notation(created: str) -> None:
+    record = {"id": 1, "created": created}
+    try:
+        identity = identify(record)
+    except RecordRejected:
+        return
+    assert parse_strictly(row_of(record).line)["created_t"] == timestamps.text(identity.created)
+
+
+def test_time_generated_is_the_argument() -> None:
+    row = to_row(LEAST, identify(LEAST), site="other.example", generated=timestamps.text(0))
+    assert parse_strictly(row.line)["TimeGenerated"] == "1970-01-01T00:00:00.000Z"
+    assert parse_strictly(row.line)["site_s"] == "other.example"
+
+
+# Rejections
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"created": CREATED},
+        {"id": None, "created": CREATED},
+        {"id": "10001", "created": CREATED},
+        {"id": 10_001.0, "created": CREATED},
+        {"id": True, "created": CREATED},
+        {"id": 2**63, "created": CREATED},
+        *(None, 7, "text", [], {}),
+    ],
+)
+def test_record_without_an_integer_id_is_rejected(record: Any) -> None:
+    with pytest.raises(RecordRejected, match=r"^the record has no integer id$"):
+        identify(record)
+
+
+@pytest.mark.parametrize(
+    "created", [None, "", 1_611_146_401_903, "2021-01-20T12:40:01.903", "soon", "\ud83d", [CREATED]]
+)
+def test_record_without_a_readable_created_is_rejected(created: Any) -> None:
+    with pytest.raises(RecordRejected, match=r"^the record has no readable created time$"):
+        identify({"id": 1, "created": created})
+    with pytest.raises(RecordRejected):
+        identify({"id": 1})
+
+
+def test_rejection_quotes_nothing_of_the_record() -> None:
+    with pytest.raises(RecordRejected) as raised:
+        identify({"id": "secret-1", "created": "secret-2", "summary": "secret-3"})
+    assert "secret" not in str(raised.value)
+
+
 @pytest.mark.parametrize("levels", [100, 253, 254, 255, 600, 900])
 @pytest.mark.parametrize("field", ["summary", "changedValues", "objectItem", "new"])
 def test_nesting_is_written_as_deep_as_python_can(levels: int, field: str) -> None:
@@ -486,20 +404,100 @@ def test_nesting_too_deep_to_write_is_a_rejection(field: str) -> None:
         row_of(LEAST | {field: deep})
 
 
-# Whole pages.
+# Truncation
 
 
-def fits_columns(record: Any) -> bool:
-    """Whether the columns can hold the whole record: it is short and valid Unicode."""
-    text = json.dumps(record, ensure_ascii=False)
-    in_utf8 = text.encode("utf-8", "replace")
-    return len(in_utf8) <= STRING_LIMIT and in_utf8.decode() == text
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("\ud83d", "\ufffd"),
+        ("a\ud83db\udc00c", "a\ufffdb\ufffdc"),
+        ("\ufeffx\ud83d", "\ufeffx\ufffd"),
+        ("\ud83d\U0001f600", "\ufffd\U0001f600"),
+    ],
+)
+def test_truncation_is_set_for_a_replaced_lone_surrogate(text: str, column: str) -> None:
+    row = row_of(LEAST | {"summary": text, "new": {text: text}, "changedValues": [text]})
+    line = parse_strictly(row.line)
+    assert line["summary_s"] == column
+    assert parse_strictly(line["extra_s"]) == {"new": {column: column}}
+    assert parse_strictly(line["changedValues_s"]) == [column]
+    assert not row.whole
+    assert "truncated_b" not in line
 
 
-def test_row_of_every_written_record_is_complete(audit_page: Page) -> None:
-    rows = [row_of(record) for record in audit_page.records]
+def test_truncation_leaves_a_string_at_the_limit() -> None:
+    row = row_of(LEAST | {"summary": "x" * 65_536})
+    assert row.whole
+    assert parse_strictly(row.line) == FIXED | {"summary_s": "x" * 65_536}
 
-    assert [row.identity.id for row in rows] == [record["id"] for record in audit_page.records]
-    for record, row in zip(audit_page.records, rows, strict=True):
-        assert row.whole or not fits_columns(record)
-        check_mapping(record)
+
+def test_truncation_begins_one_byte_over_the_limit() -> None:
+    row = row_of(LEAST | {"summary": "x" * 65_537, "description": "short"})
+    assert not row.whole
+    assert parse_strictly(row.line) == FIXED | {
+        "summary_s": "x" * 65_536,
+        "description_s": "short",
+        "truncated_b": True,
+    }
+
+
+def test_truncation_leaves_whole_characters() -> None:
+    line = columns_of(LEAST | {"summary": "x" + "€" * 30_000})
+    assert line["summary_s"] == "x" + "€" * 21_845  # 65,536 bytes
+    line = columns_of(LEAST | {"summary": "€" * 30_000})
+    assert line["summary_s"] == "€" * 21_845  # 65,535 bytes; another would be 65,538
+
+
+def test_truncation_of_json_shortens_long_strings_first() -> None:
+    changes = [{"fieldName": str(number), "changedTo": "y" * 30_000} for number in range(10)]
+    row = row_of(LEAST | {"changedValues": changes})
+    line = parse_strictly(row.line)
+    kept = parse_strictly(line["changedValues_s"])
+    assert [change["fieldName"] for change in kept] == [str(number) for number in range(10)]
+    assert {len(change["changedTo"]) for change in kept} == {4_096}
+    assert line["truncated_b"] is True
+    assert not row.whole
+
+
+def test_truncation_of_json_then_drops_the_last_items() -> None:
+    changes = [{"fieldName": str(number)} for number in range(10_000)]
+    line = columns_of(LEAST | {"changedValues": changes})
+    kept = parse_strictly(line["changedValues_s"])
+    assert kept == changes[: len(kept)]
+    assert 65_536 - 21 < len(line["changedValues_s"]) <= 65_536
+    assert line["truncated_b"] is True
+
+
+@pytest.mark.parametrize(
+    ("items", "kept"),
+    [
+        ([10] * 30_000, 21_845),  # 3 bytes each with its comma: 65,536 in all
+        (["€€€€"] * 9_000, 4_369),  # 15 bytes each with its comma: 65,536 in all
+        ([[1]] * 30_000, 16_383),  # 65,533; another would be 65,537
+    ],
+)
+def test_truncation_of_json_keeps_all_items_that_fit(items: list[Any], kept: int) -> None:
+    line = columns_of(LEAST | {"changedValues": items})
+    assert parse_strictly(line["changedValues_s"]) == items[:kept]
+
+
+def test_truncation_of_unknown_fields_leaves_an_object() -> None:
+    line = columns_of(LEAST | {f"field{number:05}": number for number in range(10_000)})
+    kept = parse_strictly(line["extra_s"])
+    assert kept == {f"field{number:05}": number for number in range(len(kept))}
+    assert len(line["extra_s"].encode()) <= 65_536
+
+
+def test_truncation_of_a_row_shortens_its_longest_columns() -> None:
+    # A control character takes one byte in the column and six in the row's JSON.
+    long = dict.fromkeys(("summary", "description", "category", "authorKey"), "\x01" * 60_000)
+    row = row_of(LEAST | long | {"remoteAddress": "10.0.0.1"})
+    line = parse_strictly(row.line)
+    assert len(row.line) <= 1_048_574
+    assert len(row.line) > 500_000
+    assert line["remoteAddress_s"] == "10.0.0.1"
+    assert line["truncated_b"] is True
+    assert not row.whole
+    lengths = [len(line[name]) for name in ("summary_s", "description_s", "Category")]
+    assert set(lengths) <= {60_000, 30_000}

@@ -202,6 +202,20 @@ def test_token_refusal_is_for_an_administrator_at_once(
     assert (len(identity.calls), sleeps) == (1, [])
 
 
+def test_token_endpoint_that_never_answers_is_given_up(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jira_audit.edge.identity.READ_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}/msi/token"
+        monkeypatch.setenv("IDENTITY_ENDPOINT", endpoint)
+        monkeypatch.setenv("IDENTITY_HEADER", HEADER)
+        tokens = Tokens(managed_identity(None, clock), clock)
+
+        with pytest.raises(TransientError, match="could not be reached"):
+            tokens.get_token("https://storage.azure.com/.default")
+
+
 class FailingCredential:
     """A credential that raises what a client library may."""
 
@@ -228,17 +242,3 @@ def test_credential_errors_of_any_type_are_transient(clock: Clock, error: Except
     with pytest.raises(TransientError, match=f"\\({type(error).__name__}\\)") as raised:
         tokens.get_token_info("https://storage.azure.com/.default")
     assert "secret" not in str(raised.value)
-
-
-def test_token_endpoint_that_never_answers_is_given_up(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jira_audit.edge.identity.READ_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}/msi/token"
-        monkeypatch.setenv("IDENTITY_ENDPOINT", endpoint)
-        monkeypatch.setenv("IDENTITY_HEADER", HEADER)
-        tokens = Tokens(managed_identity(None, clock), clock)
-
-        with pytest.raises(TransientError, match="could not be reached"):
-            tokens.get_token("https://storage.azure.com/.default")

@@ -108,6 +108,14 @@ def test_batch_that_is_empty_is_sent_as_an_empty_array(
     assert ingestion.lost == []
 
 
+def test_batch_that_is_too_large_is_refused_by_its_size(
+    sink: IngestionSink, ingestion: Ingestion
+) -> None:
+    with pytest.raises(BatchRefused) as raised:
+        sink.send(b"[" + b" " * CALL_LIMIT + b"]")
+    assert raised.value.status == 413
+
+
 # What an answer means
 
 
@@ -116,6 +124,7 @@ def refusal(code: str) -> bytes:
 
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
+
 HTML = b"<html>Bad gateway</html>"
 
 MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[str, ...]]] = [
@@ -187,14 +196,6 @@ def test_answer_other_than_204_is_one_attempt_and_an_error(
         assert raised.value.status == status
 
 
-def test_batch_that_is_too_large_is_refused_by_its_size(
-    sink: IngestionSink, ingestion: Ingestion
-) -> None:
-    with pytest.raises(BatchRefused) as raised:
-        sink.send(b"[" + b" " * CALL_LIMIT + b"]")
-    assert raised.value.status == 413
-
-
 @pytest.mark.parametrize(
     ("change", "kind", "says"),
     [
@@ -242,25 +243,6 @@ def test_answer_with_retry_after_is_not_waited_for_here(
     assert ingestion.rows == [row(1)]
 
 
-def test_connection_dropped_is_one_attempt_and_transient(
-    sink: IngestionSink, ingestion: Ingestion
-) -> None:
-    ingestion.script(DROPPED)
-    with pytest.raises(TransientError, match="could not be reached"):
-        sink.send(batch(1))
-    assert (len(ingestion.calls), ingestion.rows) == (1, [])
-
-
-def test_connection_closed_while_idle_is_no_second_attempt(
-    sink: IngestionSink, ingestion: Ingestion
-) -> None:
-    ingestion.script(None, DROPPED)
-    sink.send(batch(1))
-    with pytest.raises(TransientError):
-        sink.send(batch(2))
-    assert [call.status for call in ingestion.calls] == [204, None]
-
-
 def test_answer_lost_after_acceptance_is_an_error(
     sink: IngestionSink, ingestion: Ingestion
 ) -> None:
@@ -292,17 +274,26 @@ def test_answer_with_a_challenge_sends_no_empty_body(
     assert len(ingestion.calls) == 1
 
 
-def test_connection_that_is_silent_is_given_up(identity: Identity) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        sink = sink_to(f"https://localhost:{silent.getsockname()[1]}", send_seconds=0.3)
-        with pytest.raises(TransientError, match="could not be reached"):
-            sink.send(batch(1))
+# Connections
 
 
-def test_connection_given_up_may_still_deliver(ingestion: Ingestion, identity: Identity) -> None:
-    sink = sink_to(ingestion.endpoint, send_seconds=0.6)
-    with ingestion._lock, pytest.raises(TransientError, match="could not be reached"):
+def test_connection_dropped_is_one_attempt_and_transient(
+    sink: IngestionSink, ingestion: Ingestion
+) -> None:
+    ingestion.script(DROPPED)
+    with pytest.raises(TransientError, match="could not be reached"):
         sink.send(batch(1))
+    assert (len(ingestion.calls), ingestion.rows) == (1, [])
+
+
+def test_connection_closed_while_idle_is_no_second_attempt(
+    sink: IngestionSink, ingestion: Ingestion
+) -> None:
+    ingestion.script(None, DROPPED)
+    sink.send(batch(1))
+    with pytest.raises(TransientError):
+        sink.send(batch(2))
+    assert [call.status for call in ingestion.calls] == [204, None]
 
 
 def test_connection_to_a_closed_port_is_a_transient_error(identity: Identity) -> None:
@@ -319,6 +310,19 @@ def test_connection_without_a_trusted_certificate_gets_no_data(
     with pytest.raises(TransientError, match="could not be reached"):
         sink_to(ingestion.endpoint).send(batch(1))
     assert ingestion.calls == []
+
+
+def test_connection_that_is_silent_is_given_up(identity: Identity) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sink = sink_to(f"https://localhost:{silent.getsockname()[1]}", send_seconds=0.3)
+        with pytest.raises(TransientError, match="could not be reached"):
+            sink.send(batch(1))
+
+
+def test_connection_given_up_may_still_deliver(ingestion: Ingestion, identity: Identity) -> None:
+    sink = sink_to(ingestion.endpoint, send_seconds=0.6)
+    with ingestion._lock, pytest.raises(TransientError, match="could not be reached"):
+        sink.send(batch(1))
 
 
 # Tokens
@@ -351,20 +355,6 @@ def test_token_is_shared_by_all_threads_and_sends(
     assert len(identity.calls) == 1
 
 
-def test_credential_and_client_are_created_once(ingestion: Ingestion, identity: Identity) -> None:
-    made: list[TokenCredential] = []
-
-    def credential() -> TokenCredential:
-        made.append(tokens())
-        return made[-1]
-
-    sink = sink_to(ingestion.endpoint, credential=credential)
-    with ThreadPoolExecutor(4) as executor:
-        list(executor.map(sink.send, [batch(number) for number in range(8)]))
-    assert len(made) == 1
-    assert len(ingestion.rows) == 8
-
-
 @pytest.mark.parametrize("audience", ["https://monitor.azure.us", "https://monitor.azure.cn"])
 def test_token_is_for_the_audience_of_the_cloud(
     ingestion: Ingestion, identity: Identity, audience: str
@@ -377,6 +367,15 @@ def test_token_is_for_the_audience_of_the_cloud(
     assert [call["resource"] for call in identity.calls] == [audience]
 
 
+def test_token_refused_to_a_send_is_the_same_error(
+    ingestion: Ingestion, identity: Identity
+) -> None:
+    identity.client_ids = frozenset()
+    with pytest.raises(SiteError, match="AZURE_CLIENT_ID"):
+        sink_to(ingestion.endpoint).send(batch(1))
+    assert ingestion.calls == []
+
+
 def test_token_without_an_identity_is_for_an_administrator(
     ingestion: Ingestion, identity: Identity
 ) -> None:
@@ -385,15 +384,6 @@ def test_token_without_an_identity_is_for_an_administrator(
     with pytest.raises(SiteError, match="AZURE_CLIENT_ID"):
         sink.prepare()
     assert len(identity.calls) == 1
-
-
-def test_token_refused_to_a_send_is_the_same_error(
-    ingestion: Ingestion, identity: Identity
-) -> None:
-    identity.client_ids = frozenset()
-    with pytest.raises(SiteError, match="AZURE_CLIENT_ID"):
-        sink_to(ingestion.endpoint).send(batch(1))
-    assert ingestion.calls == []
 
 
 @pytest.fixture
@@ -414,26 +404,21 @@ def test_token_endpoint_out_of_reach_is_a_transient_error(ingestion: Ingestion) 
     assert ingestion.calls == []
 
 
-def test_errors_and_logs_show_no_token_and_no_row(
-    sink: IngestionSink,
-    ingestion: Ingestion,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    logging.getLogger("azure").setLevel(logging.WARNING)  # as `app.run` does
-    sink.prepare()
-    token = sink._token_source.get_token(f"{AUDIENCE}/.default").token
-    for fault in (Fault(401), Fault(403), Fault(400), DROPPED):
-        ingestion.script(fault)
-        with pytest.raises(ConnectorError) as raised:
-            sink.send(batch(1))
-        shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value)
-        for hidden in (token, "usér"):
-            assert hidden not in shown + caplog.text
+def test_credential_and_client_are_created_once(ingestion: Ingestion, identity: Identity) -> None:
+    made: list[TokenCredential] = []
+
+    def credential() -> TokenCredential:
+        made.append(tokens())
+        return made[-1]
+
+    sink = sink_to(ingestion.endpoint, credential=credential)
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(sink.send, [batch(number) for number in range(8)]))
+    assert len(made) == 1
+    assert len(ingestion.rows) == 8
 
 
-# What an idle tick does not pay for
+# What an idle tick does not load
 
 
 def test_azure_clients_are_imported_by_the_first_send() -> None:
@@ -467,3 +452,22 @@ print(heavy())
     assert before == "[]"
     assert "azure.monitor" in after
     assert "azure.identity" in after
+
+
+def test_errors_and_logs_show_no_token_and_no_row(
+    sink: IngestionSink,
+    ingestion: Ingestion,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("azure").setLevel(logging.WARNING)  # as `app.run` does
+    sink.prepare()
+    token = sink._token_source.get_token(f"{AUDIENCE}/.default").token
+    for fault in (Fault(401), Fault(403), Fault(400), DROPPED):
+        ingestion.script(fault)
+        with pytest.raises(ConnectorError) as raised:
+            sink.send(batch(1))
+        shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value)
+        for hidden in (token, "usér"):
+            assert hidden not in shown + caplog.text

@@ -47,6 +47,13 @@ def test_table_that_does_not_exist_is_empty(tmp_path: Path) -> None:
     assert LocalTable(tmp_path).held(SITE, RANGE) == TableInventory()
 
 
+def test_table_that_is_unreadable_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / TABLE_FILE).mkdir()
+
+    with pytest.raises(TransientError, match="rows could not be read"):
+        LocalTable(tmp_path).held(SITE, RANGE)
+
+
 def test_line_truncated_by_a_crash_is_no_row(tmp_path: Path) -> None:
     table = write_rows(tmp_path, row(1))
     with (tmp_path / TABLE_FILE).open("ab") as file:
@@ -65,10 +72,3 @@ def test_line_that_is_no_row_is_named_by_its_number(line: bytes, tmp_path: Path)
 
     with pytest.raises(SiteError, match=r"^line 2 of .* is not a row"):
         table.held(SITE, RANGE)
-
-
-def test_table_that_is_unreadable_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / TABLE_FILE).mkdir()
-
-    with pytest.raises(TransientError, match="rows could not be read"):
-        LocalTable(tmp_path).held(SITE, RANGE)

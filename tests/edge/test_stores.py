@@ -101,7 +101,7 @@ def store(request: pytest.FixtureRequest, time: Time) -> Store:
     return make(request, time)
 
 
-# The contract of every store
+# Taking a site
 
 
 def test_take_of_a_new_site_writes_the_first_checkpoint(store: Store) -> None:
@@ -136,6 +136,66 @@ def test_take_after_a_release_finds_the_saved_checkpoint(store: Store) -> None:
     assert again.load() == FIRST
 
 
+def put_while_free(store: Store, content: bytes) -> None:
+    """Write past a store while nobody holds the site: blobs then have no lease to break."""
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    store.put(PATH, content)
+    try:
+        lease.release()
+    except TransientError:
+        return  # blobs: `put` has broken it
+
+
+def test_take_does_not_overwrite_a_garbled_checkpoint(store: Store) -> None:
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    lease.release()
+    put_while_free(store, b"garbled")
+
+    again = store.checkpoints.take(FIRST)
+    assert again is not None
+    assert not again.created
+    with pytest.raises(SiteError):
+        again.load()
+
+
+# Checkpoints
+
+
+def test_checkpoint_that_was_deleted_is_no_first_run(tmp_path: Path, time: Time) -> None:
+    lease = LocalCheckpoints(tmp_path, time.clock).take(FIRST)
+    assert lease is not None
+    (tmp_path / PATH).unlink()
+    with pytest.raises(TransientError, match="could not be loaded"):
+        lease.load()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"v": 1}',
+        b"\xff\xfe",
+        FIRST.encode(NOW)[:-1],
+        FIRST.encode(NOW).replace(b'"ledger":[]', b'"ledger":[[1]]'),
+        FIRST.encode(NOW).replace(b'"step":', b'"steps":'),
+        Checkpoint.first("other.atlassian.net", NOW, NOW).encode(NOW),
+    ],
+)
+def test_checkpoint_that_is_unreadable_is_no_first_run(store: Store, content: bytes) -> None:
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    store.put(PATH, content)
+    with pytest.raises(SiteError, match=r"cannot be read.*CHECKPOINT_RESET"):
+        lease.load()
+    assert store.get(PATH) == content
+
+
 FULL = Checkpoint(
     SITE,
     start=NOW - timestamps.DAY,
@@ -166,95 +226,12 @@ def test_checkpoint_is_loaded_as_it_was_saved(store: Store) -> None:
     assert again.load() == FULL
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b"{}",
-        b'{"v": 1}',
-        b"\xff\xfe",
-        FIRST.encode(NOW)[:-1],
-        FIRST.encode(NOW).replace(b'"ledger":[]', b'"ledger":[[1]]'),
-        FIRST.encode(NOW).replace(b'"step":', b'"steps":'),
-        Checkpoint.first("other.atlassian.net", NOW, NOW).encode(NOW),
-    ],
-)
-def test_checkpoint_that_is_unreadable_is_no_first_run(store: Store, content: bytes) -> None:
-    lease = store.checkpoints.take(FIRST)
-    assert lease is not None
-    store.put(PATH, content)
-    with pytest.raises(SiteError, match=r"cannot be read.*CHECKPOINT_RESET"):
-        lease.load()
-    assert store.get(PATH) == content
-
-
-def test_take_does_not_overwrite_a_garbled_checkpoint(store: Store) -> None:
-    lease = store.checkpoints.take(FIRST)
-    assert lease is not None
-    lease.release()
-    put_while_free(store, b"garbled")
-
-    again = store.checkpoints.take(FIRST)
-    assert again is not None
-    assert not again.created
-    with pytest.raises(SiteError):
-        again.load()
-
-
-def put_while_free(store: Store, content: bytes) -> None:
-    """Write past a store while nobody holds the site: blobs then have no lease to break."""
-    lease = store.checkpoints.take(FIRST)
-    assert lease is not None
-    store.put(PATH, content)
-    try:
-        lease.release()
-    except TransientError:
-        return  # blobs: `put` has broken it
-
-
 def test_checkpoint_of_a_newer_version_is_refused(store: Store) -> None:
     lease = store.checkpoints.take(FIRST)
     assert lease is not None
     store.put(PATH, FIRST.encode(NOW).replace(b'"v":1', b'"v":2'))
     with pytest.raises(SiteError, match="newer version"):
         lease.load()
-
-
-def test_letter_is_kept_once_as_it_was_received(store: Store) -> None:
-    lease = store.checkpoints.take(FIRST)  # as in every run, which also makes the container
-    assert lease is not None
-
-    kept = [store.letters.keep(letter) for letter in (LETTER, LETTER)]
-    kept.append(store.letters.keep(replace(LETTER, reason="another", status=413)))
-
-    assert kept == [True, False, False]
-    found = json.loads(store.get(f"dead-letters/{SITE}/2026-11-19/10000.json"))
-    assert (found["record"], found["reason"], found["status"]) == (RECORD, "refused alone", 400)
-    assert found["kept"] == "2026-11-20T12:00:00.000Z"
-
-
-def test_letter_names_differ_for_any_records(store: Store) -> None:
-    assert store.checkpoints.take(FIRST) is not None
-    letters = [
-        LETTER,
-        Letter.original(SITE, RECORD),
-        Letter("unreadable", "no id", SITE, {"created": RECORD["created"]}),
-        Letter("unreadable", "no record", SITE, None),
-        Letter("unreadable", "no record", SITE, "../../x"),
-        Letter("unreadable", "no time", SITE, {"id": 10_000, "created": "../.."}),
-    ]
-    assert len({letter.name for letter in letters}) == len(letters)
-    assert all(store.letters.keep(letter) for letter in letters)
-    assert not any(store.letters.keep(letter) for letter in letters)
-    assert [json.loads(store.get(letter.name))["record"] for letter in letters] == [
-        letter.record for letter in letters
-    ]
-
-
-# Blobs
 
 
 def options_without_waits(slept: list[float]) -> dict[str, Any]:
@@ -315,17 +292,113 @@ def container(azurite: str, network: Network) -> Iterator[ContainerClient]:
         yield client
 
 
+@pytest.mark.servers
+def test_checkpoint_deleted_at_once_is_an_error(
+    container: ContainerClient, network: Network, time: Time
+) -> None:
+    container.create_container()
+    acquired = 0
+
+    def before(request: Any) -> None:
+        nonlocal acquired
+        acquired += request.headers.get("x-ms-lease-action") == "acquire"
+        if acquired == 2:
+            acquired = 3
+            container.delete_blob(PATH)
+
+    network.before = before
+    with pytest.raises(TransientError, match="deleted"):
+        BlobCheckpoints(container, 60, time.clock).take(FIRST)
+
+
+def test_checkpoint_save_that_fails_keeps_the_old_one(tmp_path: Path, time: Time) -> None:
+    checkpoints = LocalCheckpoints(tmp_path, time.clock)
+    blocked = tmp_path / "checkpoints" / f"{SITE}.new"
+    blocked.mkdir(parents=True)
+    errors: list[ConnectorError] = []
+    try:
+        checkpoints.take(FIRST)
+    except ConnectorError as error:
+        errors.append(error)  # kept, and its frames with it
+    assert type(errors[0]) is TransientError
+
+    blocked.rmdir()
+    lease = checkpoints.take(FIRST)
+    assert lease is not None
+    blocked.mkdir()
+    with pytest.raises(TransientError):
+        lease.save(FULL)
+    assert lease.load() == FIRST
+
+
 def take_lease(container: ContainerClient, time: Time, lease_seconds: int = 60) -> BlobLease:
     lease = BlobCheckpoints(container, lease_seconds, time.clock).take(FIRST)
     assert lease is not None
     return lease
 
 
-def take_over(container: ContainerClient) -> BlobLeaseClient:
-    """Another run has the site now, as after our lease has run out."""
-    blob = container.get_blob_client(PATH)
-    BlobLeaseClient(blob).break_lease(0)
-    return blob.acquire_lease(60)
+@pytest.mark.servers
+def test_checkpoint_save_is_retried_after_a_lost_answer(
+    container: ContainerClient, network: Network, time: Time
+) -> None:
+    lease = take_lease(container, time)
+    network.lose = 1
+    lease.save(FULL)
+    assert lease.load() == FULL
+    assert len(network.slept) == 1
+
+
+# Letters
+
+
+def test_letter_is_kept_once_as_it_was_received(store: Store) -> None:
+    lease = store.checkpoints.take(FIRST)  # as in every run, which also makes the container
+    assert lease is not None
+
+    kept = [store.letters.keep(letter) for letter in (LETTER, LETTER)]
+    kept.append(store.letters.keep(replace(LETTER, reason="another", status=413)))
+
+    assert kept == [True, False, False]
+    found = json.loads(store.get(f"dead-letters/{SITE}/2026-11-19/10000.json"))
+    assert (found["record"], found["reason"], found["status"]) == (RECORD, "refused alone", 400)
+    assert found["kept"] == "2026-11-20T12:00:00.000Z"
+
+
+def test_letter_names_differ_for_any_records(store: Store) -> None:
+    assert store.checkpoints.take(FIRST) is not None
+    letters = [
+        LETTER,
+        Letter.original(SITE, RECORD),
+        Letter("unreadable", "no id", SITE, {"created": RECORD["created"]}),
+        Letter("unreadable", "no record", SITE, None),
+        Letter("unreadable", "no record", SITE, "../../x"),
+        Letter("unreadable", "no time", SITE, {"id": 10_000, "created": "../.."}),
+    ]
+    assert len({letter.name for letter in letters}) == len(letters)
+    assert all(store.letters.keep(letter) for letter in letters)
+    assert not any(store.letters.keep(letter) for letter in letters)
+    assert [json.loads(store.get(letter.name))["record"] for letter in letters] == [
+        letter.record for letter in letters
+    ]
+
+
+@pytest.mark.servers
+def test_letter_is_kept_after_a_lost_answer(
+    container: ContainerClient, network: Network, time: Time
+) -> None:
+    take_lease(container, time)
+    network.lose = 1
+    BlobLetters(container, time.clock).keep(LETTER)
+    assert json.loads(container.download_blob(LETTER.name).readall())["record"] == RECORD
+
+
+@pytest.mark.servers
+def test_letter_that_cannot_be_kept_is_an_error(container: ContainerClient, time: Time) -> None:
+    with pytest.raises(TransientError, match=r"could not be kept aside.*ContainerNotFound"):
+        BlobLetters(container, time.clock).keep(LETTER)
+
+
+# The container and the first run
 
 
 def stored_checkpoint(container: ContainerClient) -> Any:
@@ -405,85 +478,7 @@ def test_first_run_leaves_the_site_to_a_quicker_one(
     assert stored_checkpoint(container)["through"] == timestamps.text(FIRST.through)
 
 
-@pytest.mark.servers
-def test_checkpoint_deleted_at_once_is_an_error(
-    container: ContainerClient, network: Network, time: Time
-) -> None:
-    container.create_container()
-    acquired = 0
-
-    def before(request: Any) -> None:
-        nonlocal acquired
-        acquired += request.headers.get("x-ms-lease-action") == "acquire"
-        if acquired == 2:
-            acquired = 3
-            container.delete_blob(PATH)
-
-    network.before = before
-    with pytest.raises(TransientError, match="deleted"):
-        BlobCheckpoints(container, 60, time.clock).take(FIRST)
-
-
-@pytest.mark.servers
-@pytest.mark.parametrize("then", ["taken over", "broken"])
-def test_lease_that_is_lost_stops_all_writes(
-    container: ContainerClient, time: Time, then: str
-) -> None:
-    lease = take_lease(container, time)
-    if then == "taken over":
-        take_over(container)
-    else:
-        BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)
-    before = container.download_blob(PATH).readall()
-
-    with pytest.raises(TransientError, match="another run took over the site"):
-        lease.save(FULL)
-    time.advance(59)  # the lease is to be renewed now
-    with pytest.raises(TransientError, match="another run took over the site"):
-        lease.hold(30)
-    with pytest.raises(TransientError, match="another run took over the site"):
-        lease.save(FULL)
-
-    assert container.download_blob(PATH).readall() == before
-
-
-@pytest.mark.servers
-def test_lease_that_is_lost_does_not_end_the_new_one(
-    container: ContainerClient, time: Time
-) -> None:
-    lease = take_lease(container, time)
-    take_over(container)
-    with pytest.raises(TransientError):
-        lease.release()
-    assert BlobCheckpoints(container, 60, time.clock).take(FIRST) is None
-
-
-@pytest.mark.servers
-@pytest.mark.parametrize("seconds", [15, 60])
-def test_lease_is_requested_for_the_seconds_that_are_set(
-    container: ContainerClient, network: Network, time: Time, seconds: int
-) -> None:
-    # That storage ends it then is storage's matter; to wait for it would take the wall clock.
-    asked: list[str] = []
-
-    def before(request: Any) -> None:
-        if found := request.headers.get("x-ms-lease-duration"):
-            asked.append(found)
-
-    network.before = before
-    take_lease(container, time, seconds)
-    assert set(asked) == {str(seconds)}
-
-
-@pytest.mark.servers
-def test_lease_of_a_dead_run_leaves_the_saved_checkpoint(
-    container: ContainerClient, time: Time
-) -> None:
-    take_lease(container, time).save(FULL)
-    assert BlobCheckpoints(container, 60, time.clock).take(FIRST) is None
-    BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)  # as time would
-    again = take_lease(container, time)
-    assert (again.created, again.load()) == (False, FULL)
+# The lease
 
 
 @pytest.mark.servers
@@ -520,17 +515,6 @@ def test_lease_counts_from_the_request_not_the_answer(
     assert network.renewals == 1
     lease.hold(55)
     assert network.renewals == 1
-
-
-@pytest.mark.servers
-def test_lease_is_lost_when_storage_is_too_slow(
-    container: ContainerClient, network: Network, time: Time
-) -> None:
-    lease = take_lease(container, time)
-    network.seconds = 31
-    time.advance(40)
-    with pytest.raises(TransientError, match="too slow"):
-        lease.hold(30)
 
 
 @pytest.mark.servers
@@ -578,39 +562,55 @@ def test_lease_is_renewed_once_by_several_threads(
 
 
 @pytest.mark.servers
-def test_checkpoint_save_is_retried_after_a_lost_answer(
+def test_lease_is_lost_when_storage_is_too_slow(
     container: ContainerClient, network: Network, time: Time
 ) -> None:
     lease = take_lease(container, time)
-    network.lose = 1
-    lease.save(FULL)
-    assert lease.load() == FULL
-    assert len(network.slept) == 1
+    network.seconds = 31
+    time.advance(40)
+    with pytest.raises(TransientError, match="too slow"):
+        lease.hold(30)
+
+
+def take_over(container: ContainerClient) -> BlobLeaseClient:
+    """Another run has the site now, as after our lease has run out."""
+    blob = container.get_blob_client(PATH)
+    BlobLeaseClient(blob).break_lease(0)
+    return blob.acquire_lease(60)
 
 
 @pytest.mark.servers
-def test_letter_is_kept_after_a_lost_answer(
-    container: ContainerClient, network: Network, time: Time
+@pytest.mark.parametrize("then", ["taken over", "broken"])
+def test_lease_that_is_lost_stops_all_writes(
+    container: ContainerClient, time: Time, then: str
 ) -> None:
-    take_lease(container, time)
-    network.lose = 1
-    BlobLetters(container, time.clock).keep(LETTER)
-    assert json.loads(container.download_blob(LETTER.name).readall())["record"] == RECORD
+    lease = take_lease(container, time)
+    if then == "taken over":
+        take_over(container)
+    else:
+        BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)
+    before = container.download_blob(PATH).readall()
+
+    with pytest.raises(TransientError, match="another run took over the site"):
+        lease.save(FULL)
+    time.advance(59)  # the lease is to be renewed now
+    with pytest.raises(TransientError, match="another run took over the site"):
+        lease.hold(30)
+    with pytest.raises(TransientError, match="another run took over the site"):
+        lease.save(FULL)
+
+    assert container.download_blob(PATH).readall() == before
 
 
 @pytest.mark.servers
-def test_letter_that_cannot_be_kept_is_an_error(container: ContainerClient, time: Time) -> None:
-    with pytest.raises(TransientError, match=r"could not be kept aside.*ContainerNotFound"):
-        BlobLetters(container, time.clock).keep(LETTER)
-
-
-def storage_calls(container: ContainerClient, time: Time) -> list[Callable[[], object]]:
-    """All that is asked of storage without a lease."""
-    return [
-        lambda: BlobCheckpoints(container, 60, time.clock).take(FIRST),
-        lambda: BlobLetters(container, time.clock).keep(LETTER),
-        lambda: probe(container),
-    ]
+def test_lease_that_is_lost_does_not_end_the_new_one(
+    container: ContainerClient, time: Time
+) -> None:
+    lease = take_lease(container, time)
+    take_over(container)
+    with pytest.raises(TransientError):
+        lease.release()
+    assert BlobCheckpoints(container, 60, time.clock).take(FIRST) is None
 
 
 @pytest.mark.servers
@@ -624,6 +624,76 @@ def test_lease_without_storage_is_a_transient_error(
     ways: list[Callable[[], object]] = [lease.load, lambda: lease.save(FULL), lease.release]
     with pytest.raises(TransientError, match=rf"^{SITE}: .*reached \(ServiceResponseError\)$"):
         ways[number]()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("seconds", [15, 60])
+def test_lease_is_requested_for_the_seconds_that_are_set(
+    container: ContainerClient, network: Network, time: Time, seconds: int
+) -> None:
+    # That storage ends it then is storage's matter; to wait for it would take the wall clock.
+    asked: list[str] = []
+
+    def before(request: Any) -> None:
+        if found := request.headers.get("x-ms-lease-duration"):
+            asked.append(found)
+
+    network.before = before
+    take_lease(container, time, seconds)
+    assert set(asked) == {str(seconds)}
+
+
+@pytest.mark.servers
+def test_lease_of_a_dead_run_leaves_the_saved_checkpoint(
+    container: ContainerClient, time: Time
+) -> None:
+    take_lease(container, time).save(FULL)
+    assert BlobCheckpoints(container, 60, time.clock).take(FIRST) is None
+    BlobLeaseClient(container.get_blob_client(PATH)).break_lease(0)  # as time would
+    again = take_lease(container, time)
+    assert (again.created, again.load()) == (False, FULL)
+
+
+def test_lease_of_another_process_ends_with_it(tmp_path: Path, time: Time) -> None:
+    script = """
+import sys
+from pathlib import Path
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.clock import Clock
+from jira_audit.edge.local import LocalCheckpoints
+clock = Clock(lambda: 0, lambda: 0.0, lambda _: None, lambda: 0.5)
+lease = LocalCheckpoints(Path(sys.argv[1]), clock).take(Checkpoint.first(sys.argv[2], 7, 7))
+print(lease.created, flush=True)
+sys.stdin.read()
+"""
+    checkpoints = LocalCheckpoints(tmp_path, time.clock)
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path), SITE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "True\n"
+            assert checkpoints.take(FIRST) is None
+        finally:
+            process.kill()  # it gives nothing back
+    lease = checkpoints.take(FIRST)
+    assert lease is not None
+    assert (lease.created, lease.load().start) == (False, 7)
+
+
+# Failures of storage
+
+
+def storage_calls(container: ContainerClient, time: Time) -> list[Callable[[], object]]:
+    """All that is asked of storage without a lease."""
+    return [
+        lambda: BlobCheckpoints(container, 60, time.clock).take(FIRST),
+        lambda: BlobLetters(container, time.clock).keep(LETTER),
+        lambda: probe(container),
+    ]
 
 
 def connection_string(port: int, key: str = "bm90IHRoZSBrZXk=") -> str:
@@ -722,7 +792,7 @@ def test_storage_errors_that_azurite_lacks_are_understood(
         storage_calls(client, time)[number]()
 
 
-# The local folder
+# The local table
 
 
 def test_table_rows_are_appended_one_a_line(tmp_path: Path) -> None:
@@ -771,6 +841,20 @@ def test_table_lines_of_several_threads_stay_whole(tmp_path: Path) -> None:
     assert sorted(json.loads(line)["id_d"] for line in lines) == sorted([*range(20)] * 3)
 
 
+def test_table_shared_by_several_sites_loses_no_row(tmp_path: Path) -> None:
+    def write(site: int) -> None:
+        sink = LocalSink(tmp_path)
+        for n in range(50):
+            sink.send(json.dumps([{"site": site, "n": n}]).encode())
+
+    with ThreadPoolExecutor(8) as executor:
+        list(executor.map(write, range(8)))
+
+    lines = (tmp_path / "Jira_Audit_CL.jsonl").read_bytes().splitlines()
+    found = sorted((row["site"], row["n"]) for row in map(json.loads, lines))
+    assert found == [(site, n) for site in range(8) for n in range(50)]
+
+
 @pytest.mark.parametrize("size", [10, 20_000])
 def test_disk_without_room_keeps_nothing_of_the_batch(tmp_path: Path, size: int) -> None:
     script = """
@@ -814,75 +898,3 @@ def test_disk_that_fails_is_a_transient_error(tmp_path: Path, time: Time) -> Non
     for way in ways:
         with pytest.raises(TransientError):
             way()
-
-
-def test_checkpoint_save_that_fails_keeps_the_old_one(tmp_path: Path, time: Time) -> None:
-    checkpoints = LocalCheckpoints(tmp_path, time.clock)
-    blocked = tmp_path / "checkpoints" / f"{SITE}.new"
-    blocked.mkdir(parents=True)
-    errors: list[ConnectorError] = []
-    try:
-        checkpoints.take(FIRST)
-    except ConnectorError as error:
-        errors.append(error)  # kept, and its frames with it
-    assert type(errors[0]) is TransientError
-
-    blocked.rmdir()
-    lease = checkpoints.take(FIRST)
-    assert lease is not None
-    blocked.mkdir()
-    with pytest.raises(TransientError):
-        lease.save(FULL)
-    assert lease.load() == FIRST
-
-
-def test_checkpoint_that_was_deleted_is_no_first_run(tmp_path: Path, time: Time) -> None:
-    lease = LocalCheckpoints(tmp_path, time.clock).take(FIRST)
-    assert lease is not None
-    (tmp_path / PATH).unlink()
-    with pytest.raises(TransientError, match="could not be loaded"):
-        lease.load()
-
-
-def test_lease_of_another_process_ends_with_it(tmp_path: Path, time: Time) -> None:
-    script = """
-import sys
-from pathlib import Path
-from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.clock import Clock
-from jira_audit.edge.local import LocalCheckpoints
-clock = Clock(lambda: 0, lambda: 0.0, lambda _: None, lambda: 0.5)
-lease = LocalCheckpoints(Path(sys.argv[1]), clock).take(Checkpoint.first(sys.argv[2], 7, 7))
-print(lease.created, flush=True)
-sys.stdin.read()
-"""
-    checkpoints = LocalCheckpoints(tmp_path, time.clock)
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path), SITE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "True\n"
-            assert checkpoints.take(FIRST) is None
-        finally:
-            process.kill()  # it gives nothing back
-    lease = checkpoints.take(FIRST)
-    assert lease is not None
-    assert (lease.created, lease.load().start) == (False, 7)
-
-
-def test_table_shared_by_several_sites_loses_no_row(tmp_path: Path) -> None:
-    def write(site: int) -> None:
-        sink = LocalSink(tmp_path)
-        for n in range(50):
-            sink.send(json.dumps([{"site": site, "n": n}]).encode())
-
-    with ThreadPoolExecutor(8) as executor:
-        list(executor.map(write, range(8)))
-
-    lines = (tmp_path / "Jira_Audit_CL.jsonl").read_bytes().splitlines()
-    found = sorted((row["site"], row["n"]) for row in map(json.loads, lines))
-    assert found == [(site, n) for site in range(8) for n in range(50)]

@@ -92,7 +92,7 @@ def inventory_of(*ids: int, **copies: int) -> TableInventory:
     )
 
 
-# What is there
+# The inventory
 
 
 def test_inventory_counts_the_rows_of_each_id(service: QueryService, workspace: Workspace) -> None:
@@ -151,6 +151,9 @@ def test_inventory_longer_than_one_answer_comes_in_pages(
     assert len(service.queries) == count // 10 + 1
 
 
+# Queries
+
+
 def test_query_quotes_any_site_name(service: QueryService, workspace: Workspace) -> None:
     service.rows = [row(1)]
 
@@ -171,7 +174,56 @@ def test_query_is_valid_for_kustos_analyser() -> None:
         assert analysis.columns == {"record": "long", "copies": "long"}
 
 
-# What is no answer
+@pytest.mark.parametrize(
+    "fault",
+    [
+        PARTIAL,
+        DROPPED,
+        refusal(429, "ThrottledError"),
+        refusal(504, "GatewayTimeout"),
+        Fault(502, {"Content-Type": "text/html"}, b"<html>Bad Gateway</html>"),
+        Fault(200, {"Content-Type": "text/html"}, b"<html>sign in</html>"),
+        Fault(200, {"Content-Type": "application/json"}, b'{"tables": ['),
+        Fault(500),
+    ],
+)
+def test_query_is_retried_after_a_transient_or_partial_answer(
+    fault: Fault, service: QueryService, workspace: Workspace, time: Time
+) -> None:
+    service.rows = [row(each) for each in range(10)]
+    service.script(fault, None)
+
+    assert workspace.held(SITE, RANGE) == inventory_of(*range(10))
+    assert len(time.slept) == 2
+
+
+def test_query_is_retried_after_the_time_asked_for(
+    service: QueryService, workspace: Workspace, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    throttled = refusal(429, "ThrottledError")
+    service.script(Fault(429, {**throttled.headers, "Retry-After": "17"}, throttled.body))
+
+    with caplog.at_level(logging.WARNING):
+        workspace.held(SITE, RANGE)
+
+    assert time.slept == [0.0, 17.0]
+    assert "asks for fewer queries (HTTP 429: ThrottledError) (retrying" in caplog.text
+
+
+@pytest.mark.parametrize("fault", [PARTIAL, DROPPED, refusal(503, "ServiceUnavailable")])
+def test_query_that_keeps_failing_is_an_error(
+    fault: Fault, service: QueryService, workspace: Workspace
+) -> None:
+    service.rows = [row(1)]
+    service.script(*[fault] * 9)
+
+    with pytest.raises(TransientError):
+        workspace.held(SITE, RANGE)
+
+    assert len(service.queries) == 5
+
+
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -208,55 +260,6 @@ def test_refusal_says_what_to_do_and_is_not_retried(
     assert len(service.queries) == 1
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        PARTIAL,
-        DROPPED,
-        refusal(429, "ThrottledError"),
-        refusal(504, "GatewayTimeout"),
-        Fault(502, {"Content-Type": "text/html"}, b"<html>Bad Gateway</html>"),
-        Fault(200, {"Content-Type": "text/html"}, b"<html>sign in</html>"),
-        Fault(200, {"Content-Type": "application/json"}, b'{"tables": ['),
-        Fault(500),
-    ],
-)
-def test_query_is_retried_after_a_transient_or_partial_answer(
-    fault: Fault, service: QueryService, workspace: Workspace, time: Time
-) -> None:
-    service.rows = [row(each) for each in range(10)]
-    service.script(fault, None)
-
-    assert workspace.held(SITE, RANGE) == inventory_of(*range(10))
-    assert len(time.slept) == 2
-
-
-@pytest.mark.parametrize("fault", [PARTIAL, DROPPED, refusal(503, "ServiceUnavailable")])
-def test_query_that_keeps_failing_is_an_error(
-    fault: Fault, service: QueryService, workspace: Workspace
-) -> None:
-    service.rows = [row(1)]
-    service.script(*[fault] * 9)
-
-    with pytest.raises(TransientError):
-        workspace.held(SITE, RANGE)
-
-    assert len(service.queries) == 5
-
-
-def test_query_is_retried_after_the_time_asked_for(
-    service: QueryService, workspace: Workspace, time: Time, caplog: pytest.LogCaptureFixture
-) -> None:
-    throttled = refusal(429, "ThrottledError")
-    service.script(Fault(429, {**throttled.headers, "Retry-After": "17"}, throttled.body))
-
-    with caplog.at_level(logging.WARNING):
-        workspace.held(SITE, RANGE)
-
-    assert time.slept == [0.0, 17.0]
-    assert "asks for fewer queries (HTTP 429: ThrottledError) (retrying" in caplog.text
-
-
 def test_error_names_a_missing_workspace(
     service: QueryService, identity: Identity, time: Time
 ) -> None:
@@ -269,6 +272,17 @@ def test_error_names_missing_columns(service: QueryService, workspace: Workspace
 
     with pytest.raises(SiteError, match="lacks columns that the connector writes"):
         workspace.held(SITE, RANGE)
+
+
+def test_error_of_an_unreachable_service_is_transient(identity: Identity, time: Time) -> None:
+    nowhere = QueryService([])
+    nowhere.endpoint = "https://127.0.0.1:9"
+
+    with pytest.raises(TransientError, match="could not be reached"):
+        workspace_of(nowhere, time).held(SITE, RANGE)
+
+
+# Tokens
 
 
 def test_token_is_for_the_query_service_only(
@@ -299,15 +313,7 @@ def test_token_that_is_missing_says_to_sign_in(service: QueryService, time: Time
     assert service.queries == []
 
 
-def test_error_of_an_unreachable_service_is_transient(identity: Identity, time: Time) -> None:
-    nowhere = QueryService([])
-    nowhere.endpoint = "https://127.0.0.1:9"
-
-    with pytest.raises(TransientError, match="could not be reached"):
-        workspace_of(nowhere, time).held(SITE, RANGE)
-
-
-# What happened
+# Activity
 
 
 def sample_rows() -> list[dict[str, Any]]:

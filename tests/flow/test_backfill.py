@@ -35,6 +35,15 @@ def test_backfill_delivers_every_older_record_once() -> None:
     assert sorted(world.rows()) == sorted(ids(world))
 
 
+def test_backfill_reads_nothing_that_the_schedule_has() -> None:
+    world = world_with_past_records()
+    asked = len(world.jira.requests)
+
+    world.backfill(LONG_AGO, START)
+
+    assert max(each["to"] for each in world.jira.requests[asked:]) < "2026-11-19T12:00:00.000Z"
+
+
 def test_backfill_leaves_the_first_millisecond_to_the_schedule() -> None:
     world = World()
     begins = START - DAY
@@ -65,6 +74,26 @@ def test_backfill_leaves_the_schedules_checkpoint_and_lease() -> None:
     ]
 
 
+def test_backfill_ignores_the_schedules_reset() -> None:
+    world = world_with_past_records()
+    world.policy = Policy(reset=Reset("all", LONG_AGO))
+
+    world.backfill(START - 10 * DAY)
+
+    assert world.store.backfills().checkpoint().reset is None
+
+
+def test_backfill_has_no_sweep_and_no_overlap() -> None:
+    world = world_with_past_records()
+    world.backfill(LONG_AGO)
+    world.time.advance(3 * 24 * 3600)
+    asked = len(world.jira.requests)
+
+    assert world.backfill(LONG_AGO).result == "ok"
+
+    assert len(world.jira.requests) - asked <= 1
+
+
 def test_backfill_skips_while_another_runs() -> None:
     world = world_with_past_records()
     during: list[object] = []
@@ -79,6 +108,45 @@ def test_backfill_skips_while_another_runs() -> None:
     assert not world.duplicates()
 
 
+def test_backfill_with_nothing_before_from_says_so() -> None:
+    world = world_with_past_records()
+
+    with pytest.raises(
+        SiteError,
+        match=r"nothing to backfill: the running schedule .* from 2026-11-19T12:00",
+    ):
+        world.backfill(START - HOUR)
+
+
+def test_backfill_without_a_checkpoint_fails() -> None:
+    with pytest.raises(SiteError, match="has no checkpoint, so the end of a backfill is unknown"):
+        World().backfill(LONG_AGO)
+
+
+def test_backfill_counts_its_progress() -> None:
+    world = world_with_past_records()
+
+    world.backfill(LONG_AGO)
+
+    reached = world.tally.positions
+    assert reached[0] == LONG_AGO
+    assert reached == sorted(reached)
+    assert START - DAY - 29 * DAY < reached[-1] < START - DAY
+
+
+def test_backfill_keeps_dead_letters_for_one_replay() -> None:
+    world = world_with_past_records()
+    world.sink.poison = {10_007}
+    world.backfill(LONG_AGO)
+    world.sink.poison = set()
+
+    assert len(world.replay().sent) == 1
+    world.backfill(LONG_AGO)
+
+    assert not world.duplicates()
+    assert not world.missing(ids(world))
+
+
 def test_backfill_resumes_after_an_interruption() -> None:
     world = world_with_past_records(batch_bytes=2_000)
     world.jira.faults.at[world.jira.faults.calls + 25] = raise_error(KeyboardInterrupt())
@@ -91,6 +159,19 @@ def test_backfill_resumes_after_an_interruption() -> None:
     assert 40 < delivered < 340
     assert min(world.tally.positions) > LONG_AGO
     assert outcome.result == "ok"
+    assert not world.duplicates()
+    assert not world.missing(ids(world))
+
+
+def test_backfill_resumes_after_a_failure() -> None:
+    world = world_with_past_records(batch_bytes=2_000)
+    world.jira.faults.at[world.jira.faults.calls + 25] = answer_with(403)
+
+    outcome = world.backfill(LONG_AGO)
+
+    assert outcome.result == "failed"
+    assert isinstance(outcome.error, SiteError)
+    assert world.backfill(LONG_AGO).result == "ok"
     assert not world.duplicates()
     assert not world.missing(ids(world))
 
@@ -115,19 +196,6 @@ def test_backfill_that_crashes_anywhere_loses_nothing(when: str) -> None:
         assert world.backfill(LONG_AGO).result == "ok"
         assert not world.missing(ids(world))
         assert world.duplicate_bytes() <= 4 * 2_000
-
-
-def test_backfill_resumes_after_a_failure() -> None:
-    world = world_with_past_records(batch_bytes=2_000)
-    world.jira.faults.at[world.jira.faults.calls + 25] = answer_with(403)
-
-    outcome = world.backfill(LONG_AGO)
-
-    assert outcome.result == "failed"
-    assert isinstance(outcome.error, SiteError)
-    assert world.backfill(LONG_AGO).result == "ok"
-    assert not world.duplicates()
-    assert not world.missing(ids(world))
 
 
 def test_start_moved_earlier_delivers_only_the_new_range() -> None:
@@ -178,71 +246,3 @@ def test_end_bounds_the_backfill() -> None:
     assert not world.missing(
         known["id"] for known in world.jira.site.records if known["created"] < "2026-11-10T12"
     )
-
-
-def test_backfill_reads_nothing_that_the_schedule_has() -> None:
-    world = world_with_past_records()
-    asked = len(world.jira.requests)
-
-    world.backfill(LONG_AGO, START)
-
-    assert max(each["to"] for each in world.jira.requests[asked:]) < "2026-11-19T12:00:00.000Z"
-
-
-def test_backfill_with_nothing_before_from_says_so() -> None:
-    world = world_with_past_records()
-
-    with pytest.raises(
-        SiteError,
-        match=r"nothing to backfill: the running schedule .* from 2026-11-19T12:00",
-    ):
-        world.backfill(START - HOUR)
-
-
-def test_backfill_without_a_checkpoint_fails() -> None:
-    with pytest.raises(SiteError, match="has no checkpoint, so the end of a backfill is unknown"):
-        World().backfill(LONG_AGO)
-
-
-def test_backfill_ignores_the_schedules_reset() -> None:
-    world = world_with_past_records()
-    world.policy = Policy(reset=Reset("all", LONG_AGO))
-
-    world.backfill(START - 10 * DAY)
-
-    assert world.store.backfills().checkpoint().reset is None
-
-
-def test_backfill_has_no_sweep_and_no_overlap() -> None:
-    world = world_with_past_records()
-    world.backfill(LONG_AGO)
-    world.time.advance(3 * 24 * 3600)
-    asked = len(world.jira.requests)
-
-    assert world.backfill(LONG_AGO).result == "ok"
-
-    assert len(world.jira.requests) - asked <= 1
-
-
-def test_backfill_keeps_dead_letters_for_one_replay() -> None:
-    world = world_with_past_records()
-    world.sink.poison = {10_007}
-    world.backfill(LONG_AGO)
-    world.sink.poison = set()
-
-    assert len(world.replay().sent) == 1
-    world.backfill(LONG_AGO)
-
-    assert not world.duplicates()
-    assert not world.missing(ids(world))
-
-
-def test_backfill_counts_its_progress() -> None:
-    world = world_with_past_records()
-
-    world.backfill(LONG_AGO)
-
-    reached = world.tally.positions
-    assert reached[0] == LONG_AGO
-    assert reached == sorted(reached)
-    assert START - DAY - 29 * DAY < reached[-1] < START - DAY

@@ -59,7 +59,7 @@ def accept_then_raise(error: BaseException) -> Callable[[Callable[[], object]], 
     return fault
 
 
-# Normal runs
+# First runs and ticks
 
 
 def test_first_run_delivers_the_lookback_once() -> None:
@@ -115,6 +115,65 @@ def test_tick_without_news_needs_two_requests_and_no_send() -> None:
     assert world.journal.entries == ["take", "load", "fetch", "fetch", "save", "release"]
 
 
+def test_tick_fills_batches_across_windows() -> None:
+    world = world_with(400, over=20 * HOUR, batch_bytes=4_000)
+
+    outcome = world.run()
+
+    assert outcome.tally.windows > 4
+    sizes = [len(json.dumps(batch)) for batch in world.sink.sent]
+    assert min(len(batch) for batch in world.sink.sent[:-1]) >= 0.9 * max(map(len, world.sink.sent))
+    assert outcome.tally.batches == len(sizes)
+
+
+def test_tick_delivers_an_id_repeated_on_a_page_once() -> None:
+    world = world_with(10)
+    world.jira.tamper[10_005] = lambda known: {**known, "id": 10_004}
+
+    world.run()
+
+    assert world.rows().count(10_004) == 1
+
+
+def test_tick_writes_the_time_generated_that_is_set() -> None:
+    world = world_with(1)
+    world.run()
+    assert timestamps.parse(world.sink.table[0]["TimeGenerated"]) >= START
+
+    world = world_with(1)
+    world.run(event_time=True)
+    assert world.sink.table[0]["TimeGenerated"] == world.sink.table[0]["created_t"]
+
+
+def with_date(answer: Response, timestamp_ms: int) -> Response:
+    import email.utils
+
+    return replace(
+        answer,
+        headers={
+            **answer.headers,
+            "Date": email.utils.formatdate(timestamp_ms / 1000, usegmt=True),
+        },
+    )
+
+
+def test_through_never_passes_jiras_clock() -> None:
+    world = world_with(10)
+    ours = world.time.now
+    world.jira.faults.always = lambda call: with_date(call(), ours - 90 * SECOND)
+
+    outcome = world.run()
+
+    assert outcome.through == ours - 90 * SECOND
+    world.jira.faults.always = None
+    world.jira.site.add([record(10_010, ours - 30 * SECOND)])
+    assert world.run().tally.late_found == 0
+    assert 10_010 in world.rows()
+
+
+# The overlap and late records
+
+
 def test_overlap_finds_and_counts_a_late_record() -> None:
     world = world_with(100)
     world.run()
@@ -125,6 +184,61 @@ def test_overlap_finds_and_counts_a_late_record() -> None:
 
     assert outcome.tally.late_found == 1
     assert 9_999 in world.rows()
+
+
+def test_overlap_is_read_again_after_a_failed_run() -> None:
+    world = World(page_size=5, batch_bytes=600)
+    world.jira.site.add(record(10_000 + n, START - 20 * MINUTE + n * 5_000) for n in range(230))
+    world.run()
+    world.time.advance(300)
+    world.jira.faults.at[world.jira.faults.calls + 9] = answer_with(403)
+
+    assert world.run().result == "failed"
+
+    assert world.store.checkpoint().reread is None
+
+
+def _reads_moment(world: World, number: int, timestamp_ms: int) -> bool:
+    if not world.outcomes:
+        world.run()
+    query = world.jira.requests[number]
+    return timestamps.parse(query["from"]) <= timestamp_ms <= timestamps.parse(query["to"])
+
+
+def test_late_record_above_is_noticed_despite_short_pages() -> None:
+    world = World(page_size=20, page_cap=10, lookback=12 * DAY)
+    begins = START - 10 * DAY
+    world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
+    first = record(9_000, begins + 25 * SECOND + 1)
+    seen = next(n for n in range(99) if _reads_moment(world, n, begins))
+    world = World(page_size=20, page_cap=10, lookback=12 * DAY)
+    world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
+
+    def insert_record(call: Callable[[], Response]) -> Response:
+        world.jira.site.add([first])
+        return call()
+
+    world.jira.faults.at[seen + 1] = insert_record
+
+    assert world.run().result == "ok"
+    assert 9_000 in world.rows()
+
+
+def test_late_records_are_counted_until_a_reset() -> None:
+    world = world_with(100)
+    for late in range(3):
+        world.run()
+        world.jira.site.add([record(9_900 + late, world.time.now - 10 * MINUTE)])
+        world.time.advance(300)
+    world.run()
+    assert world.store.checkpoint().late_found == 3
+
+    world.run(reset=Reset("all", START - DAY))
+
+    assert world.store.checkpoint().late_found == 0
+
+
+# The sweep
 
 
 def test_sweep_finds_what_the_overlap_missed() -> None:
@@ -161,6 +275,28 @@ def test_sweep_is_read_after_the_ticks_rows_are_sent() -> None:
     assert world.missing(each["id"] for each in new) == set()
 
 
+def test_sweep_is_made_once_a_day() -> None:
+    world = world_with(50)
+    world.run()
+    windows = []
+    for _ in range(60):
+        world.time.advance(3600)
+        windows.append(world.run().tally.windows)
+
+    # An hour and a quarter takes two windows of an hour; a sweep takes more.
+    assert [n for n, count in enumerate(windows, 1) if count > 2] == [24, 48]
+
+
+def test_sweep_does_not_start_before_from() -> None:
+    world = world_with(50, lookback=2 * HOUR)
+    world.run()
+    world.time.advance(25 * 3600)
+
+    world.run()
+
+    assert min(query["from"] for query in world.jira.requests) == "2026-11-20T10:00:00.000Z"
+
+
 def test_sweep_delayed_by_failures_finds_earlier_late_records() -> None:
     """Found by a random history: the sweep was 28 hours overdue and reached 48 hours back."""
     world = world_with(100)
@@ -193,73 +329,59 @@ def test_sweep_of_several_runs_counts_from_its_start() -> None:
     assert world.store.checkpoint().swept == under_way.began < world.time.now
 
 
-def test_sweep_does_not_start_before_from() -> None:
-    world = world_with(50, lookback=2 * HOUR)
-    world.run()
-    world.time.advance(25 * 3600)
-
-    world.run()
-
-    assert min(query["from"] for query in world.jira.requests) == "2026-11-20T10:00:00.000Z"
-
-
-def test_sweep_is_made_once_a_day() -> None:
-    world = world_with(50)
-    world.run()
-    windows = []
-    for _ in range(60):
-        world.time.advance(3600)
-        windows.append(world.run().tally.windows)
-
-    # An hour and a quarter takes two windows of an hour; a sweep takes more.
-    assert [n for n, count in enumerate(windows, 1) if count > 2] == [24, 48]
-
-
-def test_tick_fills_batches_across_windows() -> None:
-    world = world_with(400, over=20 * HOUR, batch_bytes=4_000)
-
-    outcome = world.run()
-
-    assert outcome.tally.windows > 4
-    sizes = [len(json.dumps(batch)) for batch in world.sink.sent]
-    assert min(len(batch) for batch in world.sink.sent[:-1]) >= 0.9 * max(map(len, world.sink.sent))
-    assert outcome.tally.batches == len(sizes)
-
-
-def test_through_never_passes_jiras_clock() -> None:
+def test_sweep_with_its_place_past_its_end_is_done() -> None:
     world = world_with(10)
-    ours = world.time.now
-    world.jira.faults.always = lambda call: with_date(call(), ours - 90 * SECOND)
+    world.run()
+    place = world.store.checkpoint()
+    odd = replace(place, sweep=Sweep(START, START - HOUR, START), swept=START - 2 * DAY)
+    world.store.blobs[f"checkpoints/{HOST}.json"] = odd.encode(START)
+
+    world.run()
+
+    assert world.store.checkpoint().sweep is None
+    assert world.store.checkpoint().swept == START
+
+
+def test_sweep_dated_in_the_future_does_not_delay_the_next() -> None:
+    world = world_with(20)
+    world.run()
+    ahead = replace(world.store.checkpoint(), swept=START + 365 * DAY)
+    world.store.blobs[f"checkpoints/{HOST}.json"] = ahead.encode(START)
+    world.jira.site.add([record(9_999, START - 5 * HOUR)])
+
+    world.run()
+
+    assert 9_999 in world.rows()
+    assert world.store.checkpoint().swept == world.time.now - round(world.outcomes[-1].duration_ms)
+
+
+def test_pruning_keeps_the_ids_of_the_open_window() -> None:
+    """The window is the first of a sweep and of its day: its newest page comes first."""
+    world = World(page_size=20, batch_bytes=600)
+    world.time.now = now = timestamps.parse("2026-11-20T00:20:00Z")
+    begins = now - 2 * DAY
+    delivered = [record(1_000_000 + n, begins + n * 5 * SECOND) for n in range(60)]
+    world.jira.site.add(delivered)
+    world.jira.site.add(record(2_000_000 + n, begins + (80 + n) * 5 * SECOND) for n in range(20))
+    scattered = Ledger().with_ids(range(0, 160_000, 2))
+    place = Checkpoint(
+        HOST,
+        start=now - 30 * DAY,
+        through=now - 5 * MINUTE,
+        latest=now - 30 * MINUTE,
+        ledger=scattered.with_ids(known["id"] for known in delivered),
+        swept=now - DAY,
+    )
+    for day in range(30, 2, -1):
+        at = now - day * DAY
+        place = place.marked(at, at, (30 - day) * 5_000)
+    world.store.blobs[f"checkpoints/{HOST}.json"] = place.encode(now)
 
     outcome = world.run()
 
-    assert outcome.through == ours - 90 * SECOND
-    world.jira.faults.always = None
-    world.jira.site.add([record(10_010, ours - 30 * SECOND)])
-    assert world.run().tally.late_found == 0
-    assert 10_010 in world.rows()
-
-
-def with_date(answer: Response, timestamp_ms: int) -> Response:
-    import email.utils
-
-    return replace(
-        answer,
-        headers={
-            **answer.headers,
-            "Date": email.utils.formatdate(timestamp_ms / 1000, usegmt=True),
-        },
-    )
-
-
-def test_tick_writes_the_time_generated_that_is_set() -> None:
-    world = world_with(1)
-    world.run()
-    assert timestamps.parse(world.sink.table[0]["TimeGenerated"]) >= START
-
-    world = world_with(1)
-    world.run(event_time=True)
-    assert world.sink.table[0]["TimeGenerated"] == world.sink.table[0]["created_t"]
+    assert outcome.result == "ok"
+    assert world.store.checkpoint().pruned is not None
+    assert outcome.tally.late_found == outcome.tally.rows == 20
 
 
 # The lease
@@ -308,27 +430,17 @@ def test_lease_that_is_lost_stops_all_sends() -> None:
     assert world.store.leases[name][0] == 99
 
 
-def test_interrupt_after_an_acceptance_duplicates_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    world = world_with(200, batch_bytes=4_000)
-    deal_with, interrupted = Progress.deal_with, list[bool]()
+def test_lease_older_than_any_run_is_a_failure() -> None:
+    world = world_with(10)
+    world.run()
+    world.store.leases[f"checkpoints/{HOST}.json"] = (99, 2.0**60)
+    assert world.run().result == "skipped"
+    world.time.advance(25 * 3600)
 
-    def interrupt_once(self: Progress, identities: Iterable[Identity]) -> None:
-        if not interrupted:
-            interrupted.append(True)
-            raise KeyboardInterrupt
-        deal_with(self, identities)
+    outcome = world.run()
 
-    monkeypatch.setattr(Progress, "deal_with", interrupt_once)
-
-    with pytest.raises(KeyboardInterrupt):
-        world.run()
-
-    assert set(world.store.checkpoint().ledger) == set(world.rows())
-    assert world.run().result == "ok"
-    assert not world.missing(ids(world))
-    assert not world.duplicates()
+    assert outcome.result == "failed"
+    assert "break the lease" in str(outcome.error)
 
 
 # Failures of Jira: never an empty page
@@ -352,17 +464,6 @@ def test_jira_failure_leaves_the_checkpoint_and_loses_nothing(page: int) -> None
     assert not world.duplicates()
 
 
-def test_jira_429_costs_a_wait_and_no_record() -> None:
-    world = world_with(3_300, page_size=1_000)
-    world.jira.faults.at[2] = answer_with(429, Retry_After="7")
-
-    outcome = world.run()
-
-    assert outcome.result == "ok"
-    assert outcome.tally.rows == 3_300
-    assert max(world.time.slept) >= 7
-
-
 def test_jira_failure_delivers_what_was_read_before() -> None:
     world = world_with(200)
     world.jira.faults.script, world.jira.faults.always = [None] * 8, answer_with(401)
@@ -373,6 +474,17 @@ def test_jira_failure_delivers_what_was_read_before() -> None:
     assert outcome.tally.rows == len(world.rows()) > 0
     world.jira.faults.always = None
     assert world.run().tally.rows == 200 - outcome.tally.rows
+
+
+def test_jira_429_costs_a_wait_and_no_record() -> None:
+    world = world_with(3_300, page_size=1_000)
+    world.jira.faults.at[2] = answer_with(429, Retry_After="7")
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert outcome.tally.rows == 3_300
+    assert max(world.time.slept) >= 7
 
 
 # Failures of ingestion
@@ -414,6 +526,28 @@ def test_send_with_a_lost_answer_duplicates_that_batch_only() -> None:
     assert not world.missing(ids(world))
 
 
+def test_send_that_raises_a_bug_saves_the_accepted_rows() -> None:
+    world = world_with(200, batch_bytes=4_000)
+    world.sink.faults.at[3] = raise_error(ZeroDivisionError())
+
+    with pytest.raises(ZeroDivisionError):
+        world.run()
+
+    assert world.run().result == "ok"
+    assert not world.duplicates()
+
+
+def test_refused_batch_that_is_too_large_is_halved() -> None:
+    world = world_with(100)
+    world.sink.limit = 3_000
+
+    outcome = world.run()
+
+    assert outcome.result == "ok"
+    assert sorted(world.rows()) == sorted(ids(world))
+    assert not world.store.letters()
+
+
 def test_refused_row_becomes_a_dead_letter() -> None:
     world = world_with(60)
     world.sink.poison = {10_017, 10_018}
@@ -453,18 +587,25 @@ def test_refused_rows_without_exception_all_stay_pending() -> None:
     assert world.store.checkpoint().through < FIRST_CREATED
 
 
-def test_refused_batch_that_is_too_large_is_halved() -> None:
-    world = world_with(100)
-    world.sink.limit = 3_000
+def test_refused_rows_by_the_hundred_stop_at_the_deadline() -> None:
+    world = world_with(1_000, page_size=1_000)
+    world.sink.poison = {known for known in ids(world) if known % 2}
+    world.sink.seconds, world.budget = 0.3, 60.0
 
-    outcome = world.run()
+    first = world.run()
 
-    assert outcome.result == "ok"
-    assert sorted(world.rows()) == sorted(ids(world))
-    assert not world.store.letters()
+    assert first.result == "partial"
+    assert first.duration_ms < 100_000
+    assert len(world.store.checkpoint().ledger) > 50
+    for _ in range(60):
+        world.time.advance(300)
+        world.run()
+    assert world.outcomes[-1].result == "ok"
+    assert not world.missing(ids(world))
+    assert not world.duplicates()
 
 
-# Records that cannot be read
+# Records that are unreadable or too large
 
 
 def test_unreadable_record_becomes_a_dead_letter() -> None:
@@ -506,6 +647,9 @@ def test_truncated_record_is_delivered_with_an_original() -> None:
     assert outcome.tally.letters == 0
 
 
+# Restarted ids and the reset
+
+
 def test_restarted_ids_fail_the_site_and_name_the_reset() -> None:
     world = world_with(60)
     world.run()
@@ -521,7 +665,19 @@ def test_restarted_ids_fail_the_site_and_name_the_reset() -> None:
     assert world.store.checkpoint().through == through
 
 
-# The reset
+def test_restarted_ids_are_noticed_beside_delivered_ones() -> None:
+    world = World(page_size=20, batch_bytes=600)
+    world.jira.site.add(record(12_000 + n, START - HOUR + n) for n in range(50))
+    world.run()
+    world.time.advance(600)
+    world.jira.site = type(world.jira.site)("auditor@example.com", TOKEN)
+    world.jira.site.add(record(11_990 + n, START + n * SECOND) for n in range(140))
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "ids have restarted" in str(outcome.error)
+    assert world.store.checkpoint().through < START + 10 * SECOND
 
 
 def test_reset_is_applied_once_for_each_value() -> None:
@@ -584,52 +740,7 @@ def test_deadline_without_progress_is_a_failure() -> None:
     assert world.run().result == "failed"
 
 
-# A ledger that grows too large
-
-
-def test_pruning_keeps_the_ids_of_the_open_window() -> None:
-    """The window is the first of a sweep and of its day: its newest page comes first."""
-    world = World(page_size=20, batch_bytes=600)
-    world.time.now = now = timestamps.parse("2026-11-20T00:20:00Z")
-    begins = now - 2 * DAY
-    delivered = [record(1_000_000 + n, begins + n * 5 * SECOND) for n in range(60)]
-    world.jira.site.add(delivered)
-    world.jira.site.add(record(2_000_000 + n, begins + (80 + n) * 5 * SECOND) for n in range(20))
-    scattered = Ledger().with_ids(range(0, 160_000, 2))
-    place = Checkpoint(
-        HOST,
-        start=now - 30 * DAY,
-        through=now - 5 * MINUTE,
-        latest=now - 30 * MINUTE,
-        ledger=scattered.with_ids(known["id"] for known in delivered),
-        swept=now - DAY,
-    )
-    for day in range(30, 2, -1):
-        at = now - day * DAY
-        place = place.marked(at, at, (30 - day) * 5_000)
-    world.store.blobs[f"checkpoints/{HOST}.json"] = place.encode(now)
-
-    outcome = world.run()
-
-    assert outcome.result == "ok"
-    assert world.store.checkpoint().pruned is not None
-    assert outcome.tally.late_found == outcome.tally.rows == 20
-
-
-def test_sweep_with_its_place_past_its_end_is_done() -> None:
-    world = world_with(10)
-    world.run()
-    place = world.store.checkpoint()
-    odd = replace(place, sweep=Sweep(START, START - HOUR, START), swept=START - 2 * DAY)
-    world.store.blobs[f"checkpoints/{HOST}.json"] = odd.encode(START)
-
-    world.run()
-
-    assert world.store.checkpoint().sweep is None
-    assert world.store.checkpoint().swept == START
-
-
-# Failures of the checkpoint
+# The checkpoint and its saves
 
 
 @pytest.mark.parametrize(
@@ -723,49 +834,6 @@ def test_save_comes_before_a_pause() -> None:
         assert accepted == saved > 0
 
 
-# Log lines
-
-
-def test_canonical_line_has_every_count_as_a_pair() -> None:
-    world = world_with(5)
-
-    line = world.run().line()
-
-    pairs = dict(part.split("=", 1) for part in line.split()[1:])
-    assert line.startswith("jira_audit site=")
-    assert list(pairs) == [
-        *("site", "outcome", "windows", "pages", "records", "rows", "batches", "bytes", "letters"),
-        *("duplicates_skipped", "late_found", "through", "lag_seconds", "duration_ms"),
-    ]
-    assert (pairs["site"], pairs["outcome"], pairs["rows"]) == (HOST, "ok", "5")
-
-
-def test_logs_hold_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    world = world_with(60)
-    world.jira.tamper[10_003] = lambda known: {**known, "created": "never"}
-    world.sink.poison = {10_010}
-    world.jira.faults.at[3] = answer_with(500, b"Thing 10001 changed")
-    outcomes = [world.run()]
-    world.jira.faults.always = answer_with(401)
-    outcomes.append(world.run())
-
-    said = caplog.text + "".join(f"{outcome.line()} {outcome.error}" for outcome in outcomes)
-    assert TOKEN not in said
-    assert "Thing" not in said
-
-
-def test_send_that_raises_a_bug_saves_the_accepted_rows() -> None:
-    world = world_with(200, batch_bytes=4_000)
-    world.sink.faults.at[3] = raise_error(ZeroDivisionError())
-
-    with pytest.raises(ZeroDivisionError):
-        world.run()
-
-    assert world.run().result == "ok"
-    assert not world.duplicates()
-
-
 def test_interrupt_saves_the_accepted_rows() -> None:
     world = world_with(200, batch_bytes=4_000)
     world.jira.faults.at[9] = raise_error(KeyboardInterrupt())
@@ -779,152 +847,30 @@ def test_interrupt_saves_the_accepted_rows() -> None:
     assert not world.missing(ids(world))
 
 
-# Found by a review
+def test_interrupt_after_an_acceptance_duplicates_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = world_with(200, batch_bytes=4_000)
+    deal_with, interrupted = Progress.deal_with, list[bool]()
 
+    def interrupt_once(self: Progress, identities: Iterable[Identity]) -> None:
+        if not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        deal_with(self, identities)
 
-def test_refused_rows_by_the_hundred_stop_at_the_deadline() -> None:
-    world = world_with(1_000, page_size=1_000)
-    world.sink.poison = {known for known in ids(world) if known % 2}
-    world.sink.seconds, world.budget = 0.3, 60.0
+    monkeypatch.setattr(Progress, "deal_with", interrupt_once)
 
-    first = world.run()
-
-    assert first.result == "partial"
-    assert first.duration_ms < 100_000
-    assert len(world.store.checkpoint().ledger) > 50
-    for _ in range(60):
-        world.time.advance(300)
+    with pytest.raises(KeyboardInterrupt):
         world.run()
-    assert world.outcomes[-1].result == "ok"
+
+    assert set(world.store.checkpoint().ledger) == set(world.rows())
+    assert world.run().result == "ok"
     assert not world.missing(ids(world))
     assert not world.duplicates()
 
 
-def test_tick_delivers_an_id_repeated_on_a_page_once() -> None:
-    world = world_with(10)
-    world.jira.tamper[10_005] = lambda known: {**known, "id": 10_004}
-
-    world.run()
-
-    assert world.rows().count(10_004) == 1
-
-
-def test_restarted_ids_are_noticed_beside_delivered_ones() -> None:
-    world = World(page_size=20, batch_bytes=600)
-    world.jira.site.add(record(12_000 + n, START - HOUR + n) for n in range(50))
-    world.run()
-    world.time.advance(600)
-    world.jira.site = type(world.jira.site)("auditor@example.com", TOKEN)
-    world.jira.site.add(record(11_990 + n, START + n * SECOND) for n in range(140))
-
-    outcome = world.run()
-
-    assert outcome.result == "failed"
-    assert "ids have restarted" in str(outcome.error)
-    assert world.store.checkpoint().through < START + 10 * SECOND
-
-
-def test_late_record_above_is_noticed_despite_short_pages() -> None:
-    world = World(page_size=20, page_cap=10, lookback=12 * DAY)
-    begins = START - 10 * DAY
-    world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
-    first = record(9_000, begins + 25 * SECOND + 1)
-    seen = next(n for n in range(99) if _reads_moment(world, n, begins))
-    world = World(page_size=20, page_cap=10, lookback=12 * DAY)
-    world.jira.site.add(record(10_000 + n, begins + n * SECOND) for n in range(30))
-
-    def insert_record(call: Callable[[], Response]) -> Response:
-        world.jira.site.add([first])
-        return call()
-
-    world.jira.faults.at[seen + 1] = insert_record
-
-    assert world.run().result == "ok"
-    assert 9_000 in world.rows()
-
-
-def _reads_moment(world: World, number: int, timestamp_ms: int) -> bool:
-    if not world.outcomes:
-        world.run()
-    query = world.jira.requests[number]
-    return timestamps.parse(query["from"]) <= timestamp_ms <= timestamps.parse(query["to"])
-
-
-def test_overlap_is_read_again_after_a_failed_run() -> None:
-    world = World(page_size=5, batch_bytes=600)
-    world.jira.site.add(record(10_000 + n, START - 20 * MINUTE + n * 5_000) for n in range(230))
-    world.run()
-    world.time.advance(300)
-    world.jira.faults.at[world.jira.faults.calls + 9] = answer_with(403)
-
-    assert world.run().result == "failed"
-
-    assert world.store.checkpoint().reread is None
-
-
-def test_sweep_dated_in_the_future_does_not_delay_the_next() -> None:
-    world = world_with(20)
-    world.run()
-    ahead = replace(world.store.checkpoint(), swept=START + 365 * DAY)
-    world.store.blobs[f"checkpoints/{HOST}.json"] = ahead.encode(START)
-    world.jira.site.add([record(9_999, START - 5 * HOUR)])
-
-    world.run()
-
-    assert 9_999 in world.rows()
-    assert world.store.checkpoint().swept == world.time.now - round(world.outcomes[-1].duration_ms)
-
-
-def test_errors_to_act_on_come_before_transient_ones() -> None:
-    world = world_with(200, batch_bytes=4_000)
-    world.sink.faults.always = raise_error(SiteError("403: the role is missing"))
-    world.jira.faults.at[len(_requests(world_with(200, batch_bytes=4_000))) - 1] = answer_with(
-        429, Retry_After="3000"
-    )
-    world.executor = lambda: Lazy("last")
-
-    outcome = world.run()
-
-    assert outcome.result == "failed"
-    assert "role is missing" in str(outcome.error)
-
-
-def _requests(world: World) -> list[object]:
-    world.run()
-    return list(world.jira.requests)
-
-
-def test_canonical_line_shows_the_stored_through() -> None:
-    world = world_with(20)
-    world.run()
-    world.time.advance(3600)
-    world.store.faults.always = raise_error(TransientError("storage is away"))
-
-    outcome = world.run()
-
-    assert outcome.result == "failed"
-    assert outcome.through == world.store.checkpoint().through
-
-
-def test_lease_older_than_any_run_is_a_failure() -> None:
-    world = world_with(10)
-    world.run()
-    world.store.leases[f"checkpoints/{HOST}.json"] = (99, 2.0**60)
-    assert world.run().result == "skipped"
-    world.time.advance(25 * 3600)
-
-    outcome = world.run()
-
-    assert outcome.result == "failed"
-    assert "break the lease" in str(outcome.error)
-
-
 # The outcome of the last run
-
-
-def last_run(world: World) -> tuple[object, object, object]:
-    known = world.store.checkpoint().last or {}
-    return known.get("outcome"), known.get("at"), known.get("error")
 
 
 def test_last_run_is_stored_with_the_last_save() -> None:
@@ -939,6 +885,11 @@ def test_last_run_is_stored_with_the_last_save() -> None:
         "at": timestamps.text(outcome.now),
         "error": None,
     }
+
+
+def last_run(world: World) -> tuple[object, object, object]:
+    known = world.store.checkpoint().last or {}
+    return known.get("outcome"), known.get("at"), known.get("error")
 
 
 def test_last_run_that_failed_changes_nothing_else() -> None:
@@ -1003,15 +954,64 @@ def test_last_run_is_not_stored_without_the_lease() -> None:
     assert world.store.checkpoint() == before
 
 
-def test_late_records_are_counted_until_a_reset() -> None:
-    world = world_with(100)
-    for late in range(3):
-        world.run()
-        world.jira.site.add([record(9_900 + late, world.time.now - 10 * MINUTE)])
-        world.time.advance(300)
+# Log lines
+
+
+def test_canonical_line_has_every_count_as_a_pair() -> None:
+    world = world_with(5)
+
+    line = world.run().line()
+
+    pairs = dict(part.split("=", 1) for part in line.split()[1:])
+    assert line.startswith("jira_audit site=")
+    assert list(pairs) == [
+        *("site", "outcome", "windows", "pages", "records", "rows", "batches", "bytes", "letters"),
+        *("duplicates_skipped", "late_found", "through", "lag_seconds", "duration_ms"),
+    ]
+    assert (pairs["site"], pairs["outcome"], pairs["rows"]) == (HOST, "ok", "5")
+
+
+def test_canonical_line_shows_the_stored_through() -> None:
+    world = world_with(20)
     world.run()
-    assert world.store.checkpoint().late_found == 3
+    world.time.advance(3600)
+    world.store.faults.always = raise_error(TransientError("storage is away"))
 
-    world.run(reset=Reset("all", START - DAY))
+    outcome = world.run()
 
-    assert world.store.checkpoint().late_found == 0
+    assert outcome.result == "failed"
+    assert outcome.through == world.store.checkpoint().through
+
+
+def _requests(world: World) -> list[object]:
+    world.run()
+    return list(world.jira.requests)
+
+
+def test_errors_to_act_on_come_before_transient_ones() -> None:
+    world = world_with(200, batch_bytes=4_000)
+    world.sink.faults.always = raise_error(SiteError("403: the role is missing"))
+    world.jira.faults.at[len(_requests(world_with(200, batch_bytes=4_000))) - 1] = answer_with(
+        429, Retry_After="3000"
+    )
+    world.executor = lambda: Lazy("last")
+
+    outcome = world.run()
+
+    assert outcome.result == "failed"
+    assert "role is missing" in str(outcome.error)
+
+
+def test_logs_hold_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    world = world_with(60)
+    world.jira.tamper[10_003] = lambda known: {**known, "created": "never"}
+    world.sink.poison = {10_010}
+    world.jira.faults.at[3] = answer_with(500, b"Thing 10001 changed")
+    outcomes = [world.run()]
+    world.jira.faults.always = answer_with(401)
+    outcomes.append(world.run())
+
+    said = caplog.text + "".join(f"{outcome.line()} {outcome.error}" for outcome in outcomes)
+    assert TOKEN not in said
+    assert "Thing" not in said

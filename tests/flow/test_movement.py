@@ -128,16 +128,6 @@ def test_burst_in_one_millisecond_is_delivered() -> None:
     assert sorted(world.rows()) == sorted(ids(world))
 
 
-def test_first_run_over_180_quiet_days_needs_few_requests() -> None:
-    world = World(page_size=1_000, lookback=180 * DAY)
-    world.jira.site.add(record(10_000 + n, START - n * DAY - HOUR) for n in range(180))
-
-    assert world.run().result == "ok"
-
-    assert len(world.rows()) == 180
-    assert len(world.jira.requests) <= 40
-
-
 def test_burst_is_read_in_windows_shorter_than_a_run() -> None:
     world = World(page_size=1_000)
     world.jira.site.add(record(10_000 + n, START - HOUR + n * 72) for n in range(50_000))
@@ -183,6 +173,42 @@ def test_window_longer_than_a_run_is_smaller_the_next_time(
     assert sorted(world.rows()) == sorted(ids(world))
 
 
+def test_first_run_over_180_quiet_days_needs_few_requests() -> None:
+    world = World(page_size=1_000, lookback=180 * DAY)
+    world.jira.site.add(record(10_000 + n, START - n * DAY - HOUR) for n in range(180))
+
+    assert world.run().result == "ok"
+
+    assert len(world.rows()) == 180
+    assert len(world.jira.requests) <= 40
+
+
+def test_overlap_in_small_steps_does_not_move_through_back() -> None:
+    world = World(page_size=5, batch_bytes=600)
+    world.jira.site.add(
+        record(10_000 + n, START - 20 * MINUTE + n * 5 * SECOND) for n in range(200)
+    )
+    world.run()
+    through = world.store.checkpoint().through
+    world.jira.site.add(record(20_000 + n, START - 10 * MINUTE + n * SECOND) for n in range(30))
+    world.time.advance(300)
+
+    world.run()
+
+    assert world.store.checkpoint().through > through
+    assert not world.missing(ids(world))
+
+
+def test_overlap_is_requested_in_utc() -> None:
+    world = world_with(20)
+    world.run()
+
+    for query in world.jira.requests:
+        assert query["from"].endswith("Z")
+        assert query["to"].endswith("Z")
+        assert timestamps.parse(query["from"]) <= timestamps.parse(query["to"])
+
+
 def test_run_after_another_resumes_from_its_save() -> None:
     world = world_with(60)
     world.run()
@@ -200,20 +226,10 @@ def test_run_after_another_resumes_from_its_save() -> None:
     assert not world.missing(ids(world))
 
 
-def test_overlap_in_small_steps_does_not_move_through_back() -> None:
-    world = World(page_size=5, batch_bytes=600)
-    world.jira.site.add(
-        record(10_000 + n, START - 20 * MINUTE + n * 5 * SECOND) for n in range(200)
-    )
+def effects_of_a_run(world: World) -> list[str]:
+    """The effects of a normal run."""
     world.run()
-    through = world.store.checkpoint().through
-    world.jira.site.add(record(20_000 + n, START - 10 * MINUTE + n * SECOND) for n in range(30))
-    world.time.advance(300)
-
-    world.run()
-
-    assert world.store.checkpoint().through > through
-    assert not world.missing(ids(world))
+    return world.journal.entries
 
 
 def test_frozen_process_sends_nothing_after_its_lease() -> None:
@@ -235,12 +251,6 @@ def test_frozen_process_sends_nothing_after_its_lease() -> None:
     assert len(world.sink.sent) == sent_by_others[0]
     assert not world.missing(ids(world))
     assert world.duplicate_bytes() <= 4 * 4_000
-
-
-def effects_of_a_run(world: World) -> list[str]:
-    """The effects of a normal run."""
-    world.run()
-    return world.journal.entries
 
 
 def test_storage_outage_with_sends_in_flight_ends_the_run() -> None:
@@ -277,13 +287,3 @@ def test_storage_outage_from_the_start_sends_nothing() -> None:
     assert outcome.result == "failed"
     assert not world.jira.requests
     assert not world.sink.calls
-
-
-def test_overlap_is_requested_in_utc() -> None:
-    world = world_with(20)
-    world.run()
-
-    for query in world.jira.requests:
-        assert query["from"].endswith("Z")
-        assert query["to"].endswith("Z")
-        assert timestamps.parse(query["from"]) <= timestamps.parse(query["to"])

@@ -67,16 +67,6 @@ def test_letters_are_sent_then_deleted() -> None:
     ]
 
 
-def test_replay_is_not_repeated_by_ticks() -> None:
-    world = world_with_letters()
-    world.replay()
-    for _ in range(30):
-        world.time.advance(3600)
-        world.run()
-
-    assert not world.duplicates()
-
-
 def test_letters_named_are_sent_once_and_no_others() -> None:
     world = world_with_letters()
 
@@ -85,53 +75,6 @@ def test_letters_named_are_sent_once_and_no_others() -> None:
     assert replayed.sent == (letter_name(10_018),)
     assert names(world) == [letter_name(10_017)]
     assert not world.duplicates()
-
-
-def test_rows_are_mapped_again() -> None:
-    world = world_with_letters()
-    world.time.advance(3600)
-
-    world.replay()
-
-    rows = {row["id_d"]: row for row in world.sink.table}
-    assert rows[10_017]["TimeGenerated"] > "2026-11-20T13"
-    assert set(rows[10_017]) == set(rows[10_000])
-
-
-def test_rows_have_the_event_time_if_set() -> None:
-    world = world_with_letters()
-    world.policy = replace(world.policy, event_time=True)
-
-    world.replay()
-
-    row = next(row for row in world.sink.table if row["id_d"] == 10_017)
-    assert row["TimeGenerated"] == row["created_t"]
-
-
-def test_letter_whose_row_is_truncated_leaves_an_original() -> None:
-    world = world_with_letters()
-    long = record(10_060, START - MINUTE, summary="long " * 20_000)
-    letter = Letter("refused", "400", HOST, long, 400)
-    world.store.blobs[letter.name] = letter.encode(START)
-
-    world.replay(letter.name)
-
-    [original] = world.store.letters("originals")
-    assert original["record"] == long
-    assert world.sink.table[-1]["truncated_b"] is True
-    assert letter.name not in world.store.blobs
-    assert world.journal.entries.index("keep") < world.journal.entries.index("send")
-
-
-def test_replay_skips_a_site_under_lease() -> None:
-    world = world_with_letters()
-    world.store.leases[f"checkpoints/{HOST}.json"] = (99, world.time.clock.monotonic() + 60)
-
-    replayed = world.replay()
-
-    assert replayed.skipped
-    assert world.journal.entries == ["take"]
-    assert len(names(world)) == 2
 
 
 def test_letters_are_sent_under_the_sites_lease() -> None:
@@ -144,6 +87,13 @@ def test_letters_are_sent_under_the_sites_lease() -> None:
     assert [outcome.result for outcome in outcomes] == ["skipped"]
 
 
+def test_letters_of_these_tests_equal_those_of_a_run() -> None:
+    """What the tests above write past the flow is what the flow writes."""
+    world = world_with_letters()
+    [first, _] = [json.loads(world.store.blobs[name]) for name in names(world)]
+    assert first.keys() == json.loads(Letter("refused", "", HOST, {}, 400).encode(0)).keys()
+
+
 def test_letters_are_required_for_a_call() -> None:
     world = world_with(3)
     world.run()
@@ -152,7 +102,7 @@ def test_letters_are_required_for_a_call() -> None:
     assert len(world.sink.sent) == 1
 
 
-# Names
+# Single letters
 
 
 @pytest.mark.parametrize(
@@ -190,21 +140,41 @@ def test_letter_that_does_not_exist_is_reported() -> None:
     assert replayed.sent == (letter_name(10_017),)
 
 
-def test_originals_are_never_sent() -> None:
-    world = world_with(3)
-    world.jira.site.add([record(10_003, START - MINUTE, summary="long " * 20_000)])
-    world.run()
-    calls = world.sink.calls
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "cannot be read as a letter"),
+        (b"[]", "cannot be read as a letter"),
+        (b"{}", "cannot be read as a letter"),
+        (b'{"v":2}', "newer version"),
+        (Letter("refused", "", "other.example", record(1, START)).encode(START), "belongs to"),
+        (Letter.original(HOST, record(1, START)).encode(START), "belongs to originals"),
+    ],
+)
+def test_letter_that_is_garbled_is_named_and_kept(content: bytes, words: str) -> None:
+    world = world_with_letters()
+    world.store.blobs[letter_name(10_016)] = content
 
-    world.replay()
-    with pytest.raises(ValueError, match="is not one of the dead-letters"):
-        world.replay(*names(world, "originals"))
+    replayed = world.replay()
 
-    assert world.sink.calls == calls
-    assert len(names(world, "originals")) == 1
+    [(name, reason)] = replayed.kept
+    assert name == letter_name(10_016)
+    assert name in reason
+    assert words in reason
+    assert len(replayed.sent) == 2
+    assert world.store.blobs[name] == content
 
 
-# Letters that stay
+def test_letter_that_is_still_unreadable_is_kept() -> None:
+    world = world_with_letters()
+    unread = Letter("unreadable", "", HOST, {"id": 10_099, "created": "soon"})
+    world.store.blobs[unread.name] = unread.encode(START)
+
+    replayed = world.replay()
+
+    assert replayed.kept == ((unread.name, "the record has no readable created time"),)
+    assert len(replayed.sent) == 2
+    assert names(world) == [unread.name]
 
 
 def test_letter_that_is_refused_again_is_kept() -> None:
@@ -244,44 +214,15 @@ def test_letter_refused_like_an_empty_array_stops_the_replay() -> None:
     assert not world.store.leases
 
 
-def test_letter_that_is_still_unreadable_is_kept() -> None:
+def test_letter_that_cannot_be_deleted_is_reported_as_sent() -> None:
     world = world_with_letters()
-    unread = Letter("unreadable", "", HOST, {"id": 10_099, "created": "soon"})
-    world.store.blobs[unread.name] = unread.encode(START)
+    world.store.faults.always = raise_error(TransientError("storage answered HTTP 500"))
 
     replayed = world.replay()
 
-    assert replayed.kept == ((unread.name, "the record has no readable created time"),)
-    assert len(replayed.sent) == 2
-    assert names(world) == [unread.name]
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "cannot be read as a letter"),
-        (b"[]", "cannot be read as a letter"),
-        (b"{}", "cannot be read as a letter"),
-        (b'{"v":2}', "newer version"),
-        (Letter("refused", "", "other.example", record(1, START)).encode(START), "belongs to"),
-        (Letter.original(HOST, record(1, START)).encode(START), "belongs to originals"),
-    ],
-)
-def test_letter_that_is_garbled_is_named_and_kept(content: bytes, words: str) -> None:
-    world = world_with_letters()
-    world.store.blobs[letter_name(10_016)] = content
-
-    replayed = world.replay()
-
-    [(name, reason)] = replayed.kept
-    assert name == letter_name(10_016)
-    assert name in reason
-    assert words in reason
-    assert len(replayed.sent) == 2
-    assert world.store.blobs[name] == content
-
-
-# Letters kept by a version that read less
+    assert letter_name(10_017) in str(replayed.error)
+    assert "delete it by hand" in str(replayed.error)
+    assert world.sink.sent[-1] == [10_017]
 
 
 def test_letter_delivered_by_a_tick_is_deleted_unsent() -> None:
@@ -341,7 +282,94 @@ def test_letter_from_before_a_reset_enters_the_ledger() -> None:
     assert [rows.count(each) for each in REFUSED] == [1, 1]
 
 
-# Failures
+def test_letter_whose_row_is_truncated_leaves_an_original() -> None:
+    world = world_with_letters()
+    long = record(10_060, START - MINUTE, summary="long " * 20_000)
+    letter = Letter("refused", "400", HOST, long, 400)
+    world.store.blobs[letter.name] = letter.encode(START)
+
+    world.replay(letter.name)
+
+    [original] = world.store.letters("originals")
+    assert original["record"] == long
+    assert world.sink.table[-1]["truncated_b"] is True
+    assert letter.name not in world.store.blobs
+    assert world.journal.entries.index("keep") < world.journal.entries.index("send")
+
+
+# Rows and originals
+
+
+def test_originals_are_never_sent() -> None:
+    world = world_with(3)
+    world.jira.site.add([record(10_003, START - MINUTE, summary="long " * 20_000)])
+    world.run()
+    calls = world.sink.calls
+
+    world.replay()
+    with pytest.raises(ValueError, match="is not one of the dead-letters"):
+        world.replay(*names(world, "originals"))
+
+    assert world.sink.calls == calls
+    assert len(names(world, "originals")) == 1
+
+
+def test_rows_are_mapped_again() -> None:
+    world = world_with_letters()
+    world.time.advance(3600)
+
+    world.replay()
+
+    rows = {row["id_d"]: row for row in world.sink.table}
+    assert rows[10_017]["TimeGenerated"] > "2026-11-20T13"
+    assert set(rows[10_017]) == set(rows[10_000])
+
+
+def test_rows_have_the_event_time_if_set() -> None:
+    world = world_with_letters()
+    world.policy = replace(world.policy, event_time=True)
+
+    world.replay()
+
+    row = next(row for row in world.sink.table if row["id_d"] == 10_017)
+    assert row["TimeGenerated"] == row["created_t"]
+
+
+# The replay as a whole
+
+
+def test_replay_is_not_repeated_by_ticks() -> None:
+    world = world_with_letters()
+    world.replay()
+    for _ in range(30):
+        world.time.advance(3600)
+        world.run()
+
+    assert not world.duplicates()
+
+
+def test_replay_skips_a_site_under_lease() -> None:
+    world = world_with_letters()
+    world.store.leases[f"checkpoints/{HOST}.json"] = (99, world.time.clock.monotonic() + 60)
+
+    replayed = world.replay()
+
+    assert replayed.skipped
+    assert world.journal.entries == ["take"]
+    assert len(names(world)) == 2
+
+
+def test_replay_stops_when_its_lease_is_lost() -> None:
+    world = world_with_letters()
+    name = f"checkpoints/{HOST}.json"
+    world.sink.seconds = 50
+    world.journal.meanwhile[4] = lambda: world.store.leases.update({name: (99, 1e12)})
+
+    replayed = world.replay()
+
+    assert isinstance(replayed.error, TransientError)
+    assert len(replayed.sent) == 1
+    assert world.store.leases[name][0] == 99
 
 
 def test_replay_stops_at_a_garbled_checkpoint() -> None:
@@ -390,30 +418,6 @@ def test_replay_starts_no_letter_after_the_deadline() -> None:
     assert not world.store.leases
 
 
-def test_replay_stops_when_its_lease_is_lost() -> None:
-    world = world_with_letters()
-    name = f"checkpoints/{HOST}.json"
-    world.sink.seconds = 50
-    world.journal.meanwhile[4] = lambda: world.store.leases.update({name: (99, 1e12)})
-
-    replayed = world.replay()
-
-    assert isinstance(replayed.error, TransientError)
-    assert len(replayed.sent) == 1
-    assert world.store.leases[name][0] == 99
-
-
-def test_letter_that_cannot_be_deleted_is_reported_as_sent() -> None:
-    world = world_with_letters()
-    world.store.faults.always = raise_error(TransientError("storage answered HTTP 500"))
-
-    replayed = world.replay()
-
-    assert letter_name(10_017) in str(replayed.error)
-    assert "delete it by hand" in str(replayed.error)
-    assert world.sink.sent[-1] == [10_017]
-
-
 def test_replay_keeps_its_lease_when_a_save_fails() -> None:
     world = world_with_letters()
     name = store_unread_letter(world, 9_999, START - 5 * MINUTE)
@@ -426,20 +430,15 @@ def test_replay_keeps_its_lease_when_a_save_fails() -> None:
     assert world.store.leases
 
 
-def test_replay_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+def test_replay_with_a_lost_answer_duplicates_that_letter_only() -> None:
     world = world_with_letters()
-    world.sink.poison = {10_017}
-    world.store.blobs[letter_name(1)] = b'{"record": "Thing"'
+    lost = accept_then_raise(TransientError("connection dropped"))
+    world.sink.faults.at[world.sink.faults.calls] = lost
 
-    replayed = world.replay()
+    assert len(world.replay().sent) == 2
 
-    assert letter_name(10_018) in caplog.text
-    assert "Thing" not in caplog.text + repr(replayed)
-    assert TOKEN not in caplog.text + repr(replayed)
+    assert world.duplicates() == {10_017}
 
-
-# Crash points
 
 UNREADABLE, UNREAD_NEWS, UNREAD_KNOWN = 10_099, 10_061, 10_030
 
@@ -506,18 +505,14 @@ def test_replay_crash_points_include_every_kind_of_effect() -> None:
     }
 
 
-def test_replay_with_a_lost_answer_duplicates_that_letter_only() -> None:
+def test_replay_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     world = world_with_letters()
-    lost = accept_then_raise(TransientError("connection dropped"))
-    world.sink.faults.at[world.sink.faults.calls] = lost
+    world.sink.poison = {10_017}
+    world.store.blobs[letter_name(1)] = b'{"record": "Thing"'
 
-    assert len(world.replay().sent) == 2
+    replayed = world.replay()
 
-    assert world.duplicates() == {10_017}
-
-
-def test_letters_of_these_tests_equal_those_of_a_run() -> None:
-    """What the tests above write past the flow is what the flow writes."""
-    world = world_with_letters()
-    [first, _] = [json.loads(world.store.blobs[name]) for name in names(world)]
-    assert first.keys() == json.loads(Letter("refused", "", HOST, {}, 400).encode(0)).keys()
+    assert letter_name(10_018) in caplog.text
+    assert "Thing" not in caplog.text + repr(replayed)
+    assert TOKEN not in caplog.text + repr(replayed)

@@ -70,28 +70,6 @@ def test_status_after_a_recovery_shows_no_failure() -> None:
     assert status_payload(world)["state"] == "ok"
 
 
-def test_status_counts_gaps_and_late_records() -> None:
-    world = World()
-    world.jira.site.add(record(each, START - HOUR + each) for each in (10, 11, 15, 20))
-    world.run()
-    world.jira.site.add([record(12, START - MINUTE)])
-    world.time.advance(60)
-    world.run()
-
-    status = status_payload(world)
-
-    assert status["gaps"] == {"ids": 6, "ranges": [[13, 14], [16, 19]]}
-    assert status["late_found"] == 1
-
-
-def test_status_of_a_site_never_collected_is_new() -> None:
-    status = status_of(World())
-
-    assert status.state == "new"
-    assert not status.needs_attention
-    assert "through" not in status.payload(START, None)
-
-
 def test_status_after_a_crash_is_unknown() -> None:
     world = world_with(100)
     world.journal.die = (3, "after")
@@ -113,6 +91,28 @@ def test_status_with_an_invalid_last_run_is_unknown(last: Any) -> None:
 
     assert (status["state"], status["problem"]) == ("unknown", None)
     assert status["dealt_with"] == 10
+
+
+def test_status_of_a_site_never_collected_is_new() -> None:
+    status = status_of(World())
+
+    assert status.state == "new"
+    assert not status.needs_attention
+    assert "through" not in status.payload(START, None)
+
+
+def test_status_counts_gaps_and_late_records() -> None:
+    world = World()
+    world.jira.site.add(record(each, START - HOUR + each) for each in (10, 11, 15, 20))
+    world.run()
+    world.jira.site.add([record(12, START - MINUTE)])
+    world.time.advance(60)
+    world.run()
+
+    status = status_payload(world)
+
+    assert status["gaps"] == {"ids": 6, "ranges": [[13, 14], [16, 19]]}
+    assert status["late_found"] == 1
 
 
 @pytest.mark.parametrize("content", [b"garbled", b"{}", b'{"v": 2}'])

@@ -97,6 +97,24 @@ def test_missing_records_after_acceptance_show_in_the_table_only() -> None:
     assert statuses(world.verify(START - DAY, table=True))["missing"] == {10_007}
 
 
+def test_missing_records_include_a_deleted_dead_letter() -> None:
+    world = world_with(100)
+    world.sink.poison = {10_020}
+    world.run()
+    world.time.advance(2 * 24 * 3600)
+    world.run()
+    world.store.blobs = {n: b for n, b in world.store.blobs.items() if "dead" not in n}
+
+    assert statuses(world.verify(START - DAY, table=True))["missing"] == {10_020}
+
+
+def test_missing_records_include_one_shown_too_late() -> None:
+    world = settled_world()
+    world.jira.site.add([record(9_999, world.time.now - 40 * HOUR)])
+
+    assert statuses(world.verify(START - DAY))["missing"] == {9_999}
+
+
 def test_dead_letters_are_not_missing() -> None:
     world = world_with(100)
     world.sink.poison = {10_020}
@@ -108,15 +126,21 @@ def test_dead_letters_are_not_missing() -> None:
         assert verified.findings.verdict == "complete"
 
 
-def test_missing_records_include_a_deleted_dead_letter() -> None:
+def test_dead_letters_are_searched_for_records_without_identity() -> None:
     world = world_with(100)
-    world.sink.poison = {10_020}
+    world.jira.tamper[10_030] = lambda r: {k: v for k, v in r.items() if k != "id"}
     world.run()
     world.time.advance(2 * 24 * 3600)
     world.run()
-    world.store.blobs = {n: b for n, b in world.store.blobs.items() if "dead" not in n}
 
-    assert statuses(world.verify(START - DAY, table=True))["missing"] == {10_020}
+    verified = world.verify(START - DAY)
+    assert set(verified.findings.nameless.values()) == {"dead letter"}
+    assert verified.findings.verdict == "complete"
+
+    world.store.blobs = {n: b for n, b in world.store.blobs.items() if "dead" not in n}
+    verified = world.verify(START - DAY)
+    assert set(verified.findings.nameless.values()) == {"missing"}
+    assert verified.findings.verdict == "missing"
 
 
 def test_status_is_pending_after_the_last_run() -> None:
@@ -144,13 +168,6 @@ def test_status_is_pending_for_a_late_record_until_delivered() -> None:
     assert statuses(world.verify(START - DAY)) == {"delivered": ids(world)}
 
 
-def test_missing_records_include_one_shown_too_late() -> None:
-    world = settled_world()
-    world.jira.site.add([record(9_999, world.time.now - 40 * HOUR)])
-
-    assert statuses(world.verify(START - DAY))["missing"] == {9_999}
-
-
 def test_status_is_unknown_before_from_without_a_table() -> None:
     world = world_with_past_records()
     past = {known["id"] for known in world.jira.site.records} - set(world.rows())
@@ -158,14 +175,6 @@ def test_status_is_unknown_before_from_without_a_table() -> None:
     assert statuses(world.verify(LONG_AGO))["unknown"] == past
     assert world.verify(LONG_AGO).findings.verdict == "unknown"
     assert statuses(world.verify(LONG_AGO, table=True))["missing"] == past
-
-
-def test_status_is_delivered_after_a_backfill() -> None:
-    world = world_with_past_records()
-    world.backfill(LONG_AGO)
-
-    assert statuses(world.verify(LONG_AGO)) == {"delivered": ids(world)}
-    assert statuses(world.verify(LONG_AGO, table=True)) == {"in table": ids(world)}
 
 
 def test_status_is_unknown_where_pruned_without_a_table() -> None:
@@ -178,6 +187,14 @@ def test_status_is_unknown_where_pruned_without_a_table() -> None:
     forgotten = {number for number in ids(world) if number < 10_050}
     assert statuses(world.verify(START - DAY))["unknown"] == forgotten
     assert statuses(world.verify(START - DAY, table=True)) == {"in table": ids(world)}
+
+
+def test_status_is_delivered_after_a_backfill() -> None:
+    world = world_with_past_records()
+    world.backfill(LONG_AGO)
+
+    assert statuses(world.verify(LONG_AGO)) == {"delivered": ids(world)}
+    assert statuses(world.verify(LONG_AGO, table=True)) == {"in table": ids(world)}
 
 
 def test_status_is_delivered_by_the_table_after_a_reset() -> None:
@@ -208,6 +225,9 @@ def test_records_deleted_in_jira_are_not_missing() -> None:
     assert verified.findings.verdict == "complete"
 
 
+# The range and the wait
+
+
 def test_range_bounds_what_is_verified() -> None:
     world = settled_world()
     lose_records(world, 10_000, 10_099)
@@ -215,26 +235,6 @@ def test_range_bounds_what_is_verified() -> None:
 
     assert verified.findings.verdict == "complete"
     assert 0 < verified.findings.in_jira.count < 60
-
-
-def test_dead_letters_are_searched_for_records_without_identity() -> None:
-    world = world_with(100)
-    world.jira.tamper[10_030] = lambda r: {k: v for k, v in r.items() if k != "id"}
-    world.run()
-    world.time.advance(2 * 24 * 3600)
-    world.run()
-
-    verified = world.verify(START - DAY)
-    assert set(verified.findings.nameless.values()) == {"dead letter"}
-    assert verified.findings.verdict == "complete"
-
-    world.store.blobs = {n: b for n, b in world.store.blobs.items() if "dead" not in n}
-    verified = world.verify(START - DAY)
-    assert set(verified.findings.nameless.values()) == {"missing"}
-    assert verified.findings.verdict == "missing"
-
-
-# The table takes its time
 
 
 def test_wait_covers_rows_not_yet_in_the_table() -> None:
@@ -286,7 +286,7 @@ def test_wait_includes_a_backfill_in_progress() -> None:
     assert world.tally.waited_for
 
 
-# Reading
+# The reading
 
 
 @pytest.mark.parametrize("fetch", [1, 2, 3])
@@ -356,6 +356,15 @@ def test_verify_changes_nothing_and_takes_no_lease() -> None:
 
     assert world.store.blobs == before
     assert set(world.journal.entries) == {"fetch", "stored", "names"}
+
+
+def test_verify_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    world = settled_world()
+    lose_records(world, 10_007)
+
+    world.repair(world.verify(START - DAY))
+
+    assert "Thing" not in caplog.text
 
 
 # Repair
@@ -439,6 +448,58 @@ def test_repair_skips_what_a_tick_delivered() -> None:
     assert not world.duplicates()
 
 
+def test_repair_leaves_a_record_deleted_in_jira() -> None:
+    world = settled_world()
+    lose_records(world, 10_007, 10_008)
+    verified = world.verify(START - DAY)
+    world.jira.forget({10_007})
+
+    repaired = world.repair(verified)
+
+    assert set(repaired.sent) == {10_008}
+    assert set(repaired.left) == {10_007}
+
+
+def test_repair_keeps_a_refused_row_as_a_dead_letter() -> None:
+    world = settled_world()
+    lose_records(world, 10_007, 10_008)
+    verified = world.verify(START - DAY)
+    world.sink.poison = {10_007}
+
+    repaired = world.repair(verified)
+
+    assert set(repaired.sent) == {10_007, 10_008}
+    assert [letter["record"]["id"] for letter in world.store.letters()] == [10_007]
+    assert not world.missing(ids(world))
+
+
+def test_repair_keeps_an_original_of_a_truncated_record() -> None:
+    world = World()
+    world.jira.site.add([record(1, START - HOUR, summary="long " * 20_000)])
+    world.run()
+    world.time.advance(2 * 24 * 3600)
+    world.run()
+    lose_records(world, 1)
+    world.store.blobs = {n: b for n, b in world.store.blobs.items() if "originals" not in n}
+
+    world.repair(world.verify(START - DAY))
+
+    assert world.rows() == [1]
+    [original] = world.store.letters("originals")
+    assert json.dumps(original["record"]).count("long") == 20_000
+
+
+def test_repair_writes_the_time_generated_that_is_set() -> None:
+    world = settled_world()
+    world.policy = replace(world.policy, event_time=True)
+    lose_records(world, 10_007)
+
+    world.repair(world.verify(START - DAY))
+
+    row = next(row for row in world.sink.table if row["id_d"] == 10_007)
+    assert row["TimeGenerated"] == row["created_t"]
+
+
 def test_repair_skips_a_site_under_lease() -> None:
     world = settled_world()
     lose_records(world, 10_007)
@@ -466,31 +527,6 @@ def test_repair_stops_at_a_reset() -> None:
     assert world.run().result == "ok"  # the lease was given back
 
 
-def test_repair_keeps_a_refused_row_as_a_dead_letter() -> None:
-    world = settled_world()
-    lose_records(world, 10_007, 10_008)
-    verified = world.verify(START - DAY)
-    world.sink.poison = {10_007}
-
-    repaired = world.repair(verified)
-
-    assert set(repaired.sent) == {10_007, 10_008}
-    assert [letter["record"]["id"] for letter in world.store.letters()] == [10_007]
-    assert not world.missing(ids(world))
-
-
-def test_repair_leaves_a_record_deleted_in_jira() -> None:
-    world = settled_world()
-    lose_records(world, 10_007, 10_008)
-    verified = world.verify(START - DAY)
-    world.jira.forget({10_007})
-
-    repaired = world.repair(verified)
-
-    assert set(repaired.sent) == {10_008}
-    assert set(repaired.left) == {10_007}
-
-
 @pytest.mark.parametrize("error", [SiteError("no role"), TransientError("away")])
 def test_repair_reports_what_stops_it(error: Exception) -> None:
     world = settled_world()
@@ -511,6 +547,32 @@ def test_repair_reports_what_stops_it(error: Exception) -> None:
     again = world.repair(world.verify(START - DAY))
     assert set(again.sent) == set(repaired.left)
     assert sorted(world.rows()) == sorted(ids(world))
+
+
+def test_repair_resumes_after_an_interruption() -> None:
+    world = settled_world()
+    world.policy = replace(world.policy, batch_bytes=1_500, in_flight=1)
+    lose_records(world, *range(10_000, 10_060))
+    verified = world.verify(START - DAY)
+    world.sink.faults.at[3] = raise_error(KeyboardInterrupt())
+
+    with pytest.raises(KeyboardInterrupt):
+        world.repair(verified)
+
+    assert 0 < len(world.rows()) < 100
+    assert set(world.rows()) <= set(world.store.checkpoint().ledger)
+    world.repair(world.verify(START - DAY))
+    assert sorted(world.rows()) == sorted(ids(world))
+
+
+def test_repair_with_a_lost_answer_duplicates_that_batch_only() -> None:
+    world = settled_world()
+    lose_records(world, 10_007)
+    verified = world.verify(START - DAY)
+    world.sink.faults.script = [accept_then_raise(TransientError("dropped"))]
+
+    assert set(world.repair(verified).sent) == {10_007}
+    assert world.duplicates() == {10_007}
 
 
 def crash_points() -> Iterator[tuple[int, Literal["before", "after"]]]:
@@ -557,65 +619,3 @@ def test_repair_crash_leaves_no_undelivered_id_in_the_ledger() -> None:
 
     assert world.journal.entries[-4:] == ["take", "load", "save", "fetch"]
     assert statuses(world.verify(START - DAY))["missing"] == lost
-
-
-def test_repair_resumes_after_an_interruption() -> None:
-    world = settled_world()
-    world.policy = replace(world.policy, batch_bytes=1_500, in_flight=1)
-    lose_records(world, *range(10_000, 10_060))
-    verified = world.verify(START - DAY)
-    world.sink.faults.at[3] = raise_error(KeyboardInterrupt())
-
-    with pytest.raises(KeyboardInterrupt):
-        world.repair(verified)
-
-    assert 0 < len(world.rows()) < 100
-    assert set(world.rows()) <= set(world.store.checkpoint().ledger)
-    world.repair(world.verify(START - DAY))
-    assert sorted(world.rows()) == sorted(ids(world))
-
-
-def test_repair_with_a_lost_answer_duplicates_that_batch_only() -> None:
-    world = settled_world()
-    lose_records(world, 10_007)
-    verified = world.verify(START - DAY)
-    world.sink.faults.script = [accept_then_raise(TransientError("dropped"))]
-
-    assert set(world.repair(verified).sent) == {10_007}
-    assert world.duplicates() == {10_007}
-
-
-def test_repair_keeps_an_original_of_a_truncated_record() -> None:
-    world = World()
-    world.jira.site.add([record(1, START - HOUR, summary="long " * 20_000)])
-    world.run()
-    world.time.advance(2 * 24 * 3600)
-    world.run()
-    lose_records(world, 1)
-    world.store.blobs = {n: b for n, b in world.store.blobs.items() if "originals" not in n}
-
-    world.repair(world.verify(START - DAY))
-
-    assert world.rows() == [1]
-    [original] = world.store.letters("originals")
-    assert json.dumps(original["record"]).count("long") == 20_000
-
-
-def test_verify_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
-    world = settled_world()
-    lose_records(world, 10_007)
-
-    world.repair(world.verify(START - DAY))
-
-    assert "Thing" not in caplog.text
-
-
-def test_repair_writes_the_time_generated_that_is_set() -> None:
-    world = settled_world()
-    world.policy = replace(world.policy, event_time=True)
-    lose_records(world, 10_007)
-
-    world.repair(world.verify(START - DAY))
-
-    row = next(row for row in world.sink.table if row["id_d"] == 10_007)
-    assert row["TimeGenerated"] == row["created_t"]

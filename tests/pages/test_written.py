@@ -58,6 +58,31 @@ def test_ids_descend_with_gaps() -> None:
     assert max(ids) - min(ids) >= len(ids)
 
 
+def test_ids_include_long_digits_that_are_not_numbers() -> None:
+    for identity in (written.GROUP_ID, written.DIRECTORY_ID):
+        assert re.fullmatch("[0-9a-f]{32}", identity)
+        assert re.search("[0-9]{19}", identity)
+        assert identity in TEXT
+
+
+def test_account_ids_have_every_form() -> None:
+    uuid = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    ids = {record["authorAccountId"] for record in RECORDS if "authorAccountId" in record}
+    items = {item["id"] for record in RECORDS for item in record.get("associatedItems", [])}
+
+    for form in ("[0-9a-f]{24}", "[0-9]{24}", f"557058:{uuid}", f"712020:{uuid}"):
+        assert any(re.fullmatch(form, each) for each in ids)
+    for form in (f"qm:{uuid}:{uuid}", f"ug:{uuid}", r"addon_[\w.-]+", "[0-9a-f]{32}"):
+        assert any(re.fullmatch(form, each) for each in items)
+
+
+def test_object_ids_are_absent_for_groups_and_permissions() -> None:
+    items = [record["objectItem"] for record in RECORDS if "objectItem" in record]
+
+    assert {item["typeName"] for item in items if "id" not in item} == {"GROUP", "PERMISSIONS"}
+    assert len({item["typeName"] for item in items}) > 8
+
+
 def test_created_descends_in_jiras_notation() -> None:
     created = [record["created"] for record in RECORDS]
 
@@ -76,6 +101,17 @@ def test_fields_are_absent_and_never_null() -> None:
     assert "null" not in re.sub(r'"[^"]*"', '""', TEXT)
     for field in DOCUMENTED - {"id", "summary", "created"}:
         assert 0 < sum(field in record for record in RECORDS) < len(RECORDS)
+
+
+def test_fields_include_unknown_ones() -> None:
+    (record,) = [each for each in RECORDS if each.keys() - DOCUMENTED]
+
+    assert record["objectItem"].keys() - {"id", "name", "typeName", "parentId", "parentName"}
+
+
+def test_fields_are_all_set_in_one_record_and_some_are_described() -> None:
+    assert sum("description" in record for record in RECORDS) > 1
+    assert sum(record.keys() == DOCUMENTED and all(record.values()) for record in RECORDS) == 1
 
 
 def test_group_changes_but_one_have_no_author() -> None:
@@ -123,24 +159,6 @@ def test_deactivation_is_a_user_update() -> None:
     assert not records_with_summary("User deactivated")
 
 
-def test_account_ids_have_every_form() -> None:
-    uuid = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-    ids = {record["authorAccountId"] for record in RECORDS if "authorAccountId" in record}
-    items = {item["id"] for record in RECORDS for item in record.get("associatedItems", [])}
-
-    for form in ("[0-9a-f]{24}", "[0-9]{24}", f"557058:{uuid}", f"712020:{uuid}"):
-        assert any(re.fullmatch(form, each) for each in ids)
-    for form in (f"qm:{uuid}:{uuid}", f"ug:{uuid}", r"addon_[\w.-]+", "[0-9a-f]{32}"):
-        assert any(re.fullmatch(form, each) for each in items)
-
-
-def test_ids_include_long_digits_that_are_not_numbers() -> None:
-    for identity in (written.GROUP_ID, written.DIRECTORY_ID):
-        assert re.fullmatch("[0-9a-f]{32}", identity)
-        assert re.search("[0-9]{19}", identity)
-        assert identity in TEXT
-
-
 def test_addresses_are_of_every_kind_and_invented() -> None:
     texts = {record["remoteAddress"] for record in RECORDS if "remoteAddress" in record}
     addresses = [ipaddress.ip_address(part) for text in texts for part in text.split(", ")]
@@ -172,26 +190,8 @@ def test_changed_values_may_lack_the_old_value() -> None:
     assert all("changedTo" in change for change in changes())
 
 
-def test_object_ids_are_absent_for_groups_and_permissions() -> None:
-    items = [record["objectItem"] for record in RECORDS if "objectItem" in record]
-
-    assert {item["typeName"] for item in items if "id" not in item} == {"GROUP", "PERMISSIONS"}
-    assert len({item["typeName"] for item in items}) > 8
-
-
 def test_sparse_records_have_an_id_a_summary_and_a_time() -> None:
     assert any(record.keys() == {"id", "summary", "created"} for record in RECORDS)
-
-
-def test_fields_are_all_set_in_one_record_and_some_are_described() -> None:
-    assert sum("description" in record for record in RECORDS) > 1
-    assert sum(record.keys() == DOCUMENTED and all(record.values()) for record in RECORDS) == 1
-
-
-def test_fields_include_unknown_ones() -> None:
-    (record,) = [each for each in RECORDS if each.keys() - DOCUMENTED]
-
-    assert record["objectItem"].keys() - {"id", "name", "typeName", "parentId", "parentName"}
 
 
 @pytest.mark.parametrize(

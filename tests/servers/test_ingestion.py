@@ -182,6 +182,15 @@ def test_call_with_a_missing_foreign_or_expired_token_is_refused(
     assert ingestion.rows == []
 
 
+def test_call_without_a_trusted_certificate_fails(
+    ingestion: Ingestion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(ingestion.endpoint, timeout=10)
+
+
 def test_faults_are_answered_in_order(client: LogsIngestionClient, ingestion: Ingestion) -> None:
     ingestion.script(Fault(429, {"Retry-After": "1"}), None, Fault(503, accepted=True))
 
@@ -206,15 +215,6 @@ def test_faults_can_lose_an_answer_before_or_after_acceptance(
         with pytest.raises((ServiceRequestError, ServiceResponseError)):
             client.upload(RULE, STREAM, gzip_json([row(1)]))
         assert len(ingestion.rows) == rows
-
-
-def test_call_without_a_trusted_certificate_fails(
-    ingestion: Ingestion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-
-    with pytest.raises(requests.exceptions.SSLError):
-        requests.get(ingestion.endpoint, timeout=10)
 
 
 def test_identity_endpoint_requires_its_header(identity: Identity) -> None:

@@ -110,6 +110,20 @@ def test_invocation_that_raises_fails_and_the_worker_stays(
     assert worker.invoke("poll").ok
 
 
+def test_invocation_without_end_is_killed(start_worker: StartWorker, app: Path) -> None:
+    with pytest.raises(WorkerDied) as died:
+        start_worker(app, {}).invoke("hang", within=0.1)
+
+    assert died.value.returncode == -9
+
+
+def test_process_that_dies_is_no_failed_invocation(start_worker: StartWorker, app: Path) -> None:
+    with pytest.raises(WorkerDied) as died:
+        start_worker(app, {}).invoke("die")
+
+    assert (died.value.returncode, died.value.stderr.strip()) == (7, "last words")
+
+
 def test_process_has_the_given_environment_only(
     start_worker: StartWorker, app: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,17 +146,3 @@ def test_app_that_cannot_be_imported_does_not_start(
 
     with pytest.raises(AppBroken, match="no_such_module"):
         start_worker(tmp_path, {})
-
-
-def test_process_that_dies_is_no_failed_invocation(start_worker: StartWorker, app: Path) -> None:
-    with pytest.raises(WorkerDied) as died:
-        start_worker(app, {}).invoke("die")
-
-    assert (died.value.returncode, died.value.stderr.strip()) == (7, "last words")
-
-
-def test_invocation_without_end_is_killed(start_worker: StartWorker, app: Path) -> None:
-    with pytest.raises(WorkerDied) as died:
-        start_worker(app, {}).invoke("hang", within=0.1)
-
-    assert died.value.returncode == -9
