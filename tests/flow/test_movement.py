@@ -247,7 +247,7 @@ def test_frozen_process_sends_nothing_after_its_lease() -> None:
     outcome = world.run()
 
     assert outcome.result == "failed"
-    assert "taken the site over" in str(outcome.error)
+    assert "took over the site" in str(outcome.error)
     assert len(world.sink.sent) == sent_by_others[0]
     assert not world.missing(ids(world))
     assert world.duplicate_bytes() <= 4 * 4_000
