@@ -42,9 +42,10 @@ class Checkpoint:
     """How far a site has been collected.
 
     `start` is *from* (a reserved word in Python). `marks`, one per day, are pairs (start of a
-    window, smallest id in it): they show which ids a re-read can reach. `reread` is where a
-    deadline ended the re-read of the overlap. No decision depends on `last` (outcome) and
-    `late_found` (since *from*).
+    window, smallest id in it); they show which ids a re-read can reach. `reread` is where a
+    deadline ended the re-read of the overlap. `halted` is why every run fails until a reset.
+    `began` marks a run that sent rows and was killed, or does not know whether they were accepted.
+    No decision depends on `last` (outcome) and `late_found` (since *from*).
     """
 
     site: str
@@ -59,6 +60,8 @@ class Checkpoint:
     swept: int | None = None
     sweep: Sweep | None = None
     reset: str | None = None
+    halted: str | None = None
+    began: int | None = None
     last: Mapping[str, Any] | None = None
     late_found: int = 0
     unknown: Mapping[str, Any] = field(default_factory=dict)
@@ -91,10 +94,7 @@ class Checkpoint:
         return replace(self, ledger=self.ledger.with_ids(ids), latest=latest)
 
     def is_restarted_by(self, identity: Identity) -> bool:
-        """Whether a record shows that the site's ids have restarted.
-
-        It is newer than every record dealt with, yet the ledger has its id.
-        """
+        """Whether the ledger has this record's id, though the record is newer than all in it."""
         is_newer = self.latest is not None and identity.created > self.latest
         return is_newer and identity.id in self.ledger
 
@@ -126,6 +126,16 @@ class Checkpoint:
     def sweep_done(self, began: int) -> Checkpoint:
         """The next sweep finds records that appeared after this one `began`."""
         return replace(self, sweep=None, swept=began)
+
+    def halt(self, reason: str | None) -> Checkpoint:
+        """No run may continue until a reset. `reason` is the sentence that every run fails with;
+        None: judge the log anew.
+        """
+        return replace(self, halted=reason)
+
+    def marked_as_sending(self, at: int | None) -> Checkpoint:
+        """A run sends rows since the moment `at`; None: every row sent is accounted for."""
+        return replace(self, began=at)
 
     def ended(self, last: Mapping[str, Any], late_found: int) -> Checkpoint:
         return replace(self, last=last, late_found=self.late_found + late_found)
@@ -298,6 +308,8 @@ FIELDS = (
     Field("swept", "swept", _MOMENT, nullable=True),
     Field("sweep", "sweep", _SWEEP, nullable=True),
     Field("reset", "reset", Form(None, _text), nullable=True),
+    Field("halted", "halted", Form(None, _text), nullable=True, required=False),
+    Field("began", "began", _MOMENT, nullable=True, required=False),
     Field("last", "last", Form(None, _object), nullable=True, required=False, informs=True),
     Field("late_found", "late_found", Form(None, _count), required=False, informs=True),
 )

@@ -56,13 +56,15 @@ class TableInventory:
 class KnownState:
     """A site's checkpoint, its backfill's, and the names of its dead letters.
 
-    A later run still finds late records created from `late_found_from` on.
+    A later run still finds late records created from `late_found_from` on. `restarted`: the site's
+    ids have restarted, so the ledger proves nothing of a record that is newer than all in it.
     """
 
     ticks: Checkpoint
     backfill: Checkpoint | None
     letters: Sequence[str]
     late_found_from: int
+    restarted: bool = False
 
     @cached_property
     def dead_letter_ids(self) -> frozenset[int]:
@@ -71,7 +73,13 @@ class KnownState:
     def has(self, identity: Identity) -> bool:
         """Whether the ledger of the checkpoint that covers the record has it."""
         checkpoint = self.ticks if identity.created >= self.ticks.start else self.backfill
-        return checkpoint is not None and identity.id in checkpoint.ledger
+        if checkpoint is None or identity.id not in checkpoint.ledger:
+            return False
+        return not self.needs_reset(identity)
+
+    def needs_reset(self, identity: Identity) -> bool:
+        """Whether only a reset delivers this record: its id is that of an older one."""
+        return self.restarted and self.ticks.is_restarted_by(identity)
 
     def status_without(self, created: int) -> RecordStatus:
         """The status of a record that is in no ledger and no letter, by its created time."""
@@ -129,6 +137,8 @@ def status_of(
         return "dead letter"
     if stored.has(record):
         return "missing" if table else "delivered"
+    if stored.needs_reset(record):
+        return "missing"
     return _status_without(record.created, stored, table)
 
 

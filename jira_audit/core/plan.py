@@ -145,11 +145,14 @@ class Schedule:
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
         """The stored checkpoint, or the result of a reset that was not applied yet.
 
-        Raises SiteError if *through* is in the future: check the clock, or reset.
+        Raises SiteError if only a reset may continue (`halted`), or if *through* is in the future:
+        check the clock, or reset.
         """
         reset = self.policy.reset
         if reset and reset.value != checkpoint.reset:
             checkpoint = checkpoint.reset_to(reset.start, now, reset.value)
+        if checkpoint.halted:
+            raise SiteError(checkpoint.halted)
         if checkpoint.through > now + CLOCK_SKEW:
             message = (
                 f"{checkpoint.site}: the checkpoint is in the future "
@@ -188,7 +191,8 @@ class Backfill:
         return Checkpoint.first(site, self.window.start, now)
 
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:  # noqa: ARG002
-        return checkpoint.starting_at(self.window.start)
+        """Continue an interrupted backfill of this range, or begin at the start of the range."""
+        return checkpoint.starting_at(self.window.start).halt(None)
 
     def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
         yield BackfillTask(tick_range(checkpoint, min(now, self.window.end), overlap=0))

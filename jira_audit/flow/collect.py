@@ -19,6 +19,7 @@ from jira_audit.core.outcome import Outcome, Result, ending
 from jira_audit.core.plan import Closed, Plan
 from jira_audit.core.timestamps import DAY
 from jira_audit.flow.delivery import Delivery, release_quietly
+from jira_audit.flow.intake import Intake
 from jira_audit.flow.ports import Lease, Run
 from jira_audit.flow.reader import Reader
 
@@ -43,18 +44,20 @@ def collect(run: Run, plan: Plan) -> Outcome:
         mapper = Mapper(run.site, run.policy.event_time, run.deadline.clock.now)
         recorder.delivery = Delivery(run, lease, checkpoint)
         with Reader(run) as reader, recorder.delivery as delivery:
+            intake = Intake(run, delivery)
             for task in plan.tasks(checkpoint, now):  # the tick, then the sweep; or a backfill
                 for window in reader.windows(task.range):  # oldest first
                     for page in window:  # newest first
-                        unknown = delivery.unknown(page)
+                        unknown = intake.unknown(page)  # raises if the site's ids have restarted
                         window.fresh += len(unknown)
                         rows, rejected = mapper.take(page, unknown)
-                        delivery.keep(rejected)  # as dead letters
-                        delivery.add(rows)  # sends each full batch
-                        if window.is_ending:
-                            delivery.flush()  # only the empty page is to come
+                        intake.add(rows, rejected)  # stores dead letters, sends each full batch
+                        if window.is_ending:  # only the empty page is still to come
+                            intake.release()
+                            delivery.flush()
                         if reader.must_wait:
                             delivery.collect_finished()  # saves what was accepted
+                    intake.end_window(window.ending)
                     delivery.apply(partial(Checkpoint.stepping, step=window.step))
                     if window.is_closed:  # else it is read again, or cut
                         closed = Closed(task, window.window, window.through, window.smallest)

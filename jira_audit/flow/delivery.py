@@ -13,7 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from jira_audit.core import encoding, timestamps
+from jira_audit.core import encoding
 from jira_audit.core.batches import Batch, Batcher
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import (
@@ -26,10 +26,8 @@ from jira_audit.core.errors import (
 from jira_audit.core.letters import Letter
 from jira_audit.core.mapper import Rejected
 from jira_audit.core.outcome import ending, remembered
-from jira_audit.core.pages import Page
-from jira_audit.core.plan import late_until
 from jira_audit.core.progress import Change, Progress
-from jira_audit.core.records import Identity, Record, Row
+from jira_audit.core.records import Row
 from jira_audit.flow.ports import Lease, Run
 from jira_audit.flow.sending import Receipt, Sends
 
@@ -57,33 +55,21 @@ class Delivery:
     def knows(self, record_id: int) -> bool:
         return self._progress.has(record_id)
 
-    def unknown(self, page: Page) -> Sequence[tuple[Identity, Record]]:
-        """The page's records that were neither dealt with nor handed over.
-
-        Raises SiteError if the site's ids have restarted: reset the checkpoint.
-        """
-        unknown, late, until = [], 0, late_until(self.loaded)
-        for each in page.identified.values():
-            identity = each[0]
-            if not self.knows(identity.id):
-                unknown.append(each)
-                late += identity.created <= until
-            elif self.loaded.is_restarted_by(identity):
-                through = timestamps.text(self._progress.checkpoint.through)
-                message = (
-                    f"{self._run.site}: record {identity.id} is newer than every delivered record, "
-                    "but its id was delivered before: the site's ids have restarted. Set "
-                    f"CHECKPOINT_RESET to {through} to continue from there"
-                )
-                raise SiteError(message)
-        tally = self._run.tally
-        tally.late_found += late
-        tally.duplicates_skipped += len(page.records) - len(page.unidentified) - len(unknown)
-        return unknown
+    @property
+    def through(self) -> int:
+        """The moment up to which everything is dealt with so far."""
+        return self._progress.checkpoint.through
 
     def apply(self, change: Change) -> None:
         """Change the checkpoint now, for the next save."""
         self._progress.apply(change)
+
+    def store(self, change: Change) -> None:
+        """Change the checkpoint and save it now. Raises TransientError if that fails."""
+        self.apply(change)
+        self._save()
+        if self._error:
+            raise self._error
 
     def after_pending(self, change: Change) -> None:
         """Change the checkpoint after every row handed over so far was dealt with."""

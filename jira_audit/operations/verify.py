@@ -25,6 +25,7 @@ from jira_audit.core.letters import Letter
 from jira_audit.core.mapper import Mapper
 from jira_audit.core.plan import late_found_from
 from jira_audit.core.records import Identity, Record
+from jira_audit.core.restart import RestartCheck
 from jira_audit.core.timestamps import HOUR
 from jira_audit.core.window import FIRST_STEP, ReadRange, Window, WindowResult
 from jira_audit.flow.delivery import Delivery, release_quietly
@@ -118,7 +119,7 @@ def verify(run: Run, lookup: Lookup, window: Window, shown: JiraInventory) -> Ve
     """
     clock = run.deadline.clock
     asked = clock.now()
-    stored, saved = _stored(run, lookup.backfills.checkpoints, asked)
+    stored, saved = _stored(run, lookup.backfills.checkpoints, shown, asked)
     until = saved + round(lookup.patience * timestamps.SECOND)
     while True:
         table = lookup.table.held(run.site, window) if lookup.table else None
@@ -130,8 +131,10 @@ def verify(run: Run, lookup: Lookup, window: Window, shown: JiraInventory) -> Ve
         clock.sleep(min(POLL_SECONDS, (until - now) / timestamps.SECOND))
 
 
-def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[KnownState, int]:
-    """The site's stored state, and the moment of the last save."""
+def _stored(
+    run: Run, backfills: Checkpoints, shown: JiraInventory, now: int
+) -> tuple[KnownState, int]:
+    """The state that is stored of the site, judged by what Jira shows, and when it was saved."""
     site, policy = run.site, run.policy
     content, backfill = run.ports.checkpoints.stored(site), backfills.stored(site)
     if content is None:
@@ -143,9 +146,18 @@ def _stored(run: Run, backfills: Checkpoints, now: int) -> tuple[KnownState, int
         None if backfill is None else decode(backfill, site),
         run.ports.letters.names("dead-letters", site),
         late_found_from(ticks, now, policy.overlap, policy.sweep),
+        restarted=_has_restarted(ticks, shown),
     )
     saved = (saved_at(content), saved_at(backfill))
     return stored, max((at for at in saved if at is not None), default=0)
+
+
+def _has_restarted(ticks: Checkpoint, shown: JiraInventory) -> bool:
+    check = RestartCheck(ticks)
+    for record in map(Identity, shown.ids, shown.created):
+        if record.id in ticks.ledger:
+            check.note(record)
+    return ticks.halted is not None or check.has_restarted
 
 
 # Repair.
@@ -238,6 +250,8 @@ class _Repair:
         """
         try:
             checkpoint = lease.load()
+            if checkpoint.halted:
+                raise SiteError(checkpoint.halted)
             if verified and checkpoint.start != verified.start:
                 message = f"{self.run.site} was reset during the verification: verify it again"
                 raise SiteError(message)

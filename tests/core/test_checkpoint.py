@@ -37,6 +37,8 @@ FULL = Checkpoint(
     swept=NOON - HOUR,
     sweep=Sweep(NOON - DAY, NOON - HOUR, NOON),
     reset="contoso.atlassian.net=all#2",
+    halted="the site's ids have restarted",
+    began=NOON - MINUTE,
     last={"outcome": "ok", "at": "2021-01-20T12:00:00.000Z"},
     late_found=3,
 )
@@ -58,6 +60,8 @@ BLOB = {
         "began": "2021-01-20T12:00:00.000Z",
     },
     "reset": "contoso.atlassian.net=all#2",
+    "halted": "the site's ids have restarted",
+    "began": "2021-01-20T11:59:00.000Z",
     "last": {"outcome": "ok", "at": "2021-01-20T12:00:00.000Z"},
     "late_found": 3,
     "saved": "2021-01-20T12:00:00.001Z",
@@ -114,6 +118,8 @@ checkpoints = st.builds(
     swept=st.none() | timestamp_ms,
     sweep=st.none() | st.builds(Sweep, timestamp_ms, timestamp_ms, timestamp_ms),
     reset=st.none() | texts,
+    halted=st.none() | texts,
+    began=st.none() | timestamp_ms,
     unknown=st.dictionaries(texts.map(lambda name: f"x{name}"), values, max_size=3),
 )
 
@@ -151,6 +157,8 @@ def test_checkpoint_of_a_first_run_is_complete() -> None:
         "swept": "2021-01-20T12:00:00.000Z",
         "sweep": None,
         "reset": None,
+        "halted": None,
+        "began": None,
         "last": None,
         "late_found": 0,
         "saved": "2021-01-20T12:00:00.000Z",
@@ -248,6 +256,8 @@ UNTRUE: dict[str, list[Any]] = {
         {"through": "2021-01-19T12:00:00Z"},
     ],
     "reset": [7, False, [], {}],
+    "halted": [7, False, [], {}],
+    "began": [7, "yesterday"],
 }
 
 

@@ -655,7 +655,7 @@ def test_restarted_ids_fail_the_site_and_name_the_reset() -> None:
     world.run()
     world.time.advance(300)
     world.jira.site = type(world.jira.site)("auditor@example.com", TOKEN)
-    world.jira.site.add([record(10_000, world.time.now - MINUTE)])
+    world.jira.site.add(record(10_000 + n, world.time.now - MINUTE + n) for n in range(2))
     through = world.store.checkpoint().through
 
     outcome = world.run()

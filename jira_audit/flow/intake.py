@@ -1,0 +1,100 @@
+"""Intake: what a run takes over from the pages of a site, once the log is known to be sound.
+
+If the site's ids have restarted (`core/restart.py`), nothing of the new log may be delivered before
+that finding is stored: a newer delivered record would hide it. So the rows of a window are held
+until a delivered record is seen in its place, or until the window has been read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from jira_audit.core import timestamps
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.errors import SiteError
+from jira_audit.core.mapper import Rejected
+from jira_audit.core.pages import Page
+from jira_audit.core.plan import late_until
+from jira_audit.core.records import Identity, Record, Row
+from jira_audit.core.restart import RestartCheck
+from jira_audit.core.window import WindowResult
+from jira_audit.flow.delivery import Delivery
+from jira_audit.flow.ports import Run
+
+
+class Intake:
+    """Passes the new records of one run's pages on to its delivery."""
+
+    def __init__(self, run: Run, delivery: Delivery) -> None:
+        self._tally, self._delivery = run.tally, delivery
+        self._late_until = late_until(delivery.loaded)
+        self._restart = RestartCheck(delivery.loaded)
+        self._held: list[tuple[Sequence[Row], Sequence[Rejected]]] = []
+        self._held_ids: set[int] = set()
+
+    def unknown(self, page: Page) -> Sequence[tuple[Identity, Record]]:
+        """The page's records that were neither dealt with nor handed over.
+
+        Raises SiteError, and stores it for every later run, if the site's ids have restarted; an
+        administrator resets the checkpoint.
+        """
+        unknown = []
+        for each in page.identified.values():
+            identity = each[0]
+            if self._delivery.knows(identity.id):
+                self._restart.note(identity)
+            elif identity.id not in self._held_ids:
+                unknown.append(each)
+        if self._restart.has_restarted:
+            self._halt()
+        self._tally.duplicates_skipped += len(page.records) - len(page.unidentified) - len(unknown)
+        return unknown
+
+    def add(self, rows: Sequence[Row], rejected: Sequence[Rejected]) -> None:
+        """Pass these on to the delivery, now or when the log is known to be sound.
+
+        Raises as `Delivery.add` does.
+        """
+        if not rows and not rejected:
+            return
+        if not self._held and self._restart.is_same_log:
+            self._pass_on(rows, rejected)
+            return
+        self._held.append((rows, rejected))
+        self._held_ids.update([row.identity.id for row in rows])
+        self._held_ids.update([each.identity.id for each in rejected if each.identity])
+        if self._restart.is_same_log:
+            self.release()
+
+    def release(self) -> None:
+        """Pass on what is held: the window was read, and shows no restart."""
+        while self._held:
+            self._pass_on(*self._held.pop(0))
+        self._held_ids.clear()
+
+    def end_window(self, ending: WindowResult | None) -> None:
+        """Pass on what is held, or drop it if the window was not read to its end."""
+        if ending in {WindowResult.CLOSED, WindowResult.MOVED}:
+            self.release()
+        self._held.clear()
+        self._held_ids.clear()
+
+    def _pass_on(self, rows: Sequence[Row], rejected: Sequence[Rejected]) -> None:
+        until = self._late_until
+        identities = [row.identity for row in rows]
+        identities += [each.identity for each in rejected if each.identity]
+        self._tally.late_found += sum([identity.created <= until for identity in identities])
+        self._delivery.keep(rejected)
+        self._delivery.add(rows)
+
+    def _halt(self) -> None:
+        loaded = self._delivery.loaded
+        message = (
+            f"{loaded.site}: records are newer than every delivered record, but their ids were "
+            "delivered before: the site's ids have restarted. Set CHECKPOINT_RESET to "
+            f"{timestamps.text(self._delivery.through)} to continue from there; until then, every "
+            "run fails"
+        )
+        self._delivery.store(partial(Checkpoint.halt, reason=message))
+        raise SiteError(message)
