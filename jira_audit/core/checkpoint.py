@@ -24,6 +24,12 @@ VERSION = 1
 SIZE_LIMIT = 1_048_576
 """Bytes above which the ledger is pruned."""
 
+ENTRY_SIZE = 48
+"""Bytes of a ledger range or a mark, at most."""
+
+OTHER_FIELDS_SIZE = 65_536
+"""Bytes of all other fields, at most; most of them are the last error's text."""
+
 CLOCK_SKEW = 5 * MINUTE
 """How far *through* may be ahead of this machine's clock (milliseconds)."""
 
@@ -162,7 +168,7 @@ class Checkpoint:
 
         Removes only ids that no re-read from `earliest_reread` on can meet.
         """
-        if len(self.encode(0)) <= limit:
+        if self._is_small(limit) or len(self.encode(0)) <= limit:
             return self
         at = bisect_right(self.marks, self.earliest(earliest_reread), key=itemgetter(0)) - 1
         if at < 0:
@@ -170,6 +176,11 @@ class Checkpoint:
         kept = self.marks[at:]
         smallest = min(record_id for _, record_id in kept)
         return replace(self, ledger=self.ledger.from_id(smallest), marks=kept, pruned=kept[0][0])
+
+    def _is_small(self, limit: int) -> bool:
+        """Whether this surely takes at most `limit` bytes, without encoding it."""
+        entries = len(self.ledger.ranges) + len(self.marks)
+        return not self.unknown and entries * ENTRY_SIZE + OTHER_FIELDS_SIZE <= limit
 
     def encode(self, saved: int) -> bytes:
         """The blob's content, `saved` now."""

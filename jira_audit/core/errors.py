@@ -1,14 +1,16 @@
 """Every error of the connector, grouped by who must act.
 
     ConnectorError
-    ├── SettingsError           an administrator corrects a setting
-    ├── SiteError               this site stops until someone acts
-    │   └── CredentialsRefused  other credentials, or another address, may work
-    ├── TransientError          the next tick retries
-    │   ├── OutOfTime           the deadline leaves no time for a retry
-    │   └── LeaseLost           another run may have the site: send nothing more
-    ├── BatchRefused            the ingestion service refuses a batch: halve it
-    └── RecordRejected          one record becomes a dead letter
+    ├── SettingsError            an administrator corrects a setting
+    ├── SiteError                this site stops until someone acts
+    │   ├── CredentialsRefused   other credentials, or another address, may work
+    │   └── UndocumentedSuccess  a batch may have been accepted
+    ├── TransientError           the next tick retries
+    │   ├── OutOfTime            the deadline leaves no time for a retry
+    │   ├── LeaseLost            another run may have the site: send nothing more
+    │   └── Unanswered           a batch may have been accepted
+    ├── BatchRefused             the ingestion service refuses a batch: halve it
+    └── RecordRejected           one record becomes a dead letter
 
 A message tells someone what to do, and contains no secret and no record. Any other exception is a
 bug and propagates.
@@ -60,6 +62,18 @@ class OutOfTime(TransientError):
 
 class LeaseLost(TransientError):
     """The lease was lost or not renewed: this run sends nothing more."""
+
+
+class MayHaveArrived(ConnectorError):
+    """A send whose end is unknown: to send the batch again may duplicate it."""
+
+
+class Unanswered(TransientError, MayHaveArrived):
+    """The service did not answer, or answered with an error after it may have accepted."""
+
+
+class UndocumentedSuccess(SiteError, MayHaveArrived):
+    """The service answered with a success that it does not document."""
 
 
 class BatchRefused(ConnectorError):

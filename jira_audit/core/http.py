@@ -63,9 +63,9 @@ def error_for(
     """
     meaning = table.meaning(status)
     message = f"{meaning.sentence} (HTTP {status}{detail and f': {detail}'})"
-    if meaning.kind is TransientError:
+    if issubclass(meaning.kind, TransientError):
         wait = retry_after(headers, now)
-        return TransientError(message, retry_after=wait, pause=meaning.pause)
+        return meaning.kind(message, retry_after=wait, pause=meaning.pause)
     if meaning.kind is BatchRefused:
         return BatchRefused(message, status=status)
     return meaning.kind(message)

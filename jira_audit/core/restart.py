@@ -24,15 +24,12 @@ class RestartCheck:
         self._delivered = delivered
         self._newer: set[int] = set()
         self.is_same_log = delivered.latest is None
+        self.has_restarted = False
 
     def note(self, identity: Identity) -> None:
         """Note a record whose id is known. One that this run delivered says nothing."""
         if self._delivered.is_restarted_by(identity):
             self._newer.add(identity.id)
+            self.has_restarted = len(self._newer) >= EVIDENCE
         elif identity.id in self._delivered.ledger:
             self.is_same_log = True
-
-    @property
-    def has_restarted(self) -> bool:
-        """Whether the evidence is enough."""
-        return len(self._newer) >= EVIDENCE

@@ -33,6 +33,11 @@ SAVE_SECONDS = 10.0
 """Seconds the lease must still last when a save begins; the service refuses a late save."""
 
 
+IMMUTABLE = "BlobImmutable"
+"""How the codes of a refusal begin that lasts as long as the policy or legal hold behind it:
+https://learn.microsoft.com/azure/storage/blobs/immutable-storage-overview"""
+
+
 @dataclass(frozen=True)
 class Retries:
     """The storage library's retries.
@@ -302,17 +307,20 @@ def make_container(container: ContainerClient) -> None:
 
 
 def probe(container: ContainerClient) -> None:
-    """Check that checkpoints can be written; create a missing container.
+    """Check that checkpoints can be overwritten; create the container if it is missing.
 
-    Requests a lease on a blob that does not exist: that needs the right to write, but writes
-    nothing. Raises TransientError or SiteError.
+    Writes a blob of its own twice and deletes it: an immutability policy refuses only the second.
+    Raises TransientError, or SiteError for an administrator.
     """
     with _translate_errors("the container cannot be used"):
+        blob = container.get_blob_client("probes/checkpoint")
         try:
-            container.get_blob_client("checkpoints/probe").acquire_lease(15)
-        except ResourceNotFoundError as error:
-            if _error_code(error) == "ContainerNotFound":
-                make_container(container)
+            blob.upload_blob(b"{}", overwrite=True)
+        except ResourceNotFoundError:
+            make_container(container)
+            blob.upload_blob(b"{}", overwrite=True)
+        blob.upload_blob(b"{}", overwrite=True)
+        blob.delete_blob(delete_snapshots="include")
 
 
 @contextmanager
@@ -330,6 +338,13 @@ def _translate_errors(what: str) -> Iterator[None]:
         if error.status_code == 403:
             message = (
                 f"{what}: storage refuses; check its firewall and roles ({_error_code(error)})"
+            )
+            raise SiteError(message) from error
+        if _error_code(error).startswith(IMMUTABLE):
+            message = (
+                f"{what}: an immutability policy or a legal hold does not let a blob be "
+                f"overwritten ({_error_code(error)}): remove it, or set CHECKPOINT_CONTAINER to a "
+                "container without one"
             )
             raise SiteError(message) from error
         if _error_code(error).startswith("Lease"):

@@ -12,7 +12,14 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
+from jira_audit.core.errors import (
+    BatchRefused,
+    ConnectorError,
+    SiteError,
+    TransientError,
+    Unanswered,
+    UndocumentedSuccess,
+)
 from jira_audit.core.http import Meaning, StatusTable, error_for
 
 if TYPE_CHECKING:
@@ -28,7 +35,8 @@ GZIP = 31
 
 CONNECT_SECONDS = 5.0
 
-_LATER = Meaning(TransientError, "the ingestion service is unavailable")
+# Whether a service that fails has accepted the rows before, nobody can know.
+_UNANSWERED = Meaning(Unanswered, "the ingestion service is unavailable")
 _MEANINGS = {
     400: Meaning(BatchRefused, "the ingestion service refuses the rows"),
     401: Meaning(
@@ -46,15 +54,21 @@ _MEANINGS = {
         "the ingestion service knows no such rule: check LOGS_DCR_RULE_ID (the immutable id, "
         "dcr-…) and DATA_COLLECTION_ENDPOINT, which must belong together, in one region",
     ),
-    408: _LATER,
+    408: _UNANSWERED,
     413: Meaning(BatchRefused, "the batch is too large for the ingestion service"),
     429: Meaning(TransientError, "the ingestion service asks for fewer calls"),
-    500: _LATER,
-    502: _LATER,
-    503: _LATER,
-    504: _LATER,
+    500: _UNANSWERED,
+    502: _UNANSWERED,
+    503: _UNANSWERED,
+    504: _UNANSWERED,
 }
-STATUS = StatusTable.of(_MEANINGS, undocumented="its answer is not documented")
+_UNDOCUMENTED = "its answer is not documented"
+_SUCCESSES = {code: Meaning(UndocumentedSuccess, _UNDOCUMENTED) for code in range(200, 300)}
+STATUS = StatusTable(
+    {**_SUCCESSES, **_MEANINGS},
+    server_error=Meaning(Unanswered, _UNDOCUMENTED),
+    other=Meaning(SiteError, _UNDOCUMENTED),
+)
 """What a status means, and who acts."""
 
 
@@ -95,11 +109,12 @@ class IngestionSink:
         """Send a JSON array of rows. Returns once all are accepted.
 
         Raises BatchRefused if these rows, or so many, are refused; TransientError; or SiteError if
-        someone must act.
+        someone must act. After a `MayHaveArrived`, the rows may have been accepted.
         """
         from azure.core.exceptions import (  # noqa: PLC0415
             AzureError,
             HttpResponseError,
+            ServiceRequestError,
         )
         from isal import isal_zlib  # noqa: PLC0415
 
@@ -114,11 +129,15 @@ class IngestionSink:
                 permit_redirects=False,  # the token goes to this host alone
                 **self._timeouts,
             )
-        except HttpResponseError as error:
-            raise _to_error(error, self._now()) from error
-        except AzureError as error:
+        except ServiceRequestError as error:  # raised only where nothing was sent
             message = f"the ingestion service could not be reached ({type(error).__name__})"
             raise TransientError(message) from error
+        except AzureError as error:
+            if isinstance(error, HttpResponseError) and error.status_code:
+                raise _to_error(error, self._now()) from error
+            kind = type(error).__name__
+            message = f"the ingestion service could not be reached, or its answer was lost ({kind})"
+            raise Unanswered(message) from error
 
     @property
     def _token_source(self) -> TokenCredential:

@@ -49,7 +49,8 @@ class Delivery:
         self._run, self._lease = run, lease
         self._progress = Progress(checkpoint)
         self._batcher = Batcher(run.policy.batch_bytes)
-        self._sends = Sends(run, lease)
+        # A mark means that a run was killed, or does not know what became of its batches.
+        self._sends = Sends(run, lease, is_cautious=checkpoint.began is not None)
         self._error: BaseException | None = None
 
     def knows(self, record_id: int) -> bool:
@@ -110,13 +111,16 @@ class Delivery:
             raise self._error
 
     def collect_finished(self, *, wait: bool = False) -> None:
-        """Record the finished batches with one save; with `wait`, wait for the oldest."""
-        any_finished = False
+        """Record the finished batches with one save; with `wait`, wait for the oldest batch."""
+        any_finished = any_accepted = False
         for number, receipt in self._sends.finished(wait=wait):
             self._record_receipt(number, receipt)
             any_finished = True
+            any_accepted |= bool(receipt.accepted)
         if any_finished and not self._error:  # after an error, the save at the end is enough
             self._save()
+            if any_accepted and not self._error:
+                self._sends.open_up()
 
     def finish(self, error: OutOfTime | None, *, complete: bool) -> None:
         """Send the remaining rows, wait for every send, and save the outcome.
@@ -153,6 +157,8 @@ class Delivery:
         """Wait and save; with the outcome, unless the process is stopped."""
         while self._sends:
             self.collect_finished(wait=True)
+        if not self._sends.is_unsure:
+            self.apply(partial(Checkpoint.marked_as_sending, at=None))
         error = more_serious(error, self._error)
         if error is None or isinstance(error, Exception):
             run, moved = self._run, self._progress.checkpoint.moved_since(self.loaded)
@@ -169,6 +175,11 @@ class Delivery:
         """Send a batch when a slot is free; after an error, send nothing more."""
         while self._sends.is_full:
             self.collect_finished(wait=True)
+        if self.saved.began == self.loaded.began and not self._error:
+            # A store that cannot save is found before anything is sent.
+            began = self._run.deadline.clock.now()
+            self.apply(partial(Checkpoint.marked_as_sending, at=began))
+            self._save()
         if not self._error:
             self._sends.begin(self._progress.begin(), batch)
 

@@ -75,7 +75,7 @@ class Intake:
 
     def end_window(self, ending: WindowResult | None) -> None:
         """Pass on what is held, or drop it if the window was not read to its end."""
-        if ending in {WindowResult.CLOSED, WindowResult.MOVED}:
+        if self._held and ending in {WindowResult.CLOSED, WindowResult.MOVED}:
             self.release()
         self._held.clear()
         self._held_ids.clear()

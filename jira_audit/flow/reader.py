@@ -65,7 +65,7 @@ class WindowReading:
         self.is_ending = self.is_last and page.is_short
         if page.date is not None:
             self.through = min(self.through, page.date)
-        if page.identified:
+        if page.records and page.identified:
             created = [identity.created for identity, _ in page.identified.values()]
             self.oldest = min(self.oldest, *created)
             ids = page.identified

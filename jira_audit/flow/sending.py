@@ -5,13 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
-from threading import Lock
+from threading import Lock, RLock
 
 from jira_audit.core.batches import Batch
 from jira_audit.core.clock import RETRY_LOG_FORMAT, RetryPolicy, retry
-from jira_audit.core.errors import BatchRefused, OutOfTime, SiteError
+from jira_audit.core.errors import (
+    BatchRefused,
+    ConnectorError,
+    MayHaveArrived,
+    OutOfTime,
+    SiteError,
+    TransientError,
+)
 from jira_audit.core.records import Row
 from jira_audit.flow.ports import Lease, Run
 
@@ -40,12 +47,17 @@ class Receipt:
 class Sender:
     """Sends one run's batches under the site's lease, from several threads.
 
-    A refused row is at fault only if others are accepted, so both are counted over the run.
+    A row refused on its own is at fault only if other rows are accepted, so the sender counts both
+    over the whole run. A batch that may have arrived is sent again by one thread at a time, and by
+    none once all its tries failed, so that a lasting fault duplicates few batches. With
+    `is_cautious`, it is not sent again at all. `is_unsure`: of at least one batch, it is unknown
+    whether it was accepted.
     """
 
-    def __init__(self, run: Run, lease: Lease) -> None:
+    def __init__(self, run: Run, lease: Lease, *, is_cautious: bool) -> None:
+        self.is_cautious, self.is_unsure = is_cautious, False
         self._run, self._lease = run, lease
-        self._lock = Lock()
+        self._lock, self._resending = Lock(), RLock()
         self._refused = 0
         self._any_accepted = False
 
@@ -86,7 +98,28 @@ class Sender:
                 self._check_deadline()
 
     def _send(self, body: bytes) -> None:
-        send(body, self._run, self._lease)
+        may_have_arrived = False
+        with ExitStack() as turn:
+
+            def on_wait(error: TransientError, seconds: float) -> None:
+                nonlocal may_have_arrived
+                if isinstance(error, MayHaveArrived):
+                    may_have_arrived = True
+                    self._await_turn(error, turn)
+                log_wait(error, seconds)
+
+            try:
+                send(body, self._run, self._lease, on_wait)
+            except BaseException as error:
+                self.is_unsure |= may_have_arrived or _is_unsure(error)
+                raise
+
+    def _await_turn(self, error: TransientError, turn: ExitStack) -> None:
+        """Wait until no other batch is sent again; raise `error` if this one must not be."""
+        if not self.is_cautious:
+            turn.enter_context(self._resending)
+        if self.is_cautious or self.is_unsure:
+            raise error
 
     def _check_deadline(self) -> None:
         if self._run.deadline.left() <= 0:
@@ -101,8 +134,13 @@ class Sender:
 
 
 class Sends:
-    def __init__(self, run: Run, lease: Lease) -> None:
-        self._sender, self._pool = Sender(run, lease), run.pools.sends
+    """One run's batches in flight: each is sent on a thread of the pool, up to a limit.
+
+    With `is_cautious`, one at a time, each tried once, until `open_up`.
+    """
+
+    def __init__(self, run: Run, lease: Lease, *, is_cautious: bool) -> None:
+        self._sender, self._pool = Sender(run, lease, is_cautious=is_cautious), run.pools.sends
         self._limit = run.policy.in_flight
         self._in_flight: dict[int, Future[Receipt]] = {}
 
@@ -111,7 +149,16 @@ class Sends:
 
     @property
     def is_full(self) -> bool:
-        return len(self._in_flight) >= self._limit
+        return len(self._in_flight) >= (1 if self._sender.is_cautious else self._limit)
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether a batch may have arrived that counts as not accepted."""
+        return self._sender.is_unsure
+
+    def open_up(self) -> None:
+        """A batch was accepted and saved, so that sending and saving both work."""
+        self._sender.is_cautious = False
 
     @property
     def any_failed(self) -> bool:
@@ -133,10 +180,21 @@ class Sends:
             del self._in_flight[number]
 
 
-def send(body: bytes, run: Run, lease: Lease) -> None:
-    """Send one body, with retries. No attempt outlasts the lease.
+def log_wait(error: TransientError, seconds: float) -> None:
+    """Log that a call is made again in so many seconds."""
+    log.warning(RETRY_LOG_FORMAT, error, seconds)
 
-    Raises BatchRefused, TransientError (the next tick retries) or SiteError (someone must act).
+
+def send(
+    body: bytes,
+    run: Run,
+    lease: Lease,
+    on_wait: Callable[[TransientError, float], None] = log_wait,
+) -> None:
+    """Send one body, with retries within the deadline. No attempt outlasts the lease.
+
+    `on_wait` receives each error and the seconds until the next attempt. Raises BatchRefused,
+    TransientError (the next tick retries) or SiteError (someone must act).
     """
     sink, seconds = run.ports.sink, run.policy.send_seconds
 
@@ -145,8 +203,13 @@ def send(body: bytes, run: Run, lease: Lease) -> None:
         lease.hold(seconds)
         sink.send(body)
 
-    on_wait = partial(log.warning, RETRY_LOG_FORMAT)
     retry(attempt, policy=RetryPolicy(), deadline=run.deadline, on_wait=on_wait)
+
+
+def _is_unsure(error: BaseException) -> bool:
+    """Whether a send that ended so may have been accepted; after a bug, nobody knows."""
+    of_wait = isinstance(error.__cause__, MayHaveArrived)  # an OutOfTime names what it waited for
+    return of_wait or isinstance(error, MayHaveArrived) or not isinstance(error, ConnectorError)
 
 
 def probe(refusal: BatchRefused, send: Callable[[bytes], None]) -> None:

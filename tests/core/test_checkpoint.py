@@ -220,7 +220,7 @@ def test_blob_that_is_no_checkpoint_raises_an_error_with_the_remedy(content: byt
     assert str(raised.value).startswith("contoso.atlassian.net: the checkpoint cannot be read")
 
 
-OPTIONAL = {"reread", "last", "late_found", "saved"}
+OPTIONAL = {"reread", "halted", "began", "last", "late_found", "saved"}
 
 
 @pytest.mark.parametrize("name", [name for name in BLOB if name not in OPTIONAL])

@@ -18,7 +18,14 @@ from azure.core.credentials import TokenCredential
 from isal import isal_zlib
 
 from jira_audit.core import timestamps
-from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
+from jira_audit.core.errors import (
+    BatchRefused,
+    ConnectorError,
+    SiteError,
+    TransientError,
+    Unanswered,
+    UndocumentedSuccess,
+)
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.wiring import CLOCK
@@ -150,23 +157,23 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
     ),
     (413, JSON, refusal("ContentLengthLimitExceeded"), BatchRefused, ("too large",)),
     (429, {}, b"", TransientError, ("fewer calls", "HTTP 429")),
-    (408, {}, b"", TransientError, ("unavailable", "HTTP 408")),
-    (500, JSON, refusal("InternalServerError"), TransientError, ("unavailable", "Internal")),
-    (502, {}, HTML, TransientError, ("unavailable", "HTTP 502")),
-    (503, {}, b"", TransientError, ("unavailable", "HTTP 503")),
-    (504, {}, b"", TransientError, ("unavailable", "HTTP 504")),
-    (599, {}, b"", TransientError, ("not documented", "HTTP 599")),
+    (408, {}, b"", Unanswered, ("unavailable", "HTTP 408")),
+    (500, JSON, refusal("InternalServerError"), Unanswered, ("unavailable", "Internal")),
+    (502, {}, HTML, Unanswered, ("unavailable", "HTTP 502")),
+    (503, {}, b"", Unanswered, ("unavailable", "HTTP 503")),
+    (504, {}, b"", Unanswered, ("unavailable", "HTTP 504")),
+    (599, {}, b"", Unanswered, ("not documented", "HTTP 599")),
     # Only 204 says that the rows were accepted.
-    (200, JSON, b"{}", SiteError, ("not documented", "HTTP 200")),
-    (202, {}, b"", SiteError, ("not documented", "HTTP 202")),
+    (200, JSON, b"{}", UndocumentedSuccess, ("not documented", "HTTP 200")),
+    (202, {}, b"", UndocumentedSuccess, ("not documented", "HTTP 202")),
     (405, {}, b"", SiteError, ("not documented", "HTTP 405")),
     (409, {}, b"", SiteError, ("not documented", "HTTP 409")),
     (415, {}, b"", SiteError, ("not documented", "HTTP 415")),
     # An error's body is anybody's.
-    (500, JSON, b"{", TransientError, ("unavailable",)),
-    (500, JSON, b'{"error": "text"}', TransientError, ("unavailable",)),
-    (500, JSON, b'{"error": {"code": null}}', TransientError, ("unavailable",)),
-    (500, JSON, b"[1]", TransientError, ("unavailable",)),
+    (500, JSON, b"{", Unanswered, ("unavailable",)),
+    (500, JSON, b'{"error": "text"}', Unanswered, ("unavailable",)),
+    (500, JSON, b'{"error": {"code": null}}', Unanswered, ("unavailable",)),
+    (500, JSON, b"[1]", Unanswered, ("unavailable",)),
 ]
 
 

@@ -771,7 +771,7 @@ def test_storage_with_a_wrong_key_is_for_an_administrator(
         (403, "AuthorizationPermissionMismatch", SiteError),  # the identity has no role
         (403, "InsufficientAccountPermissions", SiteError),
         (409, "ContainerBeingDeleted", TransientError),
-        (409, "BlobImmutableDueToPolicy", TransientError),
+        (409, "BlobImmutableDueToPolicy", SiteError),
         (400, "HierarchicalNamespaceNotSupported", TransientError),
     ],
 )
@@ -790,6 +790,23 @@ def test_storage_errors_that_azurite_lacks_are_understood(
         pytest.raises(kind, match=code),
     ):
         storage_calls(client, time)[number]()
+
+
+@responses.activate
+def test_probe_finds_a_store_that_creates_and_does_not_overwrite() -> None:
+    """Azurite has no immutability policies:
+    https://learn.microsoft.com/azure/storage/blobs/immutable-policy-configure-container-scope
+    """
+    blob = "http://127.0.0.1:9/devstoreaccount1/test/probes/checkpoint"
+    responses.put(blob, status=201)
+    responses.put(blob, status=409, headers={"x-ms-error-code": "BlobImmutableDueToPolicy"})
+    options = options_without_waits([])
+
+    with (
+        ContainerClient.from_connection_string(connection_string(9), "test", **options) as client,
+        pytest.raises(SiteError, match="immutability policy"),
+    ):
+        probe(client)
 
 
 # The local table

@@ -342,10 +342,11 @@ class MemoryLease:
             self._store.faults.run(lambda: self._save(checkpoint))
 
     def _save(self, checkpoint: Checkpoint) -> None:
-        """Fails a save that decreases *through* without a reset."""
+        """Fails a save that decreases *through* without a reset or an earlier *from*."""
         self._check()
         before = decode(self._store.blobs[self._name], self._site)
-        assert checkpoint.through >= before.through or checkpoint.reset != before.reset
+        is_begun_anew = checkpoint.reset != before.reset or checkpoint.start != before.start
+        assert checkpoint.through >= before.through or is_begun_anew
         self._store.blobs[self._name] = checkpoint.encode(self._store._time.now)
 
     def hold(self, seconds: float) -> None:

@@ -101,7 +101,7 @@ def test_restart_is_stored_before_a_crash_can_hide_it() -> None:
             world = restarted(250)
             world.journal.entries.clear()
             world.journal.die = (number, when)
-            world.run_until_dead()
+            world.run_until_crash()
 
             assert world.run().result == "failed"
             assert not new_rows(world)
