@@ -11,18 +11,27 @@ from dataclasses import replace
 
 import pytest
 
-from jira_audit.core import plan
+from jira_audit.core import plan, restart
 from jira_audit.core.batches import Batch
 from jira_audit.core.checkpoint import Checkpoint, decode
+from jira_audit.core.errors import TransientError
 from jira_audit.core.http import RawResponse
 from jira_audit.core.pages import Page, Reading, RecordsPage
+from jira_audit.core.restart import RestartCheck
 from jira_audit.core.window import ReadRange
 from jira_audit.edge import jira
 from jira_audit.flow.delivery import Delivery
 from jira_audit.flow.ports import Lease
-from jira_audit.flow.sending import Sender
+from jira_audit.flow.sending import Sender, Sends
+from jira_audit.simulator.site import Response
 from tests.fakes.world import MemoryStore
-from tests.flow import test_collect, test_crash_points, test_movement
+from tests.flow import (
+    test_collect,
+    test_crash_points,
+    test_lasting_faults,
+    test_movement,
+    test_restart,
+)
 
 Patch = pytest.MonkeyPatch
 send, finished, take, load_page = (
@@ -32,6 +41,7 @@ send, finished, take, load_page = (
     Reading.take,
 )
 parse_page = jira.parse_page
+check_restart = RestartCheck.__init__
 
 
 def save_before_send(patch: Patch) -> None:
@@ -114,6 +124,34 @@ def sweep_before_from(patch: Patch) -> None:
     patch.setattr(plan, "sweep_range", mutant)
 
 
+def heal_the_finding(patch: Patch) -> None:
+    patch.setattr(Checkpoint, "halt", lambda self, reason: self)
+
+
+def deliver_before_the_log_is_known(patch: Patch) -> None:
+    def mutated(self: RestartCheck, delivered: Checkpoint) -> None:
+        check_restart(self, delivered)
+        self.is_same_log = True
+
+    patch.setattr(RestartCheck, "__init__", mutated)
+
+
+def count_a_repeated_record_as_evidence(patch: Patch) -> None:
+    patch.setattr(restart, "EVIDENCE", 1)
+
+
+def forget_the_mark(patch: Patch) -> None:
+    patch.setattr(Checkpoint, "marked_as_sending", lambda self, at: self)
+
+
+def clear_the_mark_though_unsure(patch: Patch) -> None:
+    patch.setattr(Sends, "is_unsure", property(lambda _: False))
+
+
+def open_up_before_a_save(patch: Patch) -> None:
+    patch.setattr(Sends, "is_full", property(lambda self: len(self) >= self._limit))
+
+
 Test = Callable[[], None]
 
 
@@ -133,6 +171,24 @@ def a_failure_of_jira() -> None:
     test_collect.test_jira_failure_leaves_the_checkpoint_and_loses_nothing(1)
 
 
+def restart_after_three_runs() -> None:
+    test_restart.test_restart_fails_every_run_and_delivers_nothing_of_the_new_log(2500)
+
+
+def newest_shown_later() -> None:
+    test_restart.test_one_record_with_a_later_created_is_no_restart(1)
+
+
+def store_without_saves() -> None:
+    error = TransientError("HTTP 500")
+    test_lasting_faults.test_a_store_that_cannot_save_is_found_with_nothing_sent(error)
+
+
+def answers_lost_for_long() -> None:
+    answer = Response(504, {}, b"")
+    test_lasting_faults.test_an_unknown_delivery_adds_one_batch_a_run(answer)
+
+
 CATCHES: dict[Callable[[Patch], None], Test] = {
     save_before_send: crashes_with_four_in_flight,
     stop_on_a_short_page: short_pages,
@@ -145,6 +201,14 @@ CATCHES: dict[Callable[[Patch], None], Test] = {
     advance_by_what_was_asked: short_pages,
     forget_the_overlap: (test_collect.test_overlap_finds_and_counts_a_late_record),
     let_through_go_back: (test_movement.test_overlap_in_small_steps_does_not_move_through_back),
+    heal_the_finding: restart_after_three_runs,
+    deliver_before_the_log_is_known: restart_after_three_runs,
+    count_a_repeated_record_as_evidence: newest_shown_later,
+    forget_the_mark: store_without_saves,
+    clear_the_mark_though_unsure: answers_lost_for_long,
+    open_up_before_a_save: (
+        test_lasting_faults.test_a_cautious_run_opens_up_once_a_batch_was_accepted_and_saved
+    ),
     sweep_before_from: (test_collect.test_sweep_does_not_start_before_from),
 }
 
