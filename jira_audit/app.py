@@ -6,11 +6,15 @@ All call `run_settings`; `wiring.py` builds the run of each site.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from signal import SIG_DFL
+from threading import current_thread, main_thread
 from types import MappingProxyType
 
 from jira_audit.core import timestamps
@@ -57,6 +61,25 @@ def run(
     return run_settings(load(environment, clock.now(), folder), clock=clock)
 
 
+@contextmanager
+def stop_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does: it raises KeyboardInterrupt on the main thread.
+
+    `docker stop`, systemd and Kubernetes send it. Does nothing on another thread, which cannot set
+    a handler, or if the process has a handler of its own: so in the Functions worker.
+    https://docs.python.org/3/library/signal.html#signals-and-threads
+    """
+    is_ours = current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) is SIG_DFL
+    if is_ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, SIG_DFL)
+
+
+@stop_on_sigterm()
 def run_settings(
     settings: Settings,
     *,

@@ -89,7 +89,7 @@ def begin(lease: Lease, plan: Plan, now: int) -> Checkpoint:
         elif lease.created and plan.first_run:
             start = timestamps.text(checkpoint.start)
             log.warning("%s: %s, from %s", checkpoint.site, plan.first_run, start)
-    except ConnectorError:
+    except BaseException:  # an interruption, too
         release_quietly(lease)
         raise
     return checkpoint

@@ -143,6 +143,7 @@ class Sends:
         self._sender, self._pool = Sender(run, lease, is_cautious=is_cautious), run.pools.sends
         self._limit = run.policy.in_flight
         self._in_flight: dict[int, Future[Receipt]] = {}
+        self._tasks: dict[int, Future[None]] = {}
 
     def __len__(self) -> int:
         return len(self._in_flight)
@@ -165,7 +166,19 @@ class Sends:
         return any(sent.done() and sent.result().error for sent in self._in_flight.values())
 
     def begin(self, number: int, batch: Batch) -> None:
-        self._in_flight[number] = self._pool.submit(self._sender.deliver, batch)
+        """Send a batch; `number` names it. If interrupted, it is either in flight or never sent."""
+        sent: Future[Receipt] = Future()
+        try:
+            self._in_flight[number] = sent
+            self._tasks[number] = self._pool.submit(self._deliver, sent, batch)
+        except BaseException:
+            if sent.cancel():
+                del self._in_flight[number]
+            raise
+
+    def _deliver(self, sent: Future[Receipt], batch: Batch) -> None:
+        if sent.set_running_or_notify_cancel():
+            sent.set_result(self._sender.deliver(batch))
 
     def finished(self, *, wait: bool) -> Iterator[tuple[int, Receipt]]:
         """Take out the batches that are done; with `wait`, wait for the oldest first.
@@ -173,10 +186,14 @@ class Sends:
         A batch leaves only once the caller has recorded its receipt, so no interrupt loses one.
         """
         if wait:
-            self._in_flight[min(self._in_flight)].result()
+            oldest = min(self._in_flight)
+            if oldest in self._tasks:  # else its submission was interrupted after it was queued
+                self._tasks[oldest].result()
+            self._in_flight[oldest].result()
         done = [number for number, sent in self._in_flight.items() if sent.done()]
         for number in done:
             yield number, self._in_flight[number].result()
+            self._tasks.pop(number, None)
             del self._in_flight[number]
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jira_audit import INTERRUPTED, wiring
+from jira_audit.app import stop_on_sigterm
 from jira_audit.core import timestamps
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Tally
@@ -253,12 +254,13 @@ def exit_on_error(err: Console) -> Iterator[None]:
 
 @contextmanager
 def exit_on_interrupt(err: Console, advice: str, tally: Tally | None = None) -> Iterator[None]:
-    """On Ctrl-C, print the advice, after the tally's rows if any, and exit with 130.
+    """On Ctrl-C or SIGTERM, print the advice, after the tally's rows if any, and exit with 130.
 
     Enclose the run in it: what the run began must end first.
     """
     try:
-        yield
+        with stop_on_sigterm():
+            yield
     except KeyboardInterrupt:
         progress = "" if tally is None else f" after {tally.rows:,} rows"
         print_message(err, f"Interrupted{progress}. {advice}")

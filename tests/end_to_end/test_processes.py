@@ -186,6 +186,36 @@ def test_kills_lose_nothing_and_duplicate_only_what_was_in_flight(
     print(f"{sum(times - 1 for times in watched.times().values())} doubles")
 
 
+# --- stopped -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+def test_stop_by_signal_at_random_moments_duplicates_nothing(
+    watched: Watched, number: signal.Signals
+) -> None:
+    """`docker stop`, systemd and Kubernetes send SIGTERM."""
+    rng = random.Random(SEED)
+    fill(watched, 12_000, SEED)
+    watched.pauses = lambda kind: 0.3 if kind == "sent" else 0.02
+
+    def run_and_stop() -> Ended:
+        collector = watched.start()
+        collector.ready()
+        collector.go()
+        time.sleep(rng.uniform(0.3, 1.5))
+        collector.process.send_signal(number)
+        return collector.finish()
+
+    stops = [run_until_not_skipped(run_and_stop, time.monotonic())[0] for _ in range(4)]
+    ended, _ = run_until_not_skipped(
+        watched.run, time.monotonic()
+    )  # it may have been stopped at the release
+
+    assert stops[0].returncode != 0
+    assert ended.result == "ok", ended.error
+    assert watched.times() == dict.fromkeys(range(FIRST_ID, FIRST_ID + 12_000), 1)
+
+
 # --- started together --------------------------------------------------------------------------
 
 
