@@ -7,6 +7,7 @@ beyond 64 bits, and reads them as floats (https://github.com/ijl/orjson#str, #in
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -37,7 +38,8 @@ def loads(text: bytes) -> Any:
 def dumps(value: object) -> bytes:
     """Write compact JSON that `loads` reads back unchanged.
 
-    Raises ValueError for a value that is not JSON or nested too deeply for this Python.
+    Writes everything that `loads` returns. A number beyond the range of a double, which `loads`
+    reads as infinite, becomes null. Raises ValueError for a value that is not JSON.
     """
     try:
         return orjson.dumps(value)
@@ -45,9 +47,38 @@ def dumps(value: object) -> bytes:
         pass  # `json` decides
     try:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-    except (RecursionError, TypeError) as error:
-        message = "nested too deeply, or not JSON"
+    except (RecursionError, ValueError):
+        pass  # deep nesting, or an infinite number
+    except TypeError as error:
+        message = "not JSON"
         raise ValueError(message) from error
+    return _without_recursion(value).encode()
+
+
+def _without_recursion(value: object) -> str:
+    """Compact JSON of any depth: `json` reads deeper nesting than it writes."""
+    parts: list[str] = []
+    pending: list[tuple[object, str | None]] = [(value, None)]  # a value, or a text as it is
+    while pending:
+        each, text = pending.pop()
+        if text is not None:
+            parts.append(text)
+        elif isinstance(each, list):
+            pending.append((None, "]"))
+            for place in range(len(each) - 1, -1, -1):
+                pending += [(each[place], None), (None, "," if place else "")]
+            parts.append("[")
+        elif isinstance(each, dict):
+            pending.append((None, "}"))
+            for place, (key, item) in reversed(list(enumerate(each.items()))):
+                name = f"{',' if place else ''}{json.dumps(str(key))}:"
+                pending += [(item, None), (None, name)]
+            parts.append("{")
+        elif isinstance(each, float) and not math.isfinite(each):
+            parts.append("null")  # as orjson writes it
+        else:
+            parts.append(json.dumps(each))
+    return "".join(parts)
 
 
 def _refuse(constant: str) -> None:

@@ -57,7 +57,9 @@ class Letter:
         created, record_id = created_of(self.record), id_of(self.record)
         day = "undated" if created is None else timestamps.day(created)
         unnamed = record_id is None
-        name = hashlib.sha256(self._record_json()).hexdigest()[:32] if unnamed else record_id
+        name = (
+            hashlib.sha256(encoding.dumps(self.record)).hexdigest()[:32] if unnamed else record_id
+        )
         return f"{self.folder}/{self.site}/{day}/{name}.json"
 
     def encode(self, kept: int) -> bytes:
@@ -70,14 +72,7 @@ class Letter:
             "site": self.site,
             "kept": timestamps.text(kept),
         }
-        return encoding.dumps(head)[:-1] + b',"record":' + self._record_json() + b"}"
-
-    def _record_json(self) -> bytes:
-        try:
-            return encoding.dumps(self.record)
-        except ValueError as error:  # only Python 3.11, from about 1,000 levels on
-            message = f"a record of {self.site} is nested too deeply to store; run Python 3.13"
-            raise SiteError(message) from error
+        return encoding.dumps(head)[:-1] + b',"record":' + encoding.dumps(self.record) + b"}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> 
 
     `generated` is `TimeGenerated` as text. A field absent or null in Jira is absent from the row.
     Unknown fields go to `extra_s` as JSON. Raises RecordRejected if the record is nested too
-    deeply.
+    deeply or has a number that is too large.
     """
     columns: dict[str, object] = {
         "TimeGenerated": generated,
@@ -160,7 +160,7 @@ def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> 
         line, whole = _fit(columns, structures)
         return Row(identity, line + encoding.dumps(record), len(line), whole)
     except (RecursionError, ValueError):
-        message = "the record is nested too deeply"
+        message = "the record is nested too deeply, or a number in it is too large"
         raise RecordRejected(message) from None
 
 

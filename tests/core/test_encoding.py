@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jira_audit.core import encoding
 from tests.core.json_strategies import values
@@ -88,12 +89,24 @@ def test_nesting_too_deep_to_read_is_refused(levels: int, opened: bytes, closed:
         encoding.loads(opened * levels + b"1" + closed * levels)
 
 
-def test_nesting_too_deep_to_write_is_refused() -> None:
-    value: list[Any] = []
-    for _ in range(100_000):
-        value = [value]
-    with pytest.raises(ValueError, match="nested too deeply"):
-        encoding.dumps(value)
+@pytest.mark.parametrize("levels", [5_000, 100_000])
+def test_nesting_too_deep_to_read_is_still_written(levels: int) -> None:
+    value: Any = ["\ud83d", {"a": 10**30, "b": float("inf"), "\ud83d": [None, True, 1.5]}, {}]
+    inner = b'["\\ud83d",{"a":%d,"b":null,"\\ud83d":[null,true,1.5]},{}]' % 10**30
+    for _ in range(levels):
+        value = [1, {"x": value}, []]
+    assert encoding.dumps(value) == b'[1,{"x":' * levels + inner + b"},[]]" * levels
+
+
+@pytest.mark.parametrize("text", [b"[1e999,-1e999]", b'[1e999,-1e999,"\\ud83d"]'])
+def test_number_beyond_the_range_of_a_double_is_written_as_null(text: bytes) -> None:
+    written = encoding.dumps(encoding.loads(text))
+    assert written == text.replace(b"-1e999", b"null").replace(b"1e999", b"null")
+
+
+@given(values | st.sampled_from([float("inf"), [float("-inf"), "\ud83d"], {"a": float("inf")}]))
+def test_writer_without_recursion_writes_the_same_json(value: Any) -> None:
+    assert json.loads(encoding.dumps(value)) == json.loads(encoding._without_recursion(value))
 
 
 @pytest.mark.parametrize(
