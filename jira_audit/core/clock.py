@@ -91,12 +91,13 @@ def retry(
     policy: RetryPolicy,
     deadline: Deadline,
     on_wait: Callable[[TransientError, float], None],
+    is_final: Callable[[TransientError], bool] = lambda _: False,
 ) -> T:
     """Call, and retry on `TransientError`; nothing else may retry the same call.
 
     `on_wait` receives each error and the seconds until the next attempt. Raises the error of the
-    last attempt, or `OutOfTime` if a wait would pass the deadline. Never retries `OutOfTime` or
-    `LeaseLost`.
+    last attempt, or `OutOfTime` if a wait would pass the deadline. Never retries `OutOfTime`,
+    `LeaseLost` or an error that `is_final`.
     """
     clock = deadline.clock
     for tries in range(1, policy.retries + 2):
@@ -106,7 +107,7 @@ def retry(
             raise
         except TransientError as error:
             wait = policy.wait(tries, error.retry_after, clock.random())
-            if tries > policy.retries:
+            if is_final(error) or tries > policy.retries:
                 raise
             if wait > deadline.left():
                 message = f"{error} (no time left in this run to retry; the next tick continues)"

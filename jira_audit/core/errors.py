@@ -6,6 +6,7 @@
     │   ├── CredentialsRefused   other credentials, or another address, may work
     │   └── UndocumentedSuccess  a batch may have been accepted
     ├── TransientError           the next tick retries
+    │   ├── PageUnreadable       a page cannot be read: request fewer records
     │   ├── OutOfTime            the deadline leaves no time for a retry
     │   ├── LeaseLost            another run may have the site: send nothing more
     │   └── Unanswered           a batch may have been accepted
@@ -53,6 +54,18 @@ class TransientError(ConnectorError):
     ) -> None:
         self.retry_after = retry_after
         self.pause = pause
+        super().__init__(message)
+
+
+class PageUnreadable(TransientError):
+    """A response is too long, too slow, no JSON, or longer than requested.
+
+    A request for fewer records may succeed. `record` is the raw JSON of the record, if one record
+    alone was requested and the response is one of Jira's; otherwise it is empty.
+    """
+
+    def __init__(self, message: str, *, record: bytes = b"") -> None:
+        self.record = record
         super().__init__(message)
 
 

@@ -4,6 +4,9 @@ Jira's audit log has no cursor; it is read by offset, newest first. These rules 
 Advance by the number received, never by the number requested. After a full page, step one record
 back and check that it comes again first (the seam). Only an empty page, at or past the number
 received, is the end.
+
+A page that cannot be read is requested with half the limit, down to one record; after that, the
+limit doubles again. A record that cannot be read even alone is taken as its raw JSON.
 https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-audit-records/
 """
 
@@ -14,11 +17,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from jira_audit.core import encoding
 from jira_audit.core.errors import RecordRejected, TransientError
-from jira_audit.core.records import Identity, Record, identify
+from jira_audit.core.records import Identity, RawRecord, Record, identify
+from jira_audit.core.window import Window
 
 PAGE_SIZE = 1_000
 """Jira silently caps larger requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """A request for at most `limit` records of a window, from an offset on."""
+
+    window: Window
+    offset: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +90,13 @@ class Page:
 class Reading:
     """One reading of one window.
 
-    `offset` is that of the next request. `received` counts the records so far, in `pages` (as in
-    `Page`); `last` is the last one. `full`: the last response was as long as requested.
+    `offset` and `limit` are those of the next request; the limit is below `page_size` only after a
+    page that could not be read. `received` counts the records so far, in `pages` (as in `Page`);
+    `last` is the last one. `full`: the last response was as long as requested.
     """
 
     page_size: int = PAGE_SIZE
+    limit: int = 0
     offset: int = 0
     received: int = 0
     pages: float = 0.0
@@ -92,13 +108,32 @@ class Reading:
     _repeated: bool = False
     _longest: int = 0
 
+    def __post_init__(self) -> None:
+        self.limit = self.limit or self.page_size
+
+    @property
+    def is_smallest(self) -> bool:
+        """Whether the next request is for one record that was not received yet."""
+        return self.limit == 1 and self.offset >= self.received
+
+    def ask_for_less(self) -> None:
+        """The response to the next request cannot be read: request half as many records.
+
+        The smallest request with a seam is for two records; after it, the new one alone.
+        """
+        if self.limit > 2 or (self.limit == 2 and self.offset >= self.received):
+            self.limit //= 2
+        else:
+            self.offset, self.limit = self.received, 1
+
     def take(self, response: RecordsPage) -> Page:
         """Add the response to the request at `offset`.
 
         Raises TransientError if Jira keeps returning the same records.
         """
         records = response.records
-        self.full = len(records) >= self.page_size
+        limited, self.full = self.limit < self.page_size, len(records) >= self.limit
+        self.limit = min(2 * self.limit, self.page_size)
         if not records:
             self.ended = response.offset >= self.received
             self._moved |= not self.ended
@@ -107,15 +142,20 @@ class Reading:
         steps_back = response.offset < self.received
         seam_holds = steps_back and _same(records[0], self.last)
         self._moved |= steps_back and not seam_holds
+        self._moved |= isinstance(records[0], RawRecord) and records[0] == self.last
         new = records[1:] if seam_holds else records
         self._notice_repeats(new)
         is_short = not self.full and (not self._longest or len(records) < self._longest)
-        if new:
+        if limited:  # a part of a page
+            self.pages += len(new) / self.page_size
+        elif new:
             self._longest = max(self._longest, len(records))
             self.pages = math.ceil(self.pages) + len(records) / self._longest
         self.received = response.offset + len(records)
         self.last = records[-1]
-        self.offset = self.received - 1 if self.full else self.received
+        # A raw record is no seam: no response has it beside another record.
+        has_seam = self.full and not isinstance(self.last, RawRecord)
+        self.offset = self.received - 1 if has_seam else self.received
         return Page(new, response.date, False, self._moved, self.pages, is_short)  # noqa: FBT003
 
     def _notice_repeats(self, records: list[Record]) -> None:
@@ -142,6 +182,6 @@ def _id(record: Record) -> object:
 
 def _same(one: Record, other: Record) -> bool:
     """By id, since content may change between reads; without ids, by content."""
-    if _id(one) is None:
-        return bool(one == other)
-    return bool(_id(one) == _id(other))
+    if _id(one) is None:  # as JSON, because Python does not compare deep nesting
+        return encoding.dumps(one) == encoding.dumps(other)
+    return encoding.dumps(_id(one)) == encoding.dumps(_id(other))

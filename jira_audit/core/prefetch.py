@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from jira_audit.core.pages import Reading
+from jira_audit.core.pages import PageRequest, Reading
 from jira_audit.core.records import created_of
 from jira_audit.core.window import (
     AIM_PAGES,
@@ -20,9 +20,6 @@ from jira_audit.core.window import (
     WindowResult,
     is_too_long,
 )
-
-PageRequest = tuple[Window, int]
-"""A window, and the offset in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +62,10 @@ class _Forecast:
             full=full,
             oldest=page.oldest,
         )
+
+    def request(self, offset: int) -> PageRequest:
+        """The request for a whole page from an offset on."""
+        return PageRequest(self.window, offset, self.size + 1)
 
     def guesses(self) -> Sequence[int]:
         """The predicted offsets of the pages after the next one."""
@@ -111,20 +112,20 @@ def _places(
 
     Returns the forecast after the pages that arrived.
     """
-    window = forecast.window
-    while not forecast.ended and not is_too_long(window, forecast.pages):
-        yield window, forecast.offset
-        page = peek((window, forecast.offset))
+    request = forecast.request
+    while not forecast.ended and not is_too_long(forecast.window, forecast.pages):
+        yield request(forecast.offset)
+        page = peek(request(forecast.offset))
         if page is None:
             break
         forecast = forecast.after(page)
     guesses = forecast.guesses()
     if forecast.final and guesses:  # the last page first: it decides where the empty page is
-        yield window, guesses[-1]
-        last = peek((window, guesses[-1]))
+        yield request(guesses[-1])
+        last = peek(request(guesses[-1]))
         if last and 0 < last.records <= forecast.size:
-            yield window, guesses[-1] + last.records
-    yield from ((window, offset) for offset in guesses)
+            yield request(guesses[-1] + last.records)
+    yield from map(request, guesses)
     return forecast
 
 

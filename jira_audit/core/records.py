@@ -6,6 +6,7 @@ Any JSON becomes a `Row` or raises `RecordRejected`.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -17,6 +18,29 @@ from jira_audit.core.errors import RecordRejected
 
 Record = Any
 """A record as Jira returned it; it may be any JSON."""
+
+
+class RawRecord(str):
+    """The raw JSON of a record that no parser can read: its text, or base64 if it is no UTF-8.
+
+    `reason` is a sentence for the dead letter.
+    """
+
+    __slots__ = ("reason",)
+
+    reason: str
+
+    @classmethod
+    def of(cls, received: bytes, reason: str) -> RawRecord:
+        """The record as it was received."""
+        try:
+            record = cls(received.decode())
+            record.reason = f"{reason}; the record is its text"
+        except UnicodeDecodeError:
+            record = cls(base64.b64encode(received).decode())
+            record.reason = f"{reason}; the record is its bytes in base64"
+        return record
+
 
 TABLE = "Jira_Audit_CL"
 """The table, also in a local folder."""
@@ -128,6 +152,8 @@ def identify(record: Record) -> Identity:
     """A record's identity. Raises RecordRejected without an id or a created time."""
     record_id, created = id_of(record), created_of(record)
     if record_id is None or created is None:
+        if isinstance(record, RawRecord):
+            raise RecordRejected(record.reason)
         missing = "integer id" if record_id is None else "readable created time"
         message = f"the record has no {missing}"
         raise RecordRejected(message)

@@ -15,15 +15,16 @@ from jira_audit.core.clock import Clock
 from jira_audit.core.errors import (
     ConnectorError,
     CredentialsRefused,
+    PageUnreadable,
     SiteError,
     TransientError,
 )
 from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
-from jira_audit.core.pages import PAGE_SIZE, RecordsPage
-from jira_audit.core.prefetch import PagePeek, PageRequest
+from jira_audit.core.pages import PAGE_SIZE, PageRequest, RecordsPage
+from jira_audit.core.prefetch import PagePeek
 from jira_audit.core.window import Window
 from jira_audit.edge import transport
-from jira_audit.edge.transport import Connection, Route
+from jira_audit.edge.transport import Connection, ResponseUnusable, Route
 
 RECORDS_PATH = "/rest/api/3/auditing/record"
 
@@ -71,6 +72,14 @@ STATUS = StatusTable.of(_MEANINGS, undocumented="Jira's answer is not documented
 """What a status means, and who acts."""
 
 
+_FIRST_RECORD = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{[^{\[]{0,500}"records"\s*:\s*\[\s*(?=[^\]\s])')
+"""The start of a page of Jira's, up to its first record."""
+
+_END_OF_PAGE = re.compile(rb'\]\s*(?:,\s*"\w+"\s*:\s*[\w.+-]+\s*)*\}\s*')
+
+ENVELOPE_SIZE = 1_024
+"""Bytes; a page's own fields take fewer."""
+
 _CREATED = b'"created":'
 _TIME = re.compile(rb'\s*"([^"]{20,35})"')
 
@@ -93,10 +102,17 @@ class JiraSource:
     def fetch(self, request: PageRequest, seconds: float) -> RawResponse:
         """Request a page once, within about `seconds`.
 
-        Thread-safe. Raises TransientError if there is no response, or what opening the route
-        raises.
+        Thread-safe. Raises PageUnreadable if the response is too long or too slow, TransientError
+        if there is none, or what opening the route raises.
         """
-        return self._fetch(request, self.page_size, seconds)
+        try:
+            connection = self._route.open()
+            response = self._ask(connection, request, seconds)
+            if refuses_credentials(response) and self._route.refresh(connection.auth):
+                response = self._ask(self._route.open(), request, seconds)
+        except (TransientError, SiteError) as error:
+            raise with_site(self._site, error) from error
+        return response
 
     @staticmethod
     def peek(answer: RawResponse) -> PagePeek | None:
@@ -115,54 +131,46 @@ class JiraSource:
             oldest = None
         return PagePeek(body.count(_CREATED), oldest)
 
-    def decipher(self, answer: RawResponse, offset: int) -> RecordsPage:
+    def decipher(self, answer: RawResponse, request: PageRequest) -> RecordsPage:
         """The response's records; raises as `parse_page`."""
         try:
-            return parse_page(answer, offset)
+            return parse_page(answer, request)
         except (TransientError, SiteError) as error:
             raise with_site(self._site, error) from error
 
     def probe(self) -> None:
         """Request one record, to check the access. Raises as above."""
         now = self._clock.now()
-        request = Window(now - timestamps.DAY, now), 0
-        self.decipher(self._fetch(request, 1, PROBE_SECONDS), 0)
+        request = PageRequest(Window(now - timestamps.DAY, now), 0, 1)
+        self.decipher(self.fetch(request, PROBE_SECONDS), request)
 
-    def _fetch(self, request: PageRequest, limit: int, seconds: float) -> RawResponse:
-        """Send the request; repeat it once if new credentials can be had."""
-        try:
-            connection = self._route.open()
-            response = self._ask(connection, request, limit, seconds)
-            if refuses_credentials(response) and self._route.refresh(connection.auth):
-                response = self._ask(self._route.open(), request, limit, seconds)
-        except (TransientError, SiteError) as error:
-            raise with_site(self._site, error) from error
-        return response
-
-    def _ask(
-        self, connection: Connection, request: PageRequest, limit: int, seconds: float
-    ) -> RawResponse:
+    def _ask(self, connection: Connection, request: PageRequest, seconds: float) -> RawResponse:
         """Send one request over an open route."""
-        window, offset = request
+        window = request.window
         query = {
             # Without the UTC offset, the gateway answers 200 with no records:
             # https://github.com/elastic/integrations/issues/18138
             "from": timestamps.text(window.start),
             "to": timestamps.text(window.end),
-            "offset": str(offset),
-            "limit": str(limit),
+            "offset": str(request.offset),
+            "limit": str(request.limit),
         }
-        return transport.fetch(
-            self._session,
-            "Jira",
-            "GET",
-            connection.base_url + RECORDS_PATH,
-            limit=ANSWER_LIMIT,
-            seconds=seconds,
-            clock=self._clock,
-            params=query,
-            auth=connection.auth,
-        )
+        try:
+            return transport.fetch(
+                self._session,
+                "Jira",
+                "GET",
+                connection.base_url + RECORDS_PATH,
+                limit=ANSWER_LIMIT,
+                seconds=seconds,
+                clock=self._clock,
+                params=query,
+                auth=connection.auth,
+            )
+        except ResponseUnusable as error:
+            # Of one length, whatever the length of the envelope: its name is its hash.
+            start = raw_record(error.start, request)[: ANSWER_LIMIT - ENVELOPE_SIZE]
+            raise PageUnreadable(str(error), record=start) from None
 
 
 def refuses_credentials(answer: RawResponse) -> bool:
@@ -174,16 +182,33 @@ def refuses_credentials(answer: RawResponse) -> bool:
 def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
     """The error, prefixed with the site's name."""
     message = f"{site}: {error}"
+    if isinstance(error, PageUnreadable):
+        return PageUnreadable(message, record=error.record)
     if isinstance(error, TransientError):
         return TransientError(message, retry_after=error.retry_after, pause=error.pause)
     return type(error)(message)
 
 
-def parse_page(answer: RawResponse, offset: int) -> RecordsPage:
-    """Parse a response into records, for the requested `offset`.
+def raw_record(body: bytes, request: PageRequest) -> bytes:
+    """The raw record in the body of a response to a request for one record.
 
-    Raises what `STATUS` says; TransientError for a 200 that is not JSON or has no `records`, as
-    proxies and maintenance pages send; SiteError for a failed login.
+    Without the page's own fields, which differ between two requests. Empty if more were requested,
+    or if the body is not a page of Jira's, as from proxies and maintenance pages.
+    """
+    start = _FIRST_RECORD.match(body)
+    if start is None or request.limit > 1:
+        return b""
+    end = body.rfind(b"]", start.end())
+    is_whole = end > 0 and _END_OF_PAGE.fullmatch(body, end)
+    return body[start.end() : end if is_whole else len(body)]
+
+
+def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
+    """Parse a response into records.
+
+    Raises what `STATUS` says; PageUnreadable for a page of Jira's that is not JSON, or has more
+    records than requested; TransientError for any other 200 that is not JSON or has no `records`,
+    as proxies and maintenance pages send; SiteError for a failed login.
     """
     if 300 <= answer.status < 400:
         message = (
@@ -205,12 +230,18 @@ def parse_page(answer: RawResponse, offset: int) -> RecordsPage:
         content = encoding.loads(answer.body)
     except ValueError as error:
         message = "Jira answered HTTP 200, but the body is not JSON"
+        if _FIRST_RECORD.match(answer.body):
+            record = raw_record(answer.body, request)
+            raise PageUnreadable(message, record=record) from error
         raise TransientError(message) from error
     records = content.get("records") if isinstance(content, dict) else None
     if not isinstance(records, list):
         message = "Jira answered HTTP 200, but the body has no list of records"
         raise TransientError(message)
-    return RecordsPage(offset, records, date(answer.headers.get("Date")))
+    if len(records) > request.limit:
+        message = f"Jira returned {len(records)} records, though {request.limit} were requested"
+        raise PageUnreadable(message)
+    return RecordsPage(request.offset, records, date(answer.headers.get("Date")))
 
 
 def _error_message(body: bytes) -> str:

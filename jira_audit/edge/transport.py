@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import requests
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import TransientError
@@ -19,6 +19,17 @@ READ_SECONDS = 20.0
 
 PIECE_SIZE = 65_536
 """Bytes per read, at most."""
+
+
+class ResponseUnusable(TransientError):
+    """A response is too long or too slow; a request for less may succeed.
+
+    `start` is the start of a body that is too long.
+    """
+
+    def __init__(self, message: str, start: bytes = b"") -> None:
+        self.start = start
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,8 @@ def fetch(
     """One request and its response, whatever the status. Redirects are not followed.
 
     The body has at most `limit` bytes and arrives within about `seconds`; `options` go to
-    `requests`. Raises TransientError, which names the `service`, if there is no response or it
-    exceeds these bounds.
+    `requests`. Raises TransientError, which names the `service`, if there is no response, and
+    ResponseUnusable if it exceeds these bounds.
     """
     try:
         with session.request(
@@ -78,25 +89,35 @@ def fetch(
             **options,
         ) as response:
             body = read_body(response, limit, seconds, clock)
+    except (requests.ReadTimeout, ReadTimeoutError) as error:
+        message = f"{service} did not answer in time"
+        raise ResponseUnusable(message) from error
     except (requests.RequestException, HTTPError) as error:
         # The type is enough; the text would repeat the address.
         message = f"{service} could not be reached ({type(error).__name__})"
         raise TransientError(message) from error
     if body is None:
-        message = f"{service}'s response was too long, or took too long"
-        raise TransientError(message)
+        message = f"{service}'s response took too long"
+        raise ResponseUnusable(message)
+    if len(body) > limit:
+        message = f"{service}'s response is too long (more than {limit:,} bytes)"
+        raise ResponseUnusable(message, body)
     return RawResponse(response.status_code, response.headers, body, clock.now())
 
 
 def read_body(
     response: requests.Response, limit: int, seconds: float, clock: Clock
 ) -> bytes | None:
-    """The whole body; None if it exceeds `limit` bytes or `seconds`."""
+    """The whole body, or its start if it is longer than `limit` bytes; None if it takes longer than
+    `seconds`.
+    """
     until = clock.monotonic() + seconds
     body = bytearray()
     # `iter_content` would wait for a full piece, however slow.
     while piece := response.raw.read1(PIECE_SIZE, decode_content=True):
         body += piece
-        if len(body) > limit or clock.monotonic() > until:
+        if clock.monotonic() > until:
             return None
+        if len(body) > limit:
+            break
     return bytes(body)

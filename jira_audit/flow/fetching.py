@@ -12,10 +12,10 @@ from functools import partial
 from threading import Lock
 
 from jira_audit.core.clock import GRACE_SECONDS, RETRY_LOG_FORMAT, Clock, RetryPolicy, retry
-from jira_audit.core.errors import TransientError
+from jira_audit.core.errors import PageUnreadable, TransientError
 from jira_audit.core.http import RawResponse, retry_after
-from jira_audit.core.pages import RecordsPage
-from jira_audit.core.prefetch import PagePeek, PageRequest
+from jira_audit.core.pages import PageRequest, RecordsPage
+from jira_audit.core.prefetch import PagePeek
 from jira_audit.flow.ports import Run
 
 log = logging.getLogger(__name__)
@@ -71,11 +71,14 @@ class PageRequests:
         self._is_threaded = False
         self.unused: Collection[PageRequest] = self._asked.keys()
 
-    def response(self, request: PageRequest, prefetch: Callable[[], None]) -> RecordsPage:
+    def response(
+        self, request: PageRequest, prefetch: Callable[[], None], *, is_smallest: bool
+    ) -> RecordsPage:
         """The response for a page, prefetched or requested now, with retries.
 
         Calls `prefetch` whenever another response arrives first, since it shows which pages will be
-        needed. Raises OutOfTime or TransientError (the next tick retries), or SiteError (someone
+        needed. Raises PageUnreadable if fewer records should be requested, or, if `is_smallest`,
+        after retries; OutOfTime or TransientError (the next tick retries); or SiteError (someone
         must act).
         """
 
@@ -86,15 +89,20 @@ class PageRequests:
                     self._pools.first_done(under_way)
                     prefetch()
                 answer, _ = self._asked.pop(request).result()
-                return self._source.decipher(answer, request[1])
+                return self._source.decipher(answer, request)
             except TransientError as error:
                 self.drop(each for each, asked in self._asked.items() if asked.cancel())
                 if error.pause:
                     raise self._paused(error) from error
                 raise
 
-        on_wait = partial(log.warning, RETRY_LOG_FORMAT)
-        return retry(attempt, policy=RetryPolicy(), deadline=self._deadline, on_wait=on_wait)
+        return retry(
+            attempt,
+            policy=RetryPolicy(),
+            deadline=self._deadline,
+            on_wait=partial(log.warning, RETRY_LOG_FORMAT),
+            is_final=_SameRecord() if is_smallest else _is_unreadable,
+        )
 
     def prefetch(self, unused: Collection[PageRequest], needed: PageRequest) -> None:
         """Request the predicted pages within the limits; drop those no longer predicted.
@@ -103,10 +111,10 @@ class PageRequests:
         """
         if len(unused) <= 1 and not self._is_threaded:
             return  # sequential requests need no thread
-        windows = {request[0] for request in unused}
+        windows = {request.window for request in unused}
         full = len(self._asked) >= MAX_BUFFERED_RESPONSES
         others = self._asked.keys() - set(unused) - {needed}
-        self.drop(request for request in others if full or request[0] not in windows)
+        self.drop(request for request in others if full or request.window not in windows)
         for request in unused:
             if not self._may_ask(request, needed):
                 return
@@ -120,7 +128,7 @@ class PageRequests:
             len(self._under_way()) >= MAX_CONCURRENT_REQUESTS
             or len(self._asked) >= MAX_BUFFERED_RESPONSES
         )
-        is_late = request[0] != needed[0] and self._deadline.left() <= 0
+        is_late = request.window != needed.window and self._deadline.left() <= 0
         return not (is_full or is_late or self._throttle.is_on)
 
     def peek(self, request: PageRequest) -> PagePeek | None:
@@ -160,3 +168,21 @@ class PageRequests:
         if answer.status == 429:
             self._throttle.pause(retry_after(answer.headers, answer.at) or RetryPolicy().first)
         return answer, self._source.peek(answer)
+
+
+def _is_unreadable(error: TransientError) -> bool:
+    """To request fewer records is a better retry than to request the same again."""
+    return isinstance(error, PageUnreadable)
+
+
+class _SameRecord:
+    """Whether the same unreadable record was received twice: then it will be so again."""
+
+    def __init__(self) -> None:
+        self._records: set[bytes] = set()
+
+    def __call__(self, error: TransientError) -> bool:
+        record = error.record if isinstance(error, PageUnreadable) else b""
+        is_same = record in self._records
+        self._records.add(record)
+        return is_same and bool(record)

@@ -12,20 +12,21 @@ from jira_audit.core.clock import Deadline
 from jira_audit.core.http import RawResponse
 from jira_audit.core.letters import Folder, Letter
 from jira_audit.core.outcome import Tally
-from jira_audit.core.pages import RecordsPage
+from jira_audit.core.pages import PageRequest, RecordsPage
 from jira_audit.core.policy import Policy
-from jira_audit.core.prefetch import PagePeek, PageRequest
+from jira_audit.core.prefetch import PagePeek
 
 
 class Source(Protocol):
-    """One Jira site. A request asks for `page_size` records."""
+    """One Jira site. A whole page has `page_size` records."""
 
     page_size: int
 
     def fetch(self, request: PageRequest, seconds: float) -> RawResponse:
         """Request a page once, within about `seconds`. Called from several threads.
 
-        Raises TransientError if there is no response (the next tick retries), or SiteError if
+        Raises PageUnreadable if the response is too long or too slow (a request for fewer records
+        may succeed), TransientError if there is none (the next tick retries), or SiteError if
         access is refused (someone must act).
         """
 
@@ -35,10 +36,11 @@ class Source(Protocol):
         Called from several threads.
         """
 
-    def decipher(self, answer: RawResponse, offset: int) -> RecordsPage:
-        """Parse the response to the request at an offset.
+    def decipher(self, answer: RawResponse, request: PageRequest) -> RecordsPage:
+        """Parse the response to a request.
 
-        Raises TransientError or SiteError; a failure is never an empty page.
+        Raises PageUnreadable if it is no JSON or has too many records (a request for fewer may
+        succeed), TransientError or SiteError; a failure is never an empty page.
         """
 
 

@@ -6,6 +6,7 @@ prefetching. `fetching.py` sends the requests.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +14,11 @@ from itertools import islice
 from typing import Self
 
 from jira_audit.core.clock import GRACE_SECONDS
-from jira_audit.core.errors import OutOfTime
-from jira_audit.core.pages import Page, Reading, RecordsPage
-from jira_audit.core.prefetch import PageRequest, prefetch_order
+from jira_audit.core.errors import OutOfTime, PageUnreadable
+from jira_audit.core.mapper import UNREADABLE_LIMIT
+from jira_audit.core.pages import Page, PageRequest, Reading, RecordsPage
+from jira_audit.core.prefetch import prefetch_order
+from jira_audit.core.records import RawRecord
 from jira_audit.core.window import (
     AIM_PAGES,
     MAX_PAGES,
@@ -26,6 +29,8 @@ from jira_audit.core.window import (
 )
 from jira_audit.flow.fetching import MAX_BUFFERED_RESPONSES, PageRequests
 from jira_audit.flow.ports import Run
+
+log = logging.getLogger(__name__)
 
 LONGER_AT_MOST = MAX_PAGES / AIM_PAGES
 """A prefetched window longer than this many steps is not used: it would be abandoned."""
@@ -89,6 +94,8 @@ class Reader:
         self._requests = PageRequests(run)
         self._next: PageRequest | None = None
         self._density: float | None = None
+        self._limit = run.ports.source.page_size
+        self._any_readable = False
         self.position = 0
         self.deadline_came = False
         self.error: OutOfTime | None = None
@@ -131,20 +138,21 @@ class Reader:
 
     def _next_window(self, left: ReadRange) -> Window | None:
         """The next window, as prefetched unless that is too long by now."""
-        for window, _ in self._requests.unused:
+        for request in self._requests.unused:
+            window = request.window
             if window.start == left.start and window.length <= LONGER_AT_MOST * left.step:
                 return window
         return left.window
 
     def _pages(self, it: WindowReading, range_: ReadRange) -> Iterator[Page]:
         window = it.window
-        pages = Reading(self._run.ports.source.page_size)
+        pages = Reading(self._run.ports.source.page_size, self._limit)
         try:
             self._prefetch(it, pages, range_)
             while it.ending is None:
-                self._next = window, pages.offset
                 page = pages.take(self._response(it, pages, range_))
-                self._next = None if page.ended else (window, pages.offset)
+                self._limit = pages.limit
+                self._next = None if page.ended else PageRequest(window, pages.offset, pages.limit)
                 self._prefetch(it, pages, range_)
                 self._run.tally.pages += 1
                 self._run.tally.records += len(page.records)
@@ -152,29 +160,75 @@ class Reader:
                 yield page
                 it.ending = it.ending_at(page)
                 if it.ending is None and self._run.deadline.left() < -GRACE_SECONDS:
-                    it.step = window.halved  # so that the next run finishes one
-                    message = "the deadline came within a window; the next tick reads it again"
-                    self.error = OutOfTime(f"{self._run.site}: {message}")
-                    return
+                    raise self._deadline_error()
             it.left = range_.after(window, it.ending, pages.pages, it.oldest)
             it.step = it.left.step
+        except _WindowCut as error:
+            it.step = window.halved  # so that the next run can finish a window
+            self.error = error
         except OutOfTime as error:
+            if pages.limit < pages.page_size:
+                it.step = window.halved
             self.error = error
         finally:  # a window that is read again is requested again
-            self._requests.drop(
-                request for request in self._requests.unused if request[0] == window
-            )
+            self._drop(window)
             self._density = pages.received / window.length if pages.ended else None
 
     def _response(self, it: WindowReading, pages: Reading, left: ReadRange) -> RecordsPage:
-        request = it.window, pages.offset
-        return self._requests.response(request, lambda: self._prefetch(it, pages, left))
+        """The response at the next place; of fewer records, or a raw one, if it is unreadable."""
+        while True:
+            request = self._next = PageRequest(it.window, pages.offset, pages.limit)
+            is_smallest = request.limit == 1 and pages.is_smallest
+            try:
+                response = self._requests.response(
+                    request, lambda: self._prefetch(it, pages, left), is_smallest=is_smallest
+                )
+            except PageUnreadable as error:
+                if is_smallest:
+                    return self._raw(request, error)
+                log.warning("%s (requested again with a smaller limit)", error)
+                self._drop(it.window)
+                pages.ask_for_less()
+                if self._run.deadline.left() < -GRACE_SECONDS:
+                    raise self._deadline_error() from error
+            else:
+                self._any_readable |= bool(response.records)
+                return response
+
+    def _raw(self, request: PageRequest, error: PageUnreadable) -> RecordsPage:
+        """The record that cannot be read even alone, as its raw JSON."""
+        if not error.record:
+            raise error
+        # Known letters do not count, so that the next run gets further. If no record was readable,
+        # the mapper says that the format has changed.
+        if self._run.tally.letters >= UNREADABLE_LIMIT and self._any_readable:
+            message = (
+                f"more than {UNREADABLE_LIMIT} records cannot be read; the next tick continues"
+            )
+            raise _WindowCut(f"{self._run.site}: {message}")
+        return RecordsPage(request.offset, [RawRecord.of(error.record, str(error))])
+
+    def _deadline_error(self) -> _WindowCut:
+        message = "the deadline came within a window; the next tick reads it again"
+        return _WindowCut(f"{self._run.site}: {message}")
+
+    def _drop(self, window: Window) -> None:
+        """Drop the unused requests for pages of this window."""
+        unused = self._requests.unused
+        self._requests.drop(request for request in unused if request.window == window)
 
     def _prefetch(self, it: WindowReading, pages: Reading, left: ReadRange) -> None:
+        if pages.limit < pages.page_size:
+            return  # one request at a time until whole pages can be read again
         if it.is_last and not pages.full and (pages.pages or self._density is None):
             return  # there is nothing to predict
         peek, following = self._requests.peek, self._next_window
         course = prefetch_order(it.window, pages, left, self._density, following, peek)
         self._requests.prefetch(
-            list(islice(course, 2 * MAX_BUFFERED_RESPONSES)), (it.window, pages.offset)
+            list(islice(course, 2 * MAX_BUFFERED_RESPONSES)),
+            PageRequest(it.window, pages.offset, pages.limit),
         )
+
+
+class _WindowCut(OutOfTime):
+    """A window was not read to its end; the next run begins with a shorter one."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from jira_audit.core.errors import TransientError
 from jira_audit.core.pages import PAGE_SIZE, Page, Reading, RecordsPage
+from jira_audit.core.records import RawRecord
 
 SIZE = 4
 
@@ -108,13 +109,6 @@ def test_page_after_a_short_one_starts_at_its_end() -> None:
 def test_page_that_is_short_is_not_the_end() -> None:
     log = Log(descending_ids(6), cap=1)
     assert read(log) == (descending_ids(6), False)
-
-
-def test_page_longer_than_requested_advances_by_its_length() -> None:
-    reading = Reading(3)
-    first = reading.take(RecordsPage(0, [{"id": number} for number in (9, 8, 7, 6, 5)]))
-    assert [record["id"] for record in first.records] == [9, 8, 7, 6, 5]
-    assert reading.offset == 4
 
 
 def test_page_has_the_date_of_its_response() -> None:
@@ -339,3 +333,91 @@ def test_repeated_pages_in_turn_are_an_error() -> None:
         reading.take(RecordsPage(reading.offset, page))
     with pytest.raises(TransientError):
         reading.take(RecordsPage(reading.offset, other))
+
+
+# Pages that cannot be read
+
+
+def read_around(
+    log: Log, size: int, bad: set[int], reads: Callable[[], bool] = lambda: True
+) -> tuple[list[int | str], bool, list[tuple[int, int]]]:
+    """Read a log of which some records, and now and then anything, cannot be read.
+
+    Returns the ids, `!` and the id of each raw record, whether a move was noticed, and the offset
+    and limit of each request.
+    """
+    reading, got, asked = Reading(size), list[int | str](), list[tuple[int, int]]()
+    for _ in range(2_000):
+        offset, limit = reading.offset, reading.limit
+        asked.append((offset, limit))
+        records = log.give(offset, limit)
+        unreadable = {record["id"] for record in records} & bad
+        if reading.is_smallest and unreadable:
+            records = [RawRecord.of(b"!%d" % records[0]["id"], "not JSON")]  # type: ignore[list-item]
+        elif not reading.is_smallest and (unreadable or not reads()):
+            reading.ask_for_less()
+            continue
+        page = reading.take(RecordsPage(offset, records))
+        got += [each["id"] if isinstance(each, dict) else str(each) for each in page.records]
+        if page.ended:
+            return got, page.moved, asked
+    raise AssertionError("the reading does not come to an end")
+
+
+@given(
+    st.integers(0, 40),
+    st.integers(2, 9),
+    st.integers(1, 12),
+    st.sets(st.integers(1, 40), max_size=12),
+    st.lists(st.booleans(), max_size=40),
+)
+def test_records_around_unreadable_ones_are_delivered_once(
+    count: int, size: int, cap: int, bad: set[int], chances: list[bool]
+) -> None:
+    coming = iter(chances)
+    log = Log(descending_ids(count), cap)
+    got, moved, asked = read_around(log, size, bad, lambda: next(coming, True))
+
+    assert got == [f"!{number}" if number in bad else number for number in descending_ids(count)]
+    assert not moved
+    assert all(1 <= limit <= size for _, limit in asked)
+
+
+def test_limit_is_halved_to_one_record_and_then_doubled() -> None:
+    _, _, asked = read_around(Log(descending_ids(40)), 16, {30})
+
+    assert asked[:9] == [
+        *[(0, 16), (0, 8)],
+        *[(7, 16), (7, 8), (7, 4), (7, 2)],
+        *[(8, 4), (8, 2)],
+        (9, 4),
+    ]
+    assert asked[9:15] == [(9, 2), (10, 1), (11, 2), (12, 4), (15, 8), (22, 16)]
+
+
+def test_page_with_a_smaller_limit_counts_as_a_part() -> None:
+    reading = Reading(100, 10)
+    page = reading.take(RecordsPage(0, [{"id": n} for n in range(10)]))
+    assert (page.pages, page.is_short, reading.limit) == (0.1, False, 20)
+    page = reading.take(RecordsPage(9, [{"id": n} for n in range(9, 20)]))
+    assert (page.pages, page.is_short, reading.limit) == (0.2, True, 40)
+
+
+def test_raw_record_that_repeats_is_a_moved_list() -> None:
+    reading, raw = Reading(100, 1), RawRecord.of(b"x", "not JSON")
+    assert not reading.take(RecordsPage(0, [raw])).moved
+    assert reading.offset == 1
+    reading.ask_for_less()
+    assert reading.take(RecordsPage(1, [raw])).moved
+
+
+def test_seam_holds_for_deep_nesting_without_an_id() -> None:
+    def deep() -> list[Any]:
+        value: list[Any] = []
+        for _ in range(100_000):
+            value = [value]
+        return value
+
+    reading = Reading(2)
+    reading.take(RecordsPage(0, [1, deep()]))
+    assert not reading.take(RecordsPage(1, [deep(), 2])).moved

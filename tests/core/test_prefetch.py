@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from jira_audit.core import timestamps
-from jira_audit.core.pages import Reading, RecordsPage
-from jira_audit.core.prefetch import PagePeek, PageRequest, prefetch_order
+from jira_audit.core.pages import PageRequest, Reading, RecordsPage
+from jira_audit.core.prefetch import PagePeek, prefetch_order
 from jira_audit.core.timestamps import HOUR
 from jira_audit.core.window import ReadRange, Window
 
@@ -51,8 +51,10 @@ def requests(
     most: int = 20,
 ) -> list[tuple[float, float, int]]:
     """The first places: the hour at which a window starts, its hours, and the offset."""
-    found = islice(prefetch_order(window, reading, read_range, density, next_window, peek), most)
-    return [((at.start - START) / HOUR, at.length / HOUR, offset) for at, offset in found]
+    order = prefetch_order(window, reading, read_range, density, next_window, peek)
+    found = list(islice(order, most))
+    assert all(request.limit == reading.page_size for request in found)
+    return [((at.window.start - START) / HOUR, at.window.length / HOUR, at.offset) for at in found]
 
 
 # The order of requests
@@ -92,7 +94,7 @@ def test_next_window_keeps_the_length_already_requested() -> None:
     begun = Window(FIRST.end + 1, FIRST.end + 90)
     reading = reading_of(records(2, FIRST.start))
     found = list(islice(prefetch_order(FIRST, reading, STRETCH, None, lambda _: begun, no_peek), 2))
-    assert found == [(FIRST, 2), (begun, 0)]
+    assert found == [PageRequest(FIRST, 2, SIZE), PageRequest(begun, 0, SIZE)]
 
 
 @pytest.mark.parametrize("created", [None, "soon", 7])
@@ -128,7 +130,7 @@ def test_last_window_gets_its_last_page_first_then_its_end() -> None:
     found = requests(
         reading,
         read_range=only,
-        peek=lambda request: PagePeek(4, FIRST.start) if request[1] == 40 else None,
+        peek=lambda request: PagePeek(4, FIRST.start) if request.offset == 40 else None,
     )
     assert found[:3] == [(0, 1, 10), (0, 1, 40), (0, 1, 44)]
 
@@ -174,7 +176,7 @@ def test_answers_ahead_show_the_next_offset_and_the_end() -> None:
     known = {10: PagePeek(11, FIRST.start + HOUR // 3), 20: PagePeek(4, FIRST.start)}
 
     def peek(request: PageRequest) -> PagePeek | None:
-        return known.get(request[1]) if request[0] == FIRST else None
+        return known.get(request.offset) if request.window == FIRST else None
 
     found = requests(reading_of(first), peek=peek)
     assert [offset for start, _, offset in found if start == 0] == [10, 20, 24]
@@ -182,5 +184,7 @@ def test_answers_ahead_show_the_next_offset_and_the_end() -> None:
 
 def test_answers_that_are_empty_end_the_window() -> None:
     reading = reading_of(records(3, FIRST.start))
-    found = requests(reading, peek=lambda request: PagePeek(0, None) if request[1] == 3 else None)
+    found = requests(
+        reading, peek=lambda request: PagePeek(0, None) if request.offset == 3 else None
+    )
     assert found[:2] == [(0, 1, 3), (1, 2, 0)]

@@ -29,11 +29,12 @@ from jira_audit.core.errors import (
     ConnectorError,
     CredentialsRefused,
     OutOfTime,
+    PageUnreadable,
     SiteError,
     TransientError,
 )
 from jira_audit.core.http import RawResponse
-from jira_audit.core.pages import Page, RecordsPage
+from jira_audit.core.pages import Page, PageRequest, RecordsPage
 from jira_audit.core.window import Window
 from jira_audit.edge import jira, transport
 from jira_audit.edge.access import DirectRoute
@@ -57,6 +58,7 @@ NOW = timestamps.parse("2026-11-20T12:00:00Z")
 WINDOW = Window(
     timestamps.parse("2026-11-20T11:00:00Z"), timestamps.parse("2026-11-20T11:59:59.999Z")
 )
+ASKED = PageRequest(WINDOW, 0, 1000)
 EMPTY = {"offset": 0, "limit": 1000, "total": 0, "records": []}
 
 
@@ -186,7 +188,9 @@ def test_probe_requests_one_record_of_the_last_day_once(http: RequestsMock, time
 
 def test_page_has_its_records_its_offset_and_jiras_time() -> None:
     headers = {"Date": "Fri, 20 Nov 2026 11:59:58 GMT"}
-    found = parse_page(RawResponse(200, headers, b'{"records": [{"id": 1}]}', NOW), 7)
+    found = parse_page(
+        RawResponse(200, headers, b'{"records": [{"id": 1}]}', NOW), replace(ASKED, offset=7)
+    )
     assert found == RecordsPage(7, [{"id": 1}], timestamps.parse("2026-11-20T11:59:58Z"))
 
 
@@ -195,7 +199,7 @@ PAGE = json.dumps(EMPTY).encode()
 
 @pytest.mark.parametrize("headers", [{}, {"Date": "now"}, {"Date": ""}])
 def test_page_without_a_readable_date_is_valid(headers: Mapping[str, str]) -> None:
-    assert parse_page(RawResponse(200, headers, PAGE, NOW), 0) == RecordsPage(0, [], None)
+    assert parse_page(RawResponse(200, headers, PAGE, NOW), ASKED) == RecordsPage(0, [], None)
 
 
 SAYS_BUG = "bug in the connector"
@@ -213,9 +217,9 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
     (200, {}, HTML, TransientError, ("not JSON",)),
     (200, {}, b"", TransientError, ("not JSON",)),
     (200, {}, PAGE[:-1], TransientError, ("not JSON",)),
-    (200, {}, b'{"records": [NaN]}', TransientError, ("not JSON",)),
+    (200, {}, b'{"records": [NaN]}', PageUnreadable, ("not JSON",)),
     (200, {}, b"\xff\xfe", TransientError, ("not JSON",)),
-    (200, {}, b'{"records": [' + b"[" * 200_000, TransientError, ("not JSON",)),
+    (200, {}, b'{"records": [' + b"[" * 200_000, PageUnreadable, ("not JSON",)),
     (200, {}, b"{}", TransientError, ("no list of records",)),
     (200, {}, b"[]", TransientError, ("no list of records",)),
     (200, {}, b"null", TransientError, ("no list of records",)),
@@ -311,7 +315,7 @@ OK = "HTTP/1.1 200 OK\nContent-Type: application/json\n"
 
 def test_page_with_a_successful_login_is_no_failed_login() -> None:
     for reason in ("OK", "OUT", ""):
-        found = parse_page(RawResponse(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW), 0)
+        found = parse_page(RawResponse(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW), ASKED)
         assert found.records == []
 
 
@@ -323,9 +327,70 @@ def test_page_refused_by_the_quick_parser_is_read(http: RequestsMock, time: Time
     assert record == {"id": 123456789012345678901, "summary": "\ud83d", "x": 1}
 
 
+ONE = replace(ASKED, limit=1)
+RAW = b'{"id": 7, "summary": NaN, "new": [1, {"a": []}]}'
+
+
+@pytest.mark.parametrize(
+    ("body", "record"),
+    [
+        (b'{"offset":7,"limit":1,"total":9,"records":[' + RAW + b"]}", RAW),
+        (b'\xef\xbb\xbf {"records" : [ ' + RAW + b'], "total": 9, "limit" : 1 } \n', RAW),
+        (b'{"records":[' + RAW[:-3], RAW[:-3]),  # the end is missing
+        (b'{"total":NaN,"records":[{"id":7}]}', b'{"id":7}'),
+        (b'{"records":[' + RAW + b'],"more":{"x":1}}', RAW + b'],"more":{"x":1}}'),
+        (b'{"total":NaN,"records":[]}', b""),
+        (b'{"total":NaN,"records":[ ]}', b""),
+        (HTML, b""),
+        (b'["records":[' + RAW + b"]", b""),
+        (b"", b""),
+    ],
+)
+def test_raw_record_is_taken_from_a_page_of_jiras_only(body: bytes, record: bytes) -> None:
+    with pytest.raises(TransientError, match="not JSON") as raised:
+        parse_page(RawResponse(200, {}, body, NOW), ONE)
+
+    assert isinstance(raised.value, PageUnreadable) == bool(record)
+    assert getattr(raised.value, "record", b"") == record
+
+
+def test_raw_record_is_empty_if_several_were_requested() -> None:
+    with pytest.raises(PageUnreadable) as raised:
+        parse_page(RawResponse(200, {}, b'{"records":[' + RAW + b"]}", NOW), replace(ONE, limit=2))
+    assert raised.value.record == b""
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_page_with_more_records_than_requested_is_unreadable(limit: int) -> None:
+    body = b'{"records": [%s]}' % b",".join([b"{}"] * (limit + 1))
+    with pytest.raises(PageUnreadable, match=f"{limit + 1} records, though {limit} ") as raised:
+        parse_page(RawResponse(200, {}, body, NOW), replace(ASKED, limit=limit))
+    assert raised.value.record == b""
+
+
+def test_raw_record_that_is_too_long_has_a_fixed_length(
+    http: RequestsMock, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jira, "ANSWER_LIMIT", 100_000)
+    source, starts = source_at(BASE, time), []
+    for total in (9, 10_000_000):
+        http.get(URL, body=b'{"total":%d,"records":["%s"]}' % (total, b"x" * 150_000))
+        with pytest.raises(PageUnreadable, match="too long") as raised:
+            source.fetch(ONE, 60)
+        starts.append(raised.value.record)
+    assert starts == [b'"' + b"x" * (100_000 - jira.ENVELOPE_SIZE - 1)] * 2
+
+
+def test_page_that_is_too_slow_is_unreadable(http: RequestsMock, time: Time) -> None:
+    http.get(URL, body=requests.ReadTimeout("x"))
+    with pytest.raises(PageUnreadable, match=f"^{HOST}: Jira did not answer in time$") as raised:
+        source_at(BASE, time).fetch(ONE, 60)
+    assert raised.value.record == b""
+
+
 def test_page_with_records_of_any_json_is_valid() -> None:
     found = parse_page(
-        RawResponse(200, {}, b'{"records": [1, null, "x", [], {"id": null}]}', NOW), 0
+        RawResponse(200, {}, b'{"records": [1, null, "x", [], {"id": null}]}', NOW), ASKED
     )
     assert found.records == [1, None, "x", [], {"id": None}]
 
@@ -547,7 +612,6 @@ def test_retry_is_not_for_what_someone_must_mend(
     "error",
     [
         requests.ConnectTimeout("x"),
-        requests.ReadTimeout("x"),
         requests.ConnectionError("x"),
         requests.exceptions.SSLError("x"),
         requests.exceptions.ProxyError("x"),

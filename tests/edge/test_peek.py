@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from jira_audit.core import timestamps
 from jira_audit.core.http import RawResponse
+from jira_audit.core.pages import PageRequest
 from jira_audit.core.prefetch import PagePeek
+from jira_audit.core.window import Window
 from jira_audit.edge.jira import JiraSource, parse_page
 from jira_audit.simulator.records import sample_records
 
@@ -34,7 +36,7 @@ def test_a_peek_counts_the_records_and_finds_the_oldest() -> None:
 def test_a_peek_agrees_with_the_parsed_page() -> None:
     records = sample_records(50, first_id=1, end_ms=START, span_ms=timestamps.HOUR, seed=3)[::-1]
     whole = page(*records)
-    parsed = parse_page(whole, 0).records
+    parsed = parse_page(whole, PageRequest(Window(0, START), 0, 50)).records
     oldest = timestamps.parse(parsed[-1]["created"])
     assert JiraSource.peek(whole) == PagePeek(len(parsed), oldest)
 

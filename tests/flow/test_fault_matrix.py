@@ -96,7 +96,7 @@ JIRA = [
     Case("504", answer_with(504), True, "unavailable"),
     Case("599", answer_with(599), True, "not documented"),
     Case("reset", raise_error(requests.ConnectionError("reset")), True, "could not be reached"),
-    Case("no answer", raise_error(requests.ReadTimeout("slow")), True, "could not be reached"),
+    Case("no answer", raise_error(requests.ReadTimeout("slow")), True, "did not answer in time"),
     Case(
         "cut off", raise_error(requests.exceptions.ChunkedEncodingError()), True, "not be reached"
     ),

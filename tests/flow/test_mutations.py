@@ -16,7 +16,7 @@ from jira_audit.core.batches import Batch
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.errors import TransientError
 from jira_audit.core.http import RawResponse
-from jira_audit.core.pages import Page, Reading, RecordsPage
+from jira_audit.core.pages import Page, PageRequest, Reading, RecordsPage
 from jira_audit.core.restart import RestartCheck
 from jira_audit.core.window import ReadRange
 from jira_audit.edge import jira
@@ -62,8 +62,10 @@ def stop_on_a_short_page(patch: Patch) -> None:
 
 
 def treat_403_as_empty(patch: Patch) -> None:
-    def mutant(answer: RawResponse, offset: int) -> RecordsPage:
-        return RecordsPage(offset, []) if answer.status == 403 else parse_page(answer, offset)
+    def mutant(answer: RawResponse, request: PageRequest) -> RecordsPage:
+        if answer.status == 403:
+            return RecordsPage(request.offset, [])
+        return parse_page(answer, request)
 
     patch.setattr(jira, "parse_page", mutant)
 
