@@ -58,6 +58,10 @@ class Deadline:
         return self.at - self.clock.monotonic()
 
 
+LONGEST_WAIT = 3_600.0
+"""Seconds that a retry waits at most, with or without a deadline: Atlassian's quotas are hourly.
+https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
+
 RETRY_LOG_FORMAT = "%s (retrying in %.1f s)"
 """The log line of a wait, for the arguments of `on_wait`."""
 
@@ -96,8 +100,8 @@ def retry(
     """Call, and retry on `TransientError`; nothing else may retry the same call.
 
     `on_wait` receives each error and the seconds until the next attempt. Raises the error of the
-    last attempt, or `OutOfTime` if a wait would pass the deadline. Never retries `OutOfTime`,
-    `LeaseLost` or an error that `is_final`.
+    last attempt, `OutOfTime` if a wait would pass the deadline, or TransientError if it is longer
+    than `LONGEST_WAIT`. Never retries `OutOfTime`, `LeaseLost` or an error that `is_final`.
     """
     clock = deadline.clock
     for tries in range(1, policy.retries + 2):
@@ -112,6 +116,9 @@ def retry(
             if wait > deadline.left():
                 message = f"{error} (no time left in this run to retry; the next tick continues)"
                 raise OutOfTime(message) from error
+            if wait > LONGEST_WAIT:
+                message = f"{error} (too long to wait for: try again later)"
+                raise TransientError(message) from error
             on_wait(error, wait)
             clock.sleep(wait)
     raise AssertionError  # the loop returns or raises

@@ -6,12 +6,19 @@ An unreadable header is ignored.
 from __future__ import annotations
 
 import email.utils
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 
 from jira_audit.core import timestamps
 from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
+
+REASON = "RateLimit-Reason"
+"""Which limit was reached: https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
+
+DAY_SECONDS = 86_400
+LONGEST_NAMED = 1_000 * DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +69,33 @@ def error_for(
     `now` is a moment. `detail`, from the service, must contain no secret and no record.
     """
     meaning = table.meaning(status)
-    message = f"{meaning.sentence} (HTTP {status}{detail and f': {detail}'})"
+    said = f"HTTP {status}{detail and f': {detail}'}"
     if issubclass(meaning.kind, TransientError):
-        wait = retry_after(headers, now)
+        wait, reason = retry_after(headers, now), one_line(headers.get(REASON, ""))
+        said += f"; reason: {reason}" if reason else ""
+        said += f"; wait: {duration_text(wait)}" if wait else ""
+        message = f"{meaning.sentence} ({said})"
         return meaning.kind(message, retry_after=wait, pause=meaning.pause)
+    message = f"{meaning.sentence} ({said})"
     if meaning.kind is BatchRefused:
         return BatchRefused(message, status=status)
     return meaning.kind(message)
+
+
+def one_line(text: str, limit: int = 100) -> str:
+    """Text from outside as one printable line of at most `limit` characters, for logs."""
+    return "".join(each if each.isprintable() else " " for each in text[:limit]).strip()
+
+
+def duration_text(seconds: float) -> str:
+    """A wait in its largest unit that has at least two: `90 seconds`, `30 minutes`."""
+    if seconds > LONGEST_NAMED:
+        return f"more than {LONGEST_NAMED // DAY_SECONDS} days"
+    for unit, name in ((DAY_SECONDS, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{math.ceil(seconds / unit)} {name}"
+    count = math.ceil(seconds)
+    return "1 second" if count == 1 else f"{count} seconds"
 
 
 def date(text: str | None) -> int | None:
@@ -86,7 +113,8 @@ def date(text: str | None) -> int | None:
 def retry_after(headers: Mapping[str, str], now: int) -> float | None:
     """The seconds to wait: from `Retry-After` in either form, else from `X-RateLimit-Reset`.
 
-    `now` is a moment. https://www.rfc-editor.org/rfc/rfc9110#name-retry-after,
+    `now` is a moment. The wait may be absurd, even infinite; `clock.retry` bounds it.
+    https://www.rfc-editor.org/rfc/rfc9110#name-retry-after,
     https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
     """
     said = headers.get("Retry-After", "").strip()

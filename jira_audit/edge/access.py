@@ -31,6 +31,9 @@ ANSWER_SECONDS = 10.0
 ANSWER_LIMIT = 65_536
 """Bytes; a token is about 3 KB."""
 
+LONGEST_TOKEN_LIFETIME = 86_400.0
+"""Seconds that a token is used for at most, whatever the response says."""
+
 DEFAULT_TOKEN_LIFETIME = 600.0
 """Seconds; for a token without `expires_in`. Tokens live an hour."""
 
@@ -159,8 +162,8 @@ class ClientCredentials:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             message = "the token service's response has no token"
             raise TransientError(message)
-        lasts = float(seconds) if isinstance(seconds, int | float) else DEFAULT_TOKEN_LIFETIME
-        self._until = asked + max(0.0, lasts - REFRESH_MARGIN)
+        lasts = seconds if isinstance(seconds, int | float) else DEFAULT_TOKEN_LIFETIME
+        self._until = asked + max(0.0, min(lasts, LONGEST_TOKEN_LIFETIME) - REFRESH_MARGIN)
         return Bearer(token)
 
 

@@ -19,7 +19,7 @@ from jira_audit.core.errors import (
     SiteError,
     TransientError,
 )
-from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
+from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for, one_line
 from jira_audit.core.pages import PAGE_SIZE, PageRequest, RecordsPage
 from jira_audit.core.prefetch import PagePeek
 from jira_audit.core.window import Window
@@ -253,6 +253,4 @@ def _error_message(body: bytes) -> str:
     messages = (
         answer.get("errorMessages") or answer.get("message") if isinstance(answer, dict) else ""
     )
-    # One line: it is logged.
-    text = str(messages)[:300] if messages else ""
-    return "".join(each if each.isprintable() else " " for each in text)
+    return one_line(str(messages), 300) if messages else ""

@@ -13,7 +13,7 @@ from threading import Lock
 
 from jira_audit.core.clock import GRACE_SECONDS, RETRY_LOG_FORMAT, Clock, RetryPolicy, retry
 from jira_audit.core.errors import PageUnreadable, TransientError
-from jira_audit.core.http import RawResponse, retry_after
+from jira_audit.core.http import RawResponse, duration_text, retry_after
 from jira_audit.core.pages import PageRequest, RecordsPage
 from jira_audit.core.prefetch import PagePeek
 from jira_audit.flow.ports import Run
@@ -153,7 +153,8 @@ class PageRequests:
 
     def _ask(self, request: PageRequest) -> Future[_Answered]:
         if self._throttle.is_on:
-            message = "Jira asks for fewer requests"
+            wait = duration_text(self._throttle.seconds_left)
+            message = f"Jira asks for fewer requests (wait: {wait})"
             raise TransientError(message, pause=True)
         if self._is_threaded:  # on the pool, which limits concurrent requests
             return self._pools.fetches.submit(self._attempt, request)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jira_audit.core.clock import Clock, Deadline, RetryPolicy, retry
+from jira_audit.core.clock import LONGEST_WAIT, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import (
     BatchRefused,
     ConnectorError,
@@ -256,3 +256,15 @@ def test_deadline_counts_down_to_zero_only() -> None:
     assert deadline.left() == 20
     world.seconds += 30
     assert deadline.left() == -10
+
+
+@pytest.mark.parametrize("left", [float("inf"), 1e9])
+def test_wait_beyond_an_hour_is_never_waited(left: float) -> None:
+    world = World()
+    with pytest.raises(TransientError, match=r"busy.*too long to wait for") as raised:
+        world.retry(fail_then_succeed(busy_error(LONGEST_WAIT + 1)), left=left)
+    assert type(raised.value) is TransientError
+    assert (world.calls, world.slept, world.heard) == (1, [], [])
+
+    assert world.retry(fail_then_succeed(busy_error(LONGEST_WAIT)), left=left) == "done"
+    assert world.slept == [LONGEST_WAIT]

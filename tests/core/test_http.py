@@ -8,14 +8,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jira_audit.core.clock import Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import (
     BatchRefused,
     ConnectorError,
     CredentialsRefused,
+    OutOfTime,
     SiteError,
     TransientError,
 )
-from jira_audit.core.http import Meaning, StatusTable, date, error_for, retry_after
+from jira_audit.core.http import (
+    Meaning,
+    StatusTable,
+    date,
+    duration_text,
+    error_for,
+    retry_after,
+)
+
+ABSURD_WAITS = [
+    {"Retry-After": "1000000000"},
+    {"Retry-After": "10000000000"},
+    {"Retry-After": "99999999999999999999"},
+    {"Retry-After": "9" * 400},
+    {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"},
+    {"X-RateLimit-Reset": "9999-12-31T23:59Z"},
+    {"X-RateLimit-Reset": "9999-12-31T23:59:59.999999+00:00"},
+]
 
 NOW = 1_445_412_480_000  # Wed, 21 Oct 2015 07:28:00 GMT
 
@@ -135,14 +154,14 @@ def error(status: int, wait: str = "", detail: str = "") -> ConnectorError:
         (400, BatchRefused, "it refuses the rows (HTTP 400)"),
         (401, CredentialsRefused, "it refuses the token (HTTP 401)"),
         (403, SiteError, "it lacks the role (HTTP 403)"),
-        (429, TransientError, "it asks for fewer requests (HTTP 429)"),
-        (503, TransientError, "it is unavailable (HTTP 503)"),
+        (429, TransientError, "it asks for fewer requests (HTTP 429; wait: 7 seconds)"),
+        (503, TransientError, "it is unavailable (HTTP 503; wait: 7 seconds)"),
         (0, SiteError, "its answer is not documented (HTTP 0)"),
         (204, SiteError, "its answer is not documented (HTTP 204)"),
         (418, SiteError, "its answer is not documented (HTTP 418)"),
         (499, SiteError, "its answer is not documented (HTTP 499)"),
-        (500, TransientError, "its answer is not documented (HTTP 500)"),
-        (599, TransientError, "its answer is not documented (HTTP 599)"),
+        (500, TransientError, "its answer is not documented (HTTP 500; wait: 7 seconds)"),
+        (599, TransientError, "its answer is not documented (HTTP 599; wait: 7 seconds)"),
     ],
 )
 def test_status_decides_who_must_act(status: int, kind: type[ConnectorError], message: str) -> None:
@@ -186,3 +205,69 @@ def test_error_of_refused_rows_has_the_status() -> None:
 def test_error_has_the_services_code_beside_the_status() -> None:
     assert str(error(403, detail="InvalidRule")) == "it lacks the role (HTTP 403: InvalidRule)"
     assert str(error(403, detail="")) == "it lacks the role (HTTP 403)"
+
+
+# Waits and reasons
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "1 second"),
+        (1, "1 second"),
+        (1.5, "2 seconds"),
+        (119, "119 seconds"),
+        (120, "2 minutes"),
+        (1_800, "30 minutes"),
+        (7_199, "120 minutes"),
+        (7_200, "2 hours"),
+        (172_800, "2 days"),
+        (86_400_000, "1000 days"),
+        (86_400_001, "more than 1000 days"),
+        (float("inf"), "more than 1000 days"),
+    ],
+)
+def test_wait_is_named_in_its_largest_unit(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        (
+            {"Retry-After": "1800", "RateLimit-Reason": "jira-quota-tenant-based"},
+            "HTTP 429; reason: jira-quota-tenant-based; wait: 30 minutes",
+        ),
+        ({"RateLimit-Reason": " a\r\nERROR b\x1b[2J\u202e "}, "HTTP 429; reason: a  ERROR b [2J"),
+        ({"RateLimit-Reason": "x" * 5_000}, "HTTP 429; reason: " + "x" * 100),
+        ({"Retry-After": "0", "RateLimit-Reason": ""}, "HTTP 429"),
+    ],
+)
+def test_wait_and_reason_are_in_the_message(headers: dict[str, str], said: str) -> None:
+    found = error_for(429, TABLE, headers=headers, now=NOW)
+    assert str(found) == f"it asks for fewer requests ({said})"
+    assert str(found).isprintable()
+
+
+@pytest.mark.parametrize("headers", ABSURD_WAITS)
+def test_wait_that_is_absurd_is_named_and_not_waited(headers: dict[str, str]) -> None:
+    slept: list[float] = []
+    clock = Clock(lambda: NOW, lambda: 0.0, slept.append, lambda: 0.5)
+
+    def call() -> None:
+        raise error_for(429, TABLE, headers=headers, now=NOW)
+
+    def collect_once(deadline: Deadline) -> TransientError:
+        with pytest.raises(TransientError) as raised:
+            retry(call, policy=RetryPolicy(), deadline=deadline, on_wait=lambda *_: None)
+        return raised.value
+
+    within, without = (
+        collect_once(Deadline.after(clock, 480)),
+        collect_once(Deadline.never(clock)),
+    )
+    assert isinstance(within, OutOfTime)
+    assert not isinstance(without, OutOfTime)
+    assert "days" in str(without)
+    assert "try again later" in str(without)
+    assert slept == []

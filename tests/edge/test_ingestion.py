@@ -230,6 +230,7 @@ def test_answer_to_a_wrong_setting_shows_the_setting(
         ({"Retry-After": "45"}, 45.0),
         ({"Retry-After": "Fri, 20 Nov 2026 12:01:30 GMT"}, 90.0),
         ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "9" * 400}, float("inf")),
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])

@@ -207,7 +207,23 @@ def test_query_is_retried_after_the_time_asked_for(
         workspace.held(SITE, RANGE)
 
     assert time.slept == [0.0, 17.0]
-    assert "asks for fewer queries (HTTP 429: ThrottledError) (retrying" in caplog.text
+    assert (
+        "asks for fewer queries (HTTP 429: ThrottledError; wait: 17 seconds) (retrying"
+        in caplog.text
+    )
+
+
+@pytest.mark.parametrize("wait", ["10000000000", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_query_does_not_wait_for_years(
+    wait: str, service: QueryService, workspace: Workspace, time: Time
+) -> None:
+    throttled = refusal(429, "ThrottledError")
+    service.script(Fault(429, {**throttled.headers, "Retry-After": wait}, throttled.body))
+
+    with pytest.raises(TransientError, match=r"wait: more than 1000 days.*try again later"):
+        workspace.held(SITE, RANGE)
+
+    assert time.slept == [0.0]
 
 
 @pytest.mark.parametrize("fault", [PARTIAL, DROPPED, refusal(503, "ServiceUnavailable")])

@@ -17,6 +17,7 @@ from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import (
     ConnectorError,
     CredentialsRefused,
+    OutOfTime,
     SiteError,
     TransientError,
 )
@@ -162,7 +163,9 @@ def test_gateway_and_token_service_are_in_the_sites_cloud(
     assert set(cloud.hosts()) == {host, f"api.{domain}", f"auth.{domain}"}
 
 
-@pytest.mark.parametrize(("said", "tokens"), [(3600.0, 1), ("soon", 1), (None, 1), (60, 2)])
+@pytest.mark.parametrize(
+    ("said", "tokens"), [(3600.0, 1), ("soon", 1), (None, 1), (10**400, 1), (60, 2)]
+)
 def test_oauth_token_is_kept_for_its_lifetime_or_a_default(
     said: object, tokens: int, cloud: Atlassian
 ) -> None:
@@ -241,6 +244,16 @@ def test_oauth_token_that_is_new_and_refused_is_not_renewed(cloud: Atlassian) ->
         read_ids(oauth(cloud_id=CLOUD_ID), cloud)
 
     assert len(cloud.issued_tokens) == 2
+
+
+@pytest.mark.parametrize("where", [HOST, "auth.atlassian.com"])
+@pytest.mark.parametrize("wait", ["10000000000", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_wait_of_years_is_left_to_the_next_tick(where: str, wait: str, cloud: Atlassian) -> None:
+    cloud.clients = {CLIENT: SECRET}
+    cloud.script[where] = [Response(429, {"Retry-After": wait}, b"")]
+
+    with pytest.raises(OutOfTime, match="wait: more than 1000 days"):
+        read_ids(oauth(), cloud)
 
 
 @pytest.mark.parametrize("where", [HOST, "auth.atlassian.com"])
