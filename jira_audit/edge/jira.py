@@ -68,6 +68,12 @@ _MEANINGS = {
     503: _RETRY_LATER,
     504: _RETRY_LATER,
 }
+_CAPTCHA = (
+    "Jira requires a CAPTCHA after several failed logins of this user name: log in with it once in "
+    "a browser, on the site itself, then check the token"
+)
+"""https://developer.atlassian.com/cloud/jira/platform/basic-auth-for-rest-apis/"""
+
 STATUS = StatusTable.of(_MEANINGS, undocumented="Jira's answer is not documented")
 """What a status means, and who acts."""
 
@@ -215,6 +221,9 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
             "Jira answers with a redirect, as login pages and moved sites do; it is not "
             "followed: check that JIRA_SITE_URL is the site's own address"
         )
+        raise SiteError(message)
+    if "CAPTCHA" in answer.headers.get("X-Authentication-Denied-Reason", ""):
+        message = f"{_CAPTCHA} (HTTP {answer.status})"
         raise SiteError(message)
     if answer.status != 200:
         raise error_for(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from jira_audit.core.cloud_id import is_cloud_id
 from jira_audit.core.errors import SettingsError
 from jira_audit.settings.address import checked_url, host_of, is_loopback
 from jira_audit.settings.environment import SettingsReader
@@ -21,6 +22,9 @@ https://support.atlassian.com/organization-administration/docs/ip-addresses-and-
 
 Sites = tuple[tuple[Site, ...], tuple[InvalidSite, ...]]
 """The sites, and the invalid entries of `JIRA_SITES`."""
+
+_GATEWAY = re.compile(r"https?://api\.[a-z0-9.-]+/ex/jira/([^/?#]+)", re.IGNORECASE)
+"""https://developer.atlassian.com/cloud/jira/platform/rest/v3/intro/#authentication"""
 
 _NOT_FOR_JIRA = ("AzureWebJobs", "WEBSITE_", "IDENTITY_", "APPLICATIONINSIGHTS_", "MSI_")
 
@@ -191,7 +195,20 @@ def _credentials(read: SettingsReader) -> ApiToken | OAuthClient | None:
         return _oauth_client(read)
     username = read.required("JIRA_USERNAME")
     token = read.required("JIRA_API_TOKEN")
+    if token and (fault := _token_fault(token, username)):
+        read.problem("JIRA_API_TOKEN", fault)
+        return None
     return ApiToken(username, Secret(token)) if username and token else None
+
+
+def _token_fault(token: str, username: str | None) -> str | None:
+    """What a token was copied with that does not belong to it."""
+    scheme = token.split(maxsplit=1)[0].lower()
+    if scheme in {"bearer", "basic", "authorization:"} and scheme != token.lower():
+        return f"must be the token alone, without the word {scheme.removesuffix(':')} before it"
+    if username and token.lower().startswith(f"{username.lower()}:"):
+        return "must be the token alone, without the user name and the colon before it"
+    return None
 
 
 def _oauth_client(read: SettingsReader) -> OAuthClient | None:
@@ -206,6 +223,15 @@ def _site_address(read: SettingsReader, address: str, *, connects: bool) -> tupl
     """A site's host and base URL, if it may receive credentials."""
     if re.fullmatch("[A-Za-z0-9-]+", address):  # as in the old connector: `contoso`
         address = f"https://{address}.atlassian.net"
+    if gateway := _GATEWAY.match(address):
+        cloud_id = gateway[1] if is_cloud_id(gateway[1]) else "the id in that address"
+        read.problem(
+            "JIRA_SITE_URL",
+            f"is the address of Atlassian's gateway: set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to "
+            f"{cloud_id}, and this to "
+            "the site's own address, https://<your site>.atlassian.net",
+        )
+        return None
     url = checked_url(read, "JIRA_SITE_URL", address, "https://<your site>.atlassian.net")
     if url is None:
         return None

@@ -253,6 +253,14 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
         SiteError,
         (SAYS_BUG, "Invalid date", "HTTP 400"),
     ),
+    (
+        403,
+        {"X-Authentication-Denied-Reason": "CAPTCHA_CHALLENGE; login-url=https://evil.example"},
+        HTML,
+        SiteError,
+        ("CAPTCHA", "browser", "HTTP 403"),
+    ),
+    (403, {"X-Authentication-Denied-Reason": "OTHER"}, HTML, SiteError, ("Administer Jira",)),
     (401, {}, b"", CredentialsRefused, (SAYS_TOKEN, "a year", "user name", "scoped", "HTTP 401")),
     (
         401,

@@ -42,6 +42,7 @@ from jira_audit.settings.values import (
 from tests.conftest import NetworkRefused
 
 NOW = timestamps.parse("2026-11-20T12:00:00Z")
+CLOUD_ID = "12345678-abcd-4bcd-8bcd-1234567890ab"
 TOKEN = "ATATT3xFfGF0-nobody-may-see-this=1A2B3C4D"
 ACCOUNT_KEY = "bm9ib2R5LW1heS1zZWUtdGhpcy1rZXk="
 CONNECTION = (
@@ -670,6 +671,41 @@ def test_custom_domain_does_not_allow_http() -> None:
 def test_alias_of_the_site_takes_letters_digits_and_hyphens(name: str) -> None:
     (found,) = problems(JIRA_SITE_URL=None, JiraHomeSiteName=name)
     assert "https address" in found
+
+
+@pytest.mark.parametrize(
+    ("address", "cloud_id"),
+    [
+        (f"https://api.atlassian.com/ex/jira/{CLOUD_ID}", CLOUD_ID),
+        (f"https://api.atlassian.com/ex/jira/{CLOUD_ID}/rest/api/3", CLOUD_ID),
+        (f"https://API.atlassian-us-gov-mod.com/ex/jira/{CLOUD_ID}/", CLOUD_ID),
+        ("https://api.atlassian.com/ex/jira/contoso", "the id in that address"),
+    ],
+)
+def test_site_that_is_the_gateway_names_the_cloud_id(address: str, cloud_id: str) -> None:
+    found = problem("JIRA_SITE_URL", address)
+    assert f"set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {cloud_id}, and" in found
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        (f"Bearer {TOKEN}", "without the word bearer"),
+        (f"basic  {TOKEN}", "without the word basic"),
+        (f"Authorization: Bearer {TOKEN}", "without the word authorization"),
+        (f"{MINIMAL['JIRA_USERNAME']}:{TOKEN}", "without the user name"),
+        (f"{MINIMAL['JIRA_USERNAME'].upper()}:{TOKEN}", "without the user name"),
+    ],
+)
+def test_token_must_be_the_token_alone(token: str, says: str) -> None:
+    found = problem("JIRA_API_TOKEN", token)
+    assert says in found
+    assert TOKEN not in found
+
+
+@pytest.mark.parametrize("token", ["Bearer", "bearertoken", "ATATT3xFfGF0:x=", "a:b"])
+def test_token_of_any_other_form_is_accepted(token: str) -> None:
+    assert settings_with(JIRA_API_TOKEN=token).sites[0].credentials
 
 
 # Where credentials may go: Azure
