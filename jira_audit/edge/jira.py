@@ -176,7 +176,8 @@ class JiraSource:
         except ResponseUnusable as error:
             # Of one length, whatever the length of the envelope: its name is its hash.
             start = raw_record(error.start, request)[: ANSWER_LIMIT - ENVELOPE_SIZE]
-            raise PageUnreadable(str(error), record=start) from None
+            unreadable = PageUnreadable(str(error), record=start)
+        raise unreadable  # here, so that no context keeps the body in memory
 
 
 def refuses_credentials(answer: RawResponse) -> bool:
@@ -236,13 +237,14 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
     if refuses_credentials(answer):
         raise CredentialsRefused(STATUS.meaning(401).sentence)
     try:
-        content = encoding.loads(answer.body)
-    except ValueError as error:
+        content, is_json = encoding.loads(answer.body), True
+    except ValueError:
+        content, is_json = None, False
+    if not is_json:  # here, because the ValueError has the whole body
         message = "Jira answered HTTP 200, but the body is not JSON"
         if _FIRST_RECORD.match(answer.body):
-            record = raw_record(answer.body, request)
-            raise PageUnreadable(message, record=record) from error
-        raise TransientError(message) from error
+            raise PageUnreadable(message, record=raw_record(answer.body, request))
+        raise TransientError(message)
     records = content.get("records") if isinstance(content, dict) else None
     if not isinstance(records, list):
         message = "Jira answered HTTP 200, but the body has no list of records"

@@ -206,7 +206,8 @@ class Reader:
                 f"more than {UNREADABLE_LIMIT} records cannot be read; the next tick continues"
             )
             raise _WindowCut(f"{self._run.site}: {message}")
-        return RecordsPage(request.offset, [RawRecord.of(error.record, str(error))])
+        reason = str(error).removeprefix(f"{self._run.site}: ")
+        return RecordsPage(request.offset, [RawRecord.of(error.record, reason)])
 
     def _deadline_error(self) -> _WindowCut:
         message = "the deadline came within a window; the next tick reads it again"

@@ -3,6 +3,7 @@ failure is never an empty page; and that credentials go to the site and nowhere 
 """
 
 import base64
+import gc
 import gzip
 import json
 import logging
@@ -10,6 +11,7 @@ import socket
 import struct
 import threading
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -387,6 +389,24 @@ def test_raw_record_that_is_too_long_has_a_fixed_length(
             source.fetch(ONE, 60)
         starts.append(raised.value.record)
     assert starts == [b'"' + b"x" * (100_000 - jira.ENVELOPE_SIZE - 1)] * 2
+
+
+def test_page_that_is_too_long_is_not_kept_in_memory(
+    http: RequestsMock, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jira, "ANSWER_LIMIT", 10_000_000)
+    http.get(URL, body=b'{"records":["' + b"x" * 12_000_000)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        with pytest.raises(PageUnreadable, match="too long") as raised:
+            source_at(BASE, time).fetch(ASKED, 60)
+        http.reset()
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000
+        assert raised.value.record == b""
+    finally:
+        tracemalloc.stop()
 
 
 def test_page_that_is_too_slow_is_unreadable(http: RequestsMock, time: Time) -> None:
