@@ -154,6 +154,9 @@ def identify(record: Record) -> Identity:
     if record_id is None or created is None:
         if isinstance(record, RawRecord):
             raise RecordRejected(record.reason)
+        if isinstance(record, str):  # also a raw record that was stored
+            message = "the record is text, not an object"
+            raise RecordRejected(message)
         missing = "integer id" if record_id is None else "readable created time"
         message = f"the record has no {missing}"
         raise RecordRejected(message)

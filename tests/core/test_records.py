@@ -11,13 +11,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jira_audit.core import timestamps
-from jira_audit.core.encoding import loads
+from jira_audit.core.encoding import dumps, loads
 from jira_audit.core.errors import RecordRejected
 from jira_audit.core.records import (
     COLUMNS,
     ROW_LIMIT,
     STRING_LIMIT,
     Identity,
+    RawRecord,
     Row,
     identify,
     to_row,
@@ -352,6 +353,22 @@ def test_time_generated_is_the_argument() -> None:
 
 
 @pytest.mark.parametrize(
+    ("received", "text", "reason"),
+    [
+        (b'{"id": NaN}', '{"id": NaN}', "not JSON; the record is its text"),
+        (b'{"id": "\xff"}', "eyJpZCI6ICL/In0=", "not JSON; the record is its bytes in base64"),
+    ],
+)
+def test_record_that_is_raw_is_rejected(received: bytes, text: str, reason: str) -> None:
+    record = RawRecord.of(received, "not JSON")
+    assert record == text
+    with pytest.raises(RecordRejected, match=f"^{reason}$"):
+        identify(record)
+    with pytest.raises(RecordRejected, match="text, not an object"):
+        identify(loads(dumps(record)))
+
+
+@pytest.mark.parametrize(
     "record",
     [
         {"created": CREATED},
@@ -360,7 +377,7 @@ def test_time_generated_is_the_argument() -> None:
         {"id": 10_001.0, "created": CREATED},
         {"id": True, "created": CREATED},
         {"id": 2**63, "created": CREATED},
-        *(None, 7, "text", [], {}),
+        *(None, 7, [], {}),
     ],
 )
 def test_record_without_an_integer_id_is_rejected(record: Any) -> None:

@@ -108,6 +108,7 @@ def test_record_that_is_unreadable_for_a_while_is_delivered() -> None:
     assert not world.store.letters()
 
 
+@pytest.mark.orders
 def test_records_that_are_not_json_become_a_dead_letter_each() -> None:
     world = world_with(60, page_size=20)
     bad = [10_000, 10_019, 10_020, 10_021, 10_059]
@@ -124,6 +125,7 @@ def test_records_that_are_not_json_become_a_dead_letter_each() -> None:
     assert len(world.store.letters()) == 5
 
 
+@pytest.mark.orders
 def test_page_that_is_too_long_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jira, "ANSWER_LIMIT", 100_000)
     world = world_with(50, description="x" * 5_000)
@@ -161,6 +163,7 @@ def slow_above(world: World, limit: int) -> None:
     world.jira.faults.always = fault
 
 
+@pytest.mark.orders
 def test_page_that_is_too_slow_is_read_in_parts() -> None:
     world = world_with(50)
     slow_above(world, 250)
@@ -194,6 +197,7 @@ def test_site_that_answers_nothing_in_time_fails() -> None:
 HTML = Response(200, {"Content-Type": "text/html"}, b"<html>Scheduled maintenance</html>")
 
 
+@pytest.mark.orders
 def test_maintenance_page_never_becomes_a_dead_letter() -> None:
     world = world_with(50)
     world.jira.faults.always = lambda _: HTML
@@ -251,6 +255,7 @@ def test_many_unreadable_records_take_several_runs() -> None:
     assert most <= 20
 
 
+@pytest.mark.orders
 @pytest.mark.parametrize("seed", range(6))
 def test_records_around_unreadable_ones_are_delivered_once(seed: int) -> None:
     world = world_with(120, page_size=[7, 20, 50, 64, 99, 1_000][seed])
@@ -276,3 +281,13 @@ def test_verify_finds_the_dead_letter_of_an_unreadable_record() -> None:
     findings = world.verify(START - 2 * HOUR).findings
     assert findings.verdict == "complete"
     assert findings.count("dead letter") == 1
+
+
+def test_replay_keeps_the_dead_letter_of_an_unreadable_record() -> None:
+    world = world_with(50)
+    spoil(world, SPOILT["not a number"][0])
+    world.run()
+    replayed = world.replay()
+    assert len(replayed.kept) == len(world.store.letters()) == 1
+    assert replayed.error is None
+    assert "text, not an object" in replayed.kept[0][1]
