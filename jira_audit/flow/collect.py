@@ -17,16 +17,13 @@ from jira_audit.core.errors import ConnectorError, SiteError
 from jira_audit.core.mapper import Mapper
 from jira_audit.core.outcome import Outcome, Result, ending
 from jira_audit.core.plan import Closed, Plan
-from jira_audit.core.timestamps import DAY
+from jira_audit.core.queueing import UNSAVED_AFTER
 from jira_audit.flow.delivery import Delivery, release_quietly
 from jira_audit.flow.intake import Intake
 from jira_audit.flow.ports import Lease, Run
 from jira_audit.flow.reader import Reader
 
 log = logging.getLogger(__name__)
-
-STALE_LEASE_AFTER = DAY
-"""Milliseconds since the last save: longer than any run, or an outage overnight."""
 
 
 def collect(run: Run, plan: Plan) -> Outcome:
@@ -102,7 +99,7 @@ def check_lease_is_fresh(run: Run, now: int) -> None:
     the run that holds the lease.
     """
     saved = saved_at(run.ports.checkpoints.stored(run.site))
-    if saved is not None and now - saved > STALE_LEASE_AFTER:
+    if saved is not None and now - saved > UNSAVED_AFTER:
         message = (
             f"{run.site}: the checkpoint has been leased, and not saved, since "
             f"{timestamps.text(saved)}: find out what holds it, then break the lease of the blob "
