@@ -270,16 +270,19 @@ class BlobLetters:
         self._container, self._clock = container, clock
 
     def keep(self, letter: Letter) -> bool:
-        """Store a letter; False if it exists."""
+        """Store a letter; False if it was stored before.
+
+        The storage library repeats a request whose answer was lost, and then finds the blob there.
+        https://github.com/Azure/azure-sdk-for-python/issues/19486
+        """
+        content = letter.encode(self._clock.now())
         with _translate_errors(f"{letter.site}: a record could not be kept aside"):
             try:
-                self._container.upload_blob(
-                    letter.name, letter.encode(self._clock.now()), overwrite=False
-                )
+                self._container.upload_blob(letter.name, content, overwrite=False)
             except ResourceExistsError as error:
                 if _error_code(error) != "BlobAlreadyExists":
                     raise
-                return False
+                return _content(self._container, letter.name) == content
         return True
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
