@@ -70,7 +70,10 @@ def client_options(retries: Retries = RETRIES) -> dict[str, Any]:
 
 
 class BlobCheckpoints:
-    """The checkpoints of all sites, or of their backfills. Creates a missing container."""
+    """The checkpoints of all sites, or of their backfills.
+
+    A missing container is created, unless it was deleted: see `make_container`.
+    """
 
     def __init__(
         self,
@@ -324,7 +327,21 @@ def _content(container: ContainerClient, name: str) -> bytes | None:
 
 
 def make_container(container: ContainerClient) -> None:
-    """Create the container if it is missing."""
+    """Create the container if it is missing.
+
+    Raises SiteError if one of this name was deleted and can still be restored: that is possible
+    only until the name is used again, and what is missing would look like a first run. An
+    administrator restores it, or creates it empty.
+    https://learn.microsoft.com/azure/storage/blobs/soft-delete-container-overview
+    """
+    if _can_be_restored(container):
+        message = (
+            f"the container {container.container_name} was deleted, with the checkpoints and dead "
+            "letters in it: stop the app, and restore it within its retention; or create it empty "
+            "to begin anew (then reading begins INITIAL_LOOKBACK_HOURS ago, or where "
+            "CHECKPOINT_RESET says)"
+        )
+        raise SiteError(message)
     try:
         container.create_container()
     except ResourceExistsError as error:
@@ -332,8 +349,23 @@ def make_container(container: ContainerClient) -> None:
             raise
 
 
+def _can_be_restored(container: ContainerClient) -> bool:
+    """Whether the account keeps a deleted container of this name. Without the right to list
+    containers, that cannot be known.
+    """
+    name = container.container_name
+    account = container._get_blob_service_client()  # noqa: SLF001  the library's own sample does so
+    try:
+        listed = account.list_containers(name_starts_with=name, include_deleted=True)
+        return any(each.name == name and each.deleted for each in listed)
+    except HttpResponseError as error:
+        if error.status_code == 403:
+            return False
+        raise
+
+
 def probe(container: ContainerClient) -> None:
-    """Check that checkpoints can be overwritten; create the container if it is missing.
+    """Check that checkpoints can be overwritten; create the container as `make_container` does.
 
     Writes a blob of its own twice and deletes it: an immutability policy refuses only the second.
     Raises TransientError, or SiteError for an administrator.
