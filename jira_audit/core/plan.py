@@ -19,6 +19,14 @@ from jira_audit.core.window import ReadRange, Window
 SWEEP_EVERY = DAY
 
 
+class LesserClock(Protocol):
+    """The lesser of this machine's clock and Jira's, as far as that is known."""
+
+    @property
+    def now(self) -> int:
+        """The moment, in milliseconds."""
+
+
 class Task(Protocol):
     """One range that a run reads, and its changes to the checkpoint."""
 
@@ -67,8 +75,11 @@ class Plan(Protocol):
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
         """The checkpoint to continue from. Raises SiteError if the stored one cannot be used."""
 
-    def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
-        """The tasks, in order."""
+    def tasks(self, checkpoint: Checkpoint, now: int, clock: LesserClock) -> Iterator[Task]:
+        """The tasks, in order.
+
+        `now` is by this machine's clock; Jira's is known after the first task.
+        """
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
         """Every task is done."""
@@ -162,11 +173,15 @@ class Schedule:
             raise SiteError(message)
         return checkpoint
 
-    def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
+    def tasks(self, checkpoint: Checkpoint, now: int, clock: LesserClock) -> Iterator[Task]:
         own = tick_range(checkpoint, now, self.policy.overlap)
         yield Tick(own)
-        if sweep := sweep_range(checkpoint, now, self.policy.sweep, own):
-            began = min(now, checkpoint.sweep.began) if checkpoint.sweep else now
+        # By a clock that is hours ahead, the next sweep would begin hours too late. Jira's clock is
+        # no earlier than *through*, which never passed it: by a date that is wrong, the sweep would
+        # read the whole log.
+        at = max(clock.now, min(now, checkpoint.through))
+        if sweep := sweep_range(checkpoint, at, self.policy.sweep, own):
+            began = min(at, checkpoint.sweep.began) if checkpoint.sweep else at
             yield SweepTask(sweep, began)
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
@@ -194,7 +209,7 @@ class Backfill:
         """Continue an interrupted backfill of this range, or begin at the start of the range."""
         return checkpoint.starting_at(self.window.start).halt(None)
 
-    def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
+    def tasks(self, checkpoint: Checkpoint, now: int, clock: LesserClock) -> Iterator[Task]:  # noqa: ARG002
         yield BackfillTask(tick_range(checkpoint, min(now, self.window.end), overlap=0))
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:  # noqa: ARG002

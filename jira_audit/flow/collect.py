@@ -42,7 +42,9 @@ def collect(run: Run, plan: Plan) -> Outcome:
         recorder.delivery = Delivery(run, lease, checkpoint)
         with Reader(run) as reader, recorder.delivery as delivery:
             intake = Intake(run, delivery)
-            for task in plan.tasks(checkpoint, now):  # the tick, then the sweep; or a backfill
+            for task in plan.tasks(
+                checkpoint, now, reader
+            ):  # the tick, then the sweep; or a backfill
                 for window in reader.windows(task.range):  # oldest first
                     for page in window:  # newest first
                         unknown = intake.unknown(page)  # raises if the site's ids have restarted
@@ -65,7 +67,7 @@ def collect(run: Run, plan: Plan) -> Outcome:
                 delivery.after_pending(task.done)
                 delivery.flush()  # a task's rows never wait for the next task
             else:
-                delivery.after_pending(partial(plan.done, now=now))
+                delivery.after_pending(partial(plan.done, now=reader.now))
                 recorder.complete = True
             recorder.error = reader.error
             delivery.finish(reader.error, complete=recorder.complete)  # sends, waits, saves
