@@ -133,6 +133,10 @@ class Checkpoint:
         """The next sweep finds records that appeared after this one `began`."""
         return replace(self, sweep=None, swept=began)
 
+    def sweep_abandoned(self) -> Checkpoint:
+        """The sweep is due as before, and begins anew."""
+        return replace(self, sweep=None)
+
     def halt(self, reason: str | None) -> Checkpoint:
         """No run may continue until a reset. `reason` is the sentence that every run fails with;
         None: judge the log anew.

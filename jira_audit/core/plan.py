@@ -18,6 +18,10 @@ from jira_audit.core.window import ReadRange, Window
 
 SWEEP_EVERY = DAY
 
+SHORTEST_RETENTION = 28 * DAY
+"""Milliseconds for which Jira keeps records at least: an app that was stopped for longer may find
+an empty log of a quiet site."""
+
 
 class LesserClock(Protocol):
     """The lesser of this machine's clock and Jira's, as far as that is known."""
@@ -42,6 +46,9 @@ class Task(Protocol):
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
         """The whole range was read."""
+
+    def must_show_records(self, checkpoint: Checkpoint) -> bool:
+        """Whether a run that has read this range too must have seen a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,10 @@ class Tick:
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint.reread_done()
 
+    def must_show_records(self, checkpoint: Checkpoint) -> bool:  # noqa: ARG002
+        """A site may be quiet for longer than the overlap."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class SweepTask:
@@ -121,6 +132,19 @@ class SweepTask:
         """The next sweep is due in a day."""
         return checkpoint.sweep_done(self.began)
 
+    def must_show_records(self, checkpoint: Checkpoint) -> bool:
+        """If the newest delivered record lies in the range, or in the tick's after it.
+
+        Jira may answer with HTTP 200 and an empty list for long. A tick cannot tell that from a
+        quiet site, and passes it; the next sweep, which begins where the last one was done, finds
+        what was hidden. So nothing is lost as long as no sweep of an empty log counts as done. A
+        record that was delivered is gone only with the whole log, until Jira's retention deletes
+        it. Of a site that was quiet for longer than a sweep reads back, nothing can be known.
+        """
+        kept_from = self.began - SHORTEST_RETENTION
+        latest = checkpoint.latest
+        return latest is not None and latest >= max(self.range.start, kept_from)
+
 
 @dataclass(frozen=True, slots=True)
 class BackfillTask:
@@ -137,6 +161,10 @@ class BackfillTask:
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
+
+    def must_show_records(self, checkpoint: Checkpoint) -> bool:  # noqa: ARG002
+        """Nothing of the range was delivered before."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)

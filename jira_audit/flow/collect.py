@@ -64,6 +64,9 @@ def collect(run: Run, plan: Plan) -> Outcome:
                 if reader.deadline_came:
                     delivery.after_pending(partial(task.cut, position=reader.position))
                     break
+                if not run.tally.records and task.must_show_records(checkpoint):
+                    delivery.after_pending(Checkpoint.sweep_abandoned)  # it is due as before
+                    raise empty_log(checkpoint)
                 delivery.after_pending(task.done)
                 delivery.flush()  # a task's rows never wait for the next task
             else:
@@ -108,6 +111,17 @@ def check_lease_is_fresh(run: Run, now: int) -> None:
             f"checkpoints/{run.site}.json"
         )
         raise SiteError(message)
+
+
+def empty_log(checkpoint: Checkpoint) -> SiteError:
+    """The error for a log that shows nothing of what was delivered from it."""
+    latest = timestamps.text(checkpoint.latest or checkpoint.start)
+    return SiteError(
+        f"{checkpoint.site}: Jira shows an empty audit log, although a record of {latest} was "
+        "delivered from it: look at the log in Jira with the connector's account. What it shows "
+        f"again is delivered. If the site was made anew, set CHECKPOINT_RESET to {latest} to go on "
+        "with the empty log"
+    )
 
 
 class Recorder:
