@@ -11,7 +11,7 @@ from typing import List  # noqa: UP035  the worker does not accept list[str] in 
 
 import azure.functions as func
 
-from jira_audit.app import collect_queued, given_up, tick
+from jira_audit import app as connector
 from jira_audit.wiring import Threads
 
 QUEUE = "jira-audit-sites"
@@ -29,21 +29,29 @@ def poll(
     context: func.Context,
 ) -> None:
     """Run one tick. The checkpoint, not the schedule, decides what is read."""
-    if queued := tick(os.environ, _threads_of(context)):
+    if queued := connector.tick(os.environ, _threads_of(context)):
         sites.set(queued)
 
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")
 def collect_site(message: func.QueueMessage, context: func.Context) -> None:
     """Collect the site whose host is the message."""
-    collect_queued(os.environ, message.get_body().decode(), _threads_of(context))
+    connector.collect_queued(os.environ, message.get_body().decode(), _threads_of(context))
 
 
 @app.queue_trigger(
     arg_name="message", queue_name=f"{QUEUE}-poison", connection="AzureWebJobsStorage"
 )
 def report_given_up(message: func.QueueMessage) -> None:
-    given_up(message.get_body().decode())
+    connector.given_up(message.get_body().decode())
+
+
+@app.timer_trigger(
+    arg_name="timer", schedule="%POLL_SCHEDULE%", run_on_startup=False, use_monitor=True
+)
+def report_unsaved(timer: func.TimerRequest) -> None:  # noqa: ARG001
+    """Fail if the queue has left a site unsaved for a day; `poll` would lose its messages."""
+    connector.report_unsaved(os.environ)
 
 
 def _threads_of(context: func.Context) -> Threads:

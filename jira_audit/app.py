@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +22,7 @@ from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.plan import Schedule
-from jira_audit.core.queueing import due
+from jira_audit.core.queueing import after_queueing, due, unsaved
 from jira_audit.flow.collect import collect
 from jira_audit.settings.load import load
 from jira_audit.settings.values import InvalidSite, Settings, Site
@@ -42,6 +42,9 @@ QUEUE_DISABLED = ("AzureWebJobs.collect_site.Disabled", "AzureWebJobs_collect_si
 is an underscore:
 https://learn.microsoft.com/azure/azure-functions/disable-function,
 https://github.com/Azure/azure-webjobs-sdk/issues/2066"""
+
+SITES_A_LINE = 100
+"""Sites named in one log line, at most."""
 
 TOKEN_WARNING_DAYS = 14
 """Runs warn from this many days before a token expires."""
@@ -130,14 +133,81 @@ def _outcome_of(entry: InvalidSite, clock: Clock) -> Outcome:
 def tick(environment: Mapping[str, str], threads: Threads) -> list[str]:
     """Collect every site, or return the sites to queue if there are too many for one invocation.
 
-    If a site failed, raises after every site has run, so that Azure marks the invocation as failed.
+    If a site failed, or was not saved for a day, raises after every site has run, so that Azure
+    marks the invocation as failed. A tick that queues does not raise: see `report_unsaved`.
     """
     settings = load(environment, CLOCK.now())
-    if len(settings.sites) + len(settings.invalid) > settings.queue_above:
+    for line in _expected_lines(settings):
+        log.info("%s", line)
+    if _uses_queue(settings):
         _require_queue(environment)
         return queue(settings)
-    _raise_failed(run_settings(settings, threads=threads))
+    outcomes = run_settings(settings, threads=threads)
+    _raise([*_failures(outcomes), *_skipped_too_long(settings, outcomes)])
     return []
+
+
+def _skipped_too_long(settings: Settings, outcomes: Sequence[Outcome]) -> list[str]:
+    """Name each skipped site that was not saved for a day; returns the sentences.
+
+    Every other run has saved the checkpoint, or failed and said why.
+    """
+    skipped = [outcome.site for outcome in outcomes if outcome.result == "skipped"]
+    if not skipped:
+        return []
+    checkpoints, _ = queue_places(settings, CLOCK)
+    try:
+        return _log_unsaved(unsaved(skipped, checkpoints.leases(), {}, CLOCK.now()))
+    except ConnectorError as error:  # must not hide the errors of other sites
+        return [str(error)]
+
+
+def report_unsaved(environment: Mapping[str, str]) -> None:
+    """Raise ConnectorError if the queue has left a site unsaved for a day.
+
+    The tick that queues has named it at ERROR. It cannot raise itself: the worker hands over the
+    queue messages of an invocation only if it succeeds, so one stuck site would stop all others
+    (`output_data` in
+    https://github.com/Azure/azure-functions-python-worker/blob/dev/runtimes/v2/azure_functions_runtime/handle_event.py).
+    """
+    settings = load(environment, CLOCK.now())
+    if _uses_queue(settings):
+        checkpoints, remembered = queue_places(settings, CLOCK)
+        hosts = [site.host for site in settings.sites]
+        found = unsaved(hosts, checkpoints.leases(), remembered.load(), CLOCK.now())
+        _raise([_unsaved_text(site, since) for site, since in found.items()])
+
+
+def _uses_queue(settings: Settings) -> bool:
+    return len(settings.sites) + len(settings.invalid) > settings.queue_above
+
+
+def _expected_lines(settings: Settings) -> Iterator[str]:
+    """Lines with every site that is to be collected, for the alert on silence. A wrong entry of
+    JIRA_SITES is not among them: it fails every tick.
+
+    Application Insights truncates a message at 32,768 characters, and a host has up to 253.
+    https://learn.microsoft.com/azure/azure-monitor/app/data-model-complete
+    """
+    hosts = [site.host for site in settings.sites]
+    for start in range(0, len(hosts), SITES_A_LINE):
+        yield f"jira_audit_expects sites={','.join(hosts[start : start + SITES_A_LINE])}"
+
+
+def _log_unsaved(found: Mapping[str, int]) -> list[str]:
+    """Name each site that was not saved for a day; returns the sentences."""
+    sentences = [_unsaved_text(site, since) for site, since in found.items()]
+    for sentence in sentences:
+        log.error("%s", sentence)
+    return sentences
+
+
+def _unsaved_text(site: str, since: int) -> str:
+    return (
+        f"{site}: the checkpoint has not been saved since {timestamps.text(since)}, so nothing was "
+        "delivered: look for the errors of its runs; if there are none, check that the function "
+        f"collect_site is enabled, and that nothing leases the blob checkpoints/{site}.json"
+    )
 
 
 def _require_queue(environment: Mapping[str, str]) -> None:
@@ -153,14 +223,16 @@ def _require_queue(environment: Mapping[str, str]) -> None:
 def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
     """The sites that are neither running nor queued.
 
-    A wrong entry of JIRA_SITES is queued too, so that its failure affects no other site.
+    A wrong entry of JIRA_SITES is queued too, so that its failure affects no other site. Each site
+    that was not saved for a day is named at ERROR.
     """
     checkpoints, remembered = queue_places(settings, clock)
-    sites = [site.host for site in settings.sites] + [entry.site for entry in settings.invalid]
-    now, queued = clock.now(), remembered.load()
-    names = due(sites, checkpoints.leases(), queued, now)
-    kept = {site: at for site, at in queued.items() if site in set(sites)}
-    remembered.save(kept | dict.fromkeys(names, now))
+    hosts = [site.host for site in settings.sites]
+    sites = hosts + [entry.site for entry in settings.invalid]
+    now, queued, leases = clock.now(), remembered.load(), checkpoints.leases()
+    names = due(sites, leases, queued, now)
+    _log_unsaved(unsaved(hosts, leases, queued, now))
+    remembered.save(after_queueing(sites, names, leases, queued, now))
     log.info("queueing %d of %d sites", len(names), len(sites))
     return names
 
@@ -174,7 +246,7 @@ def collect_queued(environment: Mapping[str, str], name: str, threads: Threads) 
         log.warning("%s is queued but no longer in JIRA_SITES: it is not collected", name)
         return
     only = replace(settings, sites=sites, invalid=invalid)
-    _raise_failed(run_settings(only, threads=threads))
+    _raise(_failures(run_settings(only, threads=threads)))
 
 
 def given_up(name: str) -> None:
@@ -185,9 +257,13 @@ def given_up(name: str) -> None:
     )
 
 
-def _raise_failed(outcomes: Sequence[Outcome]) -> None:
-    if failed := [outcome.error for outcome in outcomes if outcome.result == "failed"]:
-        raise ConnectorError("; ".join(map(str, failed)))
+def _failures(outcomes: Iterable[Outcome]) -> list[str]:
+    return [str(outcome.error) for outcome in outcomes if outcome.result == "failed"]
+
+
+def _raise(problems: Sequence[str]) -> None:
+    if problems:
+        raise ConnectorError("; ".join(problems))
 
 
 def _warn_of_expiry(site: Site, now: int) -> None:

@@ -133,6 +133,10 @@ class Checkpoint:
         """The next sweep finds records that appeared after this one `began`."""
         return replace(self, sweep=None, swept=began)
 
+    def sweep_abandoned(self) -> Checkpoint:
+        """The sweep is due as before, and begins anew."""
+        return replace(self, sweep=None)
+
     def halt(self, reason: str | None) -> Checkpoint:
         """No run may continue until a reset. `reason` is the sentence that every run fails with;
         None: judge the log anew.
@@ -376,7 +380,8 @@ def _decode(blob: dict[str, Any]) -> Checkpoint:
 
 def _unreadable(site: str, why: str) -> SiteError:
     return SiteError(
-        f"{site}: the checkpoint cannot be read ({why}). Restore an earlier version of the blob "
-        f"checkpoints/{site}.json; or delete it, and set CHECKPOINT_RESET to the moment from which "
-        f"to read again (without it, reading begins INITIAL_LOOKBACK_HOURS ago)"
+        f"{site}: the checkpoint cannot be read ({why}). Run jira-audit checkpoint reset --site "
+        f"{site} --from TIME, with the time up to which its rows are complete; or delete the blob "
+        f"checkpoints/{site}.json, and set CHECKPOINT_RESET to that time (without it, reading "
+        "begins INITIAL_LOOKBACK_HOURS ago)"
     )

@@ -16,12 +16,14 @@ from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import id_in
 from jira_audit.core.records import Identity
 
-RecordStatus = Literal["in table", "delivered", "dead letter", "pending", "missing", "unknown"]
+RecordStatus = Literal[
+    "in table", "delivered", "dead letter", "pending", "delayed", "missing", "unknown"
+]
 """`in table`: the table has its row. `delivered`: it was accepted, and no table was queried.
-`pending`: a later run will read it. `missing`: none of these, though it should be. `unknown`:
-nothing stored covers it."""
+`pending`: a later run will read it. `delayed`: it was accepted lately, and the table is behind.
+`missing`: none of these, though it should be. `unknown`: nothing stored covers it."""
 
-Verdict = Literal["complete", "missing", "unknown"]
+Verdict = Literal["complete", "delayed", "missing", "unknown"]
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Findings:
     `nameless`: the status of records without an identity, by the name of their letter.
     `missing_at`: the created times of the missing records. `accepted`: the ids in the ledgers.
     `copies`: how often the table has each id with duplicates. `only_in_table`: ids that Jira no
-    longer shows.
+    longer shows. `table_through`: the created time of the newest record in the table.
     """
 
     by_status: Mapping[RecordStatus, Ledger]
@@ -110,21 +112,26 @@ class Findings:
     accepted: Ledger
     copies: Mapping[int, int]
     only_in_table: Ledger
+    table_through: int | None = None
 
     @property
     def lost(self) -> Ledger:
-        """The ids that were accepted but are missing from the table."""
-        return self.by_status["missing"].without(self.by_status["missing"].without(self.accepted))
+        """The ids that were accepted but are not in the table: missing, or only delayed."""
+        missing, delayed = self.by_status["missing"], self.by_status["delayed"]
+        accepted = missing.without(missing.without(self.accepted))
+        return Ledger.of([*accepted.ranges, *delayed.ranges])
 
     def count(self, status: RecordStatus) -> int:
         return self.by_status[status].count + sum(each == status for each in self.nameless.values())
 
     @property
     def verdict(self) -> Verdict:
-        """The worst status: `missing` before `unknown`, else `complete`."""
+        """The worst status: `missing`, `unknown`, `delayed`, else `complete`."""
         if self.count("missing"):
             return "missing"
-        return "unknown" if self.count("unknown") else "complete"
+        if self.count("unknown"):
+            return "unknown"
+        return "delayed" if self.count("delayed") else "complete"
 
 
 def status_of(
@@ -142,18 +149,35 @@ def status_of(
     return _status_without(record.created, stored, table)
 
 
-def compare(shown: JiraInventory, stored: KnownState, table: TableInventory | None) -> Findings:
-    """Find every record's status; `table` is None if none was queried."""
+def compare(
+    shown: JiraInventory,
+    stored: KnownState,
+    table: TableInventory | None,
+    delayed_from: int | None = None,
+) -> Findings:
+    """Find every record's status; `table` is None if none was queried.
+
+    Records created at `delayed_from` or later (None: none) may be delayed on the way to the table.
+    """
     ids: dict[RecordStatus, list[int]] = {status: [] for status in get_args(RecordStatus)}
     accepted: list[int] = []
     missing_at: dict[int, int] = {}
+    table_through: int | None = None
     for record in map(Identity, shown.ids, shown.created):
         status = status_of(record, stored, table)
         ids[status].append(record.id)
         if status == "missing":
             missing_at[record.id] = record.created
+        elif status == "in table":
+            table_through = max(record.created, table_through or record.created)
         if stored.has(record):
             accepted.append(record.id)
+    if table and delayed_from is not None:
+        absent = {number: missing_at[number] for number in accepted if number in missing_at}
+        ids["delayed"] = _delayed(absent, table_through, delayed_from)
+        for number in ids["delayed"]:
+            del missing_at[number]
+        ids["missing"] = list(missing_at)
     in_jira = Ledger().with_ids(shown.ids)
     letters = set(stored.letters)
     return Findings(
@@ -167,7 +191,22 @@ def compare(shown: JiraInventory, stored: KnownState, table: TableInventory | No
         accepted=Ledger().with_ids(accepted),
         copies=table.copies if table else {},
         only_in_table=table.ids.without(in_jira) if table else Ledger(),
+        table_through=table_through,
     )
+
+
+def _delayed(absent: Mapping[int, int], table_through: int | None, since: int) -> list[int]:
+    """The accepted records absent from a table, with their created times, that are delayed.
+
+    A row is lost if the table has newer ones. If the newest ones are absent, the table is behind:
+    then nothing is known of any record created since `since`, which may have been accepted late. No
+    delay is assumed to last longer.
+    """
+    lately = {number: created for number, created in absent.items() if created >= since}
+    newest = max(lately.values(), default=None)
+    if newest is None or (table_through is not None and newest <= table_through):
+        return []
+    return list(lately)
 
 
 def _status_without(created: int, stored: KnownState, table: TableInventory | None) -> RecordStatus:

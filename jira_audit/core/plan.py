@@ -18,6 +18,18 @@ from jira_audit.core.window import ReadRange, Window
 
 SWEEP_EVERY = DAY
 
+SHORTEST_RETENTION = 28 * DAY
+"""Milliseconds for which Jira keeps records at least: an app that was stopped for longer may find
+an empty log of a quiet site."""
+
+
+class LesserClock(Protocol):
+    """The lesser of this machine's clock and Jira's, as far as that is known."""
+
+    @property
+    def now(self) -> int:
+        """The moment, in milliseconds."""
+
 
 class Task(Protocol):
     """One range that a run reads, and its changes to the checkpoint."""
@@ -34,6 +46,9 @@ class Task(Protocol):
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
         """The whole range was read."""
+
+    def must_show_records(self, checkpoint: Checkpoint) -> bool:
+        """Whether a run that has read this range too must have seen a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +82,11 @@ class Plan(Protocol):
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
         """The checkpoint to continue from. Raises SiteError if the stored one cannot be used."""
 
-    def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
-        """The tasks, in order."""
+    def tasks(self, checkpoint: Checkpoint, now: int, clock: LesserClock) -> Iterator[Task]:
+        """The tasks, in order.
+
+        `now` is by this machine's clock; Jira's is known after the first task.
+        """
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
         """Every task is done."""
@@ -90,6 +108,10 @@ class Tick:
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint.reread_done()
 
+    def must_show_records(self, checkpoint: Checkpoint) -> bool:  # noqa: ARG002
+        """A site may be quiet for longer than the overlap."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class SweepTask:
@@ -110,6 +132,19 @@ class SweepTask:
         """The next sweep is due in a day."""
         return checkpoint.sweep_done(self.began)
 
+    def must_show_records(self, checkpoint: Checkpoint) -> bool:
+        """If the newest delivered record lies in the range, or in the tick's after it.
+
+        Jira may answer with HTTP 200 and an empty list for long. A tick cannot tell that from a
+        quiet site, and passes it; the next sweep, which begins where the last one was done, finds
+        what was hidden. So nothing is lost as long as no sweep of an empty log counts as done. A
+        record that was delivered is gone only with the whole log, until Jira's retention deletes
+        it. Of a site that was quiet for longer than a sweep reads back, nothing can be known.
+        """
+        kept_from = self.began - SHORTEST_RETENTION
+        latest = checkpoint.latest
+        return latest is not None and latest >= max(self.range.start, kept_from)
+
 
 @dataclass(frozen=True, slots=True)
 class BackfillTask:
@@ -126,6 +161,10 @@ class BackfillTask:
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
+
+    def must_show_records(self, checkpoint: Checkpoint) -> bool:  # noqa: ARG002
+        """Nothing of the range was delivered before."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +201,15 @@ class Schedule:
             raise SiteError(message)
         return checkpoint
 
-    def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
+    def tasks(self, checkpoint: Checkpoint, now: int, clock: LesserClock) -> Iterator[Task]:
         own = tick_range(checkpoint, now, self.policy.overlap)
         yield Tick(own)
-        if sweep := sweep_range(checkpoint, now, self.policy.sweep, own):
-            began = min(now, checkpoint.sweep.began) if checkpoint.sweep else now
+        # By a clock that is hours ahead, the next sweep would begin hours too late. Jira's clock is
+        # no earlier than *through*, which never passed it: by a date that is wrong, the sweep would
+        # read the whole log.
+        at = max(clock.now, min(now, checkpoint.through))
+        if sweep := sweep_range(checkpoint, at, self.policy.sweep, own):
+            began = min(at, checkpoint.sweep.began) if checkpoint.sweep else at
             yield SweepTask(sweep, began)
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
@@ -194,7 +237,7 @@ class Backfill:
         """Continue an interrupted backfill of this range, or begin at the start of the range."""
         return checkpoint.starting_at(self.window.start).halt(None)
 
-    def tasks(self, checkpoint: Checkpoint, now: int) -> Iterator[Task]:
+    def tasks(self, checkpoint: Checkpoint, now: int, clock: LesserClock) -> Iterator[Task]:  # noqa: ARG002
         yield BackfillTask(tick_range(checkpoint, min(now, self.window.end), overlap=0))
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:  # noqa: ARG002

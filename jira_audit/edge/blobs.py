@@ -22,11 +22,11 @@ from azure.core.exceptions import (
 from azure.storage.blob import BlobClient, BlobLeaseClient, ContainerClient, ExponentialRetry
 
 from jira_audit.core import encoding, timestamps
-from jira_audit.core.checkpoint import Checkpoint, decode
+from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
-from jira_audit.core.queueing import LeaseState
+from jira_audit.core.queueing import LeaseState, Unanswered
 from jira_audit.core.timestamps import SECOND
 
 SAVE_SECONDS = 10.0
@@ -70,7 +70,10 @@ def client_options(retries: Retries = RETRIES) -> dict[str, Any]:
 
 
 class BlobCheckpoints:
-    """The checkpoints of all sites, or of their backfills. Creates a missing container."""
+    """The checkpoints of all sites, or of their backfills.
+
+    A missing container is created, unless it was deleted: see `make_container`.
+    """
 
     def __init__(
         self,
@@ -113,18 +116,26 @@ class BlobCheckpoints:
             return _content(self._container, self._name(site))
 
     def leases(self) -> dict[str, LeaseState]:
-        """When each checkpoint was saved, and whether it is leased. Sends one list request."""
+        """When each checkpoint was saved, and whether it is leased.
+
+        Sends one list request, and one for each that is leased: what it says of its save is what a
+        run that finds the lease taken goes by. A few are leased at a time.
+        """
         prefix = f"{self._kind}/"
+        found: dict[str, LeaseState] = {}
         with _translate_errors("the checkpoints could not be listed"):
             try:
-                return {
-                    blob.name.removeprefix(prefix).removesuffix(".json"): LeaseState(
-                        int(blob.last_modified.timestamp()) * SECOND, blob.lease.state == "leased"
-                    )
-                    for blob in self._container.list_blobs(name_starts_with=prefix)
-                }
+                for blob in self._container.list_blobs(name_starts_with=prefix):
+                    saved = int(blob.last_modified.timestamp()) * SECOND
+                    leased = blob.lease.state == "leased"
+                    if leased:
+                        own = saved_at(_content(self._container, blob.name))
+                        saved = saved if own is None else own
+                    name = blob.name.removeprefix(prefix).removesuffix(".json")
+                    found[name] = LeaseState(saved, leased)
             except ResourceNotFoundError:
                 return {}
+        return found
 
     def _name(self, site: str) -> str:
         return f"{self._kind}/{site}.json"
@@ -209,35 +220,50 @@ class BlobLease:
 
 
 class BlobEnqueueTimes:
-    """When each site was queued. Only the timer writes it, one run at a time."""
+    """The messages that no save has answered, by site. Only the timer writes them, one run at a
+    time.
+    """
 
     NAME = "queue/queued.json"
 
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
 
-    def load(self) -> dict[str, int]:
-        """The time by site; empty if nothing readable is stored.
+    def load(self) -> dict[str, Unanswered]:
+        """The messages by site; empty if nothing readable is stored.
 
-        A site that is forgotten is queued again; its second run finds the lease taken and skips.
+        A site that is forgotten is queued again; its second run finds the lease taken and skips. A
+        version before this one stored the last message alone.
         """
         with _translate_errors("what is on the queue could not be read"):
             content = _content(self._container, self.NAME)
         try:
             stored = encoding.loads(content or b"{}")
-            return {str(site): timestamps.parse(at) for site, at in stored.items()}
-        except (ValueError, TypeError, AttributeError):
+            return {str(site): _unanswered(at) for site, at in stored.items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
             return {}
 
-    def save(self, queued: Mapping[str, int]) -> None:
-        """Write the time by site."""
-        content = encoding.dumps({site: timestamps.text(at) for site, at in queued.items()})
+    def save(self, queued: Mapping[str, Unanswered]) -> None:
+        """Write the messages by site."""
+        content = encoding.dumps(
+            {
+                site: {"first": timestamps.text(at.first), "last": timestamps.text(at.last)}
+                for site, at in queued.items()
+            }
+        )
         with _translate_errors("what is on the queue could not be saved"):
             try:
                 self._container.upload_blob(self.NAME, content, overwrite=True)
             except ResourceNotFoundError:
                 make_container(self._container)
                 self._container.upload_blob(self.NAME, content, overwrite=True)
+
+
+def _unanswered(stored: Any) -> Unanswered:
+    first, last = (
+        (stored["first"], stored["last"]) if isinstance(stored, dict) else (stored, stored)
+    )
+    return Unanswered(timestamps.parse(first), timestamps.parse(last))
 
 
 class BlobLetters:
@@ -247,16 +273,19 @@ class BlobLetters:
         self._container, self._clock = container, clock
 
     def keep(self, letter: Letter) -> bool:
-        """Store a letter; False if it exists."""
+        """Store a letter; False if it was stored before.
+
+        The storage library repeats a request whose answer was lost, and then finds the blob there.
+        https://github.com/Azure/azure-sdk-for-python/issues/19486
+        """
+        content = letter.encode(self._clock.now())
         with _translate_errors(f"{letter.site}: a record could not be kept aside"):
             try:
-                self._container.upload_blob(
-                    letter.name, letter.encode(self._clock.now()), overwrite=False
-                )
+                self._container.upload_blob(letter.name, content, overwrite=False)
             except ResourceExistsError as error:
                 if _error_code(error) != "BlobAlreadyExists":
                     raise
-                return False
+                return _content(self._container, letter.name) == content
         return True
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
@@ -298,7 +327,21 @@ def _content(container: ContainerClient, name: str) -> bytes | None:
 
 
 def make_container(container: ContainerClient) -> None:
-    """Create the container if it is missing."""
+    """Create the container if it is missing.
+
+    Raises SiteError if one of this name was deleted and can still be restored: that is possible
+    only until the name is used again, and what is missing would look like a first run. An
+    administrator restores it, or creates it empty.
+    https://learn.microsoft.com/azure/storage/blobs/soft-delete-container-overview
+    """
+    if _can_be_restored(container):
+        message = (
+            f"the container {container.container_name} was deleted, with the checkpoints and dead "
+            "letters in it: stop the app, and restore it within its retention; or create it empty "
+            "to begin anew (then reading begins INITIAL_LOOKBACK_HOURS ago, or where "
+            "CHECKPOINT_RESET says)"
+        )
+        raise SiteError(message)
     try:
         container.create_container()
     except ResourceExistsError as error:
@@ -306,8 +349,23 @@ def make_container(container: ContainerClient) -> None:
             raise
 
 
+def _can_be_restored(container: ContainerClient) -> bool:
+    """Whether the account keeps a deleted container of this name. Without the right to list
+    containers, that cannot be known.
+    """
+    name = container.container_name
+    account = container._get_blob_service_client()  # noqa: SLF001  the library's own sample does so
+    try:
+        listed = account.list_containers(name_starts_with=name, include_deleted=True)
+        return any(each.name == name and each.deleted for each in listed)
+    except HttpResponseError as error:
+        if error.status_code == 403:
+            return False
+        raise
+
+
 def probe(container: ContainerClient) -> None:
-    """Check that checkpoints can be overwritten; create the container if it is missing.
+    """Check that checkpoints can be overwritten; create the container as `make_container` does.
 
     Writes a blob of its own twice and deletes it: an immutability policy refuses only the second.
     Raises TransientError, or SiteError for an administrator.

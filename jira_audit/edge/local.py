@@ -97,12 +97,13 @@ class LocalLetters:
         self._folder, self._clock = folder, clock
 
     def keep(self, letter: Letter) -> bool:
-        """Store a letter; False if it exists."""
-        path = self._folder / letter.name
-        if path.exists():
-            return False
-        _write(path, letter.encode(self._clock.now()))
-        return True
+        """Store a letter; False if it was stored before."""
+        path, content = self._folder / letter.name, letter.encode(self._clock.now())
+        with _translate_errors(f"{letter.name} could not be read"):
+            stored = _content(path)
+        if stored is None:
+            _write(path, content)
+        return stored in {None, content}
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
         """A site's letter names, sorted."""

@@ -17,16 +17,13 @@ from jira_audit.core.errors import ConnectorError, SiteError
 from jira_audit.core.mapper import Mapper
 from jira_audit.core.outcome import Outcome, Result, ending
 from jira_audit.core.plan import Closed, Plan
-from jira_audit.core.timestamps import DAY
+from jira_audit.core.queueing import UNSAVED_AFTER
 from jira_audit.flow.delivery import Delivery, release_quietly
 from jira_audit.flow.intake import Intake
 from jira_audit.flow.ports import Lease, Run
 from jira_audit.flow.reader import Reader
 
 log = logging.getLogger(__name__)
-
-STALE_LEASE_AFTER = DAY
-"""Milliseconds since the last save: longer than any run, or an outage overnight."""
 
 
 def collect(run: Run, plan: Plan) -> Outcome:
@@ -45,7 +42,9 @@ def collect(run: Run, plan: Plan) -> Outcome:
         recorder.delivery = Delivery(run, lease, checkpoint)
         with Reader(run) as reader, recorder.delivery as delivery:
             intake = Intake(run, delivery)
-            for task in plan.tasks(checkpoint, now):  # the tick, then the sweep; or a backfill
+            for task in plan.tasks(
+                checkpoint, now, reader
+            ):  # the tick, then the sweep; or a backfill
                 for window in reader.windows(task.range):  # oldest first
                     for page in window:  # newest first
                         unknown = intake.unknown(page)  # raises if the site's ids have restarted
@@ -65,10 +64,13 @@ def collect(run: Run, plan: Plan) -> Outcome:
                 if reader.deadline_came:
                     delivery.after_pending(partial(task.cut, position=reader.position))
                     break
+                if not run.tally.records and task.must_show_records(checkpoint):
+                    delivery.after_pending(Checkpoint.sweep_abandoned)  # it is due as before
+                    raise empty_log(checkpoint)
                 delivery.after_pending(task.done)
                 delivery.flush()  # a task's rows never wait for the next task
             else:
-                delivery.after_pending(partial(plan.done, now=now))
+                delivery.after_pending(partial(plan.done, now=reader.now))
                 recorder.complete = True
             recorder.error = reader.error
             delivery.finish(reader.error, complete=recorder.complete)  # sends, waits, saves
@@ -102,13 +104,24 @@ def check_lease_is_fresh(run: Run, now: int) -> None:
     the run that holds the lease.
     """
     saved = saved_at(run.ports.checkpoints.stored(run.site))
-    if saved is not None and now - saved > STALE_LEASE_AFTER:
+    if saved is not None and now - saved > UNSAVED_AFTER:
         message = (
             f"{run.site}: the checkpoint has been leased, and not saved, since "
             f"{timestamps.text(saved)}: find out what holds it, then break the lease of the blob "
             f"checkpoints/{run.site}.json"
         )
         raise SiteError(message)
+
+
+def empty_log(checkpoint: Checkpoint) -> SiteError:
+    """The error for a log that shows nothing of what was delivered from it."""
+    latest = timestamps.text(checkpoint.latest or checkpoint.start)
+    return SiteError(
+        f"{checkpoint.site}: Jira shows an empty audit log, although a record of {latest} was "
+        "delivered from it: look at the log in Jira with the connector's account. What it shows "
+        f"again is delivered. If the site was made anew, set CHECKPOINT_RESET to {latest} to go on "
+        "with the empty log"
+    )
 
 
 class Recorder:

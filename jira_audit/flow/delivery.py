@@ -77,9 +77,25 @@ class Delivery:
         self._progress.apply_later(change, rows_wait=not self._batcher.is_empty)
 
     def keep(self, rejected: Iterable[Rejected]) -> None:
-        """Store records as letters; those with an identity are then dealt with."""
+        """Store records as letters; those with an identity are then dealt with.
+
+        Each dead letter is logged at ERROR and counted: also one that an earlier run stored but did
+        not save as dealt with, as nobody may have been told. One without an identity is read again
+        by every run, and is new once.
+        """
         for letter, identity in rejected:
-            if self._run.ports.letters.keep(letter) and letter.is_dead:
+            try:
+                is_new = self._run.ports.letters.keep(letter)
+            except ConnectorError:
+                if letter.is_dead:
+                    log.error(  # noqa: TRY400  the exception becomes the run's own error
+                        "%s: a record may have been stored as %s: %s",
+                        letter.site,
+                        letter.name,
+                        letter.reason,
+                    )
+                raise
+            if letter.is_dead and (is_new or identity):
                 self._run.tally.letters += 1
                 log.error(
                     "%s: a record was stored as %s: %s", letter.site, letter.name, letter.reason

@@ -98,7 +98,11 @@ class Letters(Protocol):
     """The store of dead letters and originals."""
 
     def keep(self, letter: Letter) -> bool:
-        """Store a letter unless it is stored; returns whether it is new."""
+        """Store a letter unless it is stored; returns whether it is new.
+
+        It is new too if exactly what is sent is stored, with the moment of storing: a client that
+        lost the answer, and tried again, found its own letter.
+        """
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
         """The names of a site's letters in one folder, sorted, so by day."""

@@ -19,6 +19,7 @@ from jira_audit.core.mapper import UNREADABLE_LIMIT
 from jira_audit.core.pages import Page, PageRequest, Reading, RecordsPage
 from jira_audit.core.prefetch import prefetch_order
 from jira_audit.core.records import RawRecord
+from jira_audit.core.timestamps import SECOND
 from jira_audit.core.window import (
     AIM_PAGES,
     MAX_PAGES,
@@ -87,6 +88,8 @@ class Reader:
     """Reads one site's log, on one thread. Leaving the `with` drops the unused requests.
 
     Every window up to the moment `position` was read. If `deadline_came`, `error` may say how.
+    `now` is the lesser of this machine's clock and Jira's, as soon as that is known; they are equal
+    within a second, which is the resolution of Jira's `Date`.
     """
 
     def __init__(self, run: Run) -> None:
@@ -96,6 +99,7 @@ class Reader:
         self._density: float | None = None
         self._limit = run.ports.source.page_size
         self._any_readable = False
+        self.now = run.deadline.clock.now()
         self.position = 0
         self.deadline_came = False
         self.error: OutOfTime | None = None
@@ -157,6 +161,8 @@ class Reader:
                 self._run.tally.pages += 1
                 self._run.tally.records += len(page.records)
                 it.note(page)
+                if page.date is not None and self.now - page.date >= SECOND:
+                    self.now = page.date
                 yield page
                 it.ending = it.ending_at(page)
                 if it.ending is None and self._run.deadline.left() < -GRACE_SECONDS:

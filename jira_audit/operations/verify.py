@@ -26,7 +26,7 @@ from jira_audit.core.mapper import Mapper
 from jira_audit.core.plan import late_found_from
 from jira_audit.core.records import Identity, Record
 from jira_audit.core.restart import RestartCheck
-from jira_audit.core.timestamps import HOUR
+from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import FIRST_STEP, ReadRange, Window, WindowResult
 from jira_audit.flow.delivery import Delivery, release_quietly
 from jira_audit.flow.ports import Checkpoints, Lease, Ports, Run
@@ -34,6 +34,10 @@ from jira_audit.flow.reader import Reader, WindowReading
 
 POLL_SECONDS = 30.0
 """Seconds between queries of a table that does not show accepted rows yet."""
+
+DELAYED_FOR = DAY
+"""Milliseconds for which a table that is behind, as in an incident of the service, excuses absent
+rows. https://learn.microsoft.com/azure/azure-monitor/logs/data-ingestion-time"""
 
 
 class Table(Protocol):
@@ -65,7 +69,8 @@ class Lookup:
 
     `backfills` are the ports of the site's backfill; `table` is None if none is queried. Accepted
     rows reach the table late: it is queried until `patience` seconds after the last save of a
-    ledger.
+    ledger. With 0, an absent row is missing at once; otherwise a table that is behind excuses it
+    for up to `DELAYED_FOR`.
     """
 
     backfills: Ports
@@ -123,8 +128,9 @@ def verify(run: Run, lookup: Lookup, window: Window, shown: JiraInventory) -> Ve
     until = saved + round(lookup.patience * timestamps.SECOND)
     while True:
         table = lookup.table.held(run.site, window) if lookup.table else None
-        findings = compare(shown, stored, table)
         now = clock.now()
+        delayed_from = now - DELAYED_FOR if lookup.patience else None
+        findings = compare(shown, stored, table, delayed_from)
         if not findings.lost.ranges or now >= until:
             return Verified(findings, stored, asked, now)
         run.tally.waiting_for = findings.lost.count

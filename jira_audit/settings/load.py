@@ -6,6 +6,8 @@ request.
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +19,10 @@ from jira_audit.settings.environment import SettingsReader
 from jira_audit.settings.jira import Sites, read_sites
 from jira_audit.settings.table import EVERYTHING, Needs
 from jira_audit.settings.values import Destination, LocalFolder, Settings
+
+log = logging.getLogger(__name__)
+
+_HOST = re.compile(r"(?=.{4,253}$)[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 BEGINNING_OF_ALL = timestamps.parse("2002-01-01T00:00:00Z")
 """Where `CHECKPOINT_RESET=all` begins: before Jira existed."""
@@ -76,14 +82,26 @@ def _policy(read: SettingsReader, destination: Destination | None, reset: Reset 
 
 
 def _reset(read: SettingsReader, now: int, hosts: list[str]) -> tuple[Reset | None, str | None]:
-    """The reset and its site, from `[site=](time|all)[#anything]`."""
+    """The reset and its site, from `[site=](time|all)[#anything]`.
+
+    A reset that is left set for a site which was removed is logged, and resets nothing: it must not
+    stop the other sites.
+    """
     value = read.text("CHECKPOINT_RESET")
     if value is None:
         return None, None
     limited, equals, when = value.split("#")[0].rpartition("=")
     site = limited.strip().lower() if equals else None
     if site is not None and hosts and site not in hosts:
-        read.problem("CHECKPOINT_RESET", f"must name a site set up here: {', '.join(hosts)}")
+        if not _HOST.fullmatch(site):
+            read.problem("CHECKPOINT_RESET", f"must name a site set up here: {', '.join(hosts)}")
+            return None, None
+        log.warning(
+            "CHECKPOINT_RESET names %s, which is not set up here, so it resets nothing: remove it, "
+            "or correct the name to one of %s",
+            site,
+            ", ".join(hosts[:10]),
+        )
     start = _start(read, when.strip(), now)
     return None if start is None else Reset(value, start), site
 

@@ -1,6 +1,6 @@
-"""`dead-letters`: lists, shows and replays records that could not be delivered.
+"""`dead-letters`: lists, shows, replays and discards records that could not be delivered.
 
-`operations/replay.py` does the replay.
+`operations/replay.py` does the replay, `operations/discard.py` the discarding.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from jira_audit.core import encoding, timestamps
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import SiteError
 from jira_audit.core.letters import decode
-from jira_audit.operations import replay
+from jira_audit.operations import discard, replay
+from jira_audit.operations.discard import Discarded
 from jira_audit.operations.replay import Replayed
 from jira_audit.settings.table import STORED, Needs
 from jira_audit.terminal.console import (
@@ -33,9 +34,10 @@ from jira_audit.terminal.format import printable
 from jira_audit.terminal.letters import Name, parse_name, short_name, show_letter
 
 REPLAY_NEEDS: Needs = STORED | {"ingestion", "run"}
+DISCARD_NEEDS: Needs = STORED | {"run"}
 
 group = typer.Typer(
-    help="List, show and replay records that could not be delivered.", no_args_is_help=True
+    help="List, show, replay and discard records that could not be delivered.", no_args_is_help=True
 )
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
@@ -194,3 +196,72 @@ def _style(replayed: Replayed) -> str:
     if replayed.error:
         return "bold red"
     return "bold yellow" if replayed.kept else "bold green"
+
+
+@group.command("discard")
+def discard_dead_letters(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="As listed or logged.")],
+    *,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why; it is logged.", show_default=False)
+    ],
+    as_json: AsJson = False,
+    host: SiteHost = None,
+    folder: LocalFolder = None,
+    settings_file: SettingsFile = None,
+) -> None:
+    """Delete dead letters on purpose, unsent.
+
+    The record is then nowhere but in Jira, and no run delivers it. Read it first
+    with show. Ticks skip the site meanwhile.
+
+    Exit code 0 if every letter was deleted, else 1.
+
+    For example:
+
+      jira-audit dead-letters discard 2026-11-20/10017 --reason "a test"
+    """
+    try:
+        reason = discard.check_reason(reason)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--reason") from None
+    with site_context(folder, settings_file, host, DISCARD_NEEDS) as ctx:
+        full_names = [parse_name(name, "dead-letters", ctx.host) for name in names]
+        deadline = Deadline.after(wiring.CLOCK, ctx.settings.budget_seconds)
+        with (
+            exit_on_interrupt(ctx.err, "Letters that were said to be discarded are."),
+            wiring.site_run(ctx.settings, ctx.site, deadline) as run,
+        ):
+            done = discard.discard(run, full_names, reason)
+        if as_json:
+            typer.echo(encoding.dumps(_discarded_payload(ctx.host, done)))
+        else:
+            print_message(ctx.out, _discarded_summary(ctx.host, done))
+        if done.error:
+            raise done.error
+        if done.absent or done.skipped:
+            raise typer.Exit(1)
+
+
+def _discarded_payload(host: str, done: Discarded) -> dict[str, Any]:
+    return {
+        "site": host,
+        "discarded": done.discarded,
+        "absent": done.absent,
+        "skipped": done.skipped,
+        "error": None if done.error is None else str(done.error),
+    }
+
+
+def _discarded_summary(host: str, done: Discarded) -> Text:
+    """One sentence on the result."""
+    if done.skipped:
+        text = "nothing was deleted: another run holds the lease. Retry in a few minutes."
+        return Text.assemble((host, "bold yellow"), f": {text}")
+    count = len(done.discarded)
+    text = f"{count} dead {'letter' if count == 1 else 'letters'} discarded"
+    if done.absent:
+        text += f"; {len(done.absent)} not found"
+    text += "; then an error stopped it." if done.error else "."
+    style = "bold red" if done.error else "bold yellow" if done.absent else "bold green"
+    return Text.assemble((host, style), f": {text}")

@@ -40,7 +40,8 @@ VERSION = 1
 """The version of the JSON; it changes when a field's meaning does."""
 
 UNKNOWN = 3
-"""The exit code if nothing is known to be missing, but some records cannot be checked."""
+"""The exit code if nothing is known to be missing, but some records cannot be checked, or not yet,
+as the table is behind."""
 
 RANGES_SHOWN = 10
 
@@ -49,8 +50,10 @@ METHOD = (
     "by its id. delivered: the connector's ledger has it, and it has no dead letter. in_table: "
     "the table has a row with its id, whatever the ledger says. kept: it has a dead letter and "
     "is not in the table. to_come: it was created after the checkpoint's through, or shown so "
-    "late that the next overlap or sweep reads it. missing: it should be in the table (in the "
-    "ledger, if no table was queried), and is neither there nor a dead letter. unknown: no "
+    "late that the next overlap or sweep reads it. delayed: it was delivered, was created in the "
+    "last 24 hours, and the table has neither it nor the newest records that were delivered. "
+    "missing: it should be in the table (in the ledger, if no table was queried), and is neither "
+    "there nor a dead letter. unknown: no "
     "ledger covers the time when it was created, and no table was queried. Records delivered but "
     "not in the table were queried again for the time of the option --wait after the ledger's "
     "last save. Records deleted from Jira cannot be verified; rows deleted by the table's "
@@ -119,7 +122,7 @@ def command(
     ledger, are unknown. Changes nothing without --repair; ticks keep running.
 
     Exit code 0 if nothing is missing (or --repair has sent it), 1 if something is, 3 if nothing is
-    known to be missing, but some records cannot be checked.
+    known to be missing, but some records cannot be checked yet, or at all.
 
     For example:
 
@@ -138,7 +141,7 @@ def command(
         _write(ctx, payload, json_file)
         if repaired and repaired.error:
             raise repaired.error
-        if code := {"missing": 1, "unknown": UNKNOWN}.get(payload["answer"]):
+        if code := {"missing": 1, "unknown": UNKNOWN, "delayed": UNKNOWN}.get(payload["answer"]):
             raise typer.Exit(code)
 
 
@@ -209,6 +212,9 @@ def _payload(
         "ended": timestamps.text(verified.ended),
         "complete_up_to": timestamps.text(min(window.end, stored.ticks.through)),
         "table": table,
+        "table_through": (
+            None if findings.table_through is None else timestamps.text(findings.table_through)
+        ),
         "checkpoint": _reach(stored.ticks),
         "backfill": stored.backfill and _reach(stored.backfill),
         "method": METHOD,
@@ -219,6 +225,7 @@ def _payload(
         "in_table": _records(findings, "in table") if table else None,
         "kept": _records(findings, "dead letter"),
         "to_come": _records(findings, "pending"),
+        "delayed": _records(findings, "delayed") if table else None,
         "missing": _records(findings, "missing"),
         "unknown": _records(findings, "unknown"),
         "doubled": _duplicates(findings) if table else None,
@@ -254,7 +261,9 @@ def _answer(verified: Verified, repaired: Repaired | None) -> str:
         return findings.verdict
     if repaired.left.ranges or "missing" in findings.nameless.values():
         return "missing"
-    return "unknown" if findings.count("unknown") else "repaired"
+    if findings.count("unknown"):
+        return "unknown"
+    return "delayed" if findings.count("delayed") else "repaired"
 
 
 def _ids(ledger: Ledger) -> dict[str, Any]:
@@ -275,6 +284,7 @@ COUNTS = {
     "delivered": "delivered",
     "kept": "dead letters",
     "to_come": "pending",
+    "delayed": "delayed",
     "missing": "missing",
     "unknown": "unknown",
     "doubled": "duplicated",
@@ -282,7 +292,7 @@ COUNTS = {
 }
 """The report's counts, and their names for people."""
 
-WITH_IDS = frozenset({"missing", "unknown", "doubled"})
+WITH_IDS = frozenset({"delayed", "missing", "unknown", "doubled"})
 
 
 def _counts(payload: dict[str, Any]) -> list[tuple[str, str]]:
@@ -332,10 +342,25 @@ def _summary(host: str, payload: dict[str, Any]) -> Text:
             "records cannot be checked: no ledger covers them. Use --workspace to look for them in "
             "the table."
         )
+    elif answer == "delayed":
+        text = f"nothing is known to be missing, but the table is behind. {_delay(payload)}"
     else:
         text = f"{missing} of {number} records are MISSING.{_repair_result(payload['repaired'])}"
-    style = {"missing": "bold red", "unknown": "bold yellow"}.get(answer, "bold green")
+        if payload["delayed"] and payload["delayed"]["count"]:
+            text += f" The table is behind, too. {_delay(payload)}"
+    style = {"missing": "bold red", "unknown": "bold yellow", "delayed": "bold yellow"}.get(
+        answer, "bold green"
+    )
     return Text.assemble((host, style), f": {text}")
+
+
+def _delay(payload: dict[str, Any]) -> str:
+    through = payload["table_through"]
+    newest = "none of this range" if through is None else utc(timestamps.parse(through))
+    return (
+        f"The newest record in it: {newest}. {payload['delayed']['count']:,} that were delivered "
+        "are not there yet. --repair leaves them: verify again later."
+    )
 
 
 def _repair_result(repaired: dict[str, Any] | None) -> str:

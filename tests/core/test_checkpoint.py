@@ -199,8 +199,9 @@ def test_fields_unknown_to_this_version_replace_no_known_field() -> None:
 
 
 HOW_TO_MEND = (
-    "Restore an earlier version of the blob checkpoints/contoso.atlassian.net.json; or delete it, "
-    "and set CHECKPOINT_RESET"
+    "Run jira-audit checkpoint reset --site contoso.atlassian.net --from TIME, with the time up to "
+    "which its rows are complete; or delete the blob checkpoints/contoso.atlassian.net.json, and "
+    "set CHECKPOINT_RESET to that time"
 )
 
 

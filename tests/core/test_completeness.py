@@ -108,6 +108,41 @@ def test_status_is_lost_for_accepted_records_not_in_the_table() -> None:
     assert not compare(inventory((121, NOON - DAY)), STORED, None).lost.ranges
 
 
+EARLIER, LATER = NOON - 2 * HOUR, NOON - HOUR
+
+
+@pytest.mark.parametrize(
+    ("records", "delayed"),
+    [
+        # (id, created): 100 to 120 are in the table, 121 to 199 were accepted, 200 was not
+        ([(100, EARLIER), (121, LATER)], [121]),
+        ([(121, LATER)], [121]),  # the table shows nothing at all
+        ([(100, LATER), (121, EARLIER)], []),  # it shows something newer: a loss
+        ([(100, LATER), (121, LATER)], []),
+        ([(100, LATER), (121, EARLIER), (122, NOON)], [121, 122]),  # it is behind: who knows
+        ([(100, EARLIER - DAY), (121, LATER - DAY)], []),  # no delay lasts so long
+        ([(100, EARLIER - DAY), (121, LATER - DAY), (122, LATER)], [122]),
+        ([(100, EARLIER), (200, LATER - 2 * HOUR)], []),
+    ],
+)
+def test_status_tells_a_delay_from_a_loss(
+    records: list[tuple[int, int]], delayed: list[int]
+) -> None:
+    findings = compare(inventory(*records), STORED, TABLE, delayed_from=NOON - DAY)
+
+    absent = {number for number, _ in records if number > 120}
+    assert list(findings.by_status["delayed"]) == delayed
+    assert set(findings.by_status["missing"]) == absent - set(delayed) == set(findings.missing_at)
+    assert set(findings.lost) == absent - {200}  # both are waited for
+    assert findings.verdict == ("missing" if absent - set(delayed) else "delayed")
+
+
+def test_status_is_not_delayed_without_a_table() -> None:
+    findings = compare(inventory((121, LATER)), STORED, None, delayed_from=NOON - DAY)
+
+    assert findings.count("delayed") == 0
+
+
 def test_status_before_from_is_unknown_without_a_backfill() -> None:
     stored = replace(STORED, backfill=None)
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.core import timestamps
+from jira_audit.core.outcome import Outcome, Result, Tally
 from jira_audit.core.records import COLUMNS
 from tests.conftest import needed
 from tests.deploy import arm, checks, kql
 from tests.deploy.data_flows import V2_COLUMNS, flows, in_kusto
+from tests.sentinel.engine import NOW, Workspace
 
 # https://learn.microsoft.com/azure/azure-monitor/data-collection/data-collection-transformations-kql
 ALLOWED_IN_TRANSFORMATIONS = {
@@ -132,7 +134,7 @@ LINE = Outcome(
 @pytest.mark.parametrize(
     ("alert", "read"),
     [
-        ("silent", ["partial"]),
+        ("silent", ["partial", "contoso.atlassian.net"]),
         ("lagging", ["contoso.atlassian.net", "90"]),
         ("letters", ["contoso.atlassian.net", "7"]),
     ],
@@ -141,18 +143,78 @@ def test_alert_queries_read_the_canonical_line(
     alert: str, read: list[str], template: checks.Template
 ) -> None:
     query = alerts(template)[alert]["query"]
-    (start,) = re.findall("message startswith '([^']*)'", query)
+    starts = set(re.findall("message startswith '([^']*)'", query))
     patterns = re.findall(r"extract\('([^']*)', 1, message", query)
 
-    assert LINE.startswith(start)
+    assert starts - {"jira_audit_expects sites="} == {"jira_audit site="}
+    assert LINE.startswith("jira_audit site=")
     assert [found[1] for found in (re.search(each, LINE) for each in patterns) if found] == read
 
 
-def test_alert_on_silence_counts_good_outcomes_only(template: checks.Template) -> None:
-    query = alerts(template)["silent"]["query"]
+# Silence
 
-    assert re.findall(r"in \('(\w+)', '(\w+)'\)", query) == [("ok", "partial")]
-    assert alerts(template)["silent"]["operator"] == "LessThan"
+
+def heard(minutes_ago: int, message: str) -> dict[str, Any]:
+    """A log line of the app."""
+    return {
+        "timestamp": timestamps.text(NOW - minutes_ago * timestamps.MINUTE),
+        "message": message,
+        "cloud_RoleName": "JiraAudit-Contoso",
+    }
+
+
+def expects(minutes_ago: int, *sites: str) -> dict[str, Any]:
+    return heard(minutes_ago, f"jira_audit_expects sites={','.join(sites)}")
+
+
+def ran(minutes_ago: int, site: str, result: Result = "ok") -> dict[str, Any]:
+    outcome = Outcome(site, result, Tally(), None, NOW, 5, None)
+    return heard(minutes_ago, outcome.line())
+
+
+TICKS = [expects(ago, "a", "b") for ago in range(4, 24 * 60, 5)]
+GOOD_A = [ran(ago, "a") for ago in range(3, 24 * 60, 5)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ([*TICKS, *GOOD_A, ran(50, "b")], []),
+        ([*TICKS, *GOOD_A, ran(50, "b", "partial")], []),
+        ([*TICKS, *GOOD_A, ran(61, "b")], ["b"]),
+        ([*TICKS, *GOOD_A], ["b"]),
+        ([*TICKS, *GOOD_A, ran(5, "b", "failed"), ran(4, "b", "skipped")], ["b"]),
+        (TICKS, ["a", "b"]),
+        ([expects(ago, "a", "b") for ago in range(120, 300, 5)], ["a", "b"]),  # stopped
+        ([], []),  # deployed a moment ago
+        ([expects(5, "a", "b")], []),  # the first tick
+        ([*(expects(ago, "a") for ago in range(9, 300, 5)), *GOOD_A, expects(4, "a", "b")], []),
+        ([*TICKS[1:], *GOOD_A, expects(4, "a")], []),  # b was taken off JIRA_SITES
+        ([*TICKS, expects(4, "c"), *GOOD_A, ran(50, "b")], []),  # a second line of one tick
+    ],
+)
+def test_alert_on_silence_names_each_site(
+    lines: list[dict[str, Any]], named: list[str], template: checks.Template
+) -> None:
+    workspace = Workspace({"traces": INSIGHTS["traces"]})
+    workspace.load("traces", lines)
+    query = alerts(template, functionAppName="jiraaudit-contoso")["silent"]["query"]
+
+    assert sorted(row["site"] for row in workspace.run(query)) == named
+
+
+def test_alert_on_silence_waits_as_long_as_asked(template: checks.Template) -> None:
+    query = alerts(template, silenceAlertAfter="P1D")["silent"]["query"]
+
+    assert query.startswith("let since = ago(1d);")
+
+
+def test_alerts_look_back_further_than_their_last_evaluation(template: checks.Template) -> None:
+    """A line that becomes searchable minutes late is else seen by no evaluation."""
+    found = checks.of_type(deploy(template), "Microsoft.Insights/scheduledQueryRules")
+
+    assert {each.body["properties"]["evaluationFrequency"] for each in found} == {"PT15M"}
+    assert {each.body["properties"]["windowSize"] for each in found} == {"PT30M", "PT1H", "P2D"}
 
 
 def test_alert_on_lag_converts_minutes_to_seconds(template: checks.Template) -> None:

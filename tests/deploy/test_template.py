@@ -20,6 +20,7 @@ from tests.frame.test_documents import ROOT, read_setting_names
 HOSTS_OWN = {
     "AzureWebJobs.collect_site.Disabled",
     "AzureWebJobs.report_given_up.Disabled",
+    "AzureWebJobs.report_unsaved.Disabled",
     "PYTHON_THREADPOOL_THREAD_COUNT",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "APPLICATIONINSIGHTS_CONNECTION_STRING",

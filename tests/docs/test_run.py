@@ -119,6 +119,7 @@ def newcomer(installation: Installation, tmp_path: Path) -> Newcomer:
     letters = BlobLetters(installation.container, wiring.CLOCK)
     for letter in (
         Letter("refused", "the rows are refused (HTTP 400)", HOST, record(10_017), 400),
+        Letter("refused", "the rows are refused (HTTP 400)", HOST, record(10_019), 400),
         Letter.original(HOST, record(10_018)),
     ):
         assert letters.keep(letter)

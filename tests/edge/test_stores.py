@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import responses
-from azure.core.exceptions import ServiceResponseError
+from azure.core.exceptions import HttpResponseError, ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobLeaseClient, ContainerClient
 
@@ -31,6 +31,7 @@ from jira_audit.core.letters import Letter
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.edge.blobs import (
     BlobCheckpoints,
+    BlobEnqueueTimes,
     BlobLease,
     BlobLetters,
     Retries,
@@ -250,7 +251,7 @@ def options_without_waits(slept: list[float]) -> dict[str, Any]:
 
 class Network(RequestsTransport):  # type: ignore[misc]  # its package shows it lazily
     """The way to storage: counts what goes over it, lets other things happen first, lets time pass
-    on the fake clock, and loses answers.
+    on the fake clock, and loses or rewrites answers.
     """
 
     def __init__(self, time: Time) -> None:
@@ -260,6 +261,7 @@ class Network(RequestsTransport):  # type: ignore[misc]  # its package shows it 
         self.time, self.asked = time, list[str]()
         self.before: Callable[[Any], None] = lambda request: None
         self.seconds, self.lose = 0.0, 0
+        self.rewrite: Callable[[Any, bytes], bytes] | None = None
 
     def send(self, request: Any, **options: Any) -> Any:
         self.asked.append(f"{request.method} {request.headers.get('x-ms-lease-action', '')}")
@@ -270,6 +272,8 @@ class Network(RequestsTransport):  # type: ignore[misc]  # its package shows it 
             self.lose -= 1
             answer.internal_response.close()
             raise ServiceResponseError("lost")
+        if self.rewrite:
+            answer._content = self.rewrite(request, answer.read())
         return answer
 
     @property
@@ -351,12 +355,14 @@ def test_checkpoint_save_is_retried_after_a_lost_answer(
 # Letters
 
 
-def test_letter_is_kept_once_as_it_was_received(store: Store) -> None:
+def test_letter_is_kept_once_as_it_was_received(store: Store, time: Time) -> None:
     lease = store.checkpoints.take(FIRST)  # as in every run, which also makes the container
     assert lease is not None
 
-    kept = [store.letters.keep(letter) for letter in (LETTER, LETTER)]
+    kept = [store.letters.keep(LETTER)]
     kept.append(store.letters.keep(replace(LETTER, reason="another", status=413)))
+    time.advance(0.001)
+    kept.append(store.letters.keep(LETTER))
 
     assert kept == [True, False, False]
     found = json.loads(store.get(f"dead-letters/{SITE}/2026-11-19/10000.json"))
@@ -364,7 +370,14 @@ def test_letter_is_kept_once_as_it_was_received(store: Store) -> None:
     assert found["kept"] == "2026-11-20T12:00:00.000Z"
 
 
-def test_letter_names_differ_for_any_records(store: Store) -> None:
+def test_letter_stored_as_it_is_sent_is_new(store: Store) -> None:
+    """A client that lost the answer and tries again finds its own letter."""
+    assert store.checkpoints.take(FIRST) is not None
+
+    assert [store.letters.keep(LETTER) for _ in range(2)] == [True, True]
+
+
+def test_letter_names_differ_for_any_records(store: Store, time: Time) -> None:
     assert store.checkpoints.take(FIRST) is not None
     letters = [
         LETTER,
@@ -376,6 +389,7 @@ def test_letter_names_differ_for_any_records(store: Store) -> None:
     ]
     assert len({letter.name for letter in letters}) == len(letters)
     assert all(store.letters.keep(letter) for letter in letters)
+    time.advance(0.001)
     assert not any(store.letters.keep(letter) for letter in letters)
     assert [json.loads(store.get(letter.name))["record"] for letter in letters] == [
         letter.record for letter in letters
@@ -388,7 +402,7 @@ def test_letter_is_kept_after_a_lost_answer(
 ) -> None:
     take_lease(container, time)
     network.lose = 1
-    BlobLetters(container, time.clock).keep(LETTER)
+    assert BlobLetters(container, time.clock).keep(LETTER)  # and is new to this run
     assert json.loads(container.download_blob(LETTER.name).readall())["record"] == RECORD
 
 
@@ -476,6 +490,83 @@ def test_first_run_leaves_the_site_to_a_quicker_one(
     act_before_upload(network, act)
     assert BlobCheckpoints(container, 60, time.clock).take(replace(FIRST, through=NOW)) is None
     assert stored_checkpoint(container)["through"] == timestamps.text(FIRST.through)
+
+
+# A container that was deleted
+
+
+DELETED = """<Container><Name>%s</Name><Deleted>true</Deleted><Version>01D60F8BB59A4652</Version>
+<Properties><Last-Modified>Thu, 19 Nov 2026 12:00:00 GMT</Last-Modified><Etag>"0x8D"</Etag>
+<LeaseStatus>unlocked</LeaseStatus><LeaseState>expired</LeaseState>
+<DeletedTime>Fri, 20 Nov 2026 11:00:00 GMT</DeletedTime>
+<RemainingRetentionDays>6</RemainingRetentionDays></Properties></Container></Containers>"""
+"""What the service adds to its list for a container that can still be restored. Azurite, which
+answers the list itself, deletes containers for good.
+https://learn.microsoft.com/rest/api/storageservices/list-containers2
+"""
+
+
+def with_deleted(name: str) -> Callable[[Any, bytes], bytes]:
+    def rewrite(request: Any, body: bytes) -> bytes:
+        if "comp=list" not in request.url or "include=deleted" not in request.url:
+            return body
+        listed = body.replace(b"<Containers/>", b"<Containers></Containers>")
+        assert listed.count(b"</Containers>") == 1
+        return listed.replace(b"</Containers>", (DELETED % name).encode())
+
+    return rewrite
+
+
+@pytest.mark.servers
+def test_container_that_can_be_restored_is_not_made_again(
+    container: ContainerClient, network: Network, time: Time
+) -> None:
+    network.rewrite = with_deleted(container.container_name)
+    ways: list[Callable[[], object]] = [
+        lambda: BlobCheckpoints(container, 60, time.clock).take(FIRST),
+        lambda: BlobEnqueueTimes(container).save({}),
+        lambda: probe(container),
+    ]
+    for way in ways:
+        with pytest.raises(SiteError, match=r"was deleted.*restore it.*create it empty"):
+            way()
+    assert not container.exists()
+
+
+@pytest.mark.servers
+def test_container_made_again_by_hand_is_used(
+    container: ContainerClient, network: Network, time: Time
+) -> None:
+    network.rewrite = with_deleted(container.container_name)
+    container.create_container()
+
+    assert take_lease(container, time).created
+
+
+@pytest.mark.servers
+def test_container_is_made_though_another_was_deleted(
+    container: ContainerClient, network: Network, time: Time
+) -> None:
+    network.rewrite = with_deleted(f"{container.container_name}-old")
+
+    assert take_lease(container, time).created
+
+
+@pytest.mark.servers
+def test_container_is_made_without_the_right_to_list(
+    container: ContainerClient, network: Network, time: Time
+) -> None:
+    """As with a role on the container alone, or a shared access signature without it."""
+
+    def refuse(request: Any) -> None:
+        if "comp=list" in request.url:
+            error = HttpResponseError("no right")
+            error.status_code = 403
+            raise error
+
+    network.before = refuse
+
+    assert take_lease(container, time).created
 
 
 # The lease

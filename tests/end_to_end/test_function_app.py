@@ -50,8 +50,12 @@ def test_app_has_a_scheduled_timer_and_a_queue_for_many_sites(
 ) -> None:
     worker = start_worker(ROOT, installation.environment)
 
-    assert set(worker.functions) == {"poll", "collect_site", "report_given_up"}
+    assert set(worker.functions) == {"poll", "collect_site", "report_given_up", "report_unsaved"}
     timer = next(each for each in worker.functions["poll"] if each["type"] == "timerTrigger")
+    [second_timer] = worker.functions["report_unsaved"]
+    assert {name: second_timer[name] for name in ("type", "schedule", "runOnStartup")} == {
+        name: timer[name] for name in ("type", "schedule", "runOnStartup")
+    }
     out = next(each for each in worker.functions["poll"] if each["type"] == "queue")
     [trigger] = worker.functions["collect_site"]
     [given_up] = worker.functions["report_given_up"]

@@ -20,11 +20,14 @@ import trustme
 from azure.storage.blob import ContainerClient
 from azure.storage.queue import QueueServiceClient
 
+from jira_audit import app
 from jira_audit.core import timestamps
+from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.settings.load import load
 from jira_audit.simulator.site import FakeJira, Response
 from tests.conftest import needed
 from tests.end_to_end.conftest import ROOT, now
-from tests.fakes.world import record
+from tests.fakes.world import Time, record
 from tests.servers import azurite as azurite_server
 from tests.servers import worker as worker_process
 from tests.servers.host import Host, canonical_lines
@@ -188,10 +191,10 @@ def test_queue_gets_no_site_that_runs_or_waits(provider: Provider) -> None:
         lease = blob.acquire_lease(60)
         queued = provider.container.get_blob_client("queue/queued.json")
         # As if it had been put there after its last run, and nobody had come to it yet.
-        when = json.loads(queued.download_blob().readall())
+        when, text = json.loads(queued.download_blob().readall()), timestamps.text(now() - 5_000)
         provider.container.get_blob_client(f"checkpoints/{waiting}.json").delete_blob()
         queued.upload_blob(
-            json.dumps(when | {waiting: timestamps.text(now() - 5_000)}), overwrite=True
+            json.dumps(when | {waiting: {"first": text, "last": text}}), overwrite=True
         )
 
         second = running.tick()
@@ -260,3 +263,91 @@ def test_queue_message_of_a_removed_site_is_logged_and_done(provider: Provider) 
     assert [each.message for each in warnings if each.logger == "jira_audit"] == [
         "gone.atlassian.net is queued but no longer in JIRA_SITES: it is not collected"
     ]
+
+
+# A site that is never saved
+
+
+OLD = timestamps.parse("2026-01-01T00:00:00Z")
+
+
+def lease_for_ever(provider: Provider, address: str) -> None:
+    """As *Acquire lease* in Storage Explorer does, on a checkpoint of long ago."""
+    provider.container.create_container()
+    blob = provider.container.get_blob_client(f"checkpoints/{address}.json")
+    blob.upload_blob(Checkpoint.first(address, OLD, OLD).encode(OLD))
+    blob.acquire_lease(-1)
+
+
+def test_checkpoint_leased_for_ever_is_queued_and_named(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = with_first_sites(provider, 11)
+    leased = list(provider.sites)[3]
+    lease_for_ever(provider, leased)
+    time_ = Time(now())
+    settings = load(provider.environment, time_.now)
+    for _ in range(12):  # three days, every six hours
+        assert leased in app.queue(settings, time_.clock)
+        time_.advance(6 * 3600)
+
+    named = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    # Of the others, whose messages nobody takes here, a day passes first.
+    assert [text.split(":")[0] for text in named[:5]] == [leased] * 5
+    assert "nothing leases the blob" in named[0]
+
+
+def test_site_whose_messages_nobody_takes_is_named_after_a_day(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider = with_first_sites(provider, 11)
+    time_ = Time(now())
+    settings = load(provider.environment, time_.now)
+    for hour in range(26):
+        assert app.queue(settings, time_.clock)
+        errors = [each for each in caplog.records if each.levelname == "ERROR"]
+        assert len(errors) == (11 if hour == 25 else 0)
+        time_.advance(3600)
+
+
+def test_stuck_site_fails_an_invocation_and_stops_no_other(provider: Provider) -> None:
+    provider = with_first_sites(provider, 11)
+    stuck, *others = list(provider.sites)[:11]
+    lease_for_ever(provider, stuck)
+    with host(provider, 1) as running:
+        ticked = running.tick()
+        told = running._workers[0].invoke("report_unsaved")
+        running.wait_until_empty(QUEUE, 60)
+
+    errors = [line.message for line in ticked.logs if line.level == "ERROR"]
+    assert ticked.ok
+    assert [text.split(":")[0] for text in errors] == [stuck]
+    assert not told.ok
+    assert f"{stuck}: the checkpoint has not been saved since 2026-01-01" in str(told.error)
+    assert all(provider.complete(address) for address in others)
+    failed = {each.message: str(each.ended.error) for each in running.called if not each.ended.ok}
+    assert list(failed) == [stuck]
+    assert "break the lease of the blob" in failed[stuck]
+
+
+def test_tick_logs_which_sites_it_expects(provider: Provider) -> None:
+    provider = with_first_sites(provider, 11)
+    with host(provider, 1) as running:
+        ticked = running.tick()
+        told = running._workers[0].invoke("report_unsaved")
+
+    said = [line.message for line in ticked.logs if line.message.startswith("jira_audit_expects")]
+    assert said == [f"jira_audit_expects sites={','.join(list(provider.sites)[:11])}"]
+    assert told.ok  # new sites are no failure
+
+
+def test_lease_for_ever_fails_a_site_in_the_timer(provider: Provider) -> None:
+    provider = with_first_sites(provider, 2)
+    stuck, other = list(provider.sites)[:2]
+    lease_for_ever(provider, stuck)
+    with host(provider, 1) as running:
+        ticked = running.tick()
+
+    assert not ticked.ok
+    assert stuck in str(ticked.error)
+    assert provider.complete(other)

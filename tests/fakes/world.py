@@ -291,9 +291,8 @@ class MemoryStore:
             return self.faults.run(lambda: self._keep(letter))
 
     def _keep(self, letter: Letter) -> bool:
-        new = letter.name not in self.blobs
-        self.blobs.setdefault(letter.name, letter.encode(self._time.now))
-        return new
+        content = letter.encode(self._time.now)
+        return self.blobs.setdefault(letter.name, content) == content
 
     def stored(self, site: str) -> bytes | None:
         with self._journal.effect("stored"):

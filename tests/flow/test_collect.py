@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import groupby, pairwise
+from typing import Any
 
 import pytest
 
@@ -560,6 +561,53 @@ def test_refused_row_becomes_a_dead_letter() -> None:
     assert {letter["kind"] for letter in world.store.letters()} == {"refused"}
     assert set(world.rows()) == ids(world) - {10_017, 10_018}
     assert world.run().tally.rows == 0
+
+
+def letters_told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+
+
+def test_letter_after_a_lost_answer_is_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(page_size=1000)
+    world.jira.site.add(record(10_000 + n, START - HOUR + n * 1000) for n in range(100))
+    world.sink.poison = {10_040}
+    # Stored; the answer is lost; the second try is told that it is there.
+    world.store.faults.always = lambda call: (call(), call())[1]
+
+    outcome = world.run()
+
+    assert (outcome.result, outcome.tally.letters, len(world.store.letters())) == ("ok", 1, 1)
+    assert len(letters_told(caplog)) == 1
+
+
+@pytest.mark.parametrize("identified", [True, False])
+def test_letter_of_a_run_that_lost_every_answer_is_logged(
+    caplog: pytest.LogCaptureFixture, identified: bool
+) -> None:
+    world = World(page_size=1000)
+    world.jira.site.add(record(10_000 + n, START - HOUR + n * 1000) for n in range(100))
+    if identified:
+        world.sink.poison = {10_040}
+    else:
+        world.jira.tamper[10_040] = lambda known: {**known, "id": None}
+
+    def lose(call: Callable[[], Any]) -> Any:
+        call()
+        if world.store.letters():
+            raise TransientError("storage could not be reached")
+
+    world.store.faults.always = lose
+    assert world.run().result == "failed"
+    world.store.faults.always = None
+    world.time.advance(300)
+    outcomes = [world.run()]
+    world.time.advance(300)
+    outcomes.append(world.run())
+
+    assert len(world.store.letters()) == 1
+    assert [outcome.result for outcome in outcomes] == ["ok", "ok"]
+    assert [outcome.tally.letters for outcome in outcomes] == [int(identified), 0]
+    assert any(world.store.letters()[0]["site"] in text for text in letters_told(caplog))
 
 
 def test_refused_empty_array_keeps_every_row_pending() -> None:

@@ -619,3 +619,65 @@ def test_repair_crash_leaves_no_undelivered_id_in_the_ledger() -> None:
 
     assert world.journal.entries[-4:] == ["take", "load", "save", "fetch"]
     assert statuses(world.verify(START - DAY))["missing"] == lost
+
+
+# A table that is behind
+
+
+def world_whose_table_is_behind(seconds: float) -> World:
+    """An hour of ticks, each with fifty records."""
+    world = World(page_size=1000)
+    world.run()
+    world.time.advance(3 * 3600)
+    world.table.seconds = seconds
+    for tick in range(12):
+        world.jira.site.add(
+            record(20_000 + tick * 50 + n, world.time.now - 200_000 + n * 1000) for n in range(50)
+        )
+        world.run()
+        world.time.advance(300)
+    return world
+
+
+def test_repair_sends_nothing_that_a_delay_hides() -> None:
+    world = world_whose_table_is_behind(3600.0)
+
+    verified = world.verify(world.time.now - 6 * HOUR, table=True)
+    findings = verified.findings
+    assert (findings.verdict, findings.count("delayed"), findings.count("missing")) == (
+        *("delayed", 450),
+        0,
+    )
+    assert world.repair(verified).sent.count == 0
+    assert not world.duplicates()
+
+    world.time.advance(2 * 3600)
+    assert world.verify(world.time.now - 9 * HOUR, table=True).findings.verdict == "complete"
+
+
+def test_verify_finds_a_loss_once_the_table_has_newer_rows() -> None:
+    world = world_whose_table_is_behind(3600.0)
+    world.table.dropped = {20_500}
+    assert world.verify(world.time.now - 6 * HOUR, table=True).findings.verdict == "delayed"
+
+    world.time.advance(2 * 3600)
+    verified = world.verify(world.time.now - 9 * HOUR, table=True)
+    assert (verified.findings.verdict, verified.findings.count("missing")) == ("missing", 1)
+    assert world.repair(verified).sent.count == 1
+
+
+def test_verify_calls_an_absent_row_lost_after_a_day() -> None:
+    world = world_whose_table_is_behind(0.0)
+    world.table.dropped = {20_599}
+    assert world.verify(world.time.now - 6 * HOUR, table=True).findings.verdict == "delayed"
+
+    world.time.advance(25 * 3600)
+    verified = world.verify(world.time.now - 32 * HOUR, table=True)
+    assert verified.findings.count("missing") == 1
+
+
+def test_verify_without_a_wait_excuses_no_absent_row() -> None:
+    world = world_whose_table_is_behind(3600.0)
+
+    verified = world.verify(world.time.now - 6 * HOUR, table=True, wait=0)
+    assert verified.findings.verdict == "missing"

@@ -909,8 +909,22 @@ def test_reset_of_one_site_concerns_no_other(value: str) -> None:
     assert loaded.policy_for(other) == replace(loaded.policy, reset=None)
 
 
-@pytest.mark.parametrize("site", ["other.atlassian.net", "contoso", "", " ", "a=b"])
-def test_reset_of_an_unknown_site_is_refused(site: str) -> None:
+def test_reset_of_an_unknown_site_concerns_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loaded = settings_with(CHECKPOINT_RESET="Other.atlassian.net=all")
+
+    assert [loaded.policy_for(site).reset for site in loaded.sites] == [None]
+    [warning] = caplog.records
+    assert warning.levelname == "WARNING"
+    assert warning.getMessage() == (
+        "CHECKPOINT_RESET names other.atlassian.net, which is not set up here, so it resets "
+        "nothing: remove it, or correct the name to one of contoso.atlassian.net"
+    )
+
+
+@pytest.mark.parametrize("site", ["contoso", "", " ", "a=b", "a b.example", f"{'a' * 254}.net"])
+def test_reset_of_what_is_no_host_is_refused(site: str) -> None:
     assert "contoso.atlassian.net" in problem("CHECKPOINT_RESET", f"{site}=all")
 
 

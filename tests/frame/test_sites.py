@@ -207,8 +207,15 @@ def test_reset_may_name_any_listed_site_and_concerns_no_other() -> None:
     )
 
     assert [checked.policy_for(site).reset is None for site in checked.sites] == [True, False]
-    with pytest.raises(SettingsError, match="must name a site set up here"):
-        settings_of(ONE, CHECKPOINT_RESET="other.atlassian.net=all")
+
+
+def test_reset_of_a_removed_site_stops_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    checked = settings_of(ONE, OTHER, CHECKPOINT_RESET="tailspin.atlassian.net=all")
+
+    assert [checked.policy_for(site).reset for site in checked.sites] == [None, None]
+    assert "resets nothing" in caplog.text
 
 
 def test_credentials_are_printed_as_stars() -> None:

@@ -257,11 +257,14 @@ def test_site_that_another_run_holds_exits_with_1(local: Place, tmp_path: Path) 
     before = local.get(PATH)
 
     replayed = local("dead-letters", "replay", "--all")
+    discarded = local("dead-letters", "discard", "2026-03-01/17", "--reason", "a test")
     reset = local("checkpoint", "reset", "--from", "all", "--yes")
     lease.release()
 
-    assert (replayed.code, reset.code) == (1, 1)
+    assert (replayed.code, discarded.code, reset.code) == (1, 1, 1)
     assert "another run holds the lease" in replayed.out
+    assert "another run holds the lease" in discarded.out
+    assert local.get(REFUSED.name)
     assert "another run holds the lease" in reset.err
     assert local.get(PATH) == before
     assert local.rows() == 0
@@ -274,6 +277,40 @@ def test_letters_list_says_on_standard_error_that_it_is_empty(local: Place) -> N
     ended = local("dead-letters", "list")
 
     assert (ended.code, ended.out, ended.err) == (0, "", f"{HOST}: no dead letters.\n")
+
+
+def test_discard_deletes_letters_with_a_reason(place: Place) -> None:
+    ended = place("dead-letters", "discard", "2026-03-01/17", "undated/18", "--reason", "a test")
+
+    assert ended.code == 0
+    assert ended.out == f"{HOST}: 2 dead letters discarded.\n"
+    for letter in (REFUSED, UNREADABLE):
+        assert f"WARNING {letter.name} is discarded: a test" in ended.err
+        assert place.get(letter.name) is None
+    assert place.get(ORIGINAL.name)
+    assert place.rows() == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["--reason", " "], ["--reason", "two\nlines"]])
+def test_discard_without_a_reason_is_refused(local: Place, arguments: list[str]) -> None:
+    assert local("dead-letters", "discard", "2026-03-01/17", *arguments).code == 2
+    assert local.get(REFUSED.name)
+
+
+def test_discard_prints_json_for_programs(local: Place) -> None:
+    ended = local(
+        *("dead-letters", "discard", "2026-03-01/17", "2026-03-01/20", "--reason", "a test"),
+        "--json",
+    )
+
+    assert ended.code == 1  # one of them was not there
+    assert json.loads(ended.out) == {
+        "site": HOST,
+        "discarded": [REFUSED.name],
+        "absent": [f"dead-letters/{HOST}/2026-03-01/20.json"],
+        "skipped": False,
+        "error": None,
+    }
 
 
 # The checkpoint
@@ -455,7 +492,8 @@ def test_reset_asks_on_standard_error(local: Place, answer: str, code: int) -> N
     "command",
     [
         *(["dead-letters"], ["dead-letters", "list"], ["dead-letters", "show"]),
-        *(["dead-letters", "replay"], ["originals", "list"], ["originals", "show"]),
+        *(["dead-letters", "replay"], ["dead-letters", "discard"]),
+        *(["originals", "list"], ["originals", "show"]),
         *(["checkpoint"], ["checkpoint", "show"], ["checkpoint", "reset"]),
     ],
 )

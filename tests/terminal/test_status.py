@@ -103,7 +103,7 @@ def test_status_of_a_garbled_checkpoint_names_the_remedy(place: Place) -> None:
 
     assert ended.code == 1
     assert ended.out.startswith(f"{HOST}\tunreadable\t")
-    assert "Restore an earlier version of the blob" in ended.err
+    assert f"Run jira-audit checkpoint reset --site {HOST} --from TIME" in ended.err
 
 
 def test_status_counts_the_days_until_the_token_expires(local: Place) -> None:

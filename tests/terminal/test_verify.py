@@ -173,6 +173,28 @@ def test_workspace_table_is_queried(
 
 
 @pytest.mark.servers
+def test_workspace_that_is_behind_is_exit_code_3(
+    azure: Place, service: QueryService, ingestion: Ingestion
+) -> None:
+    azure.put(PATH, decode(azure.get(PATH) or b"", HOST).encode(0))  # so that nothing is waited for
+    ingestion.rows.sort(key=lambda row: str(row["created_t"]))
+    behind = ingestion.rows[-20:]
+    del ingestion.rows[-20:]
+    sent = azure.rows()
+
+    ended = azure("verify", *FROM, "--workspace", WORKSPACE, "--repair")
+    told = report(azure, "--workspace", WORKSPACE)
+
+    assert ended.code == 3
+    assert "nothing is known to be missing, but the table is behind" in ended.out
+    assert "20 that were delivered are not there yet" in ended.out
+    assert (told["answer"], told["missing"]["count"]) == ("delayed", 0)
+    assert told["delayed"]["count"] == len(behind)
+    assert told["table_through"] == ingestion.rows[-1]["created_t"]
+    assert azure.rows() == sent
+
+
+@pytest.mark.servers
 def test_workspace_that_may_not_be_read_gives_no_answer(
     azure: Place, service: QueryService
 ) -> None:
@@ -237,7 +259,7 @@ def test_report_is_written_for_an_auditor_to_file(place: Place, tmp_path: Path) 
 def test_report_defines_every_answer(local: Place) -> None:
     told = report(local)
 
-    for name in ("delivered", "in_table", "kept", "to_come", "missing", "unknown"):
+    for name in ("delivered", "in_table", "kept", "to_come", "delayed", "missing", "unknown"):
         assert f"{name}: " in told["method"]
         assert name in told
 
