@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from azure.storage.blob import ContainerClient
 from requests.auth import HTTPBasicAuth
 
+from jira_audit.core.address import is_loopback, is_site_host
 from jira_audit.core.clock import Clock, Deadline, RetryPolicy
 from jira_audit.core.outcome import Tally
 from jira_audit.core.policy import Policy
@@ -42,10 +43,10 @@ from jira_audit.edge.blobs import (
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource
+from jira_audit.edge.tenant import SiteTenant
 from jira_audit.edge.transport import Route
 from jira_audit.flow.fetching import MAX_CONCURRENT_REQUESTS
 from jira_audit.flow.ports import Pools, Ports, Run, Source
-from jira_audit.settings.address import is_loopback
 from jira_audit.settings.table import Part
 from jira_audit.settings.values import (
     ApiToken,
@@ -145,6 +146,8 @@ def ports(
             sink(azure) if azure.ingestion else _Unused("ingestion"),
             BlobCheckpoints(store, azure.lease_seconds, clock, kind),
             BlobLetters(store, clock),
+            BlobCheckpoints(store, azure.lease_seconds, clock, "backfills"),
+            tenant(site, clock),
         )
 
     def in_folder(folder: Path) -> Ports:
@@ -155,6 +158,8 @@ def ports(
             local.LocalSink(folder),
             local.LocalCheckpoints(folder, clock, kind),
             local.LocalLetters(folder, clock),
+            local.LocalCheckpoints(folder, clock, "backfills"),
+            tenant(site, clock),
         )
 
     return destination.match(in_azure, in_folder)
@@ -178,6 +183,23 @@ class _Unused:
 def source(site: Site, clock: Clock = CLOCK) -> JiraSource:
     """A site's audit log, with its connections."""
     return JiraSource(site.host, route(site, clock), clock)
+
+
+@lru_cache(MAX_CONCURRENT_SITES)
+def tenant(site: Site, clock: Clock = CLOCK) -> SiteTenant:
+    """The tenant at a site's address. It tells the gateway what it has learnt."""
+    learns = site.credentials and site.gateway and site.cloud_id is None
+    return SiteTenant(
+        site.base_url,
+        site.cloud_id.lower() if site.cloud_id else None,
+        partial(is_site_host, suffixes=site.host_suffixes),
+        clock,
+        gateway(site, clock).use if learns else _ignore,
+    )
+
+
+def _ignore(_: str) -> None:
+    """The route needs no cloud id, or has it from the settings."""
 
 
 @cache

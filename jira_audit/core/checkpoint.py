@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -52,11 +53,19 @@ class Checkpoint:
     deadline ended the re-read of the overlap. `halted` is why every run fails until a reset.
     `began` marks a run that sent rows and was killed, or does not know whether they were accepted.
     No decision depends on `last` (outcome) and `late_found` (since *from*).
+
+    `cloud_id` is the tenant's, if known; `claim` one that is not yet compared with those of other
+    checkpoints. `former` are the site's earlier hosts. With `moving_from`, one of these, what is
+    stored under them is still being moved.
     """
 
     site: str
     start: int
     through: int
+    cloud_id: str | None = None
+    claim: str | None = None
+    former: tuple[str, ...] = ()
+    moving_from: str | None = None
     reread: int | None = None
     latest: int | None = None
     ledger: Ledger = field(default_factory=Ledger)
@@ -78,8 +87,64 @@ class Checkpoint:
         return cls(site, start, start, swept=now)
 
     def reset_to(self, start: int, now: int, reset: str | None) -> Checkpoint:
-        """After a reset: everything from `start` on is read and delivered again."""
-        return replace(Checkpoint.first(self.site, start, now), reset=reset, unknown=self.unknown)
+        """After a reset: everything from `start` on is read and delivered again.
+
+        The cloud id is asked for again: another tenant may have the address now.
+        """
+        return replace(
+            Checkpoint.first(self.site, start, now),
+            reset=reset,
+            former=self.former,
+            moving_from=self.moving_from,
+            unknown=self.unknown,
+        )
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been read or delivered yet."""
+        return self.through == self.start and not self.ledger.ranges
+
+    def claiming(self, cloud_id: str | None) -> Checkpoint:
+        """The site claims this cloud id; None withdraws the claim."""
+        return replace(self, claim=cloud_id)
+
+    def identified(self, cloud_id: str | None) -> Checkpoint:
+        """The site is this tenant, and no other checkpoint has its cloud id."""
+        return replace(self, cloud_id=cloud_id, claim=None)
+
+    def continuing(self, old: Checkpoint) -> Checkpoint:
+        """Go on from the checkpoint of the same site under an earlier host.
+
+        What either of the two has dealt with is not delivered again, and what neither has read is
+        read: *through* is the lesser one, unless this checkpoint is new.
+        """
+        hosts = dict.fromkeys((*old.former, *self.former, old.site))
+        return replace(
+            old if self.is_new else self._joined(old),
+            site=self.site,
+            former=tuple(host for host in hosts if host != self.site),
+            moving_from=old.site,
+        )
+
+    def _joined(self, old: Checkpoint) -> Checkpoint:
+        return replace(
+            old,
+            start=min(self.start, old.start),
+            through=min(self.through, old.through),
+            reread=None,
+            latest=max((at for at in (self.latest, old.latest) if at is not None), default=None),
+            ledger=Ledger.of([*self.ledger.ranges, *old.ledger.ranges]),
+            marks=_joined_marks(self.marks, old.marks),
+            pruned=max((at for at in (self.pruned, old.pruned) if at is not None), default=None),
+            reset=old.reset if self.reset is None else self.reset,
+            halted=self.halted or old.halted,
+            began=old.began if self.began is None else self.began,
+            late_found=self.late_found + old.late_found,
+        )
+
+    def moved(self) -> Checkpoint:
+        """Everything that was stored under the earlier hosts is now under this one."""
+        return replace(self, moving_from=None)
 
     def starting_at(self, start: int) -> Checkpoint:
         """For a backfill from `start`: unchanged if it covers `start`, else reading restarts there.
@@ -199,6 +264,14 @@ class Checkpoint:
 # The format of the blob.
 
 
+def _joined_marks(*several: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    days: dict[int, tuple[int, int]] = {}
+    for at, smallest in chain(*several):
+        known_at, known = days.get(at // DAY, (at, smallest))
+        days[at // DAY] = min(at, known_at), min(smallest, known)
+    return tuple(sorted(days.values()))
+
+
 def _position(checkpoint: Checkpoint) -> tuple[object, ...]:
     read = checkpoint.through, checkpoint.reread, checkpoint.sweep, checkpoint.swept
     return *read, checkpoint.ledger
@@ -266,6 +339,10 @@ def _text(value: Any) -> str:
     return value
 
 
+def _hosts(value: Any) -> tuple[str, ...]:
+    return tuple(_text(host) for host in _list(value))
+
+
 def _object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         message = "not an object"
@@ -308,6 +385,10 @@ _SWEEP = Form(
 
 FIELDS = (
     Field("site", "site", _SITE),
+    Field("cloud_id", "cloud_id", Form(None, _text), nullable=True, required=False),
+    Field("claim", "claim", Form(None, _text), nullable=True, required=False),
+    Field("former", "former", Form(list, _hosts), required=False),
+    Field("moving_from", "moving_from", Form(None, _text), nullable=True, required=False),
     Field("from", "start", _MOMENT),
     Field("through", "through", _MOMENT),
     Field("reread", "reread", _MOMENT, nullable=True, required=False),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from jira_audit.core import encoding, timestamps
@@ -91,6 +91,17 @@ class StoredLetter:
         record = self.letter.record
         is_identified = created_of(record) is not None and id_of(record) is not None
         return is_identified and self.name == self.letter.name
+
+
+def moved(content: bytes, name: str, site: str) -> tuple[str, bytes]:
+    """The name and the content of a stored letter under another host of the same site.
+
+    All else stays: the record, the day and the moment of its storing. Raises SiteError if the
+    letter cannot be read.
+    """
+    stored = decode(content, name)
+    folder, _, rest = name.split("/", 2)
+    return f"{folder}/{site}/{rest}", replace(stored.letter, site=site).encode(stored.kept)
 
 
 def is_name(name: str) -> bool:

@@ -82,6 +82,9 @@ class Plan(Protocol):
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
         """The checkpoint to continue from. Raises SiteError if the stored one cannot be used."""
 
+    def asks_tenant(self, checkpoint: Checkpoint, now: int) -> bool:
+        """Whether the site is asked for its cloud id before anything is read."""
+
     def tasks(self, checkpoint: Checkpoint, now: int, clock: LesserClock) -> Iterator[Task]:
         """The tasks, in order.
 
@@ -201,6 +204,12 @@ class Schedule:
             raise SiteError(message)
         return checkpoint
 
+    def asks_tenant(self, checkpoint: Checkpoint, now: int) -> bool:
+        """If the cloud id is not known, and with every sweep."""
+        own = tick_range(checkpoint, now, self.policy.overlap)
+        is_due = sweep_range(checkpoint, now, self.policy.sweep, own) is not None
+        return checkpoint.cloud_id is None or is_due
+
     def tasks(self, checkpoint: Checkpoint, now: int, clock: LesserClock) -> Iterator[Task]:
         own = tick_range(checkpoint, now, self.policy.overlap)
         yield Tick(own)
@@ -236,6 +245,10 @@ class Backfill:
     def begin(self, checkpoint: Checkpoint, now: int) -> Checkpoint:  # noqa: ARG002
         """Continue an interrupted backfill of this range, or begin at the start of the range."""
         return checkpoint.starting_at(self.window.start).halt(None)
+
+    def asks_tenant(self, checkpoint: Checkpoint, now: int) -> bool:  # noqa: ARG002
+        """Never: the ticks ask."""
+        return False
 
     def tasks(self, checkpoint: Checkpoint, now: int, clock: LesserClock) -> Iterator[Task]:  # noqa: ARG002
         yield BackfillTask(tick_range(checkpoint, min(now, self.window.end), overlap=0))

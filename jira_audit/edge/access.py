@@ -16,16 +16,13 @@ import requests
 from requests.auth import AuthBase
 
 from jira_audit.core import encoding
+from jira_audit.core.address import redirect_sentence
 from jira_audit.core.clock import Clock
-from jira_audit.core.cloud_id import is_cloud_id
+from jira_audit.core.cloud_id import TENANT_PATH, is_cloud_id
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.http import Meaning, StatusTable, error_for
 from jira_audit.edge import transport
 from jira_audit.edge.transport import Connection
-
-TENANT_PATH = "/_edge/tenant_info"
-"""Returns a site's cloud id, without credentials:
-https://support.atlassian.com/jira/kb/retrieve-my-atlassian-sites-cloud-id/"""
 
 ANSWER_SECONDS = 10.0
 ANSWER_LIMIT = 65_536
@@ -199,6 +196,11 @@ class Gateway:
             self._cloud_id = self._cloud_id or self._fetch_cloud_id()
             return self._cloud_id
 
+    def use(self, cloud_id: str) -> None:
+        """Use this cloud id from now on: the site has just told it."""
+        with self._lock:
+            self._cloud_id = cloud_id
+
     def refresh(self, auth: AuthBase) -> bool:
         """Whether to reopen the route after its credentials were refused."""
         return self._credentials.refresh(auth)
@@ -237,6 +239,8 @@ def _ask(
             auth=_no_auth,  # otherwise a .netrc could add credentials
             **content,
         )
+    if statuses is TENANT_STATUS and 300 <= response.status < 400:
+        raise SiteError(redirect_sentence(response.headers.get("Location")))
     if response.status != 200:
         raise error_for(response.status, statuses, headers=response.headers, now=response.at)
     try:

@@ -24,10 +24,15 @@ from azure.storage.blob import BlobClient, BlobLeaseClient, ContainerClient, Exp
 from jira_audit.core import encoding, timestamps
 from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
 from jira_audit.core.clock import Clock
+from jira_audit.core.cloud_id import StoredTenant
 from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.queueing import LeaseState, Unanswered
 from jira_audit.core.timestamps import SECOND
+
+_CLOUD_ID, _CLAIM = "cloud_id", "claim"
+"""Keys of a checkpoint blob's metadata:
+https://learn.microsoft.com/rest/api/storageservices/setting-and-retrieving-properties-and-metadata-for-blob-resources"""
 
 SAVE_SECONDS = 10.0
 """Seconds the lease must still last when a save begins; the service refuses a late save."""
@@ -115,6 +120,30 @@ class BlobCheckpoints:
         with _translate_errors(f"{site}: the checkpoint could not be read"):
             return _content(self._container, self._name(site))
 
+    def tenants(self) -> Sequence[StoredTenant]:
+        """What each site's checkpoint says of its tenant, sorted by site; one list request.
+
+        It is in the blobs' metadata, so that many sites' blobs need not be read. A blob without
+        metadata, which version 0.1 has saved, is read.
+        """
+        prefix, ending = f"{self._kind}/", ".json"
+        with _translate_errors("the checkpoints could not be listed"):
+            try:
+                blobs = list(self._container.list_blobs(prefix, include=["metadata"]))
+            except ResourceNotFoundError:
+                return []
+        tenants = []
+        for blob in sorted(blobs, key=lambda blob: blob.name):
+            if blob.name.endswith(ending):
+                site = blob.name.removeprefix(prefix).removesuffix(ending)
+                said = blob.metadata or {}
+                if _CLOUD_ID in said:
+                    tenant = StoredTenant(site, said[_CLOUD_ID] or None, said.get(_CLAIM) or None)
+                else:
+                    tenant = StoredTenant.of(site, self.stored(site) or b"")
+                tenants.append(tenant)
+        return tenants
+
     def leases(self) -> dict[str, LeaseState]:
         """When each checkpoint was saved, and whether it is leased.
 
@@ -142,13 +171,13 @@ class BlobCheckpoints:
 
     def _create(self, blob: BlobClient, first: Checkpoint) -> bool:
         """Write the first checkpoint; False if another run was earlier."""
-        content = first.encode(self._clock.now())
+        content, metadata = first.encode(self._clock.now()), _metadata(first)
         try:
             try:
-                blob.upload_blob(content, overwrite=False)
+                blob.upload_blob(content, overwrite=False, metadata=metadata)
             except ResourceNotFoundError:
                 make_container(self._container)
-                blob.upload_blob(content, overwrite=False)
+                blob.upload_blob(content, overwrite=False, metadata=metadata)
         except ResourceExistsError as error:
             if _error_code(error) != "BlobAlreadyExists":
                 raise
@@ -185,7 +214,10 @@ class BlobLease:
         self.hold(min(SAVE_SECONDS, self._lease_seconds / 2))
         with _translate_errors(f"{self._site}: the checkpoint could not be saved"):
             self._blob.upload_blob(
-                checkpoint.encode(self._clock.now()), overwrite=True, lease=self._lease
+                checkpoint.encode(self._clock.now()),
+                overwrite=True,
+                lease=self._lease,
+                metadata=_metadata(checkpoint),
             )
 
     def hold(self, seconds: float) -> None:
@@ -214,6 +246,12 @@ class BlobLease:
         """Release the lease."""
         with _translate_errors(f"{self._site}: the lease could not be released"):
             self._lease.release()
+
+    def delete(self) -> None:
+        """Delete the checkpoint's blob, and with it the lease."""
+        self.hold(min(SAVE_SECONDS, self._lease_seconds / 2))
+        with _translate_errors(f"{self._site}: the checkpoint could not be deleted"):
+            self._blob.delete_blob(delete_snapshots="include", lease=self._lease)
 
     def _left(self) -> float:
         return self._asked + self._lease_seconds - self._clock.monotonic()
@@ -273,19 +311,23 @@ class BlobLetters:
         self._container, self._clock = container, clock
 
     def keep(self, letter: Letter) -> bool:
-        """Store a letter; False if it was stored before.
+        """Store a letter; False if it was stored before."""
+        return self.put(letter.name, letter.encode(self._clock.now()))
+
+    def put(self, name: str, content: bytes) -> bool:
+        """Store the bytes of a letter; False if others were stored before.
 
         The storage library repeats a request whose answer was lost, and then finds the blob there.
         https://github.com/Azure/azure-sdk-for-python/issues/19486
         """
-        content = letter.encode(self._clock.now())
-        with _translate_errors(f"{letter.site}: a record could not be kept aside"):
+        _check(name)
+        with _translate_errors(f"{name}: a record could not be kept aside"):
             try:
-                self._container.upload_blob(letter.name, content, overwrite=False)
+                self._container.upload_blob(name, content, overwrite=False)
             except ResourceExistsError as error:
                 if _error_code(error) != "BlobAlreadyExists":
                     raise
-                return _content(self._container, letter.name) == content
+                return _content(self._container, name) == content
         return True
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
@@ -311,6 +353,10 @@ class BlobLetters:
                 self._container.delete_blob(name, delete_snapshots="include")
             except ResourceNotFoundError:
                 return
+
+
+def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
+    return {_CLOUD_ID: checkpoint.cloud_id or "", _CLAIM: checkpoint.claim or ""}
 
 
 def _check(name: str) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from jira_audit.core import encoding, timestamps
+from jira_audit.core.address import redirect_sentence
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import (
     ConnectorError,
@@ -218,11 +219,7 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
     as proxies and maintenance pages send; SiteError for a failed login.
     """
     if 300 <= answer.status < 400:
-        message = (
-            "Jira answers with a redirect, as login pages and moved sites do; it is not "
-            "followed: check that JIRA_SITE_URL is the site's own address"
-        )
-        raise SiteError(message)
+        raise SiteError(redirect_sentence(answer.headers.get("Location")))
     if "CAPTCHA" in answer.headers.get("X-Authentication-Denied-Reason", ""):
         message = f"{_CAPTCHA} (HTTP {answer.status})"
         raise SiteError(message)

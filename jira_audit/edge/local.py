@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock
+from jira_audit.core.cloud_id import StoredTenant
 from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
@@ -57,6 +58,11 @@ class LocalCheckpoints:
         with _translate_errors("the checkpoints could not be listed"):
             return sorted(path.stem for path in self._folder.glob("*.json"))
 
+    def tenants(self) -> Sequence[StoredTenant]:
+        """What each site's checkpoint says of its tenant, sorted by site."""
+        contents = ((site, self.stored(site)) for site in self.sites())
+        return [StoredTenant.of(site, content) for site, content in contents if content is not None]
+
     def stored(self, site: str) -> bytes | None:
         """A site's checkpoint file, undecoded; None if there is none."""
         with _translate_errors(f"{site}: the checkpoint could not be read"):
@@ -89,6 +95,12 @@ class LocalLease:
         """Release the lock."""
         self._lock.release()
 
+    def delete(self) -> None:
+        """Delete the checkpoint, and release the lock."""
+        with _translate_errors(f"{self._site}: the checkpoint could not be deleted"):
+            self._path.unlink(missing_ok=True)
+        self._lock.release()
+
 
 class LocalLetters:
     """Dead letters and originals in one folder."""
@@ -98,8 +110,12 @@ class LocalLetters:
 
     def keep(self, letter: Letter) -> bool:
         """Store a letter; False if it was stored before."""
-        path, content = self._folder / letter.name, letter.encode(self._clock.now())
-        with _translate_errors(f"{letter.name} could not be read"):
+        return self.put(letter.name, letter.encode(self._clock.now()))
+
+    def put(self, name: str, content: bytes) -> bool:
+        """Store the bytes of a letter; False if others were stored before."""
+        path = self._path(name)
+        with _translate_errors(f"{name} could not be read"):
             stored = _content(path)
         if stored is None:
             _write(path, content)
@@ -173,12 +189,16 @@ class LocalTable:
     def __init__(self, folder: Path) -> None:
         self._path = folder / TABLE_FILE
 
-    def held(self, site: str, window: Window) -> TableInventory:
-        """How many rows each record of a site has, of those created in a range."""
+    def held(self, site: str, window: Window, former: Sequence[str] = ()) -> TableInventory:
+        """How many rows each record of a site has, of those created in a range.
+
+        Rows of its `former` hosts count.
+        """
+        hosts = {site, *former}
         seen = Counter(
             row["id_d"]
             for row in self.rows()
-            if row["site_s"] == site
+            if row["site_s"] in hosts
             and window.start <= timestamps.parse(row["created_t"]) <= window.end
         )
         copies = {number: times for number, times in seen.items() if times > 1}

@@ -93,16 +93,18 @@ class Workspace:
         self._workspace, self._endpoint, self._make_credential = workspace, endpoint, credential
         self._clock, self._only_site = clock, only_site
 
-    def held(self, site: str, window: Window) -> TableInventory:
+    def held(self, site: str, window: Window, former: Sequence[str] = ()) -> TableInventory:
         """How many rows each record of a site has, of those created in a range.
 
-        Raises TransientError or SiteError, also for a partial answer.
+        Rows of its `former` hosts count. Raises TransientError or SiteError, also for a partial
+        answer.
         """
         ids: list[int] = []
         copies: dict[int, int] = {}
         while True:
             rows = self.ask(
-                held_query(site, window, self._only_site, ids[-1] if ids else None), window
+                held_query((site, *former), window, self._only_site, ids[-1] if ids else None),
+                window,
             )
             ids += (row["record"] for row in rows)
             copies |= {row["record"]: row["copies"] for row in rows if row["copies"] > 1}
@@ -209,11 +211,16 @@ _NO_JSON = "the workspace answered HTTP 200, but the body is not JSON"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def held_query(site: str, window: Window, only_site: bool, after: int | None) -> str:  # noqa: FBT001
+def held_query(
+    hosts: Sequence[str],
+    window: Window,
+    only_site: bool,  # noqa: FBT001
+    after: int | None,
+) -> str:
     """The next ids, ascending, and how many rows each has."""
     return f"""\
 Jira_Audit_CL
-{_where([site], window, only_site=only_site)}
+{_where(hosts, window, only_site=only_site)}
 | where isnotnull(id_d)
 | summarize copies = count() by record = tolong(id_d)
 {"" if after is None else f"| where record > {after}"}

@@ -19,6 +19,7 @@ from jira_audit.core.outcome import Outcome, Result, ending
 from jira_audit.core.plan import Closed, Plan
 from jira_audit.core.queueing import UNSAVED_AFTER
 from jira_audit.flow.delivery import Delivery, release_quietly
+from jira_audit.flow.identity import identify
 from jira_audit.flow.intake import Intake
 from jira_audit.flow.ports import Lease, Run
 from jira_audit.flow.reader import Reader
@@ -37,7 +38,7 @@ def collect(run: Run, plan: Plan) -> Outcome:
         if lease is None:  # another run has it
             check_lease_is_fresh(run, now)
             return recorder.outcome("skipped")
-        checkpoint = begin(lease, plan, now)  # under the lease: first run, reset, clock
+        checkpoint = begin(run, lease, plan, now)  # under the lease: first run, reset, clock, name
         mapper = Mapper(run.site, run.policy.event_time, run.deadline.clock.now)
         recorder.delivery = Delivery(run, lease, checkpoint)
         with Reader(run) as reader, recorder.delivery as delivery:
@@ -77,18 +78,24 @@ def collect(run: Run, plan: Plan) -> Outcome:
     return recorder.outcome()
 
 
-def begin(lease: Lease, plan: Plan, now: int) -> Checkpoint:
-    """Load the checkpoint to continue from; apply and save a pending reset.
+def begin(run: Run, lease: Lease, plan: Plan, now: int) -> Checkpoint:
+    """Load the checkpoint to continue from, of this site or of its former name; apply and save a
+    pending reset.
 
-    Raises SiteError if it cannot be used, after releasing the lease.
+    Raises TransientError or SiteError if there is none, after releasing the lease.
     """
     try:
         stored = lease.load()
         checkpoint = plan.begin(stored, now)
+        if stored.cloud_id is None or checkpoint.reset == stored.reset:
+            known = identify(run, lease, stored, asks=plan.asks_tenant(stored, now))
+            if known is not stored:
+                stored, checkpoint = known, plan.begin(known, now)
         if checkpoint.reset != stored.reset:
             log.warning("%s: reset to %s", checkpoint.site, timestamps.text(checkpoint.start))
             lease.save(checkpoint)
-        elif lease.created and plan.first_run:
+            checkpoint = identify(run, lease, checkpoint, asks=True)
+        elif lease.created and plan.first_run and not stored.former:
             start = timestamps.text(checkpoint.start)
             log.warning("%s: %s, from %s", checkpoint.site, plan.first_run, start)
     except BaseException:  # an interruption, too

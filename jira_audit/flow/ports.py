@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
+from jira_audit.core.cloud_id import StoredTenant
 from jira_audit.core.http import RawResponse
 from jira_audit.core.letters import Folder, Letter
 from jira_audit.core.outcome import Tally
@@ -60,6 +61,22 @@ class Sink(Protocol):
         """
 
 
+class Tenant(Protocol):
+    """Tells which tenant answers at the address of a site.
+
+    `configured` is the cloud id that the settings name, None if they name none.
+    """
+
+    configured: str | None
+
+    def cloud_id(self) -> str | None:
+        """Ask the site for its cloud id now, in lower case; None if it gives no usable answer.
+
+        Where the settings name the cloud id, that one is returned. Raises SiteError if the site
+        then says that its own is another one.
+        """
+
+
 class Lease(Protocol):
     """The exclusive lease on one site's checkpoint; `created` if the first one was written."""
 
@@ -80,6 +97,9 @@ class Lease(Protocol):
     def release(self) -> None:
         """Release the lease."""
 
+    def delete(self) -> None:
+        """Delete the checkpoint, and with it the lease. Raises TransientError if that failed."""
+
 
 class Checkpoints(Protocol):
     """The store of checkpoints."""
@@ -93,6 +113,9 @@ class Checkpoints(Protocol):
     def stored(self, site: str) -> bytes | None:
         """The stored bytes of a site's checkpoint, leased or not, if any."""
 
+    def tenants(self) -> Sequence[StoredTenant]:
+        """What each site's stored checkpoint says of its tenant, sorted by site."""
+
 
 class Letters(Protocol):
     """The store of dead letters and originals."""
@@ -102,6 +125,12 @@ class Letters(Protocol):
 
         It is new too if exactly what is sent is stored, with the moment of storing: a client that
         lost the answer, and tried again, found its own letter.
+        """
+
+    def put(self, name: str, content: bytes) -> bool:
+        """Store a letter's bytes under its name if there are none. Returns whether it is new.
+
+        Raises SiteError if `name` is not the name of a letter.
         """
 
     def names(self, folder: Folder, site: str) -> Sequence[str]:
@@ -122,12 +151,17 @@ class Letters(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """What one site's run uses outside."""
+    """What one site's run uses outside.
+
+    `checkpoints` are those of the ticks or, in a backfill, those of `backfills`.
+    """
 
     source: Source
     sink: Sink
     checkpoints: Checkpoints
     letters: Letters
+    backfills: Checkpoints
+    tenant: Tenant
 
 
 def _first_done(futures: Sequence[Future[Any]]) -> None:

@@ -14,6 +14,7 @@ from jira_audit.core.outcome import Outcome
 from jira_audit.core.plan import Backfill
 from jira_audit.core.window import Window
 from jira_audit.flow.collect import collect
+from jira_audit.flow.identity import check_moved
 from jira_audit.flow.ports import Checkpoints, Run
 
 
@@ -30,7 +31,9 @@ def bounds(site: str, ticks: Checkpoints, start: int, end: int | None) -> Window
             "(INITIAL_LOOKBACK_HOURS sets how far back it begins)"
         )
         raise SiteError(message)
-    begins = decode(content, site).start
+    checkpoint = decode(content, site)
+    check_moved(checkpoint)
+    begins = checkpoint.start
     last = begins - 1 if end is None else min(end, begins - 1)
     if start > last:
         message = (

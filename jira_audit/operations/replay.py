@@ -11,7 +11,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from jira_audit.core import timestamps
 from jira_audit.core.batches import Batch
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import (
@@ -25,6 +24,7 @@ from jira_audit.core.letters import Letter, StoredLetter, decode, full_name
 from jira_audit.core.mapper import Mapper
 from jira_audit.core.records import Identity, Row, identify
 from jira_audit.flow.delivery import release_quietly
+from jira_audit.flow.identity import check_collected
 from jira_audit.flow.ports import Lease, Run
 from jira_audit.flow.sending import TOO_LARGE, probe, send
 
@@ -59,6 +59,7 @@ def replay(run: Run, names: Sequence[str] | None = None) -> Replayed:
     letters = _Replay(run)
     error: ConnectorError | None = None
     try:
+        check_collected(run)
         lease = run.ports.checkpoints.take(Checkpoint.first(site, now - run.policy.lookback, now))
         if lease is None:
             return Replayed(skipped=True)
@@ -162,12 +163,6 @@ class LedgerWriter:
     def __init__(self, lease: Lease, checkpoint: Checkpoint) -> None:
         self.lease, self.is_saved = lease, True
         self._checkpoint = checkpoint
-        if lease.created:
-            log.warning(
-                "%s had no checkpoint; a new one begins at %s",
-                checkpoint.site,
-                timestamps.text(checkpoint.start),
-            )
 
     def has(self, identity: Identity) -> bool:
         """Whether the ledger has this record."""

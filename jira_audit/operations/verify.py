@@ -29,6 +29,7 @@ from jira_audit.core.restart import RestartCheck
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import FIRST_STEP, ReadRange, Window, WindowResult
 from jira_audit.flow.delivery import Delivery, release_quietly
+from jira_audit.flow.identity import check_moved
 from jira_audit.flow.ports import Checkpoints, Lease, Ports, Run
 from jira_audit.flow.reader import Reader, WindowReading
 
@@ -43,10 +44,11 @@ rows. https://learn.microsoft.com/azure/azure-monitor/logs/data-ingestion-time""
 class Table(Protocol):
     """The table, read back. No run needs it."""
 
-    def held(self, site: str, window: Window) -> TableInventory:
+    def held(self, site: str, window: Window, former: Sequence[str] = ()) -> TableInventory:
         """The ids in the table of a site's records created in a range, and their copies.
 
-        Raises TransientError or SiteError; never returns a partial answer.
+        Rows of its `former` hosts count. Raises TransientError or SiteError; never returns a
+        partial answer.
         """
 
 
@@ -127,10 +129,11 @@ def verify(run: Run, lookup: Lookup, window: Window, shown: JiraInventory) -> Ve
     stored, saved = _stored(run, lookup.backfills.checkpoints, shown, asked)
     until = saved + round(lookup.patience * timestamps.SECOND)
     while True:
-        table = lookup.table.held(run.site, window) if lookup.table else None
+        table = lookup.table
+        held = table.held(run.site, window, stored.ticks.former) if table else None
         now = clock.now()
         delayed_from = now - DELAYED_FOR if lookup.patience else None
-        findings = compare(shown, stored, table, delayed_from)
+        findings = compare(shown, stored, held, delayed_from)
         if not findings.lost.ranges or now >= until:
             return Verified(findings, stored, asked, now)
         run.tally.waiting_for = findings.lost.count
@@ -144,9 +147,13 @@ def _stored(
     site, policy = run.site, run.policy
     content, backfill = run.ports.checkpoints.stored(site), backfills.stored(site)
     if content is None:
-        message = f"{site} has no checkpoint: nothing was delivered yet that could be verified"
+        message = (
+            f"{site} has no checkpoint: nothing was delivered yet that could be verified; run "
+            "collect once"
+        )
         raise SiteError(message)
     ticks = decode(content, site)
+    check_moved(ticks)
     stored = KnownState(
         ticks,
         None if backfill is None else decode(backfill, site),

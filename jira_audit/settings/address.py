@@ -5,20 +5,14 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
+from jira_audit.core.address import is_loopback
 from jira_audit.settings.environment import SettingsReader
-
-_LOOPBACK = re.compile(r"localhost|::1|127(\.[0-9]{1,3}){3}", re.ASCII)
 
 # Explicit: two parsers disagree about `https://evil.com\.atlassian.net`.
 _ADDRESS = re.compile(
     r"https?://(\[::1\]|[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*)(:[0-9]{1,5})?/*",
     re.ASCII | re.IGNORECASE,
 )
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine. Tests and emulators there speak http."""
-    return _LOOPBACK.fullmatch(host or "") is not None
 
 
 def host_of(address: str) -> str:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from jira_audit.core.address import is_loopback
 from jira_audit.core.policy import Policy
-from jira_audit.settings.address import checked_url, host_of, is_loopback
+from jira_audit.settings.address import checked_url, host_of
 from jira_audit.settings.environment import SettingsReader
 from jira_audit.settings.values import Azure, Ingestion, Secret, Storage
 

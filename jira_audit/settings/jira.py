@@ -8,17 +8,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from jira_audit.core.address import SITE_HOSTS, is_site_host
 from jira_audit.core.cloud_id import is_cloud_id
 from jira_audit.core.errors import SettingsError
-from jira_audit.settings.address import checked_url, host_of, is_loopback
+from jira_audit.settings.address import checked_url, host_of
 from jira_audit.settings.environment import SettingsReader
 from jira_audit.settings.table import EVERYTHING
 from jira_audit.settings.values import ApiToken, InvalidSite, OAuthClient, Secret, Site
-
-SITE_HOSTS = (".atlassian.net", ".jira.com", ".atlassian-us-gov-mod.net")
-"""Atlassian Cloud's domains:
-https://support.atlassian.com/organization-administration/docs/ip-addresses-and-domains-for-atlassian-cloud-products/
-"""
 
 Sites = tuple[tuple[Site, ...], tuple[InvalidSite, ...]]
 """The sites, and the invalid entries of `JIRA_SITES`."""
@@ -181,6 +177,7 @@ def _site(read: SettingsReader, *, connects: bool) -> Site | None:
         cloud_id=cloud_id,
         token_expires=token_expires,
         secret_setting=_secret_setting(credentials),
+        host_suffixes=_host_suffixes(read),
     )
 
 
@@ -236,7 +233,7 @@ def _site_address(read: SettingsReader, address: str, *, connects: bool) -> tupl
     if url is None:
         return None
     host = str(url.hostname)
-    if connects and not _is_allowed(host, read.text("JIRA_ALLOWED_HOST_SUFFIXES") or ""):
+    if connects and not is_site_host(host, _host_suffixes(read)):
         read.problem(
             "JIRA_SITE_URL",
             f"names {host}, which is not on Atlassian Cloud ({', '.join(SITE_HOSTS)}); for a "
@@ -246,7 +243,6 @@ def _site_address(read: SettingsReader, address: str, *, connects: bool) -> tupl
     return host, f"{url.scheme}://{url.netloc.lower()}"
 
 
-def _is_allowed(host: str, more: str) -> bool:
-    """Whether a host may receive credentials: Atlassian Cloud's, one of `more`, this machine."""
-    suffixes = (f".{suffix.lstrip('*.')}" for suffix in more.lower().replace(",", " ").split())
-    return is_loopback(host) or f".{host}".endswith((*SITE_HOSTS, *suffixes))
+def _host_suffixes(read: SettingsReader) -> tuple[str, ...]:
+    """The domains, beside Atlassian Cloud's, whose hosts may receive credentials."""
+    return tuple((read.text("JIRA_ALLOWED_HOST_SUFFIXES") or "").lower().replace(",", " ").split())

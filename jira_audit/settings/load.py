@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from jira_audit.core import timestamps
@@ -48,7 +49,7 @@ def load(
     destination = LocalFolder(folder) if folder else read_azure(read)
     hosts = [site.host for site in sites] + [entry.site for entry in invalid]
     reset, reset_site = _reset(read, now, hosts)
-    policy = _policy(read, destination, reset)
+    policy = replace(_policy(read, destination, reset), hosts=tuple(hosts))
     read.text("POLL_SCHEDULE")  # the host reads it; the check finds errors early
     budget_seconds = read.number("RUN_BUDGET_SECONDS")
     queue_above = read.number("QUEUE_SITES_ABOVE")

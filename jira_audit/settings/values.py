@@ -89,8 +89,8 @@ class Site:
     """One Jira Cloud tenant and its credentials, named by its `host`, in lower case.
 
     With `gateway`, requests go through Atlassian's gateway to the site of `cloud_id`, which is
-    requested if not set. `secret_setting` holds the token or secret. A site without requests has no
-    credentials.
+    requested if not set. `secret_setting` holds the token or secret. `host_suffixes` are domains,
+    beside Atlassian's, where the site may be. A site without requests has no credentials.
     """
 
     host: str
@@ -100,6 +100,7 @@ class Site:
     cloud_id: str | None = None
     token_expires: date | None = None
     secret_setting: str = "JIRA_API_TOKEN"  # noqa: S105  the name of a setting
+    host_suffixes: tuple[str, ...] = ()
 
     @property
     def holder(self) -> str:

@@ -144,7 +144,7 @@ def _compare_cloud_id(site: Site, sentence: str) -> CheckResult:
     except ConnectorError as error:
         unchecked = f"; its cloud id could not be compared with that of {site.host}: {error}"
         return CheckResult("Jira", ok=True, sentence=sentence + unchecked)
-    if cloud_id == site.cloud_id:
+    if cloud_id.lower() == (site.cloud_id or "").lower():
         return CheckResult("Jira", ok=True, sentence=sentence)
     wrong = (
         f"the cloud id {site.cloud_id} belongs to another site, whose records would be delivered "

@@ -23,7 +23,7 @@ from tests.servers import azurite
 from tests.servers.host import Host
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
-from tests.servers.many_sites import ServedSite, address_of, serve_sites
+from tests.servers.many_sites import ServedSite, address_of, cloud_id_of, serve_sites
 
 QUEUE = "jira-audit-sites"
 JIRA_SECONDS = 0.25
@@ -47,7 +47,7 @@ def seconds_until_empty(
 def main() -> None:
     sites = {}
     for number in range(300):
-        site = FakeJira("auditor", "a-token")
+        site = FakeJira("auditor", "a-token", cloud_id=cloud_id_of(number))
         site.add([record(10_000, now() - 600_000)])
         sites[address_of(number)] = ServedSite(site)
     authority = trustme.CA()

@@ -28,6 +28,10 @@ FULL = Checkpoint(
     site=SITE,
     start=NOON - 3 * DAY,
     through=NOON,
+    cloud_id="11111111-2222-4333-8444-555555555555",
+    claim="66666666-2222-4333-8444-555555555555",
+    former=("old.atlassian.net", "older.atlassian.net"),
+    moving_from="old.atlassian.net",
     reread=NOON - 5 * MINUTE,
     latest=NOON - 1,
     ledger=Ledger(((10_000, 10_287), (10_290, 10_290))),
@@ -45,6 +49,10 @@ FULL = Checkpoint(
 BLOB = {
     "v": 1,
     "site": "contoso.atlassian.net",
+    "cloud_id": "11111111-2222-4333-8444-555555555555",
+    "claim": "66666666-2222-4333-8444-555555555555",
+    "former": ["old.atlassian.net", "older.atlassian.net"],
+    "moving_from": "old.atlassian.net",
     "from": "2021-01-17T12:00:00.000Z",
     "through": "2021-01-20T12:00:00.000Z",
     "reread": "2021-01-20T11:55:00.000Z",
@@ -105,6 +113,10 @@ checkpoints = st.builds(
     lambda start, ahead, **rest: Checkpoint(SITE, start, start + ahead, **rest),
     start=timestamp_ms,
     ahead=st.integers(0, 10**10),
+    cloud_id=st.none() | texts,
+    claim=st.none() | texts,
+    former=st.lists(texts, max_size=3).map(tuple),
+    moving_from=st.none() | texts,
     reread=st.none() | timestamp_ms,
     latest=st.none() | timestamp_ms,
     ledger=st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 50)).map(Ledger().with_ids),
@@ -146,6 +158,10 @@ def test_checkpoint_of_a_first_run_is_complete() -> None:
     assert json.loads(first.encode(NOON)) == {
         "v": 1,
         "site": "contoso.atlassian.net",
+        "cloud_id": None,
+        "claim": None,
+        "former": [],
+        "moving_from": None,
         "from": "2021-01-19T12:00:00.000Z",
         "through": "2021-01-19T12:00:00.000Z",
         "reread": None,
@@ -221,7 +237,10 @@ def test_blob_that_is_no_checkpoint_raises_an_error_with_the_remedy(content: byt
     assert str(raised.value).startswith("contoso.atlassian.net: the checkpoint cannot be read")
 
 
-OPTIONAL = {"reread", "halted", "began", "last", "late_found", "saved"}
+OPTIONAL = {
+    *("cloud_id", "claim", "former", "moving_from", "reread", "halted", "began"),
+    *("last", "late_found", "saved"),
+}
 
 
 @pytest.mark.parametrize("name", [name for name in BLOB if name not in OPTIONAL])
@@ -376,6 +395,8 @@ def test_reset_keeps_its_value_and_unknown_fields() -> None:
         step=3_600_000,
         swept=NOON + 5,
         reset="all#3",
+        former=("old.atlassian.net", "older.atlassian.net"),
+        moving_from="old.atlassian.net",
         unknown={"x": 1},
     )
 

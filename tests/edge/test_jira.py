@@ -247,6 +247,27 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
     (206, {}, PAGE, SiteError, ("not documented", "HTTP 206")),
     (304, {}, b"", SiteError, ("redirect", "JIRA_SITE_URL")),
     (302, {"Location": "/login.jsp"}, PAGE, SiteError, ("redirect", "JIRA_SITE_URL")),
+    (
+        301,
+        {"Location": f"https://fabrikam.atlassian.net{jira.RECORDS_PATH}?from=1"},
+        b"",
+        SiteError,
+        ("redirect to fabrikam.atlassian.net: ", "to https://fabrikam.atlassian.net; that is all"),
+    ),
+    (
+        308,
+        {"Location": "https://jira.contoso.com/"},
+        b"",
+        SiteError,
+        ("https://jira.contoso.com, and add jira.contoso.com to JIRA_ALLOWED_HOST_SUFFIXES",),
+    ),
+    (
+        302,
+        {"Location": "https://id.atlassian.com/login?continue=x"},
+        b"",
+        SiteError,
+        ("as login pages and moved sites do",),
+    ),
     # Errors
     (
         400,

@@ -43,6 +43,16 @@ def test_table_counts_the_rows_of_a_site_and_range(
     assert table.held(SITE, RANGE) == TableInventory(Ledger().with_ids([1, 2]), {2: 2})
 
 
+def test_rows_under_a_former_name_count_as_well(tmp_path: Path) -> None:
+    table = write_rows(
+        tmp_path, row(1), row(2, site="old.net"), row(1, site="old.net"), row(3, site="x")
+    )
+
+    assert table.held(SITE, RANGE, ("old.net",)) == TableInventory(
+        Ledger().with_ids([1, 2]), {1: 2}
+    )
+
+
 def test_table_that_does_not_exist_is_empty(tmp_path: Path) -> None:
     assert LocalTable(tmp_path).held(SITE, RANGE) == TableInventory()
 

@@ -25,6 +25,7 @@ from azure.storage.blob import BlobLeaseClient, ContainerClient
 
 from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, Sweep
+from jira_audit.core.cloud_id import StoredTenant
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Letter
@@ -111,6 +112,52 @@ def test_take_of_a_new_site_writes_the_first_checkpoint(store: Store) -> None:
     assert lease.created
     assert lease.load() == FIRST
     assert json.loads(store.get(PATH))["saved"] == "2026-11-20T12:00:00.000Z"
+
+
+def test_every_store_tells_each_sites_tenant(store: Store) -> None:
+    assert store.checkpoints.tenants() == []
+    lease = store.checkpoints.take(FIRST)
+    other = store.checkpoints.take(replace(FIRST, site="fabrikam.atlassian.net", cloud_id="b"))
+    assert lease is not None
+    assert other is not None
+
+    lease.save(FIRST.claiming("a"))
+
+    assert store.checkpoints.tenants() == [
+        StoredTenant(SITE, None, "a"),
+        StoredTenant("fabrikam.atlassian.net", "b", None),
+    ]
+    lease.save(FIRST.identified("a"))
+    assert store.checkpoints.tenants()[0] == StoredTenant(SITE, "a", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "cloud_id"), [(b'{"v": 2, "cloud_id": "a"}', "a"), (b"{", None), (b"[]", None)]
+)
+def test_a_checkpoint_of_another_version_tells_its_tenant(
+    store: Store, content: bytes, cloud_id: str | None
+) -> None:
+    assert store.checkpoints.take(FIRST) is not None
+    store.put(PATH, content)
+    assert store.checkpoints.tenants() == [StoredTenant(SITE, cloud_id, None)]
+
+
+def test_a_checkpoint_is_deleted_under_its_lease_alone(store: Store) -> None:
+    lease = store.checkpoints.take(FIRST)
+    assert lease is not None
+    lease.delete()
+    assert store.checkpoints.stored(SITE) is None
+    again = store.checkpoints.take(FIRST)
+    assert again is not None
+    assert again.created
+
+
+def test_a_letters_bytes_are_put_once(store: Store) -> None:
+    assert store.letters.put(LETTER.name, b"as they are")
+    assert not store.letters.put(LETTER.name, b"others")
+    assert store.letters.read(LETTER.name) == b"as they are"
+    with pytest.raises(SiteError, match="not the name of a"):
+        store.letters.put("checkpoints/x.json", b"")
 
 
 def test_take_of_a_site_under_lease_is_refused(store: Store) -> None:

@@ -118,6 +118,14 @@ def test_inventory_excludes_other_sites_and_times(
     assert workspace.held(SITE, RANGE) == inventory_of(1, 2)
 
 
+def test_rows_under_a_former_name_count_as_well(
+    service: QueryService, workspace: Workspace
+) -> None:
+    service.rows = [row(1), row(2, site="old.net"), row(1, site="old.net"), row(3, site="x.net")]
+
+    assert workspace.held(SITE, RANGE, ("old.net",)) == inventory_of(1, 2, n1=2)
+
+
 def test_inventory_of_the_only_site_includes_classic_rows(
     service: QueryService, identity: Identity, time: Time
 ) -> None:

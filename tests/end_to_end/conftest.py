@@ -19,7 +19,7 @@ from jira_audit.simulator.server import serve
 from jira_audit.simulator.site import FakeJira
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
-from tests.servers.many_sites import ServedSite, address_of, serve_sites
+from tests.servers.many_sites import ServedSite, address_of, cloud_id_of, serve_sites
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +47,11 @@ class Installation:
         environment = dict(self.environment)
         for name in ("JIRA_SITE_URL", "JIRA_USERNAME", "JIRA_API_TOKEN"):
             del environment[name]
-        with serve_sites({address: ServedSite(self.site) for address in addresses}) as port:
+        sites = {
+            address: ServedSite(self.site, cloud_id=cloud_id_of(number))
+            for number, address in enumerate(addresses)
+        }
+        with serve_sites(sites) as port:
             entries = [
                 {
                     "url": f"http://{address}:{port}",

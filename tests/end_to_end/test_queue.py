@@ -33,7 +33,7 @@ from tests.servers import worker as worker_process
 from tests.servers.host import Host, canonical_lines
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Ingestion
-from tests.servers.many_sites import ServedSite, address_of, serve_sites
+from tests.servers.many_sites import ServedSite, address_of, cloud_id_of, serve_sites
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
@@ -96,7 +96,7 @@ def provider(
     """Three hundred sites that share ids, each at an address of its own, and their settings."""
     sites = {}
     for number in range(300):
-        site = FakeJira("auditor", "a-token")
+        site = FakeJira("auditor", "a-token", cloud_id=cloud_id_of(number))
         site.add(record(10_000 + n, now() - 600_000 - n) for n in range(RECORDS))
         sites[address_of(number)] = ServedSite(site, 0.01)
     name = f"queue-{uuid.uuid4().hex}"

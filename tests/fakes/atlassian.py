@@ -40,7 +40,8 @@ AUDIT = frozenset({"read:audit-log:jira", "read:user:jira"})
 class Atlassian(BaseAdapter):
     """One site at `host`, reached at its own address or by the gateway. A transport of `requests`.
 
-    `asked` has every request: the host, the path, and the kind of credentials.
+    Its `former` hosts redirect to `host`. `asked` has every request: the host, the path, and the
+    kind of credentials.
     """
 
     time: Time
@@ -51,6 +52,7 @@ class Atlassian(BaseAdapter):
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     expires_in: object = TOKEN_SECONDS
     script: dict[str, list[Response]] = field(default_factory=dict)
+    former: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -73,7 +75,9 @@ class Atlassian(BaseAdapter):
         if scripted := self.script.get(url.netloc):
             return response_to(request, scripted.pop(0))
         query = dict(parse_qsl(url.query))
-        if url.netloc == self.host:
+        if url.netloc in self.former:
+            found = Response(301, {"Location": f"https://{self.host}{url.path}"}, b"")
+        elif url.netloc == self.host:
             found = self._answer_as_site(url.path, query, authorization)
         elif url.netloc == f"api.{self.domain}":
             found = self._answer_as_gateway(url.path, query, authorization)
@@ -82,6 +86,11 @@ class Atlassian(BaseAdapter):
         else:
             raise AssertionError(f"nobody is at {url.netloc}")
         return response_to(request, found)
+
+    def rename(self, host: str) -> None:
+        """The site gets another host; the one before redirects there."""
+        self.former.append(self.host)
+        self.host = host
 
     def _answer_as_site(self, path: str, query: dict[str, str], authorization: str) -> Response:
         if path == "/_edge/tenant_info":

@@ -17,7 +17,7 @@ from jira_audit.flow.reader import Reader
 def run_of(source: Source, deadline: Deadline, pools: Pools) -> Run:
     """A run that only reads: it has no sink and no store."""
     nothing: Any = None
-    ports = Ports(source, nothing, nothing, nothing)
+    ports = Ports(source, nothing, nothing, nothing, nothing, nothing)
     return Run("contoso.atlassian.net", ports, Policy(), deadline, pools, Tally())
 
 

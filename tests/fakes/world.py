@@ -26,9 +26,11 @@ from requests.auth import HTTPBasicAuth
 from urllib3 import HTTPResponse
 
 from jira_audit.core import timestamps
+from jira_audit.core.address import is_site_host
 from jira_audit.core.batches import BATCH_LIMIT
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.clock import Clock, Deadline
+from jira_audit.core.cloud_id import TENANT_PATH, StoredTenant
 from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import BatchRefused, LeaseLost, SiteError
 from jira_audit.core.ledger import Ledger
@@ -40,6 +42,7 @@ from jira_audit.core.records import COLUMNS
 from jira_audit.core.window import Window
 from jira_audit.edge.access import DirectRoute
 from jira_audit.edge.jira import JiraSource
+from jira_audit.edge.tenant import SiteTenant
 from jira_audit.flow.collect import collect
 from jira_audit.flow.ports import Pools, Ports, Run, Sink
 from jira_audit.operations.backfill import backfill, bounds
@@ -90,7 +93,7 @@ class Journal:
     entries: list[str] = field(default_factory=list)
     die: tuple[int, Literal["before", "after"]] | None = None
     dead: bool = False
-    meanwhile: dict[int, Callable[[], None]] = field(default_factory=dict)
+    meanwhile: dict[int, Callable[[], object]] = field(default_factory=dict)
     lock: RLock = field(default_factory=RLock)
 
     @contextmanager
@@ -136,10 +139,13 @@ class Faults:
 
 
 class JiraTransport(BaseAdapter):
-    """The simulated site behind the real `JiraSource`, as a transport of `requests`.
+    """The simulated site behind the real `JiraSource` and `SiteTenant`, as a transport of
+    `requests`.
 
-    `tamper` changes a record in the response, for records that Jira should not write. A response
-    takes `seconds`.
+    The site answers at its `hosts`; its `former` hosts redirect to the first of these. `tamper`
+    changes a record in the response, for records that Jira should not write. A response takes
+    `seconds`. `tenant_faults` are those of the requests for the cloud id, which `tenant_asked`
+    counts by host.
     """
 
     def __init__(self, journal: Journal, time: Time, page_cap: int = 1000) -> None:
@@ -149,18 +155,34 @@ class JiraTransport(BaseAdapter):
         self.faults, self.tamper = Faults(), dict[int, Callable[[dict], Any]]()
         self.seconds = 0.05
         self.requests: list[Mapping[str, str]] = []
+        self.hosts, self.former = [HOST], list[str]()
+        self.tenant_faults, self.tenant_asked = Faults(), Counter[str]()
         self._journal, self._time = journal, time
+
+    def rename(self, host: str) -> None:
+        """The site gets another host; every former one redirects there, path and all."""
+        self.former = [each for each in (*self.former, *self.hosts) if each != host]
+        self.hosts = [host]
 
     def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
         url = urlsplit(request.url)
-        assert f"{url.scheme}://{url.netloc}" == f"https://{HOST}"
-        query = dict(parse_qsl(url.query, strict_parsing=True))
+        assert url.scheme == "https"
+        assert url.netloc in (*self.hosts, *self.former)
+        query = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
 
         def answer() -> Response:
+            if url.netloc in self.former:
+                location = f"https://{self.hosts[0]}{url.path}"
+                return Response(301, {"Location": location}, b"")
             return self._tamper_records(
                 self.site.answer(url.path, query, request.headers, self._time.now)
             )
 
+        if url.path == TENANT_PATH:
+            assert "Authorization" not in request.headers
+            with self._journal.effect("ask"):
+                self.tenant_asked[url.netloc] += 1
+                return response_to(request, self.tenant_faults.run(answer))
         with self._journal.effect("fetch"):
             self.requests.append(query)
             self._time.advance(self.seconds)
@@ -173,11 +195,11 @@ class JiraTransport(BaseAdapter):
     def forget(self, ids: set[int]) -> None:
         """Remove records, as retention does."""
         kept = [known for known in self.site.records if known["id"] not in ids]
-        self.site = FakeJira(USERNAME, TOKEN, self._page_cap)
+        self.site = FakeJira(USERNAME, TOKEN, self._page_cap, cloud_id=self.site.cloud_id)
         self.site.add(kept)
 
     def _tamper_records(self, answer: Response) -> Response:
-        if not self.tamper:
+        if not self.tamper or b'"records"' not in answer.body:
             return answer
         page = json.loads(answer.body)
         page["records"] = [self.tamper.get(r["id"], lambda r: r)(r) for r in page["records"]]
@@ -240,13 +262,13 @@ class FakeTable:
         self.seconds, self.dropped, self.asked = 0.0, set[int](), 0
         self._sink, self._time = sink, time
 
-    def held(self, site: str, window: Window) -> TableInventory:
+    def held(self, site: str, window: Window, former: Sequence[str] = ()) -> TableInventory:
         self.asked += 1
         until = self._time.now - round(self.seconds * 1000)
         seen = Counter(
             row["id_d"]
             for row in self._sink.table
-            if row["site_s"] == site
+            if row["site_s"] in {site, *former}
             and window.start <= timestamps.parse(row["created_t"]) <= window.end
             and timestamps.parse(row["TimeGenerated"]) <= until
             and row["id_d"] not in self.dropped
@@ -287,12 +309,24 @@ class MemoryStore:
             return lease
 
     def keep(self, letter: Letter) -> bool:
-        with self._journal.effect("keep"):
-            return self.faults.run(lambda: self._keep(letter))
+        return self.put(letter.name, letter.encode(self._time.now))
 
-    def _keep(self, letter: Letter) -> bool:
-        content = letter.encode(self._time.now)
-        return self.blobs.setdefault(letter.name, content) == content
+    def put(self, name: str, content: bytes) -> bool:
+        self._check(name)
+        with self._journal.effect("keep"):
+            return self.faults.run(lambda: self._put(name, content))
+
+    def _put(self, name: str, content: bytes) -> bool:
+        return self.blobs.setdefault(name, content) == content
+
+    def tenants(self) -> list[StoredTenant]:
+        start, end = f"{self._kind}/", ".json"
+        with self._journal.effect("tenants"):
+            return [
+                StoredTenant.of(name.removeprefix(start).removesuffix(end), self.blobs[name])
+                for name in sorted(self.blobs)
+                if name.startswith(start)
+            ]
 
     def stored(self, site: str) -> bytes | None:
         with self._journal.effect("stored"):
@@ -341,11 +375,12 @@ class MemoryLease:
             self._store.faults.run(lambda: self._save(checkpoint))
 
     def _save(self, checkpoint: Checkpoint) -> None:
-        """Fails a save that decreases *through* without a reset or an earlier *from*."""
+        """Fails if *through* decreases without a reset, another *from* or a former name."""
         self._check()
         before = decode(self._store.blobs[self._name], self._site)
         is_begun_anew = checkpoint.reset != before.reset or checkpoint.start != before.start
-        assert checkpoint.through >= before.through or is_begun_anew
+        is_renamed = checkpoint.former != before.former
+        assert checkpoint.through >= before.through or is_begun_anew or is_renamed
         self._store.blobs[self._name] = checkpoint.encode(self._store._time.now)
 
     def hold(self, seconds: float) -> None:
@@ -363,6 +398,16 @@ class MemoryLease:
         with self._store._journal.effect("release"):
             self._check()
             self._store.leases.pop(self._name, None)
+
+    def delete(self) -> None:
+        self.hold(10)
+        with self._store._journal.effect("delete"):
+            self._store.faults.run(self._delete)
+
+    def _delete(self) -> None:
+        self._check()
+        self._store.blobs.pop(self._name, None)
+        self._store.leases.pop(self._name, None)
 
     def _check(self) -> None:
         """As in Azure, an expired lease can be renewed unless another holder has taken it since."""
@@ -467,6 +512,7 @@ class WatchedTally(Tally):
 class World:
     """Everything outside the connector, and methods to run it.
 
+    The connector is set up for the sites at `hosts`, and an operation works on the first of them.
     `FETCHER` runs the prefetched requests: Lazy those that are needed, Eager all of them.
     """
 
@@ -480,6 +526,8 @@ class World:
         self.table = FakeTable(self.sink, self.time)
         self.store = MemoryStore(self.journal, self.time)
         self.page_size = page_size
+        self.hosts: Sequence[str] = [HOST]
+        self._tenants: dict[str, SiteTenant] = {}
         self.policy = Policy(**policy)
         self.budget = 480.0
         self.executor: Callable[[], Executor] = Lazy
@@ -487,19 +535,20 @@ class World:
         self.outcomes: list[Outcome] = []
         self.tally = WatchedTally()
 
-    def run(self, **policy: Any) -> Outcome:
-        """One run, with the world in its current state."""
-        run = self.new_run(Deadline.after(self.time.clock, self.budget))
-        run = replace(run, policy=replace(self.policy, **policy))
+    def run(self, host: str | None = None, **policy: Any) -> Outcome:
+        """One run of a site, with the world in its current state."""
+        run = self.new_run(Deadline.after(self.time.clock, self.budget), host)
+        run = replace(run, policy=replace(run.policy, **policy))
         outcome = collect(run, Schedule(run.policy))
         self.outcomes.append(outcome)
         return outcome
 
-    def new_run(self, deadline: Deadline | None = None) -> Run:
+    def new_run(self, deadline: Deadline | None = None, host: str | None = None) -> Run:
         """A new run, without a deadline unless one is given."""
-        deadline = deadline or Deadline.never(self.time.clock)
+        deadline, host = deadline or Deadline.never(self.time.clock), host or self.hosts[0]
+        policy = replace(self.policy, hosts=tuple(self.hosts))
         self.tally = WatchedTally()
-        return Run(HOST, self.ports(), self.policy, deadline, self.pools(), self.tally)
+        return Run(host, self.ports(host), policy, deadline, self.pools(), self.tally)
 
     def backfills(self) -> Ports:
         """The ports of a backfill."""
@@ -507,7 +556,7 @@ class World:
 
     def backfill(self, start: int, end: int | None = None) -> Outcome:
         """Backfill from `start` to `end`, or to *from* without an end."""
-        reading = bounds(HOST, self.store, start, end)
+        reading = bounds(self.hosts[0], self.store, start, end)
         outcome = backfill(replace(self.new_run(), ports=self.backfills()), reading)
         self.outcomes.append(outcome)
         return outcome
@@ -531,15 +580,23 @@ class World:
         fetcher = self.fetcher()
         return Pools(fetcher, self.executor(), fetcher.first_done)
 
-    def ports(self) -> Ports:
+    def ports(self, host: str | None = None) -> Ports:
+        host = host or self.hosts[0]
         source = JiraSource(
-            HOST,
-            DirectRoute(f"https://{HOST}", HTTPBasicAuth(USERNAME, TOKEN)),
+            host,
+            DirectRoute(f"https://{host}", HTTPBasicAuth(USERNAME, TOKEN)),
             self.time.clock,
             self.page_size,
         )
         source._session.mount("https://", self.jira)
-        return Ports(source, self.sink_in_use, self.store, self.store)
+        if host not in self._tenants:
+            tenant = SiteTenant(f"https://{host}", None, is_site_host, self.time.clock)
+            tenant._session.mount("https://", self.jira)
+            self._tenants[host] = tenant
+        backfills = self.store.backfills()
+        return Ports(
+            source, self.sink_in_use, self.store, self.store, backfills, self._tenants[host]
+        )
 
     def run_until_crash(self, act: Callable[[], object] | None = None) -> None:
         """A run, or `act`, that crashes where the journal says; then its lease expires."""

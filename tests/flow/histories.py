@@ -17,11 +17,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import TransientError
 from jira_audit.core.timestamps import HOUR, MINUTE
 from jira_audit.simulator.site import Response
-from tests.fakes.world import TOKEN, Crash, Eager, Fetcher, Lazy, Shuffled, World, record
+from tests.fakes.world import HOST, TOKEN, Crash, Eager, Fetcher, Lazy, Shuffled, World, record
 
+NAMES = [HOST, "fabrikam.atlassian.net", "woodgrove.atlassian.net"]
 BATCH_BYTES = 3_000
 LEASE = 61.0
 
@@ -38,6 +40,7 @@ class Counts:
     crashes: int = 0
     overlaps: int = 0
     takeovers: int = 0
+    renames: int = 0
 
     def __iadd__(self, other: Counts) -> Self:
         for name, value in asdict(other).items():
@@ -72,6 +75,8 @@ class History:
             (1, self.burst),
             (1, self.forget),
             (1, self.write_undeliverable),
+            (1, self.rename),
+            (2, self.set_address),
             (8, self.run),
             (3, self.run_and_die),
             (3, self.run_with_faults),
@@ -102,7 +107,7 @@ class History:
 
     def write_late(self) -> None:
         """Records appear behind newer ones, by less than the sweep's hours less a day."""
-        now, began = self.world.time.now, self.world.store.checkpoint().start
+        now, began = self.world.time.now, self._place().start
         known = set(self.in_time)
         self._add([max(began, now - self.chance.randrange(8 * HOUR)) for _ in range(3)])
         self.in_time = {each: at for each, at in self.in_time.items() if each in known}
@@ -126,6 +131,15 @@ class History:
         self.in_time |= {first + n: at for n, at in enumerate(created) if at > through}
         self.counts.records += len(records)
         self.world.jira.site.add(records)
+
+    def rename(self) -> None:
+        """The site gets another of its names; what it had redirects there."""
+        self.counts.renames += 1
+        self.world.jira.rename(self.chance.choice(NAMES))
+
+    def set_address(self) -> None:
+        """The administrator follows."""
+        self.world.hosts = self.world.jira.hosts
 
     # Runs, and what happens to them
 
@@ -222,14 +236,25 @@ class History:
         lost = self.world.missing(passed)
         assert not lost, f"seed {self.seed}: through has passed {sorted(lost)}"
         if any(name.startswith("checkpoints") for name in store.blobs):
-            ledger = store.checkpoint().ledger
+            ledger = self._place().ledger
             lost = {known for known in ledger if known in self.expected} - self.world.dealt_with()
             assert not lost, f"seed {self.seed}: in the ledger, nowhere else: {sorted(lost)}"
 
     def _through(self) -> int:
         blobs = self.world.store.blobs
         known = any(name.startswith("checkpoints") for name in blobs)
-        return self.world.store.checkpoint().through if known else 0
+        return self._place().through if known else 0
+
+    def _place(self) -> Checkpoint:
+        """The checkpoint that the next run goes on from."""
+        hosts = [self.world.hosts[0], *(host for host in NAMES if host != self.world.hosts[0])]
+        blobs = self.world.store.blobs
+        stored = [
+            self.world.store.checkpoint(host)
+            for host in hosts
+            if f"checkpoints/{host}.json" in blobs
+        ]
+        return next((each for each in stored if each.cloud_id), stored[0])
 
     def end_without_faults(self) -> None:
         """Without faults, after the sweeps of three days, every record is accounted for."""
@@ -237,6 +262,7 @@ class History:
         for faults in (world.jira.faults, world.sink.faults, world.store.faults):
             faults.__init__()  # type: ignore[misc]
         world.journal.meanwhile.clear()
+        self.set_address()
         for _ in range(6):
             world.time.advance(12 * 3600 + 60)
             outcome = world.run()

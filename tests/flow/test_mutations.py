@@ -6,7 +6,7 @@ test shows once that each of these tests passes without a mutation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,16 +18,19 @@ from jira_audit.core.errors import TransientError
 from jira_audit.core.http import RawResponse
 from jira_audit.core.pages import Page, PageRequest, Reading, RecordsPage
 from jira_audit.core.restart import RestartCheck
+from jira_audit.core.timestamps import HOUR, MINUTE
 from jira_audit.core.window import ReadRange
 from jira_audit.edge import jira
+from jira_audit.flow import identity
 from jira_audit.flow.delivery import Delivery
-from jira_audit.flow.ports import Lease
+from jira_audit.flow.ports import Lease, Run
 from jira_audit.flow.sending import Sender, Sends
 from jira_audit.simulator.site import Response
-from tests.fakes.world import MemoryStore
+from tests.fakes.world import HOST, START, MemoryStore
 from tests.flow import (
     test_collect,
     test_crash_points,
+    test_identity,
     test_lasting_faults,
     test_movement,
     test_restart,
@@ -191,6 +194,55 @@ def answers_lost_for_long() -> None:
     test_lasting_faults.test_an_unknown_delivery_adds_one_batch_a_run(answer)
 
 
+def begin_a_renamed_site_anew(patch: Patch) -> None:
+    patch.setattr(identity, "_others", lambda _: [])
+
+
+def adopt_another_tenants_checkpoint(patch: Patch) -> None:
+    def mutated(run: Run, lease: Lease, own: Checkpoint) -> Checkpoint:
+        for each in run.ports.checkpoints.tenants():
+            content = run.ports.checkpoints.stored(each.site)
+            if each.site != run.site and content:
+                own = own.continuing(decode(content, each.site)).moved()
+        own = own.identified(run.ports.tenant.cloud_id())
+        lease.save(own)
+        return own
+
+    patch.setattr(identity, "_establish", mutated)
+
+
+def compare_before_claiming(patch: Patch) -> None:
+    """So that two entries that begin at the same moment do not see each other."""
+    others_of_tenant, saved = identity._others_of_tenant, identity._saved
+
+    def mutated(run: Run, lease: Lease, own: Checkpoint) -> Sequence[str]:
+        same = others_of_tenant(run, lease, own)
+        saved(lease, own)
+        return same
+
+    def unclaimed(lease: Lease, checkpoint: Checkpoint) -> Checkpoint:
+        return checkpoint if checkpoint.claim else saved(lease, checkpoint)
+
+    patch.setattr(identity, "_others_of_tenant", mutated)
+    patch.setattr(identity, "_saved", unclaimed)
+
+
+def collect_whoever_answers(patch: Patch) -> None:
+    patch.setattr(identity, "_check_unchanged", lambda *_, **__: None)
+
+
+def a_rename_within_hours() -> None:
+    test_identity.test_a_renamed_site_goes_on_where_it_was(
+        134, START - 20 * HOUR, 10 * MINUTE, 2 + 20 / 60, 300.0
+    )
+
+
+def two_entries_at_once() -> None:
+    test_identity.test_two_entries_that_begin_at_once_never_both_collect(
+        (test_identity.DOMAIN, HOST)
+    )
+
+
 CATCHES: dict[Callable[[Patch], None], Test] = {
     save_before_send: crashes_with_four_in_flight,
     stop_on_a_short_page: short_pages,
@@ -212,6 +264,12 @@ CATCHES: dict[Callable[[Patch], None], Test] = {
         test_lasting_faults.test_a_cautious_run_opens_up_once_a_batch_was_accepted_and_saved
     ),
     sweep_before_from: (test_collect.test_sweep_does_not_start_before_from),
+    begin_a_renamed_site_anew: a_rename_within_hours,
+    adopt_another_tenants_checkpoint: test_identity.test_another_tenants_checkpoint_is_left_alone,
+    compare_before_claiming: two_entries_at_once,
+    collect_whoever_answers: (
+        test_identity.test_a_cloud_id_that_changes_fails_every_run_until_a_reset
+    ),
 }
 
 

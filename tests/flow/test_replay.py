@@ -61,7 +61,7 @@ def test_letters_are_sent_then_deleted() -> None:
     assert sorted(world.rows()) == sorted(ids(world))
     assert not names(world)
     assert world.journal.entries == [
-        *("take", "load", "names"),
+        *("stored", "take", "load", "names"),
         *("read", "send", "delete") * 2,
         "release",
     ]
@@ -355,7 +355,7 @@ def test_replay_skips_a_site_under_lease() -> None:
     replayed = world.replay()
 
     assert replayed.skipped
-    assert world.journal.entries == ["take"]
+    assert world.journal.entries == ["stored", "take"]
     assert len(names(world)) == 2
 
 
@@ -379,7 +379,7 @@ def test_replay_stops_at_a_garbled_checkpoint() -> None:
     replayed = world.replay()
 
     assert "cannot be read" in str(replayed.error)
-    assert world.journal.entries == ["take", "load", "release"]
+    assert world.journal.entries == ["stored", "take", "load", "release"]
 
 
 @pytest.mark.parametrize("error", [SiteError("403"), TransientError("503")])
@@ -501,7 +501,7 @@ def test_replay_that_crashes_anywhere_duplicates_one_letter_at_most(
 
 def test_replay_crash_points_include_every_kind_of_effect() -> None:
     assert set(effects()) == {
-        *("take", "load", "names", "read", "send", "keep", "save", "delete", "release"),
+        *("stored", "take", "load", "names", "read", "send", "keep", "save", "delete", "release"),
     }
 
 

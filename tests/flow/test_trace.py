@@ -88,7 +88,7 @@ def test_tick_with_one_new_record_makes_few_calls() -> None:
     trace = trace_calls(world.run)
 
     assert world.rows()[-1] == 20_000
-    assert len(trace.calls) <= 250
+    assert len(trace.calls) <= 260
 
 
 def test_tick_sends_and_saves_outside_readers_and_exits() -> None:

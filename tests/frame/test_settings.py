@@ -122,7 +122,12 @@ def test_defaults_are_those_documented() -> None:
             managed_identity=False,
         ),
         policy=Policy(
-            lookback=24 * HOUR, overlap=15 * MINUTE, sweep=48 * HOUR, event_time=False, reset=None
+            lookback=24 * HOUR,
+            overlap=15 * MINUTE,
+            sweep=48 * HOUR,
+            event_time=False,
+            reset=None,
+            hosts=("contoso.atlassian.net",),
         ),
         reset_site=None,
         budget_seconds=480,

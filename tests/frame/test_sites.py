@@ -38,6 +38,7 @@ from jira_audit.simulator.site import FakeJira, Response
 from jira_audit.terminal.check import check_results
 from tests.fakes.world import record
 from tests.servers.azurite import AT_ONCE
+from tests.servers.many_sites import cloud_id_of
 
 NOW = timestamps.parse("2026-11-20T12:00:00Z")
 ONE = {
@@ -256,7 +257,7 @@ class FailingJira(FakeJira):
 @pytest.fixture
 def two_sites(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FailingJira, FailingJira]]:
     """Two sites with the same ids, at two names of this machine, and the settings for both."""
-    sites = FailingJira("auditor", "one"), FailingJira("auditor", "two")
+    sites = FailingJira("auditor", "one"), FailingJira("auditor", "two", cloud_id=cloud_id_of(2))
     now = wiring.CLOCK.now()
     for number, site in enumerate(sites):
         site.add(
@@ -279,7 +280,7 @@ def two_sites(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FailingJira, Fa
         monkeypatch.setenv("TOKEN_ONE", "one")
         monkeypatch.setenv("TOKEN_TWO", "two")
         yield sites
-    for cached in (wiring.source, wiring.route, wiring.gateway):
+    for cached in (wiring.source, wiring.tenant, wiring.route, wiring.gateway):
         cached.cache_clear()
 
 

@@ -49,7 +49,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Atlassian]:
     made.site.add(record(10_000 + n, START - 60_000 - n) for n in range(25))
     monkeypatch.setattr(requests.Session, "get_adapter", lambda self, url: made)
     yield made
-    for cached in (wiring.source, wiring.route, wiring.gateway):
+    for cached in (wiring.source, wiring.tenant, wiring.route, wiring.gateway):
         cached.cache_clear()
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
-from jira_audit.simulator.site import FakeJira, Response
+from jira_audit.simulator.site import TENANT_PATH, FakeJira, Response
 from tests.servers import async_http_server
 
 
@@ -21,6 +22,7 @@ from tests.servers import async_http_server
 class ServedSite:
     """One site: who answers, after how many seconds, and what it answers instead, if anything.
 
+    With a `cloud_id`, it is another tenant than the `site` that answers.
     It counts what it is `asked`, and how many requests were under way at once at the `most`; its
     first answer left at the moment `first_at` of the monotonic clock.
     """
@@ -28,6 +30,7 @@ class ServedSite:
     site: FakeJira
     seconds: float = 0.0
     instead: Callable[[], Response] | None = None
+    cloud_id: str | None = None
     asked: int = field(default=0, compare=False)
     under_way: int = field(default=0, compare=False)
     most: int = field(default=0, compare=False)
@@ -47,12 +50,19 @@ class ServedSite:
     def _answer(self, request: async_http_server.Request) -> Response:
         url = urlsplit(request.target)
         now = time.time_ns() // 1_000_000
+        if self.cloud_id and url.path == TENANT_PATH:
+            return Response(200, {}, json.dumps({"cloudId": self.cloud_id}).encode())
         return self.site.answer(url.path, dict(parse_qsl(url.query)), request.headers, now)
 
 
 def address_of(number: int) -> str:
     """The loopback address of the site of this number: https://www.rfc-editor.org/rfc/rfc1122#section-3.2.1.3"""
     return f"127.0.{1 + number // 250}.{1 + number % 250}"
+
+
+def cloud_id_of(number: int) -> str:
+    """The cloud id of the site of this number: each site is a tenant of its own."""
+    return f"11111111-2222-4333-8444-{number:012}"
 
 
 @contextlib.contextmanager

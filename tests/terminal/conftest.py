@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from jira_audit import wiring
 from jira_audit.simulator.records import Record, sample_records
 from jira_audit.simulator.server import serve
-from jira_audit.simulator.site import FakeJira, Response
+from jira_audit.simulator.site import TENANT_PATH, FakeJira, Response
 from jira_audit.terminal.cli import cli
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def no_settings() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_warm_clients() -> Iterator[None]:
     """Clients are cached by their settings; the identity's address is not one of them."""
-    warm = (wiring.source, wiring.sink, wiring.container, wiring.credential)
+    warm = (wiring.source, wiring.tenant, wiring.sink, wiring.container, wiring.credential)
     yield
     for cached in warm:
         cached.cache_clear()
@@ -108,7 +108,20 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Site(FakeJira):
+class TwoNames(FakeJira):
+    """One simulated site that stands for two: at localhost it tells another cloud id."""
+
+    def answer(
+        self, path: str, query: Mapping[str, str], headers: Mapping[str, str], now_ms: int
+    ) -> Response:
+        answer = super().answer(path, query, headers, now_ms)
+        if path == TENANT_PATH and headers["Host"].startswith("localhost"):
+            other = b'{"cloudId":"66666666-2222-4333-8444-555555555555"}'
+            return replace(answer, body=other)
+        return answer
+
+
+class Site(TwoNames):
     """A simulated site that can be told to refuse, and counts what it was asked."""
 
     def __init__(self, records: list[Record]) -> None:

@@ -16,9 +16,19 @@ from jira_audit.core.errors import SiteError
 from jira_audit.core.outcome import Outcome, Result, Tally
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.edge.local import LocalCheckpoints
-from jira_audit.simulator.site import FakeJira, Response
+from jira_audit.simulator.site import Response
 from jira_audit.terminal.collect import summary
-from tests.terminal.conftest import TOKEN, USERNAME, Run, Site, begin, end, records, set_up
+from tests.terminal.conftest import (
+    TOKEN,
+    USERNAME,
+    Run,
+    Site,
+    TwoNames,
+    begin,
+    end,
+    records,
+    set_up,
+)
 from tests.terminal.test_demo import ESCAPE, on_a_terminal
 
 
@@ -143,7 +153,7 @@ def test_settings_file_that_is_invalid_is_a_problem(
     assert said in ended.err
 
 
-class Halting(FakeJira):
+class Halting(TwoNames):
     """Answers for its `first` records, the oldest, and lets requests for later windows wait."""
 
     def __init__(self, count: int, first: int) -> None:

@@ -54,6 +54,11 @@ class Place:
             assert "personal" not in ended.out + ended.err
         return ended
 
+    def collected(self) -> None:
+        """As a run has left it that found nothing."""
+        first = Checkpoint.first(HOST, now_ms() - 24 * HOUR_MS, now_ms())
+        self.put(PATH, first.encode(now_ms()))
+
     def checkpoint(self) -> Checkpoint:
         return decode(self.get(PATH) or b"", HOST)
 
@@ -197,6 +202,7 @@ def test_letter_that_is_missing_exits_with_1(place: Place) -> None:
 
 
 def test_replay_sends_letters_and_deletes_them_once_accepted(place: Place) -> None:
+    place.collected()
     ended = place("dead-letters", "replay", "2026-03-01/17")
 
     assert ended.code == 0
@@ -212,6 +218,7 @@ def test_replay_sends_letters_and_deletes_them_once_accepted(place: Place) -> No
 
 
 def test_replay_says_what_stays_and_why_and_exits_with_1(place: Place) -> None:
+    place.collected()
     ended = place("dead-letters", "replay", "--all")
 
     assert ended.code == 1
@@ -220,6 +227,7 @@ def test_replay_says_what_stays_and_why_and_exits_with_1(place: Place) -> None:
 
 
 def test_replay_is_reported_as_json(local: Place) -> None:
+    local.collected()
     ended = local("dead-letters", "replay", "--all", "--json")
 
     assert json.loads(ended.out) == {
@@ -237,12 +245,22 @@ def test_replay_that_is_stopped_says_what_to_do(request: pytest.FixtureRequest, 
     place = blobs(request)
     os.environ["LOGS_DCR_RULE_ID"] = "dcr-ffffffffffffffffffffffffffffffff"
 
+    place.collected()
     ended = place("dead-letters", "replay", "--all")
 
     assert ended.code == 1
     assert "0 dead letters sent again and deleted; then an error stopped it." in ended.out
     assert "check LOGS_DCR_RULE_ID" in ended.err
     assert place.get(REFUSED.name)
+
+
+def test_before_the_first_run_nothing_is_sent_again(place: Place) -> None:
+    ended = place("dead-letters", "replay", "--all")
+
+    assert ended.code == 1
+    assert f"{HOST} has no checkpoint: run collect once first" in ended.err
+    assert place.get(PATH) is None
+    assert place.rows() == 0
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "2026-03-01/17"]])
@@ -271,6 +289,7 @@ def test_site_that_another_run_holds_exits_with_1(local: Place, tmp_path: Path) 
 
 
 def test_letters_list_says_on_standard_error_that_it_is_empty(local: Place) -> None:
+    local.collected()
     local("dead-letters", "replay", "2026-03-01/17")
     (Path(local.more[1]) / UNREADABLE.name).unlink()
 
