@@ -88,6 +88,13 @@ az() { # never reads what is typed for this script, and says only what went wron
     command az "$@" --only-show-errors </dev/null
 }
 
+# A trace (bash -x, SHELLOPTS=xtrace) would show the token, however it is given.
+case $- in
+    *x*)
+        { set +x; } 2>/dev/null
+        printf 'deploy.sh: from here on nothing is traced: the trace would show the API token\n' >&2
+        ;;
+esac
 # From here on only a shell variable has the token: no program finds it in its environment.
 token=${JIRA_API_TOKEN:-}
 unset JIRA_API_TOKEN
@@ -315,7 +322,6 @@ elif [ -z "$token" ] && [ -z "$(parameter jiraApiToken 2>/dev/null)" ]; then
     printf '\n'
     [ -n "$token" ] || refuse "no API token was given; --keep-token keeps the one in the vault"
 fi
-{ set +x; } 2>/dev/null # whoever traces this script must not see the next line
 # printf is a builtin: no program has the token as its argument.
 printf '%s' "$token" | python3 -c "$write_parameters" "$parameters" "$temporary/parameters.json" \
     "workspaceResourceId=$workspace" "jiraSiteUrl=$jira_url" "jiraUsername=$username" \
