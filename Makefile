@@ -50,7 +50,7 @@ format: $(VENV)/.ready-dev ## let ruff put the code into shape
 	$(IN_VENV) -m ruff format
 
 package: $(VENV)/pyvenv.cfg ## build dist/released-package.zip of the current commit, and its SHA-256
-	@$(IN_VENV) deploy/package $(ARGS)
+	@$(IN_VENV) -I deploy/package $(ARGS)
 
 setup: $(VENV)/.ready-dev tests/setup/node_modules/.ready build/wheels/.ready build/checkov/.ready ## install what the tests need, and run nothing
 
@@ -96,5 +96,5 @@ build/checkov/.ready: tests/setup/checkov.txt | $(VENV)/.ready-dev
 
 build/wheels/.ready: deploy/package-requirements.txt | $(VENV)/pyvenv.cfg
 	@echo "Fetching the package's wheels into build/wheels (once)"
-	@$(IN_VENV) deploy/package --fetch
+	@$(IN_VENV) -I deploy/package --fetch
 	@touch $@

@@ -4,7 +4,13 @@
 set -euo pipefail
 umask 077
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# No code is run but bash, az, python3 and the system's own: not of the current folder, to which a PATH with `.` and
+# Python's `-m` lead, and not of what lies about above this script. So everything is run from the root folder.
+unset CDPATH
+from=$PWD here=./${BASH_SOURCE[0]}
+[[ ${BASH_SOURCE[0]} != /* ]] || here=${BASH_SOURCE[0]}
+here=$(cd -- "${here%/*}" && pwd)
+cd /
 template=$here/azuredeploy.json
 table_name=Jira_Audit_CL
 table_api=2022-10-01       # https://learn.microsoft.com/rest/api/loganalytics/tables
@@ -78,6 +84,9 @@ done
 [ -n "$group" ] || wrong "--resource-group is missing"
 [ -z "$token_fd" ] || [[ $token_fd =~ ^[0-9]+$ ]] || wrong "--token-fd needs a number"
 [ -z "$package" ] || [ -z "$package_uri" ] || wrong "--package and --package-uri exclude each other"
+# Files are named from where the script was started.
+[ -z "$parameters" ] || [[ $parameters = /* ]] || parameters=$from/$parameters
+[ -z "$package" ] || [[ $package = /* ]] || package=$from/$package
 [ -z "$parameters" ] || [ -r "$parameters" ] || wrong "$parameters cannot be read"
 [ -r "$template" ] || refuse "$template is missing: it belongs beside this script"
 for program in az python3; do
@@ -167,7 +176,7 @@ json.dump({"$schema": schema, "contentVersion": "1.0.0.0", "parameters": values}
 
 # One value of a parameters file, or the template'"'"'s default; whether there is one at all.
 parameter() {
-    python3 -c '
+    python3 -I -c '
 import json, sys
 given = json.load(open(sys.argv[1]))["parameters"] if sys.argv[1] else {}
 found = given.get(sys.argv[3]) or json.load(open(sys.argv[2]))["parameters"][sys.argv[3]]
@@ -176,7 +185,7 @@ print(found.get("value", found.get("defaultValue", "by reference" if "reference"
 }
 
 output() {
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]]["value"])' \
+    python3 -I -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]]["value"])' \
         "$temporary/outputs.json" "$1"
 }
 
@@ -211,7 +220,7 @@ may() { # scope actions...
     shift
     az rest --method get --uri "$scope/providers/Microsoft.Authorization/permissions?api-version=$permissions_api" \
         >"$temporary/permissions.json" || refuse "what you may do in $scope cannot be read"
-    missing=$(python3 -c "$lacking" "$@" <"$temporary/permissions.json")
+    missing=$(python3 -I -c "$lacking" "$@" <"$temporary/permissions.json")
     [ -z "$missing" ] || refuse "you lack permissions in $scope:
 $missing
 Ask for Log Analytics Contributor on the workspace's resource group; in the connector's, for Owner, or for Contributor
@@ -232,7 +241,7 @@ grep -qx "$table_name" <<<"$there" && create_table=false
 
 look() { # sets kind, missing and different
     az rest --method get --uri "$table" >"$temporary/table.json" || refuse "the table $table_name cannot be read"
-    python3 -c "$look_at_table" "$template" "$temporary/union.json" \
+    python3 -I -c "$look_at_table" "$template" "$temporary/union.json" \
         <"$temporary/table.json" >"$temporary/look.txt"
     kind=$(awk '$1 == "kind" { print $2 }' "$temporary/look.txt")
     missing=$(awk '$1 == "missing" { print $2 }' "$temporary/look.txt" | paste -sd ' ' -)
@@ -304,7 +313,7 @@ if [ -z "$package_uri" ]; then
     [ -r "$package" ] || refuse "there is no $package: make package builds it, or name a release's with --package-uri"
     [ "$(parameter hostingPlan)" = flex ] || refuse "a premium plan takes its code from --package-uri"
     if [ -r "$package.sha256" ]; then
-        sum=$(python3 -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' \
+        sum=$(python3 -I -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' \
             "$package")
         [ "$sum" = "$(cut -d' ' -f1 "$package.sha256")" ] || refuse "$package is not what $package.sha256 says"
     fi
@@ -323,7 +332,7 @@ elif [ -z "$token" ] && [ -z "$(parameter jiraApiToken 2>/dev/null)" ]; then
     [ -n "$token" ] || refuse "no API token was given; --keep-token keeps the one in the vault"
 fi
 # printf is a builtin: no program has the token as its argument.
-printf '%s' "$token" | python3 -c "$write_parameters" "$parameters" "$temporary/parameters.json" \
+printf '%s' "$token" | python3 -I -c "$write_parameters" "$parameters" "$temporary/parameters.json" \
     "workspaceResourceId=$workspace" "jiraSiteUrl=$jira_url" "jiraUsername=$username" \
     "createTable=$create_table" "createV2Table=$create_v2_table" "packageUri=$package_uri"
 
@@ -357,24 +366,15 @@ if [ -z "$package_uri" ]; then
     done
 fi
 
-# `check` with the caller's rights; if the app has more, ingestion and storage say so.
-check() {
-    local settings=("DATA_COLLECTION_ENDPOINT=$(output dataCollectionEndpoint)"
-        "LOGS_DCR_RULE_ID=$(output dataCollectionRuleId)"
-        "AzureWebJobsStorage__accountName=$(output storageAccountName)"
-        "JIRA_SITE_URL=$jira_url" "JIRA_USERNAME=$username")
-    if [ -n "$token" ] && (cd "$here/.." && python3 -c 'import jira_audit.terminal.cli') 2>/dev/null; then
-        say "Checking from here, with your own rights, which may be fewer than the app's:"
-        (
-            cd "$here/.."
-            export "${settings[@]}" JIRA_API_TOKEN="$token"
-            python3 -m jira_audit check
-        ) || say "What is refused to you is not refused to the app: its own run decides."
-    else
-        say "To check from a machine that has the connector (pip install -e '.[terminal]'), with your own rights:"
-        printf '  export %s\n' "${settings[@]}"
-        say "  read -rs JIRA_API_TOKEN && export JIRA_API_TOKEN && jira-audit check"
-    fi
+# `check` is for the caller to run: this script runs no Python code that lies beside or above it.
+explain_check() {
+    say "To check with your own rights, which may be fewer than the app's, from a machine that has the connector
+(pip install -e '.[terminal]'):"
+    printf '  export %s\n' "DATA_COLLECTION_ENDPOINT=$(output dataCollectionEndpoint)" \
+        "LOGS_DCR_RULE_ID=$(output dataCollectionRuleId)" \
+        "AzureWebJobsStorage__accountName=$(output storageAccountName)" \
+        "JIRA_SITE_URL=$jira_url" "JIRA_USERNAME=$username"
+    say "  read -rs JIRA_API_TOKEN && export JIRA_API_TOKEN && jira-audit check"
 }
 
 # The app's first run tests its roles, the vault, Jira, the rule and storage at once.
@@ -383,7 +383,7 @@ if [ -z "$no_wait" ]; then
 | join kind=leftouter (AppExceptions | where TimeGenerated > datetime($began) and AppRoleName =~ '$app'
 | summarize Said = take_any(OuterMessage) by OperationId) on OperationId
 | top 1 by TimeGenerated | project Success, Said"
-    python3 -c 'import json, sys; json.dump({"query": sys.argv[1]}, open(sys.argv[2], "w"))' \
+    python3 -I -c 'import json, sys; json.dump({"query": sys.argv[1]}, open(sys.argv[2], "w"))' \
         "$query" "$temporary/query.json"
     say "Waiting for the app's first run to succeed. New roles take up to 30 minutes, and logs some minutes more;
 until then runs may fail with 403, and lose nothing: the next one goes on. It is safe to interrupt this."
@@ -392,7 +392,7 @@ until then runs may fail with 403, and lose nothing: the next one goes on. It is
         az rest --method post --uri "$workspace/api/query?api-version=$query_api" \
             --headers Content-Type=application/json Prefer=response-v1=true --body "@$temporary/query.json" \
             >"$temporary/rows.json" 2>"$temporary/error" || printf '{}' >"$temporary/rows.json"
-        read -r run said < <(python3 -c '
+        read -r run said < <(python3 -I -c '
 import json, sys
 tables = json.load(sys.stdin).get("tables") or [{}]
 row = (tables[0].get("rows") or [[None, ""]])[0]
@@ -403,7 +403,7 @@ print({True: "ok", False: "failed"}.get(row[0], "none"), " ".join((row[1] or "")
         sleep 60
     done
 fi
-check
+explain_check
 case ${run:-unwatched} in
     ok) say "Done: $app has run, and collects from now on." ;;
     unwatched) say "Done: $app is deployed; its first run was not waited for." ;;

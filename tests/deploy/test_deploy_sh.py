@@ -698,22 +698,100 @@ def test_first_run_that_is_never_seen_is_reported(cloud: Cloud) -> None:
     assert "no run of it was seen" in done.stderr
 
 
-def test_check_runs_with_the_token_in_its_environment_only(
-    cloud: Cloud,
+HOSTILE = """\
+import os
+open({mark!r}, "w").write(f"{{__file__}} was run with {{os.environ}}")
+"""
+
+
+def put_hostile_programs(folder: Path, mark: Path) -> None:
+    """What the script might run if it looked for code there: each leaves a mark."""
+    for name in ("json.py", "hashlib.py", "fnmatch.py", "urllib/__init__.py", "ssl.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(HOSTILE.format(mark=str(mark)))
+    for name in ("__init__", "__main__", "cli", "terminal/__init__", "terminal/cli"):
+        file = folder / "jira_audit" / f"{name}.py"
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_text(HOSTILE.format(mark=str(mark)))
+    for name in ("az", "python3", "mktemp", "dirname", "date", "cut", "awk", "grep", "rm", "cat"):
+        (folder / name).write_text(f'#!/bin/sh\necho "$0 was run" >{mark}\n')
+        (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def unguarded(cloud: Cloud) -> Cloud:
+    """A machine whose Python looks for modules where it usually does, and az in Python's own way.
+
+    `python -m azure.cli`, as in pip's azure-cli, looks for modules in the current folder first.
+    """
+    modules = cloud.folder / "modules"
+    modules.mkdir()
+    shutil.copy(Path(__file__).with_name("stand_in_az.py"), modules / "stand_in_az.py")
+    az = f'#!/bin/sh\nPYTHONPATH={modules} exec {PYTHON} -m stand_in_az "$@"\n'
+    (cloud.folder / "az").write_text(az)
+    (cloud.folder / "python3").write_text(f'#!/bin/sh\nexec {PYTHON} "$@"\n')
+    return cloud
+
+
+@pytest.mark.parametrize("path", ["{}:/usr/bin:/bin", ".:{}:/usr/bin:/bin", ":{}:/usr/bin:/bin"])
+def test_code_of_the_current_folder_is_not_run(
+    unguarded: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    (cloud.folder / "python3").unlink()
-    (cloud.folder / "python3").write_text(
-        f'#!/bin/sh\n[ "$1$2" = "-cimport jira_audit.terminal.cli" ] && exit 0\n'
-        f'[ "$1$2$3" = "-mjira_auditcheck" ] || exec {PYTHON} -IS "$@"\n'
-        'test -n "$JIRA_API_TOKEN" && echo "checked $JIRA_SITE_URL $LOGS_DCR_RULE_ID"\n'
-    )
-    (cloud.folder / "python3").chmod(0o755)
+    here, mark = tmp_path / "here", tmp_path / "mark"
+    here.mkdir()
+    put_hostile_programs(here, mark)
+    monkeypatch.chdir(here)
+    unguarded.more = {
+        "PATH": path.format(unguarded.folder),
+        "CDPATH": str(here),
+        "PYTHONPATH": ".",
+        "PYTHONSTARTUP": "json.py",
+    }
 
-    done = cloud.run(*package_arguments(cloud))
+    done = unguarded.run(*package_arguments(unguarded))
 
+    assert not mark.exists(), mark.read_text()
     assert done.returncode == 0, done.stderr
-    assert "checked https://contoso.atlassian.net dcr-0123" in done.stdout
-    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
+    assert unguarded.changes() == ["deploy", "publish"]
+
+
+def test_code_of_the_folder_above_the_script_is_not_run(unguarded: Cloud, tmp_path: Path) -> None:
+    release, mark = tmp_path / "downloads" / "release", tmp_path / "mark"
+    release.mkdir(parents=True)
+    put_hostile_programs(release.parent, mark)
+    for name in ("deploy.sh", "azuredeploy.json"):
+        shutil.copy(SCRIPT.with_name(name), release / name)
+    unguarded.script = release / "deploy.sh"
+
+    done = unguarded.run(*package_arguments(unguarded))
+
+    assert not mark.exists(), mark.read_text()
+    assert done.returncode == 0, done.stderr
+    assert "jira-audit check" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["deploy.sh", "./deploy.sh", "../deploy/deploy.sh"])
+def test_files_are_named_from_where_the_script_is_started(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    (cloud.folder / "mine.json").write_text('{"parameters": {"tables": {"value": "v2"}}}')
+    (cloud.folder / "package.zip.sha256").write_text(f"{'0' * 64}  package.zip\n")
+    up = os.path.relpath(cloud.folder, SCRIPT.parent)
+    monkeypatch.chdir(SCRIPT.parent)
+    cloud.script = Path(script)
+    files = ("--parameters", f"{up}/mine.json", "--package", f"{up}/package.zip")
+
+    refused = cloud.run(*files)
+    (cloud.folder / "package.zip.sha256").unlink()
+    done = cloud.run(*files)
+
+    assert "is not what" in refused.stderr
+    assert done.returncode == 0, done.stderr
+    assert cloud.parameters()["tables"] == "v2"
+    [publish] = cloud.calls("functionapp deployment source config-zip")
+    source = Path(publish["argv"][publish["argv"].index("--src") + 1])
+    assert source.is_absolute()
+    assert source.samefile(cloud.folder / "package.zip")
 
 
 def test_first_run_that_is_not_waited_for_is_mentioned(cloud: Cloud) -> None:

@@ -267,6 +267,27 @@ def test_lock_without_its_wheels_ends_without_a_package(checkout: Path, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_code_of_the_current_folder_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, mark = tmp_path / "here", tmp_path / "mark"
+    for name in ("pip/__init__.py", "pip/__main__.py", "json.py", "argparse.py"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(f"open({str(mark)!r}, 'w').write(__file__)")
+    monkeypatch.chdir(here)
+    python = Path(sys.executable).parent
+
+    subprocess.run(
+        [PACKAGE, "--fetch", "--wheels", tmp_path / "wheels"],
+        env={"PATH": f"{python}:/usr/bin:/bin", "PYTHONPATH": ".", "PIP_NO_INDEX": "1"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (tmp_path / "wheels").is_dir()  # it ran, as far as it gets without an index
+    assert not mark.exists(), mark.read_text()
+
+
 def test_lock_refuses_a_wheel_with_another_hash(tmp_path: Path) -> None:
     wheel = tmp_path / "orjson-3.13.0-py3-none-any.whl"
     wheel.write_bytes(b"something else")
