@@ -34,7 +34,9 @@ Deploys the Jira audit connector into a resource group of the current subscripti
   --keep-token           an upgrade: the token that is in the vault stays
   --parameters FILE      further parameters of the template, as an ARM parameters file (schedule, plan, alerts ...)
   --package FILE         the code; default: dist/released-package.zip, if the template names no package itself
-  --package-uri URI      or where Azure fetches it: an address whose content never changes
+  --package-uri URI      or its address, from which this script fetches it; a premium plan runs it from there
+  --package-sha256 HEX   what the package has to be; default: what the template of a release says of its own, or
+                         FILE.sha256 beside --package FILE
   --location REGION      of a resource group that has to be made; default: the workspace's
   --migrate-table        yes to migrating a classic Jira_Audit_CL, which is one-way
   --no-wait              do not wait for the app's first run
@@ -54,11 +56,11 @@ wrong() { printf 'deploy.sh: %s; --help says how\n' "$*" >&2 && exit 2; }
 # The command line.
 
 group='' workspace='' jira_url='' username='' token_fd='' keep_token='' parameters='' package='' package_uri=''
-location='' migrate='' what_if='' no_wait=''
+sha256='' location='' migrate='' what_if='' no_wait=''
 while [ $# -gt 0 ]; do
     case $1 in
         --resource-group | --workspace | --jira-url | --username | --token-fd | --parameters | --package | \
-            --package-uri | --location)
+            --package-uri | --package-sha256 | --location)
             [ $# -gt 1 ] || wrong "$1 needs a value"
             case $1 in
                 --resource-group) group=$2 ;;
@@ -69,6 +71,7 @@ while [ $# -gt 0 ]; do
                 --parameters) parameters=$2 ;;
                 --package) package=$2 ;;
                 --package-uri) package_uri=$2 ;;
+                --package-sha256) sha256=$(tr A-F a-f <<<"$2") ;;
                 --location) location=$2 ;;
             esac
             shift 2
@@ -83,6 +86,7 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$group" ] || wrong "--resource-group is missing"
 [ -z "$token_fd" ] || [[ $token_fd =~ ^[0-9]+$ ]] || wrong "--token-fd needs a number"
+[ -z "$sha256" ] || [[ $sha256 =~ ^[0-9a-f]{64}$ ]] || wrong "--package-sha256 needs 64 hexadecimal digits"
 [ -z "$package" ] || [ -z "$package_uri" ] || wrong "--package and --package-uri exclude each other"
 # Files are named from where the script was started.
 [ -z "$parameters" ] || [[ $parameters = /* ]] || parameters=$from/$parameters
@@ -164,7 +168,8 @@ given, file, pairs, token = sys.argv[1], sys.argv[2], sys.argv[3:], sys.stdin.re
 values = json.load(open(given))["parameters"] if given else {}
 for pair in pairs:
     name, _, value = pair.partition("=")
-    if value:
+    # An empty packageUri counts as well: what this script publishes, the template must not fetch.
+    if value or name == "packageUri":
         values[name] = {"value": {"true": True, "false": False}.get(value, value)}
 if token:
     values["jiraApiToken"] = {"value": token}
@@ -172,6 +177,22 @@ for name in ("jiraSiteUrl", "jiraUsername", "jiraApiToken"):
     values.setdefault(name, {"value": ""})
 schema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentParameters.json#"
 json.dump({"$schema": schema, "contentVersion": "1.0.0.0", "parameters": values}, open(file, "w"))
+'
+
+# A package, to a file. What it is, its digest says; only its size is bounded here.
+fetch='
+import sys, urllib.request
+uri, file = sys.argv[1:]
+if not uri.startswith("https://"):
+    sys.exit(f"{uri} is no https address")
+try:
+    with urllib.request.urlopen(uri, timeout=60) as answer, open(file, "wb") as package:
+        content = answer.read(200_000_001)
+        package.write(content)
+except (OSError, ValueError) as error:
+    sys.exit(f"{uri}: {error}")
+if len(content) > 200_000_000:
+    sys.exit(f"{uri}: larger than 200 MB")
 '
 
 # One value of a parameters file, or the template'"'"'s default; whether there is one at all.
@@ -226,6 +247,49 @@ $missing
 Ask for Log Analytics Contributor on the workspace's resource group; in the connector's, for Owner, or for Contributor
 and Role Based Access Control Administrator."
 }
+
+# The code: a file to publish, or an address. Whoever fetches checks: Azure compares no digest, and what is at an
+# address can be replaced. Before any change, since a migration cannot be undone.
+
+plan=$(parameter hostingPlan)
+if [ -z "$package" ]; then
+    package_uri=${package_uri:-$(parameter packageUri)}
+    # The digest that the template of a release carries is of the package that it names.
+    sha256=${sha256:-$(python3 -I -c '
+import json, sys
+template = json.load(open(sys.argv[1]))
+named = template["parameters"]["packageUri"].get("defaultValue")
+print(template.get("metadata", {}).get("packageSha256", "") if named == sys.argv[2] else "")
+' "$template" "$package_uri")}
+fi
+if [ -n "$package_uri" ] && [ -n "$sha256" ]; then
+    package=$temporary/released-package.zip
+    say "Fetching $package_uri"
+    python3 -I -c "$fetch" "$package_uri" "$package" || refuse "the package was not fetched; nothing was changed"
+elif [ -n "$package_uri" ] && [ "$plan" = flex ]; then
+    wrong "--package-sha256 is missing: what the package at $package_uri has to be"
+elif [ -n "$package_uri" ]; then
+    say "Not checked: the app will run whatever is at $package_uri, at each start. Give --package-sha256."
+else
+    package=${package:-$here/../dist/released-package.zip}
+    [ -r "$package" ] || refuse "there is no $package: make package builds it, or name a release's with --package-uri"
+    [ "$plan" = flex ] || refuse "a premium plan takes its code from --package-uri"
+    if [ -r "$package.sha256" ]; then
+        beside=$(cut -d' ' -f1 "$package.sha256")
+        [ "${sha256:-$beside}" = "$beside" ] || refuse "$package.sha256 does not say --package-sha256"
+        sha256=$beside
+    fi
+fi
+if [ -n "$sha256" ]; then
+    sum=$(python3 -I -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' \
+        "$package")
+    [ "$sum" = "$sha256" ] || refuse "${package_uri:-$package} is not the package that it should be:
+  SHA-256 $sum
+  instead of $sha256
+Nothing was changed."
+fi
+# What was checked is what is published. A premium plan has no way but the address, which it fetches at each start.
+[ "$plan" != flex ] || package_uri=''
 
 # The table. Types first: a migration cannot be undone, and a column's type can never change.
 
@@ -305,20 +369,6 @@ may "/subscriptions/$subscription/resourcegroups/$group" \
     Microsoft.KeyVault/vaults/write Microsoft.Storage/storageAccounts/write \
     Microsoft.Insights/dataCollectionRules/write Microsoft.ManagedIdentity/userAssignedIdentities/write
 
-# The code: an address for the template, or a file to publish afterwards.
-
-[ -n "$package_uri" ] || [ -n "$package" ] || package_uri=$(parameter packageUri)
-if [ -z "$package_uri" ]; then
-    package=${package:-$here/../dist/released-package.zip}
-    [ -r "$package" ] || refuse "there is no $package: make package builds it, or name a release's with --package-uri"
-    [ "$(parameter hostingPlan)" = flex ] || refuse "a premium plan takes its code from --package-uri"
-    if [ -r "$package.sha256" ]; then
-        sum=$(python3 -I -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' \
-            "$package")
-        [ "$sum" = "$(cut -d' ' -f1 "$package.sha256")" ] || refuse "$package is not what $package.sha256 says"
-    fi
-fi
-
 # The token. A dry run needs none: the template does not read it.
 
 if [ -n "$what_if" ] || [ -n "$keep_token" ]; then
@@ -352,11 +402,11 @@ app=$(output functionAppName)
 
 # A new role takes up to 30 minutes; until then storage and the rule answer 403.
 # https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
-if [ -z "$package_uri" ]; then
+if [ "$plan" = flex ]; then
     say "Publishing $package"
     for ((attempt = 1; ; attempt++)); do
         az functionapp deployment source config-zip --resource-group "$group" --name "$app" --src "$package" \
-            --output none 2>"$temporary/error" && break
+            --build-remote false --output none 2>"$temporary/error" && break
         if ((attempt == 30)) || ! grep -qiE '403|forbidden|AuthorizationPermissionMismatch' "$temporary/error"; then
             cat "$temporary/error" >&2
             refuse "the code was not published; run this again with --keep-token"

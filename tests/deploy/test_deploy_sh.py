@@ -6,21 +6,25 @@ The stand-in's answers have the shapes of Microsoft's documentation; none was re
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pty
 import shutil
+import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from jira_audit.core.records import COLUMNS
 from tests.conftest import needed
+from tests.servers.loopback import Handler, Loopback
 
 # Not for want of servers: what a shell script does does not hang on the Python of its tests, and CI
 # runs only what needs servers on one Python.
@@ -283,16 +287,16 @@ def test_workspace_without_a_table_gets_it_and_the_app_runs(
         "jiraApiToken": TOKEN,
         "createTable": True,
         "createV2Table": True,
+        "packageUri": "",
     }
     assert "jira-audit-abc has run, and collects from now on" in done.stdout
     assert "export DATA_COLLECTION_ENDPOINT=https://rule-abc" in done.stdout
 
 
 def test_parameters_given_are_all_the_templates(cloud: Cloud) -> None:
-    cloud.run("--package-uri", "https://example.com/v1/released-package.zip")
+    cloud.run(*package_arguments(cloud))
 
     given = cloud.parameters()
-    assert given["packageUri"] == "https://example.com/v1/released-package.zip"
     assert given.keys() <= TEMPLATE["parameters"].keys()
     required = {name for name, each in TEMPLATE["parameters"].items() if "defaultValue" not in each}
     assert required <= given.keys()
@@ -573,11 +577,13 @@ def test_token_is_in_no_argument_or_output(cloud: Cloud, give: Callable[[Cloud],
     assert_token_is_not_exposed(cloud, give(cloud))
 
 
-@pytest.mark.parametrize("give", WAYS)
 @pytest.mark.parametrize(
-    ("shell", "more"),
-    [(("bash", "-x"), {}), (("bash", "-xv"), {}), (("bash",), {"SHELLOPTS": "xtrace"})],
-    ids=["bash -x", "bash -xv", "SHELLOPTS"],
+    ("give", "shell", "more"),
+    [
+        *((way, ("bash", "-x"), {}) for way in WAYS),
+        (give_typed, ("bash", "-xv"), {}),
+        (give_in_environment, ("bash",), {"SHELLOPTS": "xtrace"}),
+    ],
 )
 def test_token_is_not_in_the_shells_trace(
     cloud: Cloud, give: Callable[[Cloud], str], shell: Sequence[str], more: Mapping[str, str]
@@ -657,14 +663,146 @@ def test_package_with_another_checksum_is_not_deployed(cloud: Cloud) -> None:
 
     assert done.returncode == 1
     assert cloud.changes() == []
-    assert "is not what" in done.stderr
+    assert "is not the package that it should be" in done.stderr
 
 
-def test_package_with_an_address_is_not_published(cloud: Cloud) -> None:
-    done = cloud.run("--package-uri", "https://example.com/v1/released-package.zip")
+PACKAGE = b"a released package"
+DIGEST = hashlib.sha256(PACKAGE).hexdigest()
+
+
+@pytest.fixture
+def address(cloud: Cloud, authority: tuple[trustme.CA, Path]) -> Iterator[str]:
+    """Where a release's package is."""
+
+    class Release(Handler):
+        def do_GET(self) -> None:
+            self.answer(200, PACKAGE) if self.path == "/package.zip" else self.answer(404)
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority[0].issue_cert("localhost").configure_cert(tls)
+    cloud.more = {"SSL_CERT_FILE": str(authority[1])}
+    with Loopback(Release, tls) as server:
+        yield f"https://localhost:{server.port}/package.zip"
+
+
+def release(cloud: Cloud, tmp_path: Path, address: str, digest: str) -> None:
+    """Run the script of a release, whose template names its package."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    template = json.loads(json.dumps(TEMPLATE))
+    template["parameters"]["packageUri"]["defaultValue"] = address
+    template["metadata"]["packageSha256"] = digest
+    (folder / "azuredeploy.json").write_text(json.dumps(template))
+    shutil.copy(SCRIPT, folder / "deploy.sh")
+    cloud.script = folder / "deploy.sh"
+
+
+def published(cloud: Cloud) -> bytes:
+    [call] = cloud.calls("functionapp deployment source config-zip")
+    [content] = [bytes.fromhex(each) for each in call["sources"].values()]
+    return content
+
+
+def test_package_is_published_as_it_is(cloud: Cloud) -> None:
+    """Unless told otherwise, az has Azure build it anew, from other packages."""
+    cloud.run(*package_arguments(cloud))
+
+    [call] = cloud.calls("functionapp deployment source config-zip")
+    assert "--build-remote false" in call["line"]
+    assert published(cloud) == b"a package"
+
+
+def test_package_of_a_release_is_fetched_checked_and_published(
+    cloud: Cloud, tmp_path: Path, address: str
+) -> None:
+    release(cloud, tmp_path, address, DIGEST)
+
+    done = cloud.run()
 
     assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish"]
+    assert published(cloud) == PACKAGE
+    assert cloud.parameters()["packageUri"] == ""  # the template fetches nothing
+
+
+def test_package_of_a_release_that_was_replaced_is_refused(
+    cloud: Cloud, tmp_path: Path, address: str
+) -> None:
+    set_table(cloud, table("Classic", CLASSIC_COLUMNS))
+    release(cloud, tmp_path, address, hashlib.sha256(b"another").hexdigest())
+
+    done = cloud.run("--migrate-table")
+
+    assert done.returncode == 1
+    assert f"{address} is not the package that it should be" in done.stderr
+    assert DIGEST in done.stderr
+    assert cloud.changes() == []
+
+
+def test_package_of_a_release_is_not_what_vouches_for_another(
+    cloud: Cloud, tmp_path: Path, address: str
+) -> None:
+    release(cloud, tmp_path, address, DIGEST)
+
+    done = cloud.run("--package-uri", address.replace("package.zip", "other.zip"))
+
+    assert done.returncode == 2
+    assert "--package-sha256 is missing" in done.stderr
+    assert cloud.changes() == []
+
+
+def test_package_at_an_address_is_checked_by_its_digest(cloud: Cloud, address: str) -> None:
+    right = ("--package-uri", address, "--package-sha256", DIGEST.upper())
+
+    done = cloud.run(*right)
+
+    assert done.returncode == 0, done.stderr
+    assert published(cloud) == PACKAGE
+    assert cloud.run(*right[:3], "0" * 64).returncode == 1
+    assert cloud.run(*right[:3], "0").returncode == 2
+    assert cloud.changes() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(("package.zip", "gone.zip"), "HTTP Error 404"), (("https", "http"), "no https address")],
+)
+def test_package_that_cannot_be_fetched_stops_it(
+    cloud: Cloud, address: str, change: tuple[str, str], says: str
+) -> None:
+    done = cloud.run("--package-uri", address.replace(*change), "--package-sha256", DIGEST)
+
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert cloud.changes() == []
+
+
+def test_package_file_is_checked_by_a_digest_that_is_given(cloud: Cloud) -> None:
+    digest = hashlib.sha256(b"a package").hexdigest()
+
+    assert cloud.run(*package_arguments(cloud), "--package-sha256", digest).returncode == 0
+    assert cloud.run(*package_arguments(cloud), "--package-sha256", DIGEST).returncode == 1
+    assert cloud.changes() == []
+
+
+@pytest.mark.parametrize("digest", [DIGEST, None, "0" * 64])
+def test_package_of_a_premium_plan_stays_at_its_address(
+    cloud: Cloud, tmp_path: Path, address: str, digest: str | None
+) -> None:
+    plan = tmp_path / "mine.json"
+    plan.write_text(json.dumps({"parameters": {"hostingPlan": {"value": "premium"}}}))
+    check = ("--package-sha256", digest) if digest else ()
+
+    done = cloud.run("--parameters", str(plan), "--package-uri", address, *check)
+
+    if digest == "0" * 64:
+        assert (done.returncode, cloud.changes()) == (1, [])
+        return
+    assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["deploy"]
+    assert cloud.parameters()["packageUri"] == address
+    assert ("Not checked: the app will run whatever is at" in done.stdout) is (digest is None)
 
 
 def test_first_run_may_fail_until_the_roles_are_there(cloud: Cloud) -> None:
@@ -785,7 +923,7 @@ def test_files_are_named_from_where_the_script_is_started(
     (cloud.folder / "package.zip.sha256").unlink()
     done = cloud.run(*files)
 
-    assert "is not what" in refused.stderr
+    assert "is not the package that it should be" in refused.stderr
     assert done.returncode == 0, done.stderr
     assert cloud.parameters()["tables"] == "v2"
     [publish] = cloud.calls("functionapp deployment source config-zip")

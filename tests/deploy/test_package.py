@@ -181,7 +181,9 @@ def test_package_of_a_release_is_named_in_its_template(
 
     released = json.loads((tmp_path / "azuredeploy.json").read_text(encoding="utf-8"))
     committed = json.loads((ROOT / "deploy" / "azuredeploy.json").read_text(encoding="utf-8"))
+    digest = hashlib.sha256((tmp_path / "released-package.zip").read_bytes()).hexdigest()
     assert released["parameters"]["packageUri"].pop("defaultValue") == address
+    assert released["metadata"].pop("packageSha256") == digest
     assert committed["parameters"]["packageUri"].pop("defaultValue") == ""
     assert released == committed
 
