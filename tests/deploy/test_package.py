@@ -22,6 +22,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from jira_audit import __version__
 from jira_audit.simulator.records import sample_records
 from tests.conftest import StartWorker, needed
 from tests.deploy.package_command import PACKAGE, git, package
@@ -169,6 +170,8 @@ def test_package_of_one_commit_has_the_same_bytes_anywhere(
     )
 
     assert again.read_bytes() == package_file.read_bytes()
+    boms = [each.with_name("released-package.cdx.json") for each in (again, package_file)]
+    assert boms[0].read_bytes() == boms[1].read_bytes()
 
 
 def test_package_of_a_release_is_named_in_its_template(
@@ -186,6 +189,22 @@ def test_package_of_a_release_is_named_in_its_template(
     assert released["metadata"].pop("packageSha256") == digest
     assert committed["parameters"]["packageUri"].pop("defaultValue") == ""
     assert released == committed
+
+
+def test_package_has_a_list_of_its_parts(package_file: Path) -> None:
+    """CycloneDX: https://cyclonedx.org/docs/1.6/json/"""
+    bom = json.loads((package_file.parent / "released-package.cdx.json").read_text("utf-8"))
+
+    # What GitHub's action takes for CycloneDX: https://github.com/actions/attest
+    assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.6")
+    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", bom["serialNumber"])
+    app = bom["metadata"]["component"]
+    digest = hashlib.sha256(package_file.read_bytes()).hexdigest()
+    assert (app["name"], app["version"]) == ("jira-audit-connector", __version__)
+    assert app["hashes"] == [{"alg": "SHA-256", "content": digest}]
+    parts = {each["purl"]: each["hashes"][0]["content"] for each in bom["components"]}
+    lock = re.findall(r"^(\S+)==(\S+) --hash=sha256:(\w+)$", LOCK.read_text(), re.MULTILINE)
+    assert parts == {f"pkg:pypi/{name}@{version}": digest for name, version, digest in lock}
 
 
 def test_package_checksum_is_its_own(package_file: Path) -> None:
