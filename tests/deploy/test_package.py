@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -315,6 +316,42 @@ def test_lock_refuses_a_wheel_with_another_hash(tmp_path: Path) -> None:
 
     assert package.there(tmp_path) == {hashlib.sha256(b"something else").hexdigest(): wheel}
     assert hashlib.sha256(b"something else").hexdigest() not in LOCK.read_text()
+
+
+def test_release_job_builds_what_the_publishing_job_accepts(
+    checkout: Path, wheels: Path, tmp_path: Path
+) -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    [build] = [each["run"] for each in jobs["build"]["steps"] if "run" in each]
+    check, _ = [each["run"] for each in jobs["publish"]["steps"] if "run" in each]
+    git(tmp_path, "clone", "--quiet", str(checkout), "clone")
+    (tmp_path / "clone" / "build").mkdir()
+    (tmp_path / "clone" / "build" / "wheels").symlink_to(wheels)
+    (tmp_path / "python3.13").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python3.13").chmod(0o755)
+
+    def run(commands: str, **environment: str) -> int:
+        return subprocess.run(
+            ["bash", "-e", "-c", commands],
+            cwd=tmp_path / "clone",
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "PIP_NO_INDEX": "1", **environment},
+            check=False,
+        ).returncode
+
+    output = tmp_path / "output"
+    assert run(build, ADDRESS="https://example.com/v1", GITHUB_OUTPUT=str(output)) == 0
+    sums = output.read_text().strip().removeprefix("sums=")
+    assert run(check, SUMS=sums) == 0
+
+    files = {path.name: path for path in (tmp_path / "clone" / "dist").iterdir()}
+    listed = files["SHA256SUMS"].read_text().split()[1::2]
+    assert {*listed} == files.keys() - {"SHA256SUMS"}
+    assert {"released-package.zip", "azuredeploy.json", "deploy.sh"} < files.keys()
+    for name in ("deploy.sh", "SHA256SUMS"):
+        before = files[name].read_bytes()
+        files[name].write_bytes(before + b"#\n")
+        assert run(check, SUMS=sums) == 1
+        files[name].write_bytes(before)
 
 
 # How it is put together.
