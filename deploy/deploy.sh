@@ -4,7 +4,13 @@
 set -euo pipefail
 umask 077
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# No code is run but bash, az, python3 and the system's own: not of the current folder, to which a PATH with `.` and
+# Python's `-m` lead, and not of what lies about above this script. So everything is run from the root folder.
+unset CDPATH
+from=$PWD here=./${BASH_SOURCE[0]}
+[[ ${BASH_SOURCE[0]} != /* ]] || here=${BASH_SOURCE[0]}
+here=$(cd -- "${here%/*}" && pwd)
+cd /
 template=$here/azuredeploy.json
 table_name=Jira_Audit_CL
 table_api=2022-10-01       # https://learn.microsoft.com/rest/api/loganalytics/tables
@@ -28,7 +34,9 @@ Deploys the Jira audit connector into a resource group of the current subscripti
   --keep-token           an upgrade: the token that is in the vault stays
   --parameters FILE      further parameters of the template, as an ARM parameters file (schedule, plan, alerts ...)
   --package FILE         the code; default: dist/released-package.zip, if the template names no package itself
-  --package-uri URI      or where Azure fetches it: an address whose content never changes
+  --package-uri URI      or its address, from which this script fetches it; a premium plan runs it from there
+  --package-sha256 HEX   what the package has to be; default: what the template of a release says of its own, or
+                         FILE.sha256 beside --package FILE
   --location REGION      of a resource group that has to be made; default: the workspace's
   --migrate-table        yes to migrating a classic Jira_Audit_CL, which is one-way
   --no-wait              do not wait for the app's first run
@@ -48,11 +56,11 @@ wrong() { printf 'deploy.sh: %s; --help says how\n' "$*" >&2 && exit 2; }
 # The command line.
 
 group='' workspace='' jira_url='' username='' token_fd='' keep_token='' parameters='' package='' package_uri=''
-location='' migrate='' what_if='' no_wait=''
+sha256='' location='' migrate='' what_if='' no_wait=''
 while [ $# -gt 0 ]; do
     case $1 in
         --resource-group | --workspace | --jira-url | --username | --token-fd | --parameters | --package | \
-            --package-uri | --location)
+            --package-uri | --package-sha256 | --location)
             [ $# -gt 1 ] || wrong "$1 needs a value"
             case $1 in
                 --resource-group) group=$2 ;;
@@ -63,6 +71,7 @@ while [ $# -gt 0 ]; do
                 --parameters) parameters=$2 ;;
                 --package) package=$2 ;;
                 --package-uri) package_uri=$2 ;;
+                --package-sha256) sha256=$(tr A-F a-f <<<"$2") ;;
                 --location) location=$2 ;;
             esac
             shift 2
@@ -77,7 +86,11 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$group" ] || wrong "--resource-group is missing"
 [ -z "$token_fd" ] || [[ $token_fd =~ ^[0-9]+$ ]] || wrong "--token-fd needs a number"
+[ -z "$sha256" ] || [[ $sha256 =~ ^[0-9a-f]{64}$ ]] || wrong "--package-sha256 needs 64 hexadecimal digits"
 [ -z "$package" ] || [ -z "$package_uri" ] || wrong "--package and --package-uri exclude each other"
+# Files are named from where the script was started.
+[ -z "$parameters" ] || [[ $parameters = /* ]] || parameters=$from/$parameters
+[ -z "$package" ] || [[ $package = /* ]] || package=$from/$package
 [ -z "$parameters" ] || [ -r "$parameters" ] || wrong "$parameters cannot be read"
 [ -r "$template" ] || refuse "$template is missing: it belongs beside this script"
 for program in az python3; do
@@ -88,6 +101,13 @@ az() { # never reads what is typed for this script, and says only what went wron
     command az "$@" --only-show-errors </dev/null
 }
 
+# A trace (bash -x, SHELLOPTS=xtrace) would show the token, however it is given.
+case $- in
+    *x*)
+        { set +x; } 2>/dev/null
+        printf 'deploy.sh: from here on nothing is traced: the trace would show the API token\n' >&2
+        ;;
+esac
 # From here on only a shell variable has the token: no program finds it in its environment.
 token=${JIRA_API_TOKEN:-}
 unset JIRA_API_TOKEN
@@ -148,7 +168,8 @@ given, file, pairs, token = sys.argv[1], sys.argv[2], sys.argv[3:], sys.stdin.re
 values = json.load(open(given))["parameters"] if given else {}
 for pair in pairs:
     name, _, value = pair.partition("=")
-    if value:
+    # An empty packageUri counts as well: what this script publishes, the template must not fetch.
+    if value or name == "packageUri":
         values[name] = {"value": {"true": True, "false": False}.get(value, value)}
 if token:
     values["jiraApiToken"] = {"value": token}
@@ -158,9 +179,25 @@ schema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentParam
 json.dump({"$schema": schema, "contentVersion": "1.0.0.0", "parameters": values}, open(file, "w"))
 '
 
+# A package, to a file. What it is, its digest says; only its size is bounded here.
+fetch='
+import sys, urllib.request
+uri, file = sys.argv[1:]
+if not uri.startswith("https://"):
+    sys.exit(f"{uri} is no https address")
+try:
+    with urllib.request.urlopen(uri, timeout=60) as answer, open(file, "wb") as package:
+        content = answer.read(200_000_001)
+        package.write(content)
+except (OSError, ValueError) as error:
+    sys.exit(f"{uri}: {error}")
+if len(content) > 200_000_000:
+    sys.exit(f"{uri}: larger than 200 MB")
+'
+
 # One value of a parameters file, or the template'"'"'s default; whether there is one at all.
 parameter() {
-    python3 -c '
+    python3 -I -c '
 import json, sys
 given = json.load(open(sys.argv[1]))["parameters"] if sys.argv[1] else {}
 found = given.get(sys.argv[3]) or json.load(open(sys.argv[2]))["parameters"][sys.argv[3]]
@@ -169,7 +206,7 @@ print(found.get("value", found.get("defaultValue", "by reference" if "reference"
 }
 
 output() {
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]]["value"])' \
+    python3 -I -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]]["value"])' \
         "$temporary/outputs.json" "$1"
 }
 
@@ -204,12 +241,55 @@ may() { # scope actions...
     shift
     az rest --method get --uri "$scope/providers/Microsoft.Authorization/permissions?api-version=$permissions_api" \
         >"$temporary/permissions.json" || refuse "what you may do in $scope cannot be read"
-    missing=$(python3 -c "$lacking" "$@" <"$temporary/permissions.json")
+    missing=$(python3 -I -c "$lacking" "$@" <"$temporary/permissions.json")
     [ -z "$missing" ] || refuse "you lack permissions in $scope:
 $missing
 Ask for Log Analytics Contributor on the workspace's resource group; in the connector's, for Owner, or for Contributor
 and Role Based Access Control Administrator."
 }
+
+# The code: a file to publish, or an address. Whoever fetches checks: Azure compares no digest, and what is at an
+# address can be replaced. Before any change, since a migration cannot be undone.
+
+plan=$(parameter hostingPlan)
+if [ -z "$package" ]; then
+    package_uri=${package_uri:-$(parameter packageUri)}
+    # The digest that the template of a release carries is of the package that it names.
+    sha256=${sha256:-$(python3 -I -c '
+import json, sys
+template = json.load(open(sys.argv[1]))
+named = template["parameters"]["packageUri"].get("defaultValue")
+print(template.get("metadata", {}).get("packageSha256", "") if named == sys.argv[2] else "")
+' "$template" "$package_uri")}
+fi
+if [ -n "$package_uri" ] && [ -n "$sha256" ]; then
+    package=$temporary/released-package.zip
+    say "Fetching $package_uri"
+    python3 -I -c "$fetch" "$package_uri" "$package" || refuse "the package was not fetched; nothing was changed"
+elif [ -n "$package_uri" ] && [ "$plan" = flex ]; then
+    wrong "--package-sha256 is missing: what the package at $package_uri has to be"
+elif [ -n "$package_uri" ]; then
+    say "Not checked: the app will run whatever is at $package_uri, at each start. Give --package-sha256."
+else
+    package=${package:-$here/../dist/released-package.zip}
+    [ -r "$package" ] || refuse "there is no $package: make package builds it, or name a release's with --package-uri"
+    [ "$plan" = flex ] || refuse "a premium plan takes its code from --package-uri"
+    if [ -r "$package.sha256" ]; then
+        beside=$(cut -d' ' -f1 "$package.sha256")
+        [ "${sha256:-$beside}" = "$beside" ] || refuse "$package.sha256 does not say --package-sha256"
+        sha256=$beside
+    fi
+fi
+if [ -n "$sha256" ]; then
+    sum=$(python3 -I -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' \
+        "$package")
+    [ "$sum" = "$sha256" ] || refuse "${package_uri:-$package} is not the package that it should be:
+  SHA-256 $sum
+  instead of $sha256
+Nothing was changed."
+fi
+# What was checked is what is published. A premium plan has no way but the address, which it fetches at each start.
+[ "$plan" != flex ] || package_uri=''
 
 # The table. Types first: a migration cannot be undone, and a column's type can never change.
 
@@ -225,7 +305,7 @@ grep -qx "$table_name" <<<"$there" && create_table=false
 
 look() { # sets kind, missing and different
     az rest --method get --uri "$table" >"$temporary/table.json" || refuse "the table $table_name cannot be read"
-    python3 -c "$look_at_table" "$template" "$temporary/union.json" \
+    python3 -I -c "$look_at_table" "$template" "$temporary/union.json" \
         <"$temporary/table.json" >"$temporary/look.txt"
     kind=$(awk '$1 == "kind" { print $2 }' "$temporary/look.txt")
     missing=$(awk '$1 == "missing" { print $2 }' "$temporary/look.txt" | paste -sd ' ' -)
@@ -289,20 +369,6 @@ may "/subscriptions/$subscription/resourcegroups/$group" \
     Microsoft.KeyVault/vaults/write Microsoft.Storage/storageAccounts/write \
     Microsoft.Insights/dataCollectionRules/write Microsoft.ManagedIdentity/userAssignedIdentities/write
 
-# The code: an address for the template, or a file to publish afterwards.
-
-[ -n "$package_uri" ] || [ -n "$package" ] || package_uri=$(parameter packageUri)
-if [ -z "$package_uri" ]; then
-    package=${package:-$here/../dist/released-package.zip}
-    [ -r "$package" ] || refuse "there is no $package: make package builds it, or name a release's with --package-uri"
-    [ "$(parameter hostingPlan)" = flex ] || refuse "a premium plan takes its code from --package-uri"
-    if [ -r "$package.sha256" ]; then
-        sum=$(python3 -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' \
-            "$package")
-        [ "$sum" = "$(cut -d' ' -f1 "$package.sha256")" ] || refuse "$package is not what $package.sha256 says"
-    fi
-fi
-
 # The token. A dry run needs none: the template does not read it.
 
 if [ -n "$what_if" ] || [ -n "$keep_token" ]; then
@@ -315,9 +381,8 @@ elif [ -z "$token" ] && [ -z "$(parameter jiraApiToken 2>/dev/null)" ]; then
     printf '\n'
     [ -n "$token" ] || refuse "no API token was given; --keep-token keeps the one in the vault"
 fi
-{ set +x; } 2>/dev/null # whoever traces this script must not see the next line
 # printf is a builtin: no program has the token as its argument.
-printf '%s' "$token" | python3 -c "$write_parameters" "$parameters" "$temporary/parameters.json" \
+printf '%s' "$token" | python3 -I -c "$write_parameters" "$parameters" "$temporary/parameters.json" \
     "workspaceResourceId=$workspace" "jiraSiteUrl=$jira_url" "jiraUsername=$username" \
     "createTable=$create_table" "createV2Table=$create_v2_table" "packageUri=$package_uri"
 
@@ -337,11 +402,11 @@ app=$(output functionAppName)
 
 # A new role takes up to 30 minutes; until then storage and the rule answer 403.
 # https://learn.microsoft.com/azure/role-based-access-control/troubleshooting
-if [ -z "$package_uri" ]; then
+if [ "$plan" = flex ]; then
     say "Publishing $package"
     for ((attempt = 1; ; attempt++)); do
         az functionapp deployment source config-zip --resource-group "$group" --name "$app" --src "$package" \
-            --output none 2>"$temporary/error" && break
+            --build-remote false --output none 2>"$temporary/error" && break
         if ((attempt == 30)) || ! grep -qiE '403|forbidden|AuthorizationPermissionMismatch' "$temporary/error"; then
             cat "$temporary/error" >&2
             refuse "the code was not published; run this again with --keep-token"
@@ -351,24 +416,15 @@ if [ -z "$package_uri" ]; then
     done
 fi
 
-# `check` with the caller's rights; if the app has more, ingestion and storage say so.
-check() {
-    local settings=("DATA_COLLECTION_ENDPOINT=$(output dataCollectionEndpoint)"
-        "LOGS_DCR_RULE_ID=$(output dataCollectionRuleId)"
-        "AzureWebJobsStorage__accountName=$(output storageAccountName)"
-        "JIRA_SITE_URL=$jira_url" "JIRA_USERNAME=$username")
-    if [ -n "$token" ] && (cd "$here/.." && python3 -c 'import jira_audit.terminal.cli') 2>/dev/null; then
-        say "Checking from here, with your own rights, which may be fewer than the app's:"
-        (
-            cd "$here/.."
-            export "${settings[@]}" JIRA_API_TOKEN="$token"
-            python3 -m jira_audit check
-        ) || say "What is refused to you is not refused to the app: its own run decides."
-    else
-        say "To check from a machine that has the connector (pip install -e '.[terminal]'), with your own rights:"
-        printf '  export %s\n' "${settings[@]}"
-        say "  read -rs JIRA_API_TOKEN && export JIRA_API_TOKEN && jira-audit check"
-    fi
+# `check` is for the caller to run: this script runs no Python code that lies beside or above it.
+explain_check() {
+    say "To check with your own rights, which may be fewer than the app's, from a machine that has the connector
+(pip install -e '.[terminal]'):"
+    printf '  export %s\n' "DATA_COLLECTION_ENDPOINT=$(output dataCollectionEndpoint)" \
+        "LOGS_DCR_RULE_ID=$(output dataCollectionRuleId)" \
+        "AzureWebJobsStorage__accountName=$(output storageAccountName)" \
+        "JIRA_SITE_URL=$jira_url" "JIRA_USERNAME=$username"
+    say "  read -rs JIRA_API_TOKEN && export JIRA_API_TOKEN && jira-audit check"
 }
 
 # The app's first run tests its roles, the vault, Jira, the rule and storage at once.
@@ -377,7 +433,7 @@ if [ -z "$no_wait" ]; then
 | join kind=leftouter (AppExceptions | where TimeGenerated > datetime($began) and AppRoleName =~ '$app'
 | summarize Said = take_any(OuterMessage) by OperationId) on OperationId
 | top 1 by TimeGenerated | project Success, Said"
-    python3 -c 'import json, sys; json.dump({"query": sys.argv[1]}, open(sys.argv[2], "w"))' \
+    python3 -I -c 'import json, sys; json.dump({"query": sys.argv[1]}, open(sys.argv[2], "w"))' \
         "$query" "$temporary/query.json"
     say "Waiting for the app's first run to succeed. New roles take up to 30 minutes, and logs some minutes more;
 until then runs may fail with 403, and lose nothing: the next one goes on. It is safe to interrupt this."
@@ -386,7 +442,7 @@ until then runs may fail with 403, and lose nothing: the next one goes on. It is
         az rest --method post --uri "$workspace/api/query?api-version=$query_api" \
             --headers Content-Type=application/json Prefer=response-v1=true --body "@$temporary/query.json" \
             >"$temporary/rows.json" 2>"$temporary/error" || printf '{}' >"$temporary/rows.json"
-        read -r run said < <(python3 -c '
+        read -r run said < <(python3 -I -c '
 import json, sys
 tables = json.load(sys.stdin).get("tables") or [{}]
 row = (tables[0].get("rows") or [[None, ""]])[0]
@@ -397,7 +453,7 @@ print({True: "ok", False: "failed"}.get(row[0], "none"), " ".join((row[1] or "")
         sleep 60
     done
 fi
-check
+explain_check
 case ${run:-unwatched} in
     ok) say "Done: $app has run, and collects from now on." ;;
     unwatched) say "Done: $app is deployed; its first run was not waited for." ;;

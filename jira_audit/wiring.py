@@ -22,6 +22,7 @@ from requests.auth import HTTPBasicAuth
 
 from jira_audit.core.address import is_loopback, is_site_host
 from jira_audit.core.clock import Clock, Deadline, RetryPolicy
+from jira_audit.core.errors import ConnectorError
 from jira_audit.core.outcome import Tally
 from jira_audit.core.policy import Policy
 from jira_audit.edge.access import (
@@ -292,6 +293,22 @@ def local_table(folder: Path) -> LocalTable:
     from jira_audit.edge.local import LocalTable  # noqa: PLC0415  as in `ports`
 
     return LocalTable(folder)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file; only its owner can read it. Raises ConnectorError.
+
+    A link is not followed, and nothing is written to another user's folder.
+    """
+    from jira_audit.edge import files  # noqa: PLC0415  the terminal's alone
+
+    try:
+        files.replace(path, content)
+    except files.PathRefused as error:
+        raise ConnectorError(str(error)) from error
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise ConnectorError(message) from error
 
 
 def table(settings: Settings, id_: str | None) -> Table | None:

@@ -26,6 +26,7 @@ from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
+from jira_audit.edge import files
 
 
 class LocalCheckpoints:
@@ -37,9 +38,14 @@ class LocalCheckpoints:
     def take(self, first: Checkpoint) -> LocalLease | None:
         """Lock a site's checkpoint; write `first` if there is none. None if it is locked."""
         path = self._folder / f"{first.site}.json"
-        lock = FileLock(path.with_suffix(".lock"), thread_local=False, is_singleton=False)
+        lock = FileLock(
+            path.with_suffix(".lock"),
+            mode=files.FILE_MODE,
+            thread_local=False,
+            is_singleton=False,
+        )
         with _translate_errors(f"{first.site}: the checkpoint could not be locked"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(path.parent)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -156,7 +162,8 @@ class LocalSink:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / TABLE_FILE
-        self._turn = FileLock(self._path.with_suffix(".lock"), is_singleton=False)
+        lock = self._path.with_suffix(".lock")
+        self._turn = FileLock(lock, mode=files.FILE_MODE, is_singleton=False)
 
     def prepare(self) -> None:
         """Do nothing."""
@@ -165,12 +172,12 @@ class LocalSink:
         """Append all rows of a JSON array, or none; flush them to disk."""
         lines = b"".join(orjson.dumps(row) + b"\n" for row in orjson.loads(body))
         with _translate_errors("rows could not be written"):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(self._path.parent)
         # Unbuffered: `truncate` would write what a buffer still held.
         with (
             _translate_errors("rows could not be written"),
             self._turn,
-            self._path.open("ab+", buffering=0) as table,
+            files.open_to_append(self._path) as table,
         ):
             end = _end_of_last_line(table)
             try:
@@ -255,19 +262,17 @@ def _content(path: Path) -> bytes | None:
 def _write(path: Path, content: bytes) -> None:
     """Replace a file atomically."""
     with _translate_errors(f"{path.name} could not be written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        with new.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        files.make_folder(path.parent)
+        files.replace(path, content)
 
 
 @contextmanager
 def _translate_errors(what: str) -> Iterator[None]:
     try:
         yield
+    except files.PathRefused as error:
+        message = f"{what}: {error}"
+        raise SiteError(message) from error
     except OSError as error:
         message = f"{what}: {error.strerror or type(error).__name__}"
         raise TransientError(message) from error

@@ -73,7 +73,7 @@ def sample_records(
     * `span_ms`: how long before `end_ms` the earliest may be, in milliseconds.
     * `seed`: the random generator's seed.
     """
-    rng = random.Random(seed)  # noqa: S311 - chance for scenery, never for a secret
+    rng = random.Random(seed)  # noqa: S311 - scenery, never a secret  # nosec B311
     scenarios = _ScenarioGenerator(rng)
     drafts: list[Record] = []
     timestamps: list[int] = []

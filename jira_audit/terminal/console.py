@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
+import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -167,10 +170,21 @@ def environment(settings_file: Path | None) -> Mapping[str, str]:
     SettingsError if the file is unreadable.
     """
     if settings_file:
-        for name, value in _values(settings_file).items():
+        values = _values(settings_file)
+        _warn_if_readable(settings_file)
+        for name, value in values.items():
             if not os.environ.get(name):
                 os.environ[name] = value
     return os.environ
+
+
+def _warn_if_readable(file: Path) -> None:
+    """Say if other users can read the file, which may hold secrets."""
+    if sys.platform == "win32" or not file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return
+    _, err = consoles()
+    advice = f"run chmod 600 {shlex.quote(str(file))}"
+    print_message(err, f"WARNING other users can read {file}, which may hold secrets: {advice}")
 
 
 def _values(file: Path) -> Mapping[str, str]:

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from jira_audit import wiring
 from jira_audit.core.activity import Activity, count
-from jira_audit.core.errors import ConnectorError
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.timestamps import DAY
 from jira_audit.core.window import Window
@@ -85,7 +84,8 @@ def command(
         else:
             activity, health = _from_workspace(str(workspace), window, now, settings_file)
             source = f"Jira_Audit_CL in the workspace {workspace}"
-        _write(output, page(activity, health, source, now))
+        text = page(activity, health, source, now)
+        wiring.write_file(output, text.encode(errors="replace"))
         print_message(out, f"{output}: {activity.rows:,} rows. It contains personal data.")
 
 
@@ -108,11 +108,3 @@ def _from_workspace(
             activity = table.activity(hosts, window)
         sites = statuses(ctx.settings)
         return activity, [Health(site, summary(site, expires, now)) for site, expires in sites]
-
-
-def _write(output: Path, text: str) -> None:
-    try:
-        output.write_text(text, encoding="utf-8", errors="replace")
-    except OSError as error:
-        message = f"{output} cannot be written: {error.strerror}"
-        raise ConnectorError(message) from error

@@ -182,10 +182,10 @@ def _write(ctx: SiteContext, payload: dict[str, Any], json_file: Path | None) ->
     if json_file and str(json_file) == "-":
         typer.echo(encoding.dumps(payload))
         return
-    if json_file:
-        json_file.write_bytes(encoding.dumps(payload) + b"\n")
     show_lines(ctx.out, None, _counts(payload))
     print_message(ctx.out, _summary(ctx.host, payload))
+    if json_file:
+        wiring.write_file(json_file, encoding.dumps(payload) + b"\n")
 
 
 # The report.

@@ -10,6 +10,7 @@ what it was given to read, its files, and its environment.
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 def main() -> int:
     folder, argv = Path(os.environ["STAND_IN_AZ"]), sys.argv[1:]
     files = [Path(each[1:]) for each in argv if each.startswith("@")]
+    sources = [Path(file) for name, file in itertools.pairwise(argv) if name == "--src"]
     calls = folder / "calls.jsonl"
     earlier = [json.loads(line) for line in calls.read_text().splitlines()]
     line = " ".join(each for each in argv if each != "--only-show-errors")
@@ -30,6 +32,7 @@ def main() -> int:
         "pattern": known and known[0],
         "stdin": sys.stdin.read(),
         "files": {str(each): each.read_text() for each in files},
+        "sources": {str(each): each.read_bytes().hex() for each in sources},
         "modes": [oct(each.stat().st_mode & 0o777) for each in files],
         "folder_modes": [oct(each.parent.stat().st_mode & 0o777) for each in files],
         "environment": dict(os.environ),

@@ -6,21 +6,25 @@ The stand-in's answers have the shapes of Microsoft's documentation; none was re
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pty
 import shutil
+import ssl
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from jira_audit.core.records import COLUMNS
 from tests.conftest import needed
+from tests.servers.loopback import Handler, Loopback
 
 # Not for want of servers: what a shell script does does not hang on the Python of its tests, and CI
 # runs only what needs servers on one Python.
@@ -99,6 +103,10 @@ class Cloud:
 
     folder: Path
     answers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    script: Path = SCRIPT
+    shell: Sequence[str] = ("bash",)
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Further variables of the environment; they win."""
 
     def set_answers(self, pattern: str, *out: object) -> None:
         self.answers[pattern] = [{"out": each} for each in out]
@@ -149,7 +157,7 @@ class Cloud:
         (self.folder / "calls.jsonl").write_text("")
         usual = ["--resource-group", "jira-rg", "--workspace", "sentinel"]
         usual += ["--jira-url", "https://contoso.atlassian.net", "--username", "a@contoso.example"]
-        return ["bash", str(SCRIPT), *usual, *arguments]
+        return [*self.shell, str(self.script), *usual, *arguments]
 
     def environment(self, token: str | None) -> dict[str, str]:
         given = {"JIRA_API_TOKEN": token} if token else {}
@@ -158,6 +166,7 @@ class Cloud:
             "STAND_IN_AZ": str(self.folder),
             "TMPDIR": str(self.folder / "tmp"),
             **given,
+            **self.more,
         }
 
     def calls(self, starting: str = "") -> list[dict[str, Any]]:
@@ -278,16 +287,16 @@ def test_workspace_without_a_table_gets_it_and_the_app_runs(
         "jiraApiToken": TOKEN,
         "createTable": True,
         "createV2Table": True,
+        "packageUri": "",
     }
     assert "jira-audit-abc has run, and collects from now on" in done.stdout
     assert "export DATA_COLLECTION_ENDPOINT=https://rule-abc" in done.stdout
 
 
 def test_parameters_given_are_all_the_templates(cloud: Cloud) -> None:
-    cloud.run("--package-uri", "https://example.com/v1/released-package.zip")
+    cloud.run(*package_arguments(cloud))
 
     given = cloud.parameters()
-    assert given["packageUri"] == "https://example.com/v1/released-package.zip"
     assert given.keys() <= TEMPLATE["parameters"].keys()
     required = {name for name, each in TEMPLATE["parameters"].items() if "defaultValue" not in each}
     assert required <= given.keys()
@@ -499,7 +508,7 @@ def test_resource_group_is_made_in_the_workspaces_region(cloud: Cloud) -> None:
 
 def assert_token_is_not_exposed(cloud: Cloud, shown: str) -> None:
     """The token is in nothing but the parameters file, which only its owner could read."""
-    assert TOKEN not in shown
+    assert TOKEN[:14] not in shown  # the rest may be quoted
     for call in cloud.calls():
         assert not [each for each in call["argv"] if TOKEN in each]
         assert not [name for name, value in call["environment"].items() if TOKEN in value]
@@ -511,57 +520,80 @@ def assert_token_is_not_exposed(cloud: Cloud, shown: str) -> None:
     assert list((cloud.folder / "tmp").iterdir()) == []
 
 
-def test_token_from_the_environment_is_in_no_argument_or_output(cloud: Cloud) -> None:
+def give_in_environment(cloud: Cloud) -> str:
     done = cloud.run(*package_arguments(cloud))
-
     assert done.returncode == 0, done.stderr
-    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
+    return done.stdout + done.stderr
 
 
-def test_token_from_a_file_descriptor_is_in_no_argument_or_output(cloud: Cloud) -> None:
-    reading, writing = os.pipe()
-    os.write(writing, f"{TOKEN}\n".encode())
-    os.close(writing)
-
-    done = cloud.run(
-        *("--token-fd", str(reading)), *package_arguments(cloud), token=None, pass_fds=(reading,)
-    )
-    os.close(reading)
-
-    assert done.returncode == 0, done.stderr
-    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
-
-
-def test_token_that_is_typed_is_not_shown(cloud: Cloud) -> None:
+def give_typed(cloud: Cloud) -> str:
     code, shown = cloud.run_at_terminal(
-        "(not shown): ", f"{TOKEN}\n", *package_arguments(cloud), token=None
+        "a@contoso.example (not shown): ", f"{TOKEN}\n", *package_arguments(cloud), token=None
     )
-
     assert code == 0, shown
     assert "API token of a@contoso.example (not shown)" in shown
-    assert_token_is_not_exposed(cloud, shown)
+    return shown
 
 
-def test_token_is_not_in_the_shells_trace(cloud: Cloud) -> None:
+def give_in_file(cloud: Cloud) -> str:
+    file = cloud.folder / "mine.json"
+    tokens = {"value": {"JIRA_API_TOKEN_CONTOSO": TOKEN}}
+    values = {name: {"value": TOKEN} for name in ("jiraApiToken", "jiraOauthClientSecret")}
+    file.write_text(json.dumps({"parameters": values | {"jiraSiteTokens": tokens}}))
+    done = cloud.run("--parameters", str(file), *package_arguments(cloud), token=None)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def give_on_standard_input(cloud: Cloud) -> str:
+    file = cloud.folder / "token"
+    file.write_text(TOKEN)
+    with file.open() as stdin:
+        done = cloud.run(*("--token-fd", "0"), *package_arguments(cloud), token=None, stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def give_by_descriptor(cloud: Cloud) -> str:
     reading, writing = os.pipe()
     os.write(writing, f"{TOKEN}\n".encode())
     os.close(writing)
-    arguments = [*package_arguments(cloud), "--token-fd", str(reading)]
-    command = cloud.prepare(arguments)
-
-    done = subprocess.run(
-        [command[0], "-x", *command[1:]],
-        env=cloud.environment(None),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        pass_fds=(reading,),
-    )
+    number = ("--token-fd", str(reading))
+    done = cloud.run(*number, *package_arguments(cloud), token=None, pass_fds=(reading,))
     os.close(reading)
-
     assert done.returncode == 0, done.stderr
-    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
+    return done.stdout + done.stderr
+
+
+WAYS = (
+    *(give_in_environment, give_typed, give_in_file),
+    *(give_on_standard_input, give_by_descriptor),
+)
+"""Every way to hand the script the token."""
+
+
+@pytest.mark.parametrize("give", WAYS)
+def test_token_is_in_no_argument_or_output(cloud: Cloud, give: Callable[[Cloud], str]) -> None:
+    assert_token_is_not_exposed(cloud, give(cloud))
+
+
+@pytest.mark.parametrize(
+    ("give", "shell", "more"),
+    [
+        *((way, ("bash", "-x"), {}) for way in WAYS),
+        (give_typed, ("bash", "-xv"), {}),
+        (give_in_environment, ("bash",), {"SHELLOPTS": "xtrace"}),
+    ],
+)
+def test_token_is_not_in_the_shells_trace(
+    cloud: Cloud, give: Callable[[Cloud], str], shell: Sequence[str], more: Mapping[str, str]
+) -> None:
+    cloud.shell, cloud.more = shell, more
+
+    shown = give(cloud)
+
+    assert "+ " in shown  # it was traced, up to where the token is touched
+    assert_token_is_not_exposed(cloud, shown)
 
 
 def test_token_that_is_missing_stops_the_deployment(cloud: Cloud) -> None:
@@ -631,14 +663,146 @@ def test_package_with_another_checksum_is_not_deployed(cloud: Cloud) -> None:
 
     assert done.returncode == 1
     assert cloud.changes() == []
-    assert "is not what" in done.stderr
+    assert "is not the package that it should be" in done.stderr
 
 
-def test_package_with_an_address_is_not_published(cloud: Cloud) -> None:
-    done = cloud.run("--package-uri", "https://example.com/v1/released-package.zip")
+PACKAGE = b"a released package"
+DIGEST = hashlib.sha256(PACKAGE).hexdigest()
+
+
+@pytest.fixture
+def address(cloud: Cloud, authority: tuple[trustme.CA, Path]) -> Iterator[str]:
+    """Where a release's package is."""
+
+    class Release(Handler):
+        def do_GET(self) -> None:
+            self.answer(200, PACKAGE) if self.path == "/package.zip" else self.answer(404)
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority[0].issue_cert("localhost").configure_cert(tls)
+    cloud.more = {"SSL_CERT_FILE": str(authority[1])}
+    with Loopback(Release, tls) as server:
+        yield f"https://localhost:{server.port}/package.zip"
+
+
+def release(cloud: Cloud, tmp_path: Path, address: str, digest: str) -> None:
+    """Run the script of a release, whose template names its package."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    template = json.loads(json.dumps(TEMPLATE))
+    template["parameters"]["packageUri"]["defaultValue"] = address
+    template["metadata"]["packageSha256"] = digest
+    (folder / "azuredeploy.json").write_text(json.dumps(template))
+    shutil.copy(SCRIPT, folder / "deploy.sh")
+    cloud.script = folder / "deploy.sh"
+
+
+def published(cloud: Cloud) -> bytes:
+    [call] = cloud.calls("functionapp deployment source config-zip")
+    [content] = [bytes.fromhex(each) for each in call["sources"].values()]
+    return content
+
+
+def test_package_is_published_as_it_is(cloud: Cloud) -> None:
+    """Unless told otherwise, az has Azure build it anew, from other packages."""
+    cloud.run(*package_arguments(cloud))
+
+    [call] = cloud.calls("functionapp deployment source config-zip")
+    assert "--build-remote false" in call["line"]
+    assert published(cloud) == b"a package"
+
+
+def test_package_of_a_release_is_fetched_checked_and_published(
+    cloud: Cloud, tmp_path: Path, address: str
+) -> None:
+    release(cloud, tmp_path, address, DIGEST)
+
+    done = cloud.run()
 
     assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish"]
+    assert published(cloud) == PACKAGE
+    assert cloud.parameters()["packageUri"] == ""  # the template fetches nothing
+
+
+def test_package_of_a_release_that_was_replaced_is_refused(
+    cloud: Cloud, tmp_path: Path, address: str
+) -> None:
+    set_table(cloud, table("Classic", CLASSIC_COLUMNS))
+    release(cloud, tmp_path, address, hashlib.sha256(b"another").hexdigest())
+
+    done = cloud.run("--migrate-table")
+
+    assert done.returncode == 1
+    assert f"{address} is not the package that it should be" in done.stderr
+    assert DIGEST in done.stderr
+    assert cloud.changes() == []
+
+
+def test_package_of_a_release_is_not_what_vouches_for_another(
+    cloud: Cloud, tmp_path: Path, address: str
+) -> None:
+    release(cloud, tmp_path, address, DIGEST)
+
+    done = cloud.run("--package-uri", address.replace("package.zip", "other.zip"))
+
+    assert done.returncode == 2
+    assert "--package-sha256 is missing" in done.stderr
+    assert cloud.changes() == []
+
+
+def test_package_at_an_address_is_checked_by_its_digest(cloud: Cloud, address: str) -> None:
+    right = ("--package-uri", address, "--package-sha256", DIGEST.upper())
+
+    done = cloud.run(*right)
+
+    assert done.returncode == 0, done.stderr
+    assert published(cloud) == PACKAGE
+    assert cloud.run(*right[:3], "0" * 64).returncode == 1
+    assert cloud.run(*right[:3], "0").returncode == 2
+    assert cloud.changes() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(("package.zip", "gone.zip"), "HTTP Error 404"), (("https", "http"), "no https address")],
+)
+def test_package_that_cannot_be_fetched_stops_it(
+    cloud: Cloud, address: str, change: tuple[str, str], says: str
+) -> None:
+    done = cloud.run("--package-uri", address.replace(*change), "--package-sha256", DIGEST)
+
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert cloud.changes() == []
+
+
+def test_package_file_is_checked_by_a_digest_that_is_given(cloud: Cloud) -> None:
+    digest = hashlib.sha256(b"a package").hexdigest()
+
+    assert cloud.run(*package_arguments(cloud), "--package-sha256", digest).returncode == 0
+    assert cloud.run(*package_arguments(cloud), "--package-sha256", DIGEST).returncode == 1
+    assert cloud.changes() == []
+
+
+@pytest.mark.parametrize("digest", [DIGEST, None, "0" * 64])
+def test_package_of_a_premium_plan_stays_at_its_address(
+    cloud: Cloud, tmp_path: Path, address: str, digest: str | None
+) -> None:
+    plan = tmp_path / "mine.json"
+    plan.write_text(json.dumps({"parameters": {"hostingPlan": {"value": "premium"}}}))
+    check = ("--package-sha256", digest) if digest else ()
+
+    done = cloud.run("--parameters", str(plan), "--package-uri", address, *check)
+
+    if digest == "0" * 64:
+        assert (done.returncode, cloud.changes()) == (1, [])
+        return
+    assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["deploy"]
+    assert cloud.parameters()["packageUri"] == address
+    assert ("Not checked: the app will run whatever is at" in done.stdout) is (digest is None)
 
 
 def test_first_run_may_fail_until_the_roles_are_there(cloud: Cloud) -> None:
@@ -672,22 +836,100 @@ def test_first_run_that_is_never_seen_is_reported(cloud: Cloud) -> None:
     assert "no run of it was seen" in done.stderr
 
 
-def test_check_runs_with_the_token_in_its_environment_only(
-    cloud: Cloud,
+HOSTILE = """\
+import os
+open({mark!r}, "w").write(f"{{__file__}} was run with {{os.environ}}")
+"""
+
+
+def put_hostile_programs(folder: Path, mark: Path) -> None:
+    """What the script might run if it looked for code there: each leaves a mark."""
+    for name in ("json.py", "hashlib.py", "fnmatch.py", "urllib/__init__.py", "ssl.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(HOSTILE.format(mark=str(mark)))
+    for name in ("__init__", "__main__", "cli", "terminal/__init__", "terminal/cli"):
+        file = folder / "jira_audit" / f"{name}.py"
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_text(HOSTILE.format(mark=str(mark)))
+    for name in ("az", "python3", "mktemp", "dirname", "date", "cut", "awk", "grep", "rm", "cat"):
+        (folder / name).write_text(f'#!/bin/sh\necho "$0 was run" >{mark}\n')
+        (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def unguarded(cloud: Cloud) -> Cloud:
+    """A machine whose Python looks for modules where it usually does, and az in Python's own way.
+
+    `python -m azure.cli`, as in pip's azure-cli, looks for modules in the current folder first.
+    """
+    modules = cloud.folder / "modules"
+    modules.mkdir()
+    shutil.copy(Path(__file__).with_name("stand_in_az.py"), modules / "stand_in_az.py")
+    az = f'#!/bin/sh\nPYTHONPATH={modules} exec {PYTHON} -m stand_in_az "$@"\n'
+    (cloud.folder / "az").write_text(az)
+    (cloud.folder / "python3").write_text(f'#!/bin/sh\nexec {PYTHON} "$@"\n')
+    return cloud
+
+
+@pytest.mark.parametrize("path", ["{}:/usr/bin:/bin", ".:{}:/usr/bin:/bin", ":{}:/usr/bin:/bin"])
+def test_code_of_the_current_folder_is_not_run(
+    unguarded: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    (cloud.folder / "python3").unlink()
-    (cloud.folder / "python3").write_text(
-        f'#!/bin/sh\n[ "$1$2" = "-cimport jira_audit.terminal.cli" ] && exit 0\n'
-        f'[ "$1$2$3" = "-mjira_auditcheck" ] || exec {PYTHON} -IS "$@"\n'
-        'test -n "$JIRA_API_TOKEN" && echo "checked $JIRA_SITE_URL $LOGS_DCR_RULE_ID"\n'
-    )
-    (cloud.folder / "python3").chmod(0o755)
+    here, mark = tmp_path / "here", tmp_path / "mark"
+    here.mkdir()
+    put_hostile_programs(here, mark)
+    monkeypatch.chdir(here)
+    unguarded.more = {
+        "PATH": path.format(unguarded.folder),
+        "CDPATH": str(here),
+        "PYTHONPATH": ".",
+        "PYTHONSTARTUP": "json.py",
+    }
 
-    done = cloud.run(*package_arguments(cloud))
+    done = unguarded.run(*package_arguments(unguarded))
 
+    assert not mark.exists(), mark.read_text()
     assert done.returncode == 0, done.stderr
-    assert "checked https://contoso.atlassian.net dcr-0123" in done.stdout
-    assert_token_is_not_exposed(cloud, done.stdout + done.stderr)
+    assert unguarded.changes() == ["deploy", "publish"]
+
+
+def test_code_of_the_folder_above_the_script_is_not_run(unguarded: Cloud, tmp_path: Path) -> None:
+    release, mark = tmp_path / "downloads" / "release", tmp_path / "mark"
+    release.mkdir(parents=True)
+    put_hostile_programs(release.parent, mark)
+    for name in ("deploy.sh", "azuredeploy.json"):
+        shutil.copy(SCRIPT.with_name(name), release / name)
+    unguarded.script = release / "deploy.sh"
+
+    done = unguarded.run(*package_arguments(unguarded))
+
+    assert not mark.exists(), mark.read_text()
+    assert done.returncode == 0, done.stderr
+    assert "jira-audit check" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["deploy.sh", "./deploy.sh", "../deploy/deploy.sh"])
+def test_files_are_named_from_where_the_script_is_started(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    (cloud.folder / "mine.json").write_text('{"parameters": {"tables": {"value": "v2"}}}')
+    (cloud.folder / "package.zip.sha256").write_text(f"{'0' * 64}  package.zip\n")
+    up = os.path.relpath(cloud.folder, SCRIPT.parent)
+    monkeypatch.chdir(SCRIPT.parent)
+    cloud.script = Path(script)
+    files = ("--parameters", f"{up}/mine.json", "--package", f"{up}/package.zip")
+
+    refused = cloud.run(*files)
+    (cloud.folder / "package.zip.sha256").unlink()
+    done = cloud.run(*files)
+
+    assert "is not the package that it should be" in refused.stderr
+    assert done.returncode == 0, done.stderr
+    assert cloud.parameters()["tables"] == "v2"
+    [publish] = cloud.calls("functionapp deployment source config-zip")
+    source = Path(publish["argv"][publish["argv"].index("--src") + 1])
+    assert source.is_absolute()
+    assert source.samefile(cloud.folder / "package.zip")
 
 
 def test_first_run_that_is_not_waited_for_is_mentioned(cloud: Cloud) -> None:

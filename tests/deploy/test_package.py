@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from jira_audit import __version__
 from jira_audit.simulator.records import sample_records
 from tests.conftest import StartWorker, needed
 from tests.deploy.package_command import PACKAGE, git, package
@@ -169,6 +171,8 @@ def test_package_of_one_commit_has_the_same_bytes_anywhere(
     )
 
     assert again.read_bytes() == package_file.read_bytes()
+    boms = [each.with_name("released-package.cdx.json") for each in (again, package_file)]
+    assert boms[0].read_bytes() == boms[1].read_bytes()
 
 
 def test_package_of_a_release_is_named_in_its_template(
@@ -181,9 +185,27 @@ def test_package_of_a_release_is_named_in_its_template(
 
     released = json.loads((tmp_path / "azuredeploy.json").read_text(encoding="utf-8"))
     committed = json.loads((ROOT / "deploy" / "azuredeploy.json").read_text(encoding="utf-8"))
+    digest = hashlib.sha256((tmp_path / "released-package.zip").read_bytes()).hexdigest()
     assert released["parameters"]["packageUri"].pop("defaultValue") == address
+    assert released["metadata"].pop("packageSha256") == digest
     assert committed["parameters"]["packageUri"].pop("defaultValue") == ""
     assert released == committed
+
+
+def test_package_has_a_list_of_its_parts(package_file: Path) -> None:
+    """CycloneDX: https://cyclonedx.org/docs/1.6/json/"""
+    bom = json.loads((package_file.parent / "released-package.cdx.json").read_text("utf-8"))
+
+    # What GitHub's action takes for CycloneDX: https://github.com/actions/attest
+    assert (bom["bomFormat"], bom["specVersion"]) == ("CycloneDX", "1.6")
+    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", bom["serialNumber"])
+    app = bom["metadata"]["component"]
+    digest = hashlib.sha256(package_file.read_bytes()).hexdigest()
+    assert (app["name"], app["version"]) == ("jira-audit-connector", __version__)
+    assert app["hashes"] == [{"alg": "SHA-256", "content": digest}]
+    parts = {each["purl"]: each["hashes"][0]["content"] for each in bom["components"]}
+    lock = re.findall(r"^(\S+)==(\S+) --hash=sha256:(\w+)$", LOCK.read_text(), re.MULTILINE)
+    assert parts == {f"pkg:pypi/{name}@{version}": digest for name, version, digest in lock}
 
 
 def test_package_checksum_is_its_own(package_file: Path) -> None:
@@ -267,12 +289,69 @@ def test_lock_without_its_wheels_ends_without_a_package(checkout: Path, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_code_of_the_current_folder_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, mark = tmp_path / "here", tmp_path / "mark"
+    for name in ("pip/__init__.py", "pip/__main__.py", "json.py", "argparse.py"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(f"open({str(mark)!r}, 'w').write(__file__)")
+    monkeypatch.chdir(here)
+    python = Path(sys.executable).parent
+
+    subprocess.run(
+        [PACKAGE, "--fetch", "--wheels", tmp_path / "wheels"],
+        env={"PATH": f"{python}:/usr/bin:/bin", "PYTHONPATH": ".", "PIP_NO_INDEX": "1"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (tmp_path / "wheels").is_dir()  # it ran, as far as it gets without an index
+    assert not mark.exists(), mark.read_text()
+
+
 def test_lock_refuses_a_wheel_with_another_hash(tmp_path: Path) -> None:
     wheel = tmp_path / "orjson-3.13.0-py3-none-any.whl"
     wheel.write_bytes(b"something else")
 
     assert package.there(tmp_path) == {hashlib.sha256(b"something else").hexdigest(): wheel}
     assert hashlib.sha256(b"something else").hexdigest() not in LOCK.read_text()
+
+
+def test_release_job_builds_what_the_publishing_job_accepts(
+    checkout: Path, wheels: Path, tmp_path: Path
+) -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]
+    [build] = [each["run"] for each in jobs["build"]["steps"] if "run" in each]
+    check, _ = [each["run"] for each in jobs["publish"]["steps"] if "run" in each]
+    git(tmp_path, "clone", "--quiet", str(checkout), "clone")
+    (tmp_path / "clone" / "build").mkdir()
+    (tmp_path / "clone" / "build" / "wheels").symlink_to(wheels)
+    (tmp_path / "python3.13").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python3.13").chmod(0o755)
+
+    def run(commands: str, **environment: str) -> int:
+        return subprocess.run(
+            ["bash", "-e", "-c", commands],
+            cwd=tmp_path / "clone",
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "PIP_NO_INDEX": "1", **environment},
+            check=False,
+        ).returncode
+
+    output = tmp_path / "output"
+    assert run(build, ADDRESS="https://example.com/v1", GITHUB_OUTPUT=str(output)) == 0
+    sums = output.read_text().strip().removeprefix("sums=")
+    assert run(check, SUMS=sums) == 0
+
+    files = {path.name: path for path in (tmp_path / "clone" / "dist").iterdir()}
+    listed = files["SHA256SUMS"].read_text().split()[1::2]
+    assert {*listed} == files.keys() - {"SHA256SUMS"}
+    assert {"released-package.zip", "azuredeploy.json", "deploy.sh"} < files.keys()
+    for name in ("deploy.sh", "SHA256SUMS"):
+        before = files[name].read_bytes()
+        files[name].write_bytes(before + b"#\n")
+        assert run(check, SUMS=sums) == 1
+        files[name].write_bytes(before)
 
 
 # How it is put together.

@@ -4,7 +4,9 @@ a letter is kept once. And what blobs and a local folder promise beyond that.
 Azurite has no roles, network rules or policies: what the service answers for them is scripted.
 """
 
+import errno
 import json
+import os
 import re
 import socket
 import subprocess
@@ -362,23 +364,28 @@ def test_checkpoint_deleted_at_once_is_an_error(
         BlobCheckpoints(container, 60, time.clock).take(FIRST)
 
 
-def test_checkpoint_save_that_fails_keeps_the_old_one(tmp_path: Path, time: Time) -> None:
+def test_checkpoint_save_that_fails_keeps_the_old_one(
+    tmp_path: Path, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     checkpoints = LocalCheckpoints(tmp_path, time.clock)
-    blocked = tmp_path / "checkpoints" / f"{SITE}.new"
-    blocked.mkdir(parents=True)
     errors: list[ConnectorError] = []
-    try:
-        checkpoints.take(FIRST)
-    except ConnectorError as error:
-        errors.append(error)  # kept, and its frames with it
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        try:
+            checkpoints.take(FIRST)
+        except ConnectorError as error:
+            errors.append(error)  # kept, and its frames with it
     assert type(errors[0]) is TransientError
 
-    blocked.rmdir()
     lease = checkpoints.take(FIRST)
     assert lease is not None
-    blocked.mkdir()
-    with pytest.raises(TransientError):
-        lease.save(FULL)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(TransientError):
+            lease.save(FULL)
     assert lease.load() == FIRST
 
 

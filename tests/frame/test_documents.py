@@ -18,6 +18,7 @@ from jira_audit.settings.table import SETTINGS, Setting
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 TESTS_README = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
 
 HOSTS_OWN = {"IDENTITY_ENDPOINT", "FUNCTIONS_WORKER_RUNTIME"}
@@ -150,6 +151,25 @@ def test_guarantees_name_tests_that_exist() -> None:
     assert len(named) > 20
     for file, name in named:
         assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), name
+
+
+def test_defences_name_tests_and_documents_that_exist() -> None:
+    named = re.findall(r"\[`(test_\w+)`\]\(([\w/]+\.py)\)", SECURITY)
+
+    assert len(named) > 20
+    for name, file in named:
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), name
+    links = re.findall(r"\]\((?!https://)([^)#]*)", SECURITY)
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_defences_are_each_shown_by_a_test() -> None:
+    table = SECURITY.split("\n## What is defended")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")][2:]
+
+    claims = [row for row in rows if not row[0].strip().startswith("**")]
+    assert len(claims) > 10
+    assert [what for what, whom, shown in claims if not whom.strip() or "`test_" not in shown] == []
 
 
 @pytest.mark.parametrize(
