@@ -15,6 +15,7 @@ from jira_audit.core import encoding, timestamps
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import SiteError
 from jira_audit.core.letters import decode
+from jira_audit.core.text import one_line
 from jira_audit.operations import discard, replay
 from jira_audit.operations.discard import Discarded
 from jira_audit.operations.replay import Replayed
@@ -30,7 +31,6 @@ from jira_audit.terminal.console import (
     show_lines,
     site_context,
 )
-from jira_audit.terminal.format import printable
 from jira_audit.terminal.letters import Name, parse_name, short_name, show_letter
 
 REPLAY_NEEDS: Needs = STORED | {"ingestion", "run"}
@@ -66,7 +66,7 @@ def list_dead_letters(
                 short_name(ctx, letter["name"]),
                 letter["kind"] or "garbled",
                 letter["kept"] or "",
-                printable(letter["reason"]),
+                one_line(letter["reason"]),
             )
             for letter in letters
         ]
