@@ -35,6 +35,14 @@ def printable(text: str, limit: int = MESSAGE_LENGTH) -> str:
     return line if is_whole else line[: limit - 1] + "…"
 
 
+def quoted(text: str, secrets: Iterable[str] = ()) -> str:
+    """A service's words, to quote in a message, without the `secrets` that were sent to it.
+
+    Never begins a message: it could pass for a line of ours.
+    """
+    return printable(redacted(text, secrets))
+
+
 def one_line(text: str) -> str:
     """The text on one line, with unprintable characters escaped."""
     return escaped(" ".join(text.split()))

@@ -28,6 +28,7 @@ from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.queueing import LeaseState, Unanswered
 from jira_audit.core.timestamps import SECOND
+from jira_audit.edge.transport import quoted_code
 
 SAVE_SECONDS = 10.0
 """Seconds the lease must still last when a save begins; the service refuses a late save."""
@@ -418,4 +419,5 @@ def _translate_errors(what: str) -> Iterator[None]:
 def _error_code(error: HttpResponseError) -> str:
     """Storage's error code, such as `LeaseAlreadyPresent`."""
     code = getattr(error, "error_code", None)  # a string, or one of the library's enums
-    return str(getattr(code, "value", code) or type(error).__name__)
+    text = getattr(code, "value", code) or type(error).__name__
+    return quoted_code(text, getattr(error.response, "request", None))

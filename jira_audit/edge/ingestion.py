@@ -21,6 +21,7 @@ from jira_audit.core.errors import (
     UndocumentedSuccess,
 )
 from jira_audit.core.http import Meaning, StatusTable, error_for
+from jira_audit.edge.transport import quoted_code
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -184,4 +185,5 @@ def _to_error(error: HttpResponseError, now: int) -> ConnectorError:
 
 def _error_code(error: HttpResponseError) -> str:
     """The service's error code, such as `InvalidStream`. Its message could quote a row."""
-    return str(error.error.code or "") if error.error else ""
+    code = error.error.code if error.error else ""
+    return quoted_code(code, getattr(error.response, "request", None))

@@ -19,9 +19,10 @@ from jira_audit.core.errors import (
     SiteError,
     TransientError,
 )
-from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for, one_line
+from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
 from jira_audit.core.pages import PAGE_SIZE, PageRequest, RecordsPage
 from jira_audit.core.prefetch import PagePeek
+from jira_audit.core.text import quoted
 from jira_audit.core.window import Window
 from jira_audit.edge import transport
 from jira_audit.edge.transport import Connection, ResponseUnusable, Route
@@ -31,6 +32,9 @@ RECORDS_PATH = "/rest/api/3/auditing/record"
 PROBE_SECONDS = 60.0
 ANSWER_LIMIT = 128 * 1024 * 1024
 """Bytes; a page of 1,000 records is about 0.7 MB."""
+
+MESSAGES = 20
+"""Texts in one error message, at most."""
 
 HEADERS: Mapping[str, str] = {
     # Otherwise texts such as `category` come in the language of the token's account.
@@ -232,7 +236,7 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
             STATUS,
             headers=answer.headers,
             now=answer.at,
-            detail=_error_message(answer.body),
+            detail=quoted(_error_message(answer.body), answer.secrets),
         )
     if refuses_credentials(answer):
         raise CredentialsRefused(STATUS.meaning(401).sentence)
@@ -256,7 +260,7 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
 
 
 def _error_message(body: bytes) -> str:
-    """Jira's error message, truncated; nothing else of the body."""
+    """Jira's error message; nothing else of the body."""
     try:
         answer = encoding.loads(body)
     except ValueError:
@@ -264,4 +268,5 @@ def _error_message(body: bytes) -> str:
     messages = (
         answer.get("errorMessages") or answer.get("message") if isinstance(answer, dict) else ""
     )
-    return one_line(str(messages), 300) if messages else ""
+    texts = messages[:MESSAGES] if isinstance(messages, list) else [messages]
+    return " ".join(text for text in texts if isinstance(text, str))

@@ -12,6 +12,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import TransientError
 from jira_audit.core.http import RawResponse
+from jira_audit.core.text import quoted, secrets_in
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
@@ -102,7 +103,14 @@ def fetch(
     if len(body) > limit:
         message = f"{service}'s response is too long (more than {limit:,} bytes)"
         raise ResponseUnusable(message, body)
-    return RawResponse(response.status_code, response.headers, body, clock.now())
+    secrets = secrets_in(response.request.headers.get("Authorization", ""))
+    return RawResponse(response.status_code, response.headers, body, clock.now(), secrets)
+
+
+def quoted_code(code: object, request: Any) -> str:
+    """An Azure service's error code, to quote in a message, in its answer to a `request`."""
+    headers = getattr(request, "headers", None) or {}
+    return quoted(str(code or ""), secrets_in(headers.get("Authorization", "")))
 
 
 def read_body(

@@ -21,8 +21,10 @@ from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.http import Meaning, StatusTable, error_for
 from jira_audit.core.ledger import Ledger
+from jira_audit.core.text import quoted
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
+from jira_audit.edge.transport import quoted_code
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -176,7 +178,7 @@ class Workspace:
             raise TransientError(message) from error
         if isinstance(answer, LogsQueryPartialResult):
             code = answer.partial_error.code if answer.partial_error else "no reason given"
-            message = f"the workspace returned only part of the result ({code})"
+            message = f"the workspace returned only part of the result ({quoted(str(code))})"
             raise TransientError(message)
         (table,) = answer.tables
         return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
@@ -195,7 +197,7 @@ class Workspace:
             STATUS,
             headers=answer.headers,
             now=self._clock.now(),
-            detail=_error_code(answer.content),
+            detail=quoted_code(_error_code(answer.content), response.http_request),
         )
 
     @cached_property

@@ -883,6 +883,24 @@ def test_storage_errors_that_azurite_lacks_are_understood(
         storage_calls(client, time)[number]()
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
+@responses.activate
+def test_storage_errors_are_one_printable_line(status: int, time: Time) -> None:
+    code = "Bad\x1b[2J\x9b\xa0of SharedKey devstoreaccount1:" + "A" * 3_000
+    anything = re.compile(r"http://127\.0\.0\.1:9/.*")
+    responses.add(responses.PUT, anything, status=status, headers={"x-ms-error-code": code})
+    with (
+        ContainerClient.from_connection_string(
+            connection_string(9), "test", **options_without_waits([])
+        ) as client,
+        pytest.raises(ConnectorError) as raised,
+    ):
+        BlobCheckpoints(client, 60, time.clock).take(FIRST)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 700
+    assert "AAAA" not in str(raised.value)
+
+
 @responses.activate
 def test_probe_finds_a_store_that_creates_and_does_not_overwrite() -> None:
     """Azurite has no immutability policies:

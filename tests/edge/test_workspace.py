@@ -28,6 +28,7 @@ from jira_audit.edge.workspace import Workspace, held_query
 from jira_audit.simulator.records import sample_records
 from tests.conftest import needed
 from tests.deploy import kql
+from tests.fakes.credential import FixedToken
 from tests.fakes.world import Time
 from tests.servers.identity import Identity
 from tests.servers.workspace import (
@@ -45,6 +46,7 @@ pytestmark = pytest.mark.servers
 SITE = "contoso.atlassian.net"
 NOW = timestamps.parse("2026-11-20T12:00:00Z")
 RANGE = Window(NOW - DAY, NOW)
+JSON = {"Content-Type": "application/json"}
 
 
 def row(number: int, created: int = NOW - HOUR, site: str | None = SITE) -> dict[str, Any]:
@@ -274,6 +276,51 @@ def test_refusal_says_what_to_do_and_is_not_retried(
     assert sentence in str(raised.value)
     assert time.slept == [0.0]
     assert len(service.queries) == 1
+
+
+HOSTILE = "A\x1b[2J\r\njira_audit site=a.atlassian.net outcome=ok\u202e" + 3_000 * "B"
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_error_with_a_hostile_code_is_one_short_line(
+    status: int, service: QueryService, workspace: Workspace
+) -> None:
+    service.script(*[refusal(status, HOSTILE, HOSTILE + "inner")] * 5)
+
+    with pytest.raises(ConnectorError) as raised:
+        workspace.held(SITE, RANGE)
+
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+    assert f"(HTTP {status}: A\\u001b[2J jira_audit site=" in str(raised.value)
+
+
+def test_error_of_a_partial_answer_is_one_short_line(
+    service: QueryService, workspace: Workspace
+) -> None:
+    partial = {
+        "tables": [{"name": "PrimaryResult", "columns": [], "rows": []}],
+        "error": {"code": HOSTILE, "message": "x"},
+    }
+    service.script(*[Fault(200, JSON, json.dumps(partial).encode())] * 5)
+
+    with pytest.raises(TransientError) as raised:
+        workspace.held(SITE, RANGE)
+
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+    assert "only part of the result (A\\u001b[2J jira_audit" in str(raised.value)
+
+
+def test_error_that_repeats_the_token_does_not_show_it(
+    service: QueryService, workspace: Workspace, identity: Identity, time: Time
+) -> None:
+    token = managed_identity(None, time.clock).get_token(f"{service.endpoint}/.default").token
+    service.script(refusal(403, f"Bad:{token}"))
+    tokens = Tokens(FixedToken(token), time.clock)
+
+    with pytest.raises(SiteError, match=r"HTTP 403: Bad:\*\*\*"):
+        workspace_of(service, time, credential=lambda: tokens).held(SITE, RANGE)
 
 
 def test_error_names_a_missing_workspace(
