@@ -185,9 +185,19 @@ class JiraSource:
 
 
 def refuses_credentials(answer: RawResponse) -> bool:
-    """Whether Jira reports a failed login, perhaps beside an anonymous page."""
-    said = answer.headers.get("X-Seraph-LoginReason", "")
-    return answer.status == 401 or (answer.status == 200 and "AUTHENTICATED_FAILED" in said)
+    """Whether Jira reports a failed login, perhaps beside an anonymous or empty page."""
+    return answer.status == 401 or (answer.status == 200 and _login_failure(answer) != "")
+
+
+def _login_failure(answer: RawResponse) -> str:
+    """The login reason of a response, unless it is OK or absent.
+
+    `AUTHENTICATED_FAILED` and `AUTHENTICATION_DENIED` have been seen beside a 200:
+    https://github.com/go-jira/jira/issues/8, https://github.com/AtlassianPS/JiraPS/issues/107
+    """
+    reason = answer.headers.get("X-Seraph-LoginReason", "").strip()
+    is_ok = all(each.strip().upper() == "OK" for each in reason.split(","))
+    return "" if is_ok else reason
 
 
 def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
@@ -238,8 +248,10 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
             now=answer.at,
             detail=quoted(_error_message(answer.body), answer.secrets),
         )
-    if refuses_credentials(answer):
-        raise CredentialsRefused(STATUS.meaning(401).sentence)
+    if reason := _login_failure(answer):
+        said = quoted(reason, answer.secrets)
+        message = f"{STATUS.meaning(401).sentence} (HTTP 200, login reason: {said})"
+        raise CredentialsRefused(message)
     try:
         content, is_json = encoding.loads(answer.body), True
     except ValueError:

@@ -324,9 +324,26 @@ OK = "HTTP/1.1 200 OK\nContent-Type: application/json\n"
 
 
 def test_page_with_a_successful_login_is_no_failed_login() -> None:
-    for reason in ("OK", "OUT", ""):
+    for reason in ("OK", "ok", " OK ", "OK, OK", ""):
         found = parse_page(RawResponse(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW), ASKED)
         assert found.records == []
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("AUTHENTICATED_FAILED", "AUTHENTICATION_DENIED", "AUTHORISATION_FAILED", "OUT"),
+        *("OK, AUTHENTICATION_DENIED", "OUT, AUTHENTICATED_FAILED", "NOT OK", "a new one"),
+    ],
+)
+def test_page_with_any_other_login_reason_is_no_page(reason: str) -> None:
+    answer = RawResponse(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW)
+
+    assert jira.refuses_credentials(answer)
+    with pytest.raises(CredentialsRefused) as raised:
+        parse_page(answer, ASKED)
+    assert SAYS_TOKEN in str(raised.value)
+    assert str(raised.value).endswith(f"(HTTP 200, login reason: {reason})")
 
 
 def test_page_refused_by_the_quick_parser_is_read(http: RequestsMock, time: Time) -> None:
@@ -852,7 +869,7 @@ def test_logs_show_no_credentials_of_an_answer_alone() -> None:
     said = json.dumps({"errorMessages": [f"bad header Authorization: Basic {BASIC}"]}).encode()
 
     with pytest.raises(SiteError) as raised:
-        parse_page(RawResponse(403, {}, said, NOW), 0)
+        parse_page(RawResponse(403, {}, said, NOW), ASKED)
 
     assert "bad header Authorization: Basic ***" in str(raised.value)
 
@@ -860,7 +877,7 @@ def test_logs_show_no_credentials_of_an_answer_alone() -> None:
 def test_answer_does_not_print_what_was_sent(http: RequestsMock, time: Time) -> None:
     http.get(URL, json=EMPTY)
 
-    answer = source_at(BASE, time).fetch((WINDOW, 0), 5)
+    answer = source_at(BASE, time).fetch(ASKED, 5)
 
     assert TOKEN in answer.secrets
     assert TOKEN not in repr(answer)
@@ -882,7 +899,7 @@ def test_answer_does_not_print_what_was_sent(http: RequestsMock, time: Time) -> 
 )
 def test_error_quotes_jiras_message_only(said: dict[str, Any], shown: str) -> None:
     with pytest.raises(SiteError) as raised:
-        parse_page(RawResponse(403, {}, json.dumps(said).encode(), NOW), 0)
+        parse_page(RawResponse(403, {}, json.dumps(said).encode(), NOW), ASKED)
 
     assert str(raised.value).endswith(shown)
 
