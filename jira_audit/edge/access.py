@@ -213,10 +213,6 @@ class Gateway:
         return cloud_id
 
 
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
 def _ask(
     method: str,
     url: str,
@@ -234,7 +230,6 @@ def _ask(
             limit=ANSWER_LIMIT,
             seconds=ANSWER_SECONDS,
             clock=clock,
-            auth=_no_auth,  # otherwise a .netrc could add credentials
             **content,
         )
     if response.status != 200:

@@ -28,7 +28,9 @@ from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.queueing import LeaseState, Unanswered
 from jira_audit.core.timestamps import SECOND
-from jira_audit.edge.transport import quoted_code
+from jira_audit.edge.transport import azure_transport, quoted_code
+
+CONNECT_SECONDS, READ_SECONDS = 3, 5
 
 SAVE_SECONDS = 10.0
 """Seconds the lease must still last when a save begins; the service refuses a late save."""
@@ -57,16 +59,16 @@ RETRIES = Retries(count=2, first=1, base=2, jitter=3)
 
 
 def client_options(retries: Retries = RETRIES) -> dict[str, Any]:
-    """A container client's retries and timeouts."""
+    """A container client's retries, timeouts and transport, which is for this client alone."""
     return {
+        "transport": azure_transport(CONNECT_SECONDS, READ_SECONDS),
+        "permit_redirects": False,  # a record goes to this host alone, as the token does
         "retry_policy": ExponentialRetry(
             initial_backoff=retries.first,
             increment_base=retries.base,
             random_jitter_range=retries.jitter,
             retry_total=retries.count,
         ),
-        "connection_timeout": 3,
-        "read_timeout": 5,
     }
 
 

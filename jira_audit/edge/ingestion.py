@@ -21,7 +21,7 @@ from jira_audit.core.errors import (
     UndocumentedSuccess,
 )
 from jira_audit.core.http import Meaning, StatusTable, error_for
-from jira_audit.edge.transport import quoted_code
+from jira_audit.edge.transport import azure_transport, quoted_code
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -169,6 +169,7 @@ class IngestionSink:
             self._endpoint,
             self._cached_credential,
             authentication_policy=OneAttempt(self._cached_credential, self._scope),
+            transport=azure_transport(),
         )
 
 

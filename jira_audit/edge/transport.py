@@ -1,9 +1,14 @@
-"""HTTP for the whole edge: sessions without redirects, bounded bodies, routes to a site."""
+"""HTTP for the whole edge: sessions that keep and follow nothing, bounded bodies, routes to a site.
+
+Credentials are those of the connector, and go to the host they are meant for: no cookie is kept, no
+`.netrc` is read, no redirect is followed. Proxies and certificates of the environment do apply.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Protocol
 
 import requests
 from requests.auth import AuthBase
@@ -13,6 +18,9 @@ from jira_audit.core.clock import Clock
 from jira_audit.core.errors import TransientError
 from jira_audit.core.http import RawResponse
 from jira_audit.core.text import quoted, secrets_in
+
+if TYPE_CHECKING:
+    from azure.core.pipeline.transport import HttpTransport
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
@@ -57,10 +65,43 @@ class _Session(requests.Session):
 
 
 def session() -> requests.Session:
-    """A session that names the connector and accepts JSON."""
+    """A session that names the connector and accepts JSON. Each request has its `auth`, or none."""
     made = _Session()
+    _restrict(made)
     made.headers.update({"Accept": "application/json", "User-Agent": "jira-audit-connector"})
     return made
+
+
+def azure_transport(
+    connect_seconds: float = CONNECT_SECONDS, read_seconds: float = READ_SECONDS
+) -> HttpTransport[Any, Any]:
+    """A transport for one of Azure's clients that keeps as little as `session` does.
+
+    The timeouts are those of requests without their own: a client that is given a transport ignores
+    the timeouts it is constructed with. It still needs `permit_redirects=False` for each request.
+    """
+    from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415  only for a send
+
+    class RestrictedTransport(RequestsTransport):  # type: ignore[misc]  # its package is lazy
+        def open(self) -> None:
+            """Called before every request; the first one makes the session."""
+            super().open()
+            _restrict(self.session)
+
+    return RestrictedTransport(connection_timeout=connect_seconds, read_timeout=read_seconds)
+
+
+def _restrict(session: requests.Session) -> None:
+    """Keep no cookie: a stale one is a refusal, though the token is right
+    (https://github.com/pycontribs/jira/issues/1904). Read no `.netrc`, whose password `requests`
+    would send in place of a token.
+    """
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.auth = _add_nothing
+
+
+def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def fetch(

@@ -24,7 +24,7 @@ from jira_audit.core.ledger import Ledger
 from jira_audit.core.text import quoted
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
-from jira_audit.edge.transport import quoted_code
+from jira_audit.edge.transport import azure_transport, quoted_code
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -204,7 +204,9 @@ class Workspace:
     def _client(self) -> LogsQueryClient:
         from azure.monitor.query import LogsQueryClient  # noqa: PLC0415
 
-        return LogsQueryClient(self._make_credential(), endpoint=self._endpoint)
+        return LogsQueryClient(
+            self._make_credential(), endpoint=self._endpoint, transport=azure_transport()
+        )
 
 
 _NO_JSON = "the workspace answered HTTP 200, but the body is not JSON"

@@ -29,6 +29,7 @@ from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Letter
 from jira_audit.core.records import TABLE_FILE
+from jira_audit.edge import blobs as blobs_
 from jira_audit.edge.blobs import (
     BlobCheckpoints,
     BlobEnqueueTimes,
@@ -39,6 +40,7 @@ from jira_audit.edge.blobs import (
     probe,
 )
 from jira_audit.edge.local import LocalCheckpoints, LocalLetters, LocalSink
+from jira_audit.edge.transport import azure_transport
 from jira_audit.flow.ports import Checkpoints, Letters
 from tests.fakes.world import Journal, MemoryStore, Time
 
@@ -257,6 +259,7 @@ class Network(RequestsTransport):  # type: ignore[misc]  # its package shows it 
     def __init__(self, time: Time) -> None:
         self.slept: list[float] = []
         self.options = options_without_waits(self.slept)
+        self.options.pop("transport")
         super().__init__(**self.options)
         self.time, self.asked = time, list[str]()
         self.before: Callable[[Any], None] = lambda request: None
@@ -812,7 +815,7 @@ def test_storage_out_of_reach_is_tried_three_times(
     ):
         storage_calls(client, time)[number]()
     assert len(network.asked) == 3
-    longest = network.options["connection_timeout"] + network.options["read_timeout"]
+    longest = blobs_.CONNECT_SECONDS + blobs_.READ_SECONDS
     assert 3 * longest + sum(network.slept) < 45
 
 
@@ -825,7 +828,7 @@ def test_storage_retries_follow_the_policy() -> None:
 
 def test_storage_that_never_answers_is_given_up(time: Time) -> None:
     slept: list[float] = []
-    options = options_without_waits(slept) | {"read_timeout": 0.05}
+    options = options_without_waits(slept) | {"transport": azure_transport(read_seconds=0.05)}
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         ContainerClient.from_connection_string(
