@@ -16,6 +16,9 @@ from urllib.parse import quote
 MESSAGE_LENGTH = 300
 """Characters of a service's own words in a message."""
 
+HOST_LENGTH = 253
+"""Characters: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4"""
+
 _SCAN_LENGTH = 10_000
 """Characters of a text that are looked at; a service may send megabytes."""
 
@@ -67,6 +70,14 @@ def _escape(character: str) -> str:
     if character < "\x80":
         return f"\\u{ord(character):04x}"
     return json.dumps(character)[1:-1]  # two escapes for one beyond U+FFFF
+
+
+_HOST = re.compile(r"::1|[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", re.ASCII)
+
+
+def is_host(text: str) -> bool:
+    """Whether the text has the form of a site's host, in lower case."""
+    return len(text) <= HOST_LENGTH and _HOST.fullmatch(text) is not None
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:

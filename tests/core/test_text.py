@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jira_audit.core.text import escaped, printable, redacted, secrets_in
+from jira_audit.core.text import escaped, is_host, printable, redacted, secrets_in
 
 TOKEN = "ATATT3xFfGF0T0k3nW1thAll/0f+1t="
 BASIC = base64.b64encode(f"anna@contoso.com:{TOKEN}".encode()).decode()
@@ -58,6 +58,32 @@ def test_escaped_text_keeps_its_lines() -> None:
 @given(ANY_TEXT)
 def test_escaped_json_means_the_same(text: str) -> None:
     assert json.loads(escaped(json.dumps(text, ensure_ascii=False))) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("contoso.atlassian.net", True),
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("a" * 63 + ".net", True),
+        ("", False),
+        ("Contoso.atlassian.net", False),
+        ("contoso.atlassian.net\n", False),
+        ("contoso..net", False),
+        (".net", False),
+        ("a b", False),
+        ("a=b", False),
+        ("a_b.net", False),
+        ("contoso.atlassian.net:443", False),
+        ("ä.net", False),
+        ("a" * 64 + ".net", False),
+        ("a." * 126 + "aa", False),
+    ],
+)
+def test_host_is_told_from_any_other_text(text: str, is_one: bool) -> None:
+    assert is_host(text) == is_one
 
 
 @pytest.mark.parametrize(
