@@ -16,6 +16,9 @@ from urllib.parse import quote
 MESSAGE_LENGTH = 300
 """Characters of a service's own words in a message."""
 
+SENTENCE_LENGTH = 2_000
+"""Characters of a whole message that was stored."""
+
 HOST_LENGTH = 253
 """Characters: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4"""
 

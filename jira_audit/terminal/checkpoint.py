@@ -15,7 +15,7 @@ from jira_audit.core import encoding
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.text import one_line
+from jira_audit.core.text import escaped, one_line
 from jira_audit.operations import reset
 from jira_audit.settings.table import STORED, Needs
 from jira_audit.terminal.console import (
@@ -52,7 +52,8 @@ def show_checkpoint(
         if content is None:
             print_message(ctx.err, f"{ctx.host}: no checkpoint yet; the next run is the first.")
         elif as_json:
-            typer.echo(content)
+            is_shown = ctx.out.is_terminal
+            typer.echo(escaped(content.decode(errors="backslashreplace")) if is_shown else content)
         else:
             checkpoint = decode(content, ctx.host)
             saved = encoding.loads(content).get("saved")
