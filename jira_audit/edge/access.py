@@ -162,8 +162,9 @@ class ClientCredentials:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             message = "the token service's response has no token"
             raise TransientError(message)
-        lasts = seconds if isinstance(seconds, int | float) else DEFAULT_TOKEN_LIFETIME
-        self._until = asked + max(0.0, min(lasts, LONGEST_TOKEN_LIFETIME) - REFRESH_MARGIN)
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+            seconds = DEFAULT_TOKEN_LIFETIME
+        self._until = asked + max(0.0, min(seconds, LONGEST_TOKEN_LIFETIME) - REFRESH_MARGIN)
         return Bearer(token)
 
 

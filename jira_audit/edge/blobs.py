@@ -28,7 +28,7 @@ from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.queueing import LeaseState, Unanswered
 from jira_audit.core.timestamps import SECOND
-from jira_audit.edge.transport import azure_transport, quoted_code
+from jira_audit.edge.transport import MALFORMED, azure_transport, os_error, quoted_code
 
 CONNECT_SECONDS, READ_SECONDS = 3, 5
 
@@ -186,10 +186,9 @@ class BlobLease:
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint. Raises TransientError if the lease was lost."""
         self.hold(min(SAVE_SECONDS, self._lease_seconds / 2))
+        content = checkpoint.encode(self._clock.now())
         with _translate_errors(f"{self._site}: the checkpoint could not be saved"):
-            self._blob.upload_blob(
-                checkpoint.encode(self._clock.now()), overwrite=True, lease=self._lease
-            )
+            self._blob.upload_blob(content, overwrite=True, lease=self._lease)
 
     def hold(self, seconds: float) -> None:
         """Renew the lease unless it lasts `seconds` more. Thread-safe.
@@ -415,6 +414,11 @@ def _translate_errors(what: str) -> Iterator[None]:
         raise TransientError(message) from error
     except AzureError as error:
         message = f"{what}: storage could not be reached ({type(error).__name__})"
+        raise TransientError(message) from error
+    except OSError as error:
+        raise os_error(f"{what}: storage", error) from error
+    except MALFORMED as error:
+        message = f"{what}: storage's response is unreadable ({type(error).__name__})"
         raise TransientError(message) from error
 
 

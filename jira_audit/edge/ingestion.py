@@ -21,7 +21,7 @@ from jira_audit.core.errors import (
     UndocumentedSuccess,
 )
 from jira_audit.core.http import Meaning, StatusTable, error_for
-from jira_audit.edge.transport import azure_transport, quoted_code
+from jira_audit.edge.transport import azure_transport, os_error, quoted_code
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -139,6 +139,8 @@ class IngestionSink:
             kind = type(error).__name__
             message = f"the ingestion service could not be reached, or its answer was lost ({kind})"
             raise Unanswered(message) from error
+        except OSError as error:  # before anything was sent
+            raise os_error("the ingestion service", error) from error
 
     @property
     def _token_source(self) -> TokenCredential:

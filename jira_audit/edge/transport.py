@@ -15,7 +15,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from jira_audit.core.clock import Clock
-from jira_audit.core.errors import TransientError
+from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import RawResponse
 from jira_audit.core.text import quoted, secrets_in
 
@@ -28,6 +28,10 @@ READ_SECONDS = 20.0
 
 PIECE_SIZE = 65_536
 """Bytes per read, at most."""
+
+
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
+"""What Azure's clients raise for a response of a form that they do not expect."""
 
 
 class ResponseUnusable(TransientError):
@@ -138,6 +142,8 @@ def fetch(
         # The type is enough; the text would repeat the address.
         message = f"{service} could not be reached ({type(error).__name__})"
         raise TransientError(message) from error
+    except OSError as error:
+        raise os_error(service, error) from error
     if body is None:
         message = f"{service}'s response took too long"
         raise ResponseUnusable(message)
@@ -146,6 +152,20 @@ def fetch(
         raise ResponseUnusable(message, body)
     secrets = secrets_in(response.request.headers.get("Authorization", ""))
     return RawResponse(response.status_code, response.headers, body, clock.now(), secrets)
+
+
+def os_error(service: str, error: OSError) -> ConnectorError:
+    """The error for an OSError that no library has translated.
+
+    `requests` raises one if the file of certificates is missing.
+    """
+    if "CA certificate bundle" in str(error):
+        message = (
+            f"{service} could not be reached: the file of certificates that REQUESTS_CA_BUNDLE or "
+            "CURL_CA_BUNDLE names does not exist"
+        )
+        return SiteError(message)
+    return TransientError(f"{service} could not be reached ({type(error).__name__})")
 
 
 def quoted_code(code: object, request: Any) -> str:

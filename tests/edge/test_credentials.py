@@ -17,13 +17,13 @@ from requests.auth import HTTPBasicAuth
 
 from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.errors import ConnectorError
+from jira_audit.core.errors import ConnectorError, SiteError
 from jira_audit.core.letters import Letter
 from jira_audit.core.pages import PageRequest
 from jira_audit.core.window import Window
 from jira_audit.edge.access import BasicCredentials, ClientCredentials, DirectRoute, Gateway
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, Retries, client_options
-from jira_audit.edge.identity import managed_identity
+from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.workspace import Workspace
@@ -114,7 +114,7 @@ def _workspace(url: str, time: Time) -> Callable[[], object]:
 
 
 def _identity(url: str, time: Time) -> Callable[[], object]:
-    credential = managed_identity(None, time.clock)
+    credential = Tokens(managed_identity(None, time.clock), time.clock)
     return lambda: credential.get_token("https://monitor.azure.com/.default")
 
 
@@ -245,6 +245,29 @@ def test_client_follows_no_redirect(
 
         assert elsewhere.seen == []
         assert elsewhere.bodies == []
+
+
+@pytest.mark.parametrize("name", [name for name in CLIENTS if "storage" not in name])
+def test_client_says_that_the_certificates_are_missing(
+    name: str, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = "https://localhost:9"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/certificates.pem")
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{nowhere}/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "header")
+
+    with pytest.raises(SiteError, match="certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"):
+        CLIENTS[name].make(nowhere, time)()
+
+
+def test_storage_says_that_the_certificates_are_missing(
+    time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/certificates.pem")
+    container = ContainerClient("https://localhost:9", "test", TOKEN, **client_options(NO_RETRIES))
+
+    with pytest.raises(SiteError, match="certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"):
+        BlobCheckpoints(container, 60, time.clock).stored(SITE)
 
 
 @pytest.mark.parametrize("name", ["Jira", "storage, key"])

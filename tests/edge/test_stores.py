@@ -886,6 +886,46 @@ def test_storage_errors_that_azurite_lacks_are_understood(
         storage_calls(client, time)[number]()
 
 
+MALFORMED: list[tuple[bytes, dict[str, str]]] = [
+    (b"", {}),
+    (b"<", {}),
+    (b"\xff\xfe", {"Content-Type": "application/xml"}),
+    (b"[]", {"Content-Type": "application/json"}),
+    (b"{}", {"Content-Range": "x"}),
+    (b"{}", {"Content-Range": "bytes 0-1/2", "Last-Modified": "yesterday"}),
+    (b"{}", {"Content-Type": "application/xml; charset=none"}),
+    (b"<EnumerationResults/>", {"Content-Type": "application/xml"}),
+]
+
+
+@pytest.mark.parametrize("status", [200, 201, 206])
+@pytest.mark.parametrize(("body", "headers"), MALFORMED)
+@responses.activate
+def test_storage_answers_that_are_malformed_are_sentences(
+    body: bytes, headers: dict[str, str], status: int, time: Time
+) -> None:
+    anything = re.compile(r"http://127\.0\.0\.1:9/.*")
+    for method in (responses.PUT, responses.GET, responses.HEAD, responses.DELETE):
+        responses.add(method, anything, status=status, body=body, headers=headers)
+    with ContainerClient.from_connection_string(
+        connection_string(9), "test", **options_without_waits([])
+    ) as client:
+        checkpoints = BlobCheckpoints(client, 60, time.clock)
+        letters = BlobLetters(client, time.clock)
+        for call in (
+            *storage_calls(client, time),
+            lambda: checkpoints.stored(SITE),
+            checkpoints.leases,
+            lambda: letters.names("dead-letters", SITE),
+            lambda: letters.read(LETTER.name),
+            lambda: letters.delete(LETTER.name),
+        ):
+            try:
+                call()
+            except TransientError as error:
+                assert "storage" in str(error)  # noqa: PT017  some calls succeed
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
 @responses.activate
 def test_storage_errors_are_one_printable_line(status: int, time: Time) -> None:

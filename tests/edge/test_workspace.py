@@ -295,6 +295,65 @@ def test_error_with_a_hostile_code_is_one_short_line(
     assert f"(HTTP {status}: A\\u001b[2J jira_audit site=" in str(raised.value)
 
 
+def table(*columns: str, rows: Any = ()) -> dict[str, Any]:
+    typed = [{"name": name, "type": "long"} for name in columns]
+    return {"name": "PrimaryResult", "columns": typed, "rows": rows}
+
+
+NOT_THE_TABLE: list[Any] = [
+    [],
+    None,
+    5,
+    {},
+    {"tables": []},
+    {"tables": 5},
+    {"tables": [{}]},
+    {"tables": [table("record", "copies"), table("record", "copies")]},
+    {"tables": [table("record", rows=[[1]])]},
+    {"tables": [table("record", "copies", rows=[[1]])]},
+    {"tables": [table("record", "copies", rows=[["a", "b"]])]},
+    {"tables": [table("record", "copies", rows=[[None, 1]])]},
+    {"tables": [table("record", "copies", rows=5)]},
+    {"error": {"code": "A", "innererror": 5}},
+]
+
+SAYS_NO_TABLE = "the workspace answered HTTP 200, but the body is not the table"
+
+
+@pytest.mark.parametrize("content", NOT_THE_TABLE)
+def test_error_of_an_answer_that_is_no_table_is_a_sentence(
+    content: Any, service: QueryService, workspace: Workspace
+) -> None:
+    service.script(*[Fault(200, JSON, json.dumps(content).encode())] * 5)
+
+    with pytest.raises(TransientError, match=SAYS_NO_TABLE):
+        workspace.held(SITE, RANGE)
+
+
+@pytest.mark.parametrize("rows", [[["a"]], [["a", "b"]], [["a", None]], [[5, 5, 5, 5]], [[]]])
+def test_error_of_an_activity_of_another_form_is_a_sentence(
+    rows: Any, service: QueryService, workspace: Workspace
+) -> None:
+    columns = ("name", "rows", "more", "most")[: len(rows[0])]
+    content = {"tables": [table(*columns, rows=rows)]}
+    service.script(*[Fault(200, JSON, json.dumps(content).encode())] * 20)
+
+    with pytest.raises(TransientError, match=SAYS_NO_TABLE):
+        workspace.activity([SITE], RANGE)
+
+
+def test_error_of_an_answer_that_repeats_a_page_is_a_sentence(
+    service: QueryService, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace_, "PAGE", 2)
+    page = {"tables": [table("record", "copies", rows=[[1, 1], [2, 1]])]}
+    service.script(*[Fault(200, JSON, json.dumps(page).encode())] * 9)
+
+    with pytest.raises(TransientError, match=SAYS_NO_TABLE):
+        workspace.held(SITE, RANGE)
+    assert len(service.queries) == 2
+
+
 def test_error_of_a_partial_answer_is_one_short_line(
     service: QueryService, workspace: Workspace
 ) -> None:
