@@ -248,5 +248,6 @@ def _site_address(read: SettingsReader, address: str, *, connects: bool) -> tupl
 
 def _is_allowed(host: str, more: str) -> bool:
     """Whether a host may receive credentials: Atlassian Cloud's, one of `more`, this machine."""
-    suffixes = (f".{suffix.lstrip('*.')}" for suffix in more.lower().replace(",", " ").split())
+    domains = (each.strip().removeprefix("*").removeprefix(".") for each in more.lower().split(","))
+    suffixes = (f".{domain}" for domain in domains if domain)
     return is_loopback(host) or f".{host}".endswith((*SITE_HOSTS, *suffixes))
