@@ -23,7 +23,6 @@ from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.http import Meaning, StatusTable, error_for
 from jira_audit.core.ledger import Ledger
-from jira_audit.core.text import quoted
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
 from jira_audit.edge.transport import MALFORMED, azure_transport, os_error, quoted_code
@@ -168,6 +167,12 @@ class Workspace:
         from azure.core.exceptions import AzureError, HttpResponseError  # noqa: PLC0415
         from azure.monitor.query import LogsQueryPartialResult  # noqa: PLC0415
 
+        requests: list[Any] = []
+
+        def check(response: PipelineResponse[Any, Any]) -> None:
+            requests.append(response.http_request)
+            self._check(response)
+
         try:
             with _as_table():
                 answer = self._client.query_workspace(
@@ -175,7 +180,7 @@ class Workspace:
                     query,
                     timespan=written,
                     server_timeout=SERVER_SECONDS,
-                    raw_response_hook=self._check,
+                    raw_response_hook=check,
                     retry_total=0,
                     permit_redirects=False,  # the token goes to this host alone
                     connection_timeout=CONNECT_SECONDS,
@@ -190,7 +195,8 @@ class Workspace:
             raise os_error("the workspace", error) from error
         if isinstance(answer, LogsQueryPartialResult):
             code = answer.partial_error.code if answer.partial_error else "no reason given"
-            message = f"the workspace returned only part of the result ({quoted(str(code))})"
+            said = quoted_code(code, requests[-1])
+            message = f"the workspace returned only part of the result ({said})"
             raise TransientError(message)
         with _as_table():
             (table,) = answer.tables

@@ -371,6 +371,18 @@ def test_error_of_a_partial_answer_is_one_short_line(
     assert "only part of the result (A\\u001b[2J jira_audit" in str(raised.value)
 
 
+def test_error_of_a_partial_answer_does_not_show_the_token(
+    service: QueryService, identity: Identity, time: Time
+) -> None:
+    token = managed_identity(None, time.clock).get_token(f"{service.endpoint}/.default").token
+    partial = {"tables": [table("record", "copies")], "error": {"code": f"Bad:{token}"}}
+    service.script(*[Fault(200, JSON, json.dumps(partial).encode())] * 5)
+    tokens = Tokens(FixedToken(token), time.clock)
+
+    with pytest.raises(TransientError, match=r"\(Bad:\*\*\*\)"):
+        workspace_of(service, time, credential=lambda: tokens).held(SITE, RANGE)
+
+
 def test_error_that_repeats_the_token_does_not_show_it(
     service: QueryService, workspace: Workspace, identity: Identity, time: Time
 ) -> None:
