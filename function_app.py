@@ -36,14 +36,14 @@ def poll(
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection="AzureWebJobsStorage")
 def collect_site(message: func.QueueMessage, context: func.Context) -> None:
     """Collect the site whose host is the message."""
-    connector.collect_queued(os.environ, message.get_body().decode(), _threads_of(context))
+    connector.collect_queued(os.environ, _text_of(message), _threads_of(context))
 
 
 @app.queue_trigger(
     arg_name="message", queue_name=f"{QUEUE}-poison", connection="AzureWebJobsStorage"
 )
 def report_given_up(message: func.QueueMessage) -> None:
-    connector.given_up(message.get_body().decode())
+    connector.given_up(_text_of(message))
 
 
 @app.timer_trigger(
@@ -52,6 +52,11 @@ def report_given_up(message: func.QueueMessage) -> None:
 def report_unsaved(timer: func.TimerRequest) -> None:  # noqa: ARG001
     """Fail if the queue has left a site unsaved for a day; `poll` would lose its messages."""
     connector.report_unsaved(os.environ)
+
+
+def _text_of(message: func.QueueMessage) -> str:
+    """A message's text. One that is not UTF-8 names no site, and must not fail for ever."""
+    return message.get_body().decode(errors="replace")
 
 
 def _threads_of(context: func.Context) -> Threads:

@@ -6,6 +6,7 @@ All call `run_settings`; `wiring.py` builds the run of each site.
 from __future__ import annotations
 
 import logging
+import re
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
@@ -23,6 +24,7 @@ from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.plan import Schedule
 from jira_audit.core.queueing import after_queueing, due, unsaved
+from jira_audit.core.text import is_host, printable
 from jira_audit.flow.collect import collect
 from jira_audit.settings.load import load
 from jira_audit.settings.values import InvalidSite, Settings, Site
@@ -45,6 +47,9 @@ https://github.com/Azure/azure-webjobs-sdk/issues/2066"""
 
 SITES_A_LINE = 100
 """Sites named in one log line, at most."""
+
+_ENTRY = re.compile(r"JIRA_SITES\[[0-9]{1,6}\]")
+"""The name of an invalid entry without a host of its own."""
 
 TOKEN_WARNING_DAYS = 14
 """Runs warn from this many days before a token expires."""
@@ -238,23 +243,45 @@ def queue(settings: Settings, clock: Clock = CLOCK) -> list[str]:
 
 
 def collect_queued(environment: Mapping[str, str], name: str, threads: Threads) -> None:
-    """Collect the site that a message names; raises if it failed, so that the host retries."""
+    """Collect the site that a message names; raises if it failed, so that the host retries.
+
+    A message that names no site of these settings is done with.
+    """
+    if not _names_site(name):
+        _log_unknown(name)
+        return
     settings = load(environment, CLOCK.now())
     sites = tuple(site for site in settings.sites if site.host == name)
     invalid = tuple(entry for entry in settings.invalid if entry.site == name)
     if not sites and not invalid:
-        log.warning("%s is queued but no longer in JIRA_SITES: it is not collected", name)
+        log.warning("the queue names %s, which is not in JIRA_SITES any more", name)
         return
     only = replace(settings, sites=sites, invalid=invalid)
     _raise(_failures(run_settings(only, threads=threads)))
 
 
 def given_up(name: str) -> None:
+    """Name the site of a message whose every attempt failed."""
+    if not _names_site(name):
+        _log_unknown(name)
+        return
     log.error(
-        "%s: every attempt of the queue failed; the errors before this one say what to do. "
-        "A later tick queues the site again, and nothing is lost",
+        "the queue gave up %s after every attempt failed; the errors before this one say what to "
+        "do. A later tick queues the site again, and nothing is lost",
         name,
     )
+
+
+def _names_site(name: str) -> bool:
+    """Whether a message has the form of a name that `queue` returns.
+
+    Whoever may write to the queue could otherwise forge a line of the log.
+    """
+    return is_host(name) or _ENTRY.fullmatch(name) is not None
+
+
+def _log_unknown(name: str) -> None:
+    log.warning("a queue message names no site, and is ignored: '%s'", printable(name, 100))
 
 
 def _failures(outcomes: Iterable[Outcome]) -> list[str]:

@@ -16,6 +16,7 @@ from jira_audit.core import encoding, timestamps
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import Identity
+from jira_audit.core.text import SENTENCE_LENGTH, printable
 from jira_audit.core.timestamps import DAY, MINUTE
 from jira_audit.core.window import FIRST_STEP
 
@@ -207,6 +208,13 @@ class Checkpoint:
         None: judge the log anew.
         """
         return replace(self, halted=reason)
+
+    @property
+    def halt_sentence(self) -> str:
+        """The sentence of `halted`. It begins with the site, whoever has written the blob."""
+        sentence = printable(self.halted or "", SENTENCE_LENGTH)
+        is_named = sentence.startswith(f"{self.site}: ")
+        return sentence if is_named else f"{self.site}: {sentence}"
 
     def marked_as_sending(self, at: int | None) -> Checkpoint:
         """A run sends rows since the moment `at`; None: every row sent is accounted for."""

@@ -8,14 +8,18 @@ from __future__ import annotations
 import email.utils
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 
 from jira_audit.core import timestamps
 from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
+from jira_audit.core.text import printable, redacted
 
 REASON = "RateLimit-Reason"
 """Which limit was reached: https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
+
+REASON_LENGTH = 100
+"""Characters of the reason in a message."""
 
 DAY_SECONDS = 86_400
 LONGEST_NAMED = 1_000 * DAY_SECONDS
@@ -23,12 +27,16 @@ LONGEST_NAMED = 1_000 * DAY_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """An unparsed response. It was complete at the moment `at`."""
+    """An unparsed response. It was complete at the moment `at`.
+
+    `secrets` were sent with the request: no message may contain them, even if the service does.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     at: int
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,10 @@ def error_for(
     meaning = table.meaning(status)
     said = f"HTTP {status}{detail and f': {detail}'}"
     if issubclass(meaning.kind, TransientError):
-        wait, reason = retry_after(headers, now), one_line(headers.get(REASON, ""))
+        wait, reason = (
+            retry_after(headers, now),
+            printable(redacted(headers.get(REASON, "")), REASON_LENGTH),
+        )
         said += f"; reason: {reason}" if reason else ""
         said += f"; wait: {duration_text(wait)}" if wait else ""
         message = f"{meaning.sentence} ({said})"
@@ -80,11 +91,6 @@ def error_for(
     if meaning.kind is BatchRefused:
         return BatchRefused(message, status=status)
     return meaning.kind(message)
-
-
-def one_line(text: str, limit: int = 100) -> str:
-    """Text from outside as one printable line of at most `limit` characters, for logs."""
-    return "".join(each if each.isprintable() else " " for each in text[:limit]).strip()
 
 
 def duration_text(seconds: float) -> str:

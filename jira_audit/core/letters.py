@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from jira_audit.core import encoding, timestamps
 from jira_audit.core.errors import SiteError
 from jira_audit.core.records import Record, created_of, id_of
+from jira_audit.core.text import printable
 
 VERSION = 1
 
@@ -152,7 +153,8 @@ def decode(content: bytes, name: str) -> StoredLetter:
         raise SiteError(message) from error
     letter = kept.letter
     if not name.startswith(f"{letter.folder}/{letter.site}/"):
-        message = f"{name} cannot be read as a letter: it belongs to {letter.folder}/{letter.site}"
+        place = printable(f"{letter.folder}/{letter.site}")
+        message = f"{name} cannot be read as a letter: it belongs to {place}"
         raise SiteError(message)
     return kept
 

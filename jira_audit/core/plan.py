@@ -194,7 +194,7 @@ class Schedule:
         if reset and reset.value != checkpoint.reset:
             checkpoint = checkpoint.reset_to(reset.start, now, reset.value)
         if checkpoint.halted:
-            raise SiteError(checkpoint.halted)
+            raise SiteError(checkpoint.halt_sentence)
         if checkpoint.through > now + CLOCK_SKEW:
             message = (
                 f"{checkpoint.site}: the checkpoint is in the future "

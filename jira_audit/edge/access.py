@@ -159,8 +159,9 @@ class ClientCredentials:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             message = "the token service's response has no token"
             raise TransientError(message)
-        lasts = seconds if isinstance(seconds, int | float) else DEFAULT_TOKEN_LIFETIME
-        self._until = asked + max(0.0, min(lasts, LONGEST_TOKEN_LIFETIME) - REFRESH_MARGIN)
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+            seconds = DEFAULT_TOKEN_LIFETIME
+        self._until = asked + max(0.0, min(seconds, LONGEST_TOKEN_LIFETIME) - REFRESH_MARGIN)
         return Bearer(token)
 
 
@@ -215,10 +216,6 @@ class Gateway:
         return cloud_id
 
 
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
 def _ask(
     method: str,
     url: str,
@@ -236,7 +233,6 @@ def _ask(
             limit=ANSWER_LIMIT,
             seconds=ANSWER_SECONDS,
             clock=clock,
-            auth=_no_auth,  # otherwise a .netrc could add credentials
             **content,
         )
     if statuses is TENANT_STATUS and 300 <= response.status < 400:

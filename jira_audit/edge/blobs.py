@@ -29,6 +29,9 @@ from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.queueing import LeaseState, Unanswered
 from jira_audit.core.timestamps import SECOND
+from jira_audit.edge.transport import MALFORMED, azure_transport, os_error, quoted_code
+
+CONNECT_SECONDS, READ_SECONDS = 3, 5
 
 _CLOUD_ID, _CLAIM = "cloud_id", "claim"
 """Keys of a checkpoint blob's metadata:
@@ -61,16 +64,16 @@ RETRIES = Retries(count=2, first=1, base=2, jitter=3)
 
 
 def client_options(retries: Retries = RETRIES) -> dict[str, Any]:
-    """A container client's retries and timeouts."""
+    """A container client's retries, timeouts and transport, which is for this client alone."""
     return {
+        "transport": azure_transport(CONNECT_SECONDS, READ_SECONDS),
+        "permit_redirects": False,  # a record goes to this host alone, as the token does
         "retry_policy": ExponentialRetry(
             initial_backoff=retries.first,
             increment_base=retries.base,
             random_jitter_range=retries.jitter,
             retry_total=retries.count,
         ),
-        "connection_timeout": 3,
-        "read_timeout": 5,
     }
 
 
@@ -212,12 +215,10 @@ class BlobLease:
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint. Raises TransientError if the lease was lost."""
         self.hold(min(SAVE_SECONDS, self._lease_seconds / 2))
+        content = checkpoint.encode(self._clock.now())
         with _translate_errors(f"{self._site}: the checkpoint could not be saved"):
             self._blob.upload_blob(
-                checkpoint.encode(self._clock.now()),
-                overwrite=True,
-                lease=self._lease,
-                metadata=_metadata(checkpoint),
+                content, overwrite=True, lease=self._lease, metadata=_metadata(checkpoint)
             )
 
     def hold(self, seconds: float) -> None:
@@ -459,9 +460,15 @@ def _translate_errors(what: str) -> Iterator[None]:
     except AzureError as error:
         message = f"{what}: storage could not be reached ({type(error).__name__})"
         raise TransientError(message) from error
+    except OSError as error:
+        raise os_error(f"{what}: storage", error) from error
+    except MALFORMED as error:
+        message = f"{what}: storage's response is unreadable ({type(error).__name__})"
+        raise TransientError(message) from error
 
 
 def _error_code(error: HttpResponseError) -> str:
     """Storage's error code, such as `LeaseAlreadyPresent`."""
     code = getattr(error, "error_code", None)  # a string, or one of the library's enums
-    return str(getattr(code, "value", code) or type(error).__name__)
+    text = getattr(code, "value", code) or type(error).__name__
+    return quoted_code(text, getattr(error.response, "request", None))

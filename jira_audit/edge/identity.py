@@ -18,6 +18,7 @@ from jira_audit.core import encoding
 from jira_audit.core.clock import RETRY_LOG_FORMAT, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import Meaning, StatusTable, error_for
+from jira_audit.edge.transport import azure_transport, os_error
 
 if TYPE_CHECKING:
     from azure.core.credentials import (
@@ -91,8 +92,7 @@ def managed_identity(client_id: str | None, clock: Clock) -> TokenCredential:
     return ManagedIdentityCredential(
         client_id=client_id,
         retry_total=0,  # this class's callers retry
-        connection_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
+        transport=azure_transport(CONNECT_SECONDS, READ_SECONDS),
         # The check precedes the library, which would parse an error's body as JSON, cache it for 5
         # s or more, and raise the same for a refusal as for an outage.
         raw_response_hook=lambda response: _check(response, clock.now()),
@@ -114,6 +114,8 @@ def _translate_errors(get: Callable[[], T]) -> T:
     except AzureError as error:
         message = f"the identity endpoint could not be reached ({type(error).__name__})"
         raise TransientError(message) from error
+    except OSError as error:
+        raise os_error("the identity endpoint", error) from error
     except Exception as error:  # raised by client libraries on a malformed response
         message = f"the identity endpoint's response is unreadable ({type(error).__name__})"
         raise TransientError(message) from error

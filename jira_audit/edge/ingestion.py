@@ -21,6 +21,7 @@ from jira_audit.core.errors import (
     UndocumentedSuccess,
 )
 from jira_audit.core.http import Meaning, StatusTable, error_for
+from jira_audit.edge.transport import azure_transport, os_error, quoted_code
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -138,6 +139,8 @@ class IngestionSink:
             kind = type(error).__name__
             message = f"the ingestion service could not be reached, or its answer was lost ({kind})"
             raise Unanswered(message) from error
+        except OSError as error:  # before anything was sent
+            raise os_error("the ingestion service", error) from error
 
     @property
     def _token_source(self) -> TokenCredential:
@@ -168,6 +171,7 @@ class IngestionSink:
             self._endpoint,
             self._cached_credential,
             authentication_policy=OneAttempt(self._cached_credential, self._scope),
+            transport=azure_transport(),
         )
 
 
@@ -184,4 +188,5 @@ def _to_error(error: HttpResponseError, now: int) -> ConnectorError:
 
 def _error_code(error: HttpResponseError) -> str:
     """The service's error code, such as `InvalidStream`. Its message could quote a row."""
-    return str(error.error.code or "") if error.error else ""
+    code = error.error.code if error.error else ""
+    return quoted_code(code, getattr(error.response, "request", None))

@@ -20,9 +20,10 @@ from jira_audit.core.errors import (
     SiteError,
     TransientError,
 )
-from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for, one_line
+from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
 from jira_audit.core.pages import PAGE_SIZE, PageRequest, RecordsPage
 from jira_audit.core.prefetch import PagePeek
+from jira_audit.core.text import quoted
 from jira_audit.core.window import Window
 from jira_audit.edge import transport
 from jira_audit.edge.transport import Connection, ResponseUnusable, Route
@@ -32,6 +33,9 @@ RECORDS_PATH = "/rest/api/3/auditing/record"
 PROBE_SECONDS = 60.0
 ANSWER_LIMIT = 128 * 1024 * 1024
 """Bytes; a page of 1,000 records is about 0.7 MB."""
+
+MESSAGES = 20
+"""Texts in one error message, at most."""
 
 HEADERS: Mapping[str, str] = {
     # Otherwise texts such as `category` come in the language of the token's account.
@@ -182,9 +186,19 @@ class JiraSource:
 
 
 def refuses_credentials(answer: RawResponse) -> bool:
-    """Whether Jira reports a failed login, perhaps beside an anonymous page."""
-    said = answer.headers.get("X-Seraph-LoginReason", "")
-    return answer.status == 401 or (answer.status == 200 and "AUTHENTICATED_FAILED" in said)
+    """Whether Jira reports a failed login, perhaps beside an anonymous or empty page."""
+    return answer.status == 401 or (answer.status == 200 and _login_failure(answer) != "")
+
+
+def _login_failure(answer: RawResponse) -> str:
+    """The login reason of a response, unless it is OK or absent.
+
+    `AUTHENTICATED_FAILED` and `AUTHENTICATION_DENIED` have been seen beside a 200:
+    https://github.com/go-jira/jira/issues/8, https://github.com/AtlassianPS/JiraPS/issues/107
+    """
+    reason = answer.headers.get("X-Seraph-LoginReason", "").strip()
+    is_ok = all(each.strip().upper() == "OK" for each in reason.split(","))
+    return "" if is_ok else reason
 
 
 def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
@@ -229,10 +243,12 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
             STATUS,
             headers=answer.headers,
             now=answer.at,
-            detail=_error_message(answer.body),
+            detail=quoted(_error_message(answer.body), answer.secrets),
         )
-    if refuses_credentials(answer):
-        raise CredentialsRefused(STATUS.meaning(401).sentence)
+    if reason := _login_failure(answer):
+        said = quoted(reason, answer.secrets)
+        message = f"{STATUS.meaning(401).sentence} (HTTP 200, login reason: {said})"
+        raise CredentialsRefused(message)
     try:
         content, is_json = encoding.loads(answer.body), True
     except ValueError:
@@ -253,7 +269,7 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
 
 
 def _error_message(body: bytes) -> str:
-    """Jira's error message, truncated; nothing else of the body."""
+    """Jira's error message; nothing else of the body."""
     try:
         answer = encoding.loads(body)
     except ValueError:
@@ -261,4 +277,5 @@ def _error_message(body: bytes) -> str:
     messages = (
         answer.get("errorMessages") or answer.get("message") if isinstance(answer, dict) else ""
     )
-    return one_line(str(messages), 300) if messages else ""
+    texts = messages[:MESSAGES] if isinstance(messages, list) else [messages]
+    return " ".join(text for text in texts if isinstance(text, str))

@@ -25,6 +25,7 @@ from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.records import TABLE_FILE
+from jira_audit.core.text import is_host
 from jira_audit.core.window import Window
 from jira_audit.edge import files
 
@@ -60,9 +61,10 @@ class LocalCheckpoints:
         return LocalLease(first.site, path, lock, self._clock, created=created)
 
     def sites(self) -> Sequence[str]:
-        """The sites that have a checkpoint, sorted."""
+        """The sites that have a checkpoint, sorted. A file of another name is none of ours."""
         with _translate_errors("the checkpoints could not be listed"):
-            return sorted(path.stem for path in self._folder.glob("*.json"))
+            stems = (path.stem for path in self._folder.glob("*.json"))
+            return sorted(filter(is_host, stems))
 
     def tenants(self) -> Sequence[StoredTenant]:
         """What each site's checkpoint says of its tenant, sorted by site."""

@@ -1,17 +1,26 @@
-"""HTTP for the whole edge: sessions without redirects, bounded bodies, routes to a site."""
+"""HTTP for the whole edge: sessions that keep and follow nothing, bounded bodies, routes to a site.
+
+Credentials are those of the connector, and go to the host they are meant for: no cookie is kept, no
+`.netrc` is read, no redirect is followed. Proxies and certificates of the environment do apply.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Protocol
 
 import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from jira_audit.core.clock import Clock
-from jira_audit.core.errors import TransientError
+from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import RawResponse
+from jira_audit.core.text import quoted, secrets_in
+
+if TYPE_CHECKING:
+    from azure.core.pipeline.transport import HttpTransport
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
@@ -19,6 +28,10 @@ READ_SECONDS = 20.0
 
 PIECE_SIZE = 65_536
 """Bytes per read, at most."""
+
+
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
+"""What Azure's clients raise for a response of a form that they do not expect."""
 
 
 class ResponseUnusable(TransientError):
@@ -56,10 +69,43 @@ class _Session(requests.Session):
 
 
 def session() -> requests.Session:
-    """A session that names the connector and accepts JSON."""
+    """A session that names the connector and accepts JSON. Each request has its `auth`, or none."""
     made = _Session()
+    _restrict(made)
     made.headers.update({"Accept": "application/json", "User-Agent": "jira-audit-connector"})
     return made
+
+
+def azure_transport(
+    connect_seconds: float = CONNECT_SECONDS, read_seconds: float = READ_SECONDS
+) -> HttpTransport[Any, Any]:
+    """A transport for one of Azure's clients that keeps as little as `session` does.
+
+    The timeouts are those of requests without their own: a client that is given a transport ignores
+    the timeouts it is constructed with. It still needs `permit_redirects=False` for each request.
+    """
+    from azure.core.pipeline.transport import RequestsTransport  # noqa: PLC0415  only for a send
+
+    class RestrictedTransport(RequestsTransport):  # type: ignore[misc]  # its package is lazy
+        def open(self) -> None:
+            """Called before every request; the first one makes the session."""
+            super().open()
+            _restrict(self.session)
+
+    return RestrictedTransport(connection_timeout=connect_seconds, read_timeout=read_seconds)
+
+
+def _restrict(session: requests.Session) -> None:
+    """Keep no cookie: a stale one is a refusal, though the token is right
+    (https://github.com/pycontribs/jira/issues/1904). Read no `.netrc`, whose password `requests`
+    would send in place of a token.
+    """
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.auth = _add_nothing
+
+
+def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def fetch(
@@ -96,13 +142,36 @@ def fetch(
         # The type is enough; the text would repeat the address.
         message = f"{service} could not be reached ({type(error).__name__})"
         raise TransientError(message) from error
+    except OSError as error:
+        raise os_error(service, error) from error
     if body is None:
         message = f"{service}'s response took too long"
         raise ResponseUnusable(message)
     if len(body) > limit:
         message = f"{service}'s response is too long (more than {limit:,} bytes)"
         raise ResponseUnusable(message, body)
-    return RawResponse(response.status_code, response.headers, body, clock.now())
+    secrets = secrets_in(response.request.headers.get("Authorization", ""))
+    return RawResponse(response.status_code, response.headers, body, clock.now(), secrets)
+
+
+def os_error(service: str, error: OSError) -> ConnectorError:
+    """The error for an OSError that no library has translated.
+
+    `requests` raises one if the file of certificates is missing.
+    """
+    if "CA certificate bundle" in str(error):
+        message = (
+            f"{service} could not be reached: the file of certificates that REQUESTS_CA_BUNDLE or "
+            "CURL_CA_BUNDLE names does not exist"
+        )
+        return SiteError(message)
+    return TransientError(f"{service} could not be reached ({type(error).__name__})")
+
+
+def quoted_code(code: object, request: Any) -> str:
+    """An Azure service's error code, to quote in a message, in its answer to a `request`."""
+    headers = getattr(request, "headers", None) or {}
+    return quoted(str(code or ""), secrets_in(headers.get("Authorization", "")))
 
 
 def read_body(

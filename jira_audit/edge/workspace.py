@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ from jira_audit.core.http import Meaning, StatusTable, error_for
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
+from jira_audit.edge.transport import MALFORMED, azure_transport, os_error, quoted_code
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -106,16 +109,26 @@ class Workspace:
                 held_query((site, *former), window, self._only_site, ids[-1] if ids else None),
                 window,
             )
-            ids += (row["record"] for row in rows)
-            copies |= {row["record"]: row["copies"] for row in rows if row["copies"] > 1}
-            if len(rows) < PAGE:
-                return TableInventory(Ledger().with_ids(ids), copies)
+            with _as_table():
+                if ids and rows and rows[0]["record"] <= ids[-1]:
+                    message = "the page was requested before"
+                    raise ValueError(message)
+                ids += (operator.index(row["record"]) for row in rows)  # no null, no text
+                copies |= {row["record"]: row["copies"] for row in rows if row["copies"] > 1}
+                if len(rows) < PAGE:
+                    return TableInventory(Ledger().with_ids(ids), copies)
 
     def activity(self, sites: Sequence[str], window: Window) -> Activity:
         """Counts of these sites' rows in a range; long lists of names are truncated. Raises
         TransientError or SiteError.
         """
         found = Activity(window)
+        with _as_table():
+            self._count(found, sites)
+        return found
+
+    def _count(self, found: Activity, sites: Sequence[str]) -> None:
+        window = found.window
 
         def counted(by: str) -> Iterator[tuple[list[Any], int]]:
             for row in self.ask(activity_query(sites, window, self._only_site, by), window):
@@ -134,7 +147,6 @@ class Workspace:
         for aspect, columns in COLUMNS.items():
             for names, rows in counted(", ".join(columns)):
                 found.aspects[aspect][joined(names)] += rows
-        return found
 
     def ask(self, query: str, window: Window) -> Sequence[Mapping[str, Any]]:
         """The query's rows about records created in a range, with retries.
@@ -157,31 +169,40 @@ class Workspace:
         from azure.core.exceptions import AzureError, HttpResponseError  # noqa: PLC0415
         from azure.monitor.query import LogsQueryPartialResult  # noqa: PLC0415
 
+        requests: list[Any] = []
+
+        def check(response: PipelineResponse[Any, Any]) -> None:
+            requests.append(response.http_request)
+            self._check(response)
+
         try:
-            answer = self._client.query_workspace(
-                self._workspace,
-                query,
-                timespan=written,
-                server_timeout=SERVER_SECONDS,
-                raw_response_hook=self._check,
-                retry_total=0,
-                permit_redirects=False,  # the token goes to this host alone
-                connection_timeout=CONNECT_SECONDS,
-                read_timeout=SERVER_SECONDS + 20,
-            )
+            with _as_table():
+                answer = self._client.query_workspace(
+                    self._workspace,
+                    query,
+                    timespan=written,
+                    server_timeout=SERVER_SECONDS,
+                    raw_response_hook=check,
+                    retry_total=0,
+                    permit_redirects=False,  # the token goes to this host alone
+                    connection_timeout=CONNECT_SECONDS,
+                    read_timeout=SERVER_SECONDS + 20,
+                )
         except HttpResponseError as error:
-            raise TransientError(_NO_JSON) from error
-        except ValueError as error:
-            raise TransientError(_NO_JSON) from error
+            raise TransientError(_NO_TABLE) from error
         except AzureError as error:
             message = f"the workspace could not be reached ({type(error).__name__})"
             raise TransientError(message) from error
+        except OSError as error:
+            raise os_error("the workspace", error) from error
         if isinstance(answer, LogsQueryPartialResult):
             code = answer.partial_error.code if answer.partial_error else "no reason given"
-            message = f"the workspace returned only part of the result ({code})"
+            said = quoted_code(code, requests[-1])
+            message = f"the workspace returned only part of the result ({said})"
             raise TransientError(message)
-        (table,) = answer.tables
-        return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        with _as_table():
+            (table,) = answer.tables
+            return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
     def _check(self, response: PipelineResponse[Any, Any]) -> None:
         """Raise the error for a response that is not a 200.
@@ -197,17 +218,30 @@ class Workspace:
             STATUS,
             headers=answer.headers,
             now=self._clock.now(),
-            detail=_error_code(answer.content),
+            detail=quoted_code(_error_code(answer.content), response.http_request),
         )
 
     @cached_property
     def _client(self) -> LogsQueryClient:
         from azure.monitor.query import LogsQueryClient  # noqa: PLC0415
 
-        return LogsQueryClient(self._make_credential(), endpoint=self._endpoint)
+        return LogsQueryClient(
+            self._make_credential(), endpoint=self._endpoint, transport=azure_transport()
+        )
 
 
-_NO_JSON = "the workspace answered HTTP 200, but the body is not JSON"
+_NO_TABLE = "the workspace answered HTTP 200, but the body is not the table that was asked for"
+
+
+@contextmanager
+def _as_table() -> Iterator[None]:
+    """Translate what an answer of another form raises, in the library or in its reader."""
+    try:
+        yield
+    except MALFORMED as error:
+        raise TransientError(_NO_TABLE) from error
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -13,6 +13,7 @@ from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.outcome import Result
+from jira_audit.core.text import SENTENCE_LENGTH, printable
 from jira_audit.core.timestamps import SECOND
 from jira_audit.flow.ports import Checkpoints, Letters
 
@@ -107,5 +108,5 @@ def read_status(
         saved_at(content),
         waiting,
         backfill,
-        problem if isinstance(problem, str) else None,
+        printable(problem, SENTENCE_LENGTH) if isinstance(problem, str) else None,
     )

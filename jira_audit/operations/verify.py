@@ -264,7 +264,7 @@ class _Repair:
         try:
             checkpoint = lease.load()
             if checkpoint.halted:
-                raise SiteError(checkpoint.halted)
+                raise SiteError(checkpoint.halt_sentence)
             if verified and checkpoint.start != verified.start:
                 message = f"{self.run.site} was reset during the verification: verify it again"
                 raise SiteError(message)

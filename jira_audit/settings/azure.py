@@ -34,6 +34,9 @@ _CONNECTION = re.compile(
 )
 
 
+_AUDIENCE = re.compile(r"https://(monitor(\.[a-z0-9-]+)+)/*")
+
+
 @dataclass(frozen=True)
 class Cloud:
     """One Azure cloud: its ingestion audience, blob domain and query endpoint."""
@@ -60,12 +63,12 @@ CLOUDS: Mapping[str, Cloud] = {
 https://learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview,
 https://learn.microsoft.com/python/api/overview/azure/monitor-query-readme#configure-client-for-azure-sovereign-cloud"""
 
-BLOB_HOSTS = (
-    *(f".{cloud.blobs}" for cloud in CLOUDS.values()),
-    ".blob.storage.azure.net",
-)
-"""Hosts that may receive a storage token; the last is for accounts in DNS zones:
+DNS_ZONE_HOSTS = (".blob.storage.azure.net",)
+"""Hosts of accounts in DNS zones, in the public cloud:
 https://learn.microsoft.com/azure/storage/common/storage-account-overview#azure-dns-zone-endpoints-preview"""
+
+BLOB_HOSTS = (*(f".{cloud.blobs}" for cloud in CLOUDS.values()), *DNS_ZONE_HOSTS)
+"""Hosts that may receive a storage token."""
 
 PUBLIC_CLOUD = CLOUDS[".ingest.monitor.azure.com"]
 
@@ -104,10 +107,7 @@ def _ingestion(read: SettingsReader, cloud: Cloud) -> Ingestion | None:
     rule = read.required("LOGS_DCR_RULE_ID")
     stream = read.text_or_default("LOGS_DCR_STREAM_NAME")
     audience = read.text("LOGS_INGESTION_AUDIENCE")
-    if endpoint:
-        _check_endpoint(read, endpoint, audience)
-    if audience:
-        checked_url(read, "LOGS_INGESTION_AUDIENCE", audience, "https://monitor.azure.us")
+    _check_audience(read, _checked_host(read, endpoint) if endpoint else None, audience)
     if not (endpoint and rule):
         return None
     audience = (audience or cloud.audience).rstrip("/")
@@ -115,18 +115,34 @@ def _ingestion(read: SettingsReader, cloud: Cloud) -> Ingestion | None:
     return Ingestion(endpoint.rstrip("/"), rule, stream, audience, client_id)
 
 
-def _check_endpoint(read: SettingsReader, endpoint: str, audience: str | None) -> None:
-    """Check that it is a known cloud's ingestion endpoint, or that its audience is set."""
+def _checked_host(read: SettingsReader, endpoint: str) -> str | None:
+    """The endpoint's host, if it is an address."""
     example = "https://<name>.<region>.ingest.monitor.azure.com"
     url = checked_url(read, "DATA_COLLECTION_ENDPOINT", endpoint, example)
-    if url is None or audience:
+    return str(url.hostname) if url else None
+
+
+def _check_audience(read: SettingsReader, host: str | None, audience: str | None) -> None:
+    """Check that tokens for this audience may go to this host, if that is known.
+
+    Every cloud's endpoints are named after its audience. Without an audience the cloud must be
+    known.
+    """
+    if audience is None:
+        if host and not host.endswith(tuple(CLOUDS)) and not is_loopback(host):
+            read.problem(
+                "DATA_COLLECTION_ENDPOINT",
+                f"names {host}, which is not an ingestion endpoint of a known cloud; if it is "
+                "right, set LOGS_INGESTION_AUDIENCE to that cloud's audience",
+            )
         return
-    host = str(url.hostname)
-    if not host.endswith(tuple(CLOUDS)) and not is_loopback(host):
+    service = _AUDIENCE.fullmatch(audience)
+    is_meant = service and (not host or host.endswith(f".ingest.{service[1]}"))
+    if not is_meant and not (service and is_loopback(host)):
         read.problem(
-            "DATA_COLLECTION_ENDPOINT",
-            f"names {host}, which is not an ingestion endpoint of a known cloud; if it is right, "
-            "set LOGS_INGESTION_AUDIENCE to that cloud's audience",
+            "LOGS_INGESTION_AUDIENCE",
+            "must be the audience of DATA_COLLECTION_ENDPOINT, such as https://monitor.azure.us "
+            "for an endpoint that ends in .ingest.monitor.azure.us",
         )
 
 
@@ -163,8 +179,20 @@ def _blob_service(read: SettingsReader, cloud: Cloud) -> str | None:
     if address := read.text("AzureWebJobsStorage__blobServiceUri"):
         example = f"https://<name>.{cloud.blobs}"
         url = checked_url(read, "AzureWebJobsStorage__blobServiceUri", address, example)
-        if url and not str(url.hostname).endswith(BLOB_HOSTS) and not is_loopback(url.hostname):
-            read.problem("AzureWebJobsStorage__blobServiceUri", f"must be Azure's: {example}")
+        if url and not is_loopback(url.hostname):
+            _check_blob_host(read, str(url.hostname), cloud)
         return address.rstrip("/")
     name = read.text("AzureWebJobsStorage__accountName")
     return f"https://{name}.{cloud.blobs}" if name else None
+
+
+def _check_blob_host(read: SettingsReader, host: str, cloud: Cloud) -> None:
+    """Check that it may receive a storage token, and is in the cloud that rows go to, if any."""
+    name, example = "AzureWebJobsStorage__blobServiceUri", f"https://<name>.{cloud.blobs}"
+    if not host.endswith(BLOB_HOSTS):
+        read.problem(name, f"must be Azure's: {example}")
+    endpoint = host_of(read.raw("DATA_COLLECTION_ENDPOINT").strip())
+    sends = read.needs("ingestion") and endpoint.endswith(tuple(CLOUDS))
+    of_cloud = (f".{cloud.blobs}", *(DNS_ZONE_HOSTS if cloud is PUBLIC_CLOUD else ()))
+    if sends and host.endswith(BLOB_HOSTS) and not host.endswith(of_cloud):
+        read.problem(name, f"must be of the cloud of DATA_COLLECTION_ENDPOINT: {example}")

@@ -245,4 +245,5 @@ def _site_address(read: SettingsReader, address: str, *, connects: bool) -> tupl
 
 def _host_suffixes(read: SettingsReader) -> tuple[str, ...]:
     """The domains, beside Atlassian Cloud's, whose hosts may receive credentials."""
-    return tuple((read.text("JIRA_ALLOWED_HOST_SUFFIXES") or "").lower().replace(",", " ").split())
+    domains = (read.text("JIRA_ALLOWED_HOST_SUFFIXES") or "").lower().split(",")
+    return tuple(domain.strip() for domain in domains if domain.strip())

@@ -68,6 +68,15 @@ _INGESTION: Needs = frozenset({"ingestion"})
 _STORAGE: Needs = frozenset({"storage"})
 _RUN: Needs = frozenset({"run"})
 
+_LABEL = r"(?![0-9]+([.,\s]|$))[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+"""One label of a domain; one of digits only is of an address."""
+
+_REGISTRY = r"(ac|co|com|edu|gov|net|org)\.[a-z]{2}(?![a-z0-9.-])"
+"""Below which anybody can register a domain, as below a top-level domain."""
+
+_DOMAIN = rf"(\*?\.)?(?!{_REGISTRY})({_LABEL}\.)+{_LABEL}"
+_DOMAINS = rf"(?i){_DOMAIN}(\s*,\s*{_DOMAIN})*\s*,?"
+
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "JIRA_SITE_URL",
@@ -270,7 +279,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "JIRA_ALLOWED_HOST_SUFFIXES",
         _JIRA,
-        "more domains a site may be on than Atlassian Cloud's own, for custom domains",
+        "more domains a site may be on than Atlassian Cloud's own, for custom domains, with commas "
+        "between: `jira.contoso.com`",
+        pattern=_DOMAINS,
+        must="must be domains such as jira.contoso.com, with commas between: each a name of the "
+        "site's owner, not an address, a whole top-level domain or one such as co.uk",
     ),
     Setting(
         "JIRA_TOKEN_EXPIRES",

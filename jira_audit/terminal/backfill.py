@@ -18,6 +18,7 @@ from rich.text import Text
 from jira_audit import wiring
 from jira_audit.core.clock import Deadline
 from jira_audit.core.outcome import Outcome, Tally
+from jira_audit.core.text import escaped
 from jira_audit.core.window import Window
 from jira_audit.operations import backfill
 from jira_audit.settings.table import EVERYTHING
@@ -76,7 +77,7 @@ def command(
         outcome = _run(ctx, window)
         print_message(ctx.out, _summary(outcome, window))
         if outcome.error:
-            print_message(ctx.err, Text(str(outcome.error), "bold red"))
+            print_message(ctx.err, Text(escaped(str(outcome.error)), "bold red"))
         if outcome.result != "ok":
             raise typer.Exit(1)
 

@@ -15,6 +15,7 @@ from jira_audit.core import encoding
 from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
+from jira_audit.core.text import escaped, one_line
 from jira_audit.operations import reset
 from jira_audit.settings.table import STORED, Needs
 from jira_audit.terminal.console import (
@@ -27,7 +28,7 @@ from jira_audit.terminal.console import (
     show_lines,
     site_context,
 )
-from jira_audit.terminal.format import format_duration, printable, utc
+from jira_audit.terminal.format import format_duration, utc
 
 RESET_NEEDS: Needs = STORED | {"run"}
 
@@ -51,7 +52,8 @@ def show_checkpoint(
         if content is None:
             print_message(ctx.err, f"{ctx.host}: no checkpoint yet; the next run is the first.")
         elif as_json:
-            typer.echo(content)
+            is_shown = ctx.out.is_terminal
+            typer.echo(escaped(content.decode(errors="backslashreplace")) if is_shown else content)
         else:
             checkpoint = decode(content, ctx.host)
             saved = encoding.loads(content).get("saved")
@@ -60,7 +62,7 @@ def show_checkpoint(
                 *_summary(checkpoint, wiring.CLOCK.now()),
                 ("saved", str(saved)),
             ]
-            show_lines(ctx.out, None, [(name, printable(value)) for name, value in lines])
+            show_lines(ctx.out, None, [(name, one_line(value)) for name, value in lines])
 
 
 def _summary(checkpoint: Checkpoint, now: int) -> Iterator[tuple[str, str]]:

@@ -26,10 +26,11 @@ from rich.text import Text
 
 from jira_audit import INTERRUPTED, wiring
 from jira_audit.app import stop_on_sigterm
-from jira_audit.core import timestamps
+from jira_audit.core import encoding, timestamps
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Tally
 from jira_audit.core.policy import Reset
+from jira_audit.core.text import escaped, one_line
 from jira_audit.core.window import Window
 from jira_audit.flow.ports import Ports
 from jira_audit.settings.load import BEGINNING_OF_ALL, load
@@ -249,7 +250,7 @@ def exit_on_settings_error(err: Console) -> Iterator[None]:
     except SettingsError as error:
         for problem in error.problems:
             name, _, rest = problem.partition(" ")
-            print_message(err, Text.assemble((name, "bold red"), " ", rest))
+            print_message(err, Text.assemble((escaped(name), "bold red"), " ", escaped(rest)))
         raise typer.Exit(2) from None
 
 
@@ -262,7 +263,7 @@ def exit_on_error(err: Console) -> Iterator[None]:
         except SettingsError:
             raise
         except ConnectorError as error:
-            print_message(err, Text(str(error), "bold red"))
+            print_message(err, Text(escaped(str(error)), "bold red"))
             raise typer.Exit(1) from None
 
 
@@ -290,8 +291,11 @@ def consoles() -> tuple[Console, Console]:
 
 
 def print_message(console: Console, message: str | Text) -> None:
-    """Print one message, wrapped only on a terminal: programs read one line."""
-    text = Text(message) if isinstance(message, str) else message
+    """Print one message, wrapped only on a terminal: programs read one line.
+
+    Text from outside in a `Text` must be `escaped`.
+    """
+    text = Text(escaped(message)) if isinstance(message, str) else message
     console.print(text, soft_wrap=not console.is_terminal)
 
 
@@ -299,15 +303,27 @@ def show_lines(out: Console, header: Sequence[str] | None, lines: Iterable[Seque
     """Print a table on a terminal, else tab-separated lines without the header."""
     if not out.is_terminal:
         for line in lines:
-            typer.echo("\t".join(line))
+            typer.echo("\t".join(map(one_line, line)))
         return
     table = Table(box=box.SIMPLE_HEAD if header else None, show_header=bool(header), pad_edge=False)
     for name in header or ("", ""):
         table.add_column(name, header_style="bold", overflow="fold")
     for line in lines:
-        table.add_row(*map(Text, line))
+        table.add_row(*(Text(one_line(cell)) for cell in line))
     if table.row_count:
         out.print(table)
+
+
+def print_json(value: object) -> None:
+    """Print JSON on one line. Unprintable characters are escaped, which changes no value."""
+    typer.echo(escaped(encoding.dumps(value).decode()))
+
+
+class _EscapingFormatter(logging.Formatter):
+    """For lines of libraries, too, which may quote what a service says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(super().format(record))
 
 
 @contextmanager
@@ -318,9 +334,10 @@ def logging_to(err: Console, level: int) -> Iterator[None]:
         handler = RichHandler(
             console=err, show_time=False, show_path=False, highlighter=NullHighlighter()
         )
+        handler.setFormatter(_EscapingFormatter("%(message)s"))
     else:
         handler = logging.StreamHandler(err.file)
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        handler.setFormatter(_EscapingFormatter("%(levelname)s %(message)s"))
     root, ours = logging.getLogger(), logging.getLogger("jira_audit")
     before = ours.level
     handler.setLevel(level)

@@ -11,10 +11,11 @@ import typer
 from rich.text import Text
 
 from jira_audit import wiring
-from jira_audit.core import encoding, timestamps
+from jira_audit.core import timestamps
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import SiteError
 from jira_audit.core.letters import decode
+from jira_audit.core.text import one_line
 from jira_audit.operations import discard, replay
 from jira_audit.operations.discard import Discarded
 from jira_audit.operations.replay import Replayed
@@ -25,12 +26,12 @@ from jira_audit.terminal.console import (
     SiteContext,
     SiteHost,
     exit_on_interrupt,
+    print_json,
     print_message,
     progress_line,
     show_lines,
     site_context,
 )
-from jira_audit.terminal.format import printable
 from jira_audit.terminal.letters import Name, parse_name, short_name, show_letter
 
 REPLAY_NEEDS: Needs = STORED | {"ingestion", "run"}
@@ -59,14 +60,14 @@ def list_dead_letters(
         letters = _read_all(ctx)
         if as_json:
             for letter in letters:
-                typer.echo(encoding.dumps(letter))
+                print_json(letter)
             return
         lines = [
             (
                 short_name(ctx, letter["name"]),
                 letter["kind"] or "garbled",
                 letter["kept"] or "",
-                printable(letter["reason"]),
+                one_line(letter["reason"]),
             )
             for letter in letters
         ]
@@ -148,7 +149,7 @@ def replay_dead_letters(
         full_names = [parse_name(name, "dead-letters", ctx.host) for name in names or ()]
         replayed = _replay(ctx, full_names or None)
         if as_json:
-            typer.echo(encoding.dumps(_replayed_payload(ctx.host, replayed)))
+            print_json(_replayed_payload(ctx.host, replayed))
         else:
             print_message(ctx.out, _summary(ctx.host, replayed))
         if replayed.error:
@@ -234,7 +235,7 @@ def discard_dead_letters(
         ):
             done = discard.discard(run, full_names, reason)
         if as_json:
-            typer.echo(encoding.dumps(_discarded_payload(ctx.host, done)))
+            print_json(_discarded_payload(ctx.host, done))
         else:
             print_message(ctx.out, _discarded_summary(ctx.host, done))
         if done.error:

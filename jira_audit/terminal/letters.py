@@ -13,8 +13,8 @@ import typer
 from jira_audit.core import encoding
 from jira_audit.core.errors import SiteError
 from jira_audit.core.letters import Folder, decode, full_name
+from jira_audit.core.text import escaped
 from jira_audit.terminal.console import SiteContext
-from jira_audit.terminal.format import escaped
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="As listed or logged, such as 2026-11-20/10017.")

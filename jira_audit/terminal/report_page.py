@@ -13,9 +13,10 @@ from itertools import chain
 
 from jira_audit import __version__
 from jira_audit.core.activity import DELAYS, Activity, Aspect
+from jira_audit.core.text import one_line
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.operations.status import Status
-from jira_audit.terminal.format import format_duration, printable, utc
+from jira_audit.terminal.format import format_duration, utc
 
 TOP_N = 12
 """The most names in a list."""
@@ -284,12 +285,12 @@ def _site(status: Status, summary: Mapping[str, str]) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    return escape(printable(text))
+    return escape(one_line(text))
 
 
 def _name(name: str) -> str:
     """A name, truncated, and isolated: right-to-left text must not reorder the rest."""
-    text = printable(name)
+    text = one_line(name)
     if len(text) <= NAME_LIMIT:
         return f"<bdi>{escape(text)}</bdi>"
     whole = text if len(text) <= TOOLTIP_LIMIT else text[:TOOLTIP_LIMIT] + "…"

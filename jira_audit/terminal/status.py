@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from jira_audit import app, wiring
-from jira_audit.core import encoding, timestamps
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.operations.status import Status, lag
 from jira_audit.settings.table import STORED
@@ -18,6 +18,7 @@ from jira_audit.terminal.console import (
     LocalFolder,
     SettingsFile,
     context,
+    print_json,
     print_message,
     show_lines,
 )
@@ -50,7 +51,7 @@ def command(
         sites = statuses(ctx.settings)
         if as_json:
             for site, expires in sites:
-                typer.echo(encoding.dumps(site.payload(now, expires)))
+                print_json(site.payload(now, expires))
         else:
             _show(ctx.out, [summary(site, expires, now) for site, expires in sites])
             for site, _ in sites:

@@ -29,6 +29,7 @@ from jira_audit.terminal.console import (
     SiteHost,
     exit_on_interrupt,
     parse_range,
+    print_json,
     print_message,
     progress_line,
     show_lines,
@@ -180,7 +181,7 @@ def _repair(ctx: SiteContext, verified: Verified) -> Repaired:
 
 def _write(ctx: SiteContext, payload: dict[str, Any], json_file: Path | None) -> None:
     if json_file and str(json_file) == "-":
-        typer.echo(encoding.dumps(payload))
+        print_json(payload)
         return
     show_lines(ctx.out, None, _counts(payload))
     print_message(ctx.out, _summary(ctx.host, payload))

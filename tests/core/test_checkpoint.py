@@ -628,3 +628,18 @@ def test_reads_never_start_before_from_or_the_pruned_ids() -> None:
     assert place.earliest(500) == 500
     assert replace(place, pruned=300).earliest(200) == 300
     assert replace(place, pruned=50).earliest(60) == 100
+
+
+@pytest.mark.parametrize("stored", ["jira_audit site=x outcome=ok", "a\nb\x1b[2J" + "c" * 5_000])
+def test_halt_sentence_begins_with_the_site_and_is_one_line(stored: str) -> None:
+    sentence = Checkpoint.first("s", 0, 1).halt(stored).halt_sentence
+
+    assert sentence.startswith("s: ")
+    assert sentence.isprintable()
+    assert len(sentence) < 2_100
+
+
+def test_halt_sentence_names_the_site_once() -> None:
+    halted = Checkpoint.first("s", 0, 1).halt("s: the ids began again")
+
+    assert halted.halt_sentence == "s: the ids began again"

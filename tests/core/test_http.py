@@ -238,8 +238,11 @@ def test_wait_is_named_in_its_largest_unit(seconds: float, text: str) -> None:
             {"Retry-After": "1800", "RateLimit-Reason": "jira-quota-tenant-based"},
             "HTTP 429; reason: jira-quota-tenant-based; wait: 30 minutes",
         ),
-        ({"RateLimit-Reason": " a\r\nERROR b\x1b[2J\u202e "}, "HTTP 429; reason: a  ERROR b [2J"),
-        ({"RateLimit-Reason": "x" * 5_000}, "HTTP 429; reason: " + "x" * 100),
+        (
+            {"RateLimit-Reason": " a\r\nERROR b\x1b[2J\u202e "},
+            "HTTP 429; reason: a ERROR b\\u001b[2J\\u202e",
+        ),
+        ({"RateLimit-Reason": "x" * 5_000}, "HTTP 429; reason: " + "x" * 99 + "…"),
         ({"Retry-After": "0", "RateLimit-Reason": ""}, "HTTP 429"),
     ],
 )

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from jira_audit.core.encoding import loads
-from jira_audit.core.letters import Letter, id_in, is_name
+from jira_audit.core.errors import SiteError
+from jira_audit.core.letters import Letter, decode, id_in, is_name
 from tests.core.json_strategies import objects, records, values
 
 SITE = "contoso.atlassian.net"
@@ -133,3 +134,13 @@ def test_letter_is_stored_at_any_depth_of_nesting(levels: int) -> None:
         b'"record":' + b"[" * (levels + 1) + b"]" * (levels + 1) + b"}"
     )
     assert is_name(letter.name)
+
+
+def test_letter_of_another_site_is_named_on_one_line() -> None:
+    letter = Letter("refused", "a", "b\x1b[2J\n" + "c" * 5_000, {"id": 1}, 400)
+
+    with pytest.raises(SiteError) as raised:
+        decode(letter.encode(0), "dead-letters/a/undated/1.json")
+
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 500

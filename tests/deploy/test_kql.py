@@ -159,7 +159,9 @@ def heard(minutes_ago: int, message: str) -> dict[str, Any]:
     return {
         "timestamp": timestamps.text(NOW - minutes_ago * timestamps.MINUTE),
         "message": message,
+        "severityLevel": 1,
         "cloud_RoleName": "JiraAudit-Contoso",
+        "customDimensions": {"Category": "Function.poll.User"},
     }
 
 
@@ -201,6 +203,70 @@ def test_alert_on_silence_names_each_site(
     query = alerts(template, functionAppName="jiraaudit-contoso")["silent"]["query"]
 
     assert sorted(row["site"] for row in workspace.run(query)) == named
+
+
+FORGERIES: list[dict[str, Any]] = [
+    {"cloud_RoleName": "another-app"},
+    {"cloud_RoleName": None},
+    {"customDimensions": {"Category": "Function.other.User"}},
+    {"customDimensions": {"Category": "Host.General"}},
+    {"customDimensions": None},
+    {"severityLevel": 2},
+]
+"""What sets a line of somebody else's apart from the app's, if its text is the same."""
+
+
+def forged(*found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each line as every one of the forgeries."""
+    return [each | change for each in found for change in FORGERIES]
+
+
+def alert_rows(
+    template: checks.Template, alert: str, lines: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What an alert's query gives about these lines, or has read where the engine ends."""
+    workspace = Workspace({"traces": INSIGHTS["traces"]})
+    workspace.load("traces", lines)
+    query = alerts(template, functionAppName="jiraaudit-contoso")[alert]["query"]
+    return workspace.run(query.split("\n| summarize lag_then = maxif(")[0])
+
+
+@pytest.mark.parametrize(
+    ("genuine", "others", "named"),
+    [
+        ([*TICKS, *GOOD_A], [ran(12, "b")], ["b"]),
+        ([*TICKS, *GOOD_A, ran(5, "b")], [expects(ago, "c") for ago in (200, 100, 4)], []),
+    ],
+)
+def test_alert_on_silence_counts_lines_of_the_app_only(
+    genuine: list[dict[str, Any]],
+    others: list[dict[str, Any]],
+    named: list[str],
+    template: checks.Template,
+) -> None:
+    found = alert_rows(template, "silent", [*genuine, *forged(*others)])
+
+    assert sorted(row["site"] for row in found) == named
+
+
+def delivered(minutes_ago: int, lag: int, letters: int = 0) -> dict[str, Any]:
+    at = NOW - minutes_ago * timestamps.MINUTE
+    return heard(
+        minutes_ago, Outcome("a", "ok", Tally(letters=letters), at - lag * 1000, at, 5).line()
+    )
+
+
+def test_alert_on_lag_counts_lines_of_the_app_only(template: checks.Template) -> None:
+    behind = [delivered(50, 90_000), delivered(5, 90_000)]
+
+    found = alert_rows(template, "lagging", [*behind, *forged(delivered(3, 5))])
+
+    assert [row["lag"] for row in found] == [90_000, 90_000]
+
+
+def test_alert_on_letters_counts_lines_of_the_app_only(template: checks.Template) -> None:
+    assert len(alert_rows(template, "letters", [delivered(5, 5, letters=1)])) == 1
+    assert alert_rows(template, "letters", forged(delivered(5, 5, letters=1))) == []
 
 
 def test_alert_on_silence_waits_as_long_as_asked(template: checks.Template) -> None:

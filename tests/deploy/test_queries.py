@@ -11,6 +11,7 @@ from jira_audit.core.errors import SiteError
 from jira_audit.core.outcome import Outcome, Tally
 from tests.conftest import needed
 from tests.deploy import arm, checks, kql
+from tests.sentinel.engine import Workspace
 
 # https://learn.microsoft.com/azure/azure-monitor/reference/tables/apptraces
 APP_TRACES = {
@@ -20,8 +21,10 @@ APP_TRACES = {
         "SeverityLevel": "int",
         "OperationId": "string",
         "AppRoleName": "string",
+        "Properties": "dynamic",
     }
 }
+APP = "jira-audit-contoso"
 OUTCOME = Outcome(
     site="contoso.atlassian.net",
     result="failed",
@@ -39,7 +42,7 @@ KINDS = {"string": str, "long": int, "datetime": str}
 @pytest.fixture(scope="module")
 def saved_searches() -> dict[str, Any]:
     """What is saved in the workspace, by its name there."""
-    resources = arm.deploy(checks.load(), checks.ANSWERS)
+    resources = arm.deploy(checks.load(), checks.ANSWERS | {"functionAppName": APP})
     kind = "Microsoft.OperationalInsights/workspaces/savedSearches"
     return {
         each.name.rsplit("/", 1)[1]: each.body["properties"]
@@ -85,6 +88,37 @@ def test_function_reads_canonical_lines_only(function: str) -> None:
     assert OUTCOME.line().startswith(start)
     assert start.startswith(cut)
     assert OUTCOME.line()[len(cut) :].startswith("site=")
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({}, 1),
+        ({"Properties": {"Category": "Function.collect_site.User"}}, 1),
+        ({"AppRoleName": APP.upper()}, 1),
+        ({"AppRoleName": "another-app"}, 0),
+        ({"AppRoleName": None}, 0),
+        ({"Properties": {"Category": "Function.other.User"}}, 0),
+        ({"Properties": {"Category": "Host.General"}}, 0),
+        ({"Properties": None}, 0),
+        ({"SeverityLevel": 2}, 0),
+    ],
+)
+def test_function_reads_lines_of_the_app_only(
+    change: dict[str, Any], counts: int, function: str
+) -> None:
+    workspace = Workspace(APP_TRACES)
+    line = {
+        "TimeGenerated": "2026-11-25T11:00:00.000Z",
+        "Message": OUTCOME.line(),
+        "SeverityLevel": 1,
+        "AppRoleName": APP,
+        "Properties": {"Category": "Function.poll.User"},
+    }
+    workspace.load("AppTraces", [line | change])
+    until_parsed = function.split("\n| parse-kv", maxsplit=1)[0]  # the engine has no parse-kv
+
+    assert len(workspace.run(until_parsed)) == counts
 
 
 def analyse_with_function(function: str, *queries: str) -> list[kql.Analysis]:

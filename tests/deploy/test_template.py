@@ -113,6 +113,7 @@ def test_app_settings_load_and_have_the_codes_defaults(
     made = in_azure(checks.app_settings(deploy(template, hostingPlan=plan)))
     if plan == "premium":
         made["AzureWebJobsStorage__blobServiceUri"] = "https://jira0.blob.core.usgovcloudapi.net"
+        made["DATA_COLLECTION_ENDPOINT"] = "https://rule-x1.usgovvirginia-1.ingest.monitor.azure.us"
 
     loaded = load(made, NOW)
 
@@ -141,11 +142,12 @@ def test_app_settings_load_for_every_choice_of_the_template(
         checkpointReset="2026-09-14T00:00:00Z",
         jiraTokenExpires="2027-03-31",
         jiraAllowedHostSuffixes="example.org",
-        logsIngestionAudience="https://monitor.azure.us",
+        logsIngestionAudience="https://monitor.azure.com",
         pollSchedule="0 0 * * * *",
     )
 
-    loaded = load(in_azure(checks.app_settings(chosen)), NOW)
+    made = in_azure(checks.app_settings(chosen))
+    loaded = load(made, NOW)
 
     assert (loaded.policy.lookback, loaded.policy.overlap, loaded.policy.sweep) == (
         720 * 3_600_000,
@@ -156,8 +158,7 @@ def test_app_settings_load_for_every_choice_of_the_template(
     assert loaded.policy.reset
     assert (loaded.budget_seconds, loaded.azure.lease_seconds) == (540, 15)
     assert loaded.azure.storage.container == "audits"
-    assert loaded.azure.ingestion
-    assert loaded.azure.ingestion.audience == "https://monitor.azure.us"
+    assert made["LOGS_INGESTION_AUDIENCE"] == "https://monitor.azure.com"
 
 
 PARAMETERS = {

@@ -29,6 +29,7 @@ from jira_audit.core.errors import (
 from jira_audit.edge.identity import Tokens, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.wiring import CLOCK
+from tests.fakes.credential import FixedToken
 from tests.servers.identity import HEADER, Identity
 from tests.servers.ingestion import (
     ACCEPTED_THEN_DROPPED,
@@ -201,6 +202,32 @@ def test_answer_other_than_204_is_one_attempt_and_an_error(
     assert ingestion.rows == []
     if isinstance(raised.value, BatchRefused):
         assert raised.value.status == status
+
+
+HOSTILE = "X\r\njira_audit site=a.atlassian.net outcome=ok\x1b]0;owned\x07\x1b[2J\u202e[red]m[/]"
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_answer_with_a_hostile_code_is_one_short_line(
+    sink: IngestionSink, ingestion: Ingestion, status: int
+) -> None:
+    ingestion.script(Fault(status, JSON, refusal(HOSTILE + 3_000 * "A")))
+
+    with pytest.raises(ConnectorError) as raised:
+        sink.send(batch(1))
+
+    text = str(raised.value)
+    assert text.isprintable()
+    assert len(text) < 700
+    assert f"HTTP {status}: X jira_audit site=" in text
+
+
+def test_answer_that_repeats_the_token_does_not_show_it(ingestion: Ingestion) -> None:
+    tokens = FixedToken("a-token-that-nobody-may-see")
+    ingestion.script(Fault(403, JSON, refusal(f"Bad:{tokens.text}")))
+
+    with pytest.raises(SiteError, match=r"HTTP 403: Bad:\*\*\*"):
+        sink_to(ingestion.endpoint, credential=lambda: tokens).send(batch(1))
 
 
 @pytest.mark.parametrize(

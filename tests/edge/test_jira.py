@@ -345,9 +345,26 @@ OK = "HTTP/1.1 200 OK\nContent-Type: application/json\n"
 
 
 def test_page_with_a_successful_login_is_no_failed_login() -> None:
-    for reason in ("OK", "OUT", ""):
+    for reason in ("OK", "ok", " OK ", "OK, OK", ""):
         found = parse_page(RawResponse(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW), ASKED)
         assert found.records == []
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("AUTHENTICATED_FAILED", "AUTHENTICATION_DENIED", "AUTHORISATION_FAILED", "OUT"),
+        *("OK, AUTHENTICATION_DENIED", "OUT, AUTHENTICATED_FAILED", "NOT OK", "a new one"),
+    ],
+)
+def test_page_with_any_other_login_reason_is_no_page(reason: str) -> None:
+    answer = RawResponse(200, {"X-Seraph-LoginReason": reason}, PAGE, NOW)
+
+    assert jira.refuses_credentials(answer)
+    with pytest.raises(CredentialsRefused) as raised:
+        parse_page(answer, ASKED)
+    assert SAYS_TOKEN in str(raised.value)
+    assert str(raised.value).endswith(f"(HTTP 200, login reason: {reason})")
 
 
 def test_page_refused_by_the_quick_parser_is_read(http: RequestsMock, time: Time) -> None:
@@ -844,7 +861,68 @@ def test_logs_show_jiras_message_on_one_line(http: RequestsMock, time: Time) -> 
     with pytest.raises(SiteError) as raised:
         source_at(BASE, time).probe()
     assert str(raised.value).isprintable()
-    assert "no  ERROR forged line [2Jfrom Jira" in str(raised.value)
+    assert "no ERROR forged line\\u001b[2Jfrom Jira" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"errorMessages": [f"bad header Authorization: Basic {BASIC}"]},
+        {"errorMessages": ["x" * 290, f"{USERNAME}:{TOKEN}"]},
+        {"message": f"unknown token {TOKEN}"},
+        {"message": f"{TOKEN[:3]} is not {'x' * 250} {TOKEN}"},
+        {"errorMessages": [TOKEN, {"a": TOKEN}, [TOKEN]]},
+    ],
+)
+def test_logs_show_no_credentials_that_jira_repeats(
+    http: RequestsMock, time: Time, body: dict[str, Any]
+) -> None:
+    http.get(URL, status=403, json=body)
+
+    with pytest.raises(SiteError) as raised:
+        source_at(BASE, time).probe()
+
+    assert BASIC not in str(raised.value)
+    assert TOKEN[:8] not in str(raised.value)
+
+
+def test_logs_show_no_credentials_of_an_answer_alone() -> None:
+    said = json.dumps({"errorMessages": [f"bad header Authorization: Basic {BASIC}"]}).encode()
+
+    with pytest.raises(SiteError) as raised:
+        parse_page(RawResponse(403, {}, said, NOW), ASKED)
+
+    assert "bad header Authorization: Basic ***" in str(raised.value)
+
+
+def test_answer_does_not_print_what_was_sent(http: RequestsMock, time: Time) -> None:
+    http.get(URL, json=EMPTY)
+
+    answer = source_at(BASE, time).fetch(ASKED, 5)
+
+    assert TOKEN in answer.secrets
+    assert TOKEN not in repr(answer)
+    assert BASIC not in repr(answer)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({"errorMessages": ["a", "b"]}, ": a b)"),
+        ({"errorMessages": [], "message": "m"}, ": m)"),
+        ({"errorMessages": "text"}, ": text)"),
+        ({"errorMessages": [1, None, {"a": 1}]}, "(HTTP 403)"),
+        ({"message": ["m"]}, ": m)"),
+        ({"message": {"m": 1}}, "(HTTP 403)"),
+        ({"errorMessages": ["x" * 400]}, f": {'x' * 299}…)"),
+        ({"errorMessages": ["y"] * 400_000}, f": {' '.join('y' * 20)})"),
+    ],
+)
+def test_error_quotes_jiras_message_only(said: dict[str, Any], shown: str) -> None:
+    with pytest.raises(SiteError) as raised:
+        parse_page(RawResponse(403, {}, json.dumps(said).encode(), NOW), ASKED)
+
+    assert str(raised.value).endswith(shown)
 
 
 @pytest.mark.parametrize(

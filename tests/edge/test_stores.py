@@ -32,6 +32,7 @@ from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import Letter
 from jira_audit.core.records import TABLE_FILE
+from jira_audit.edge import blobs as blobs_
 from jira_audit.edge.blobs import (
     BlobCheckpoints,
     BlobEnqueueTimes,
@@ -42,6 +43,7 @@ from jira_audit.edge.blobs import (
     probe,
 )
 from jira_audit.edge.local import LocalCheckpoints, LocalLetters, LocalSink
+from jira_audit.edge.transport import azure_transport
 from jira_audit.flow.ports import Checkpoints, Letters
 from tests.fakes.world import Journal, MemoryStore, Time
 
@@ -306,6 +308,7 @@ class Network(RequestsTransport):  # type: ignore[misc]  # its package shows it 
     def __init__(self, time: Time) -> None:
         self.slept: list[float] = []
         self.options = options_without_waits(self.slept)
+        self.options.pop("transport")
         super().__init__(**self.options)
         self.time, self.asked = time, list[str]()
         self.before: Callable[[Any], None] = lambda request: None
@@ -866,7 +869,7 @@ def test_storage_out_of_reach_is_tried_three_times(
     ):
         storage_calls(client, time)[number]()
     assert len(network.asked) == 3
-    longest = network.options["connection_timeout"] + network.options["read_timeout"]
+    longest = blobs_.CONNECT_SECONDS + blobs_.READ_SECONDS
     assert 3 * longest + sum(network.slept) < 45
 
 
@@ -879,7 +882,7 @@ def test_storage_retries_follow_the_policy() -> None:
 
 def test_storage_that_never_answers_is_given_up(time: Time) -> None:
     slept: list[float] = []
-    options = options_without_waits(slept) | {"read_timeout": 0.05}
+    options = options_without_waits(slept) | {"transport": azure_transport(read_seconds=0.05)}
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         ContainerClient.from_connection_string(
@@ -935,6 +938,64 @@ def test_storage_errors_that_azurite_lacks_are_understood(
         pytest.raises(kind, match=code),
     ):
         storage_calls(client, time)[number]()
+
+
+MALFORMED: list[tuple[bytes, dict[str, str]]] = [
+    (b"", {}),
+    (b"<", {}),
+    (b"\xff\xfe", {"Content-Type": "application/xml"}),
+    (b"[]", {"Content-Type": "application/json"}),
+    (b"{}", {"Content-Range": "x"}),
+    (b"{}", {"Content-Range": "bytes 0-1/2", "Last-Modified": "yesterday"}),
+    (b"{}", {"Content-Type": "application/xml; charset=none"}),
+    (b"<EnumerationResults/>", {"Content-Type": "application/xml"}),
+]
+
+
+@pytest.mark.parametrize("status", [200, 201, 206])
+@pytest.mark.parametrize(("body", "headers"), MALFORMED)
+@responses.activate
+def test_storage_answers_that_are_malformed_are_sentences(
+    body: bytes, headers: dict[str, str], status: int, time: Time
+) -> None:
+    anything = re.compile(r"http://127\.0\.0\.1:9/.*")
+    for method in (responses.PUT, responses.GET, responses.HEAD, responses.DELETE):
+        responses.add(method, anything, status=status, body=body, headers=headers)
+    with ContainerClient.from_connection_string(
+        connection_string(9), "test", **options_without_waits([])
+    ) as client:
+        checkpoints = BlobCheckpoints(client, 60, time.clock)
+        letters = BlobLetters(client, time.clock)
+        for call in (
+            *storage_calls(client, time),
+            lambda: checkpoints.stored(SITE),
+            checkpoints.leases,
+            lambda: letters.names("dead-letters", SITE),
+            lambda: letters.read(LETTER.name),
+            lambda: letters.delete(LETTER.name),
+        ):
+            try:
+                call()
+            except TransientError as error:
+                assert "storage" in str(error)  # noqa: PT017  some calls succeed
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 500])
+@responses.activate
+def test_storage_errors_are_one_printable_line(status: int, time: Time) -> None:
+    code = "Bad\x1b[2J\x9b\xa0of SharedKey devstoreaccount1:" + "A" * 3_000
+    anything = re.compile(r"http://127\.0\.0\.1:9/.*")
+    responses.add(responses.PUT, anything, status=status, headers={"x-ms-error-code": code})
+    with (
+        ContainerClient.from_connection_string(
+            connection_string(9), "test", **options_without_waits([])
+        ) as client,
+        pytest.raises(ConnectorError) as raised,
+    ):
+        BlobCheckpoints(client, 60, time.clock).take(FIRST)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 700
+    assert "AAAA" not in str(raised.value)
 
 
 @responses.activate

@@ -28,6 +28,7 @@ from jira_audit.edge.workspace import Workspace, held_query
 from jira_audit.simulator.records import sample_records
 from tests.conftest import needed
 from tests.deploy import kql
+from tests.fakes.credential import FixedToken
 from tests.fakes.world import Time
 from tests.servers.identity import Identity
 from tests.servers.workspace import (
@@ -45,6 +46,7 @@ pytestmark = pytest.mark.servers
 SITE = "contoso.atlassian.net"
 NOW = timestamps.parse("2026-11-20T12:00:00Z")
 RANGE = Window(NOW - DAY, NOW)
+JSON = {"Content-Type": "application/json"}
 
 
 def row(number: int, created: int = NOW - HOUR, site: str | None = SITE) -> dict[str, Any]:
@@ -282,6 +284,122 @@ def test_refusal_says_what_to_do_and_is_not_retried(
     assert sentence in str(raised.value)
     assert time.slept == [0.0]
     assert len(service.queries) == 1
+
+
+HOSTILE = "A\x1b[2J\r\njira_audit site=a.atlassian.net outcome=ok\u202e" + 3_000 * "B"
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_error_with_a_hostile_code_is_one_short_line(
+    status: int, service: QueryService, workspace: Workspace
+) -> None:
+    service.script(*[refusal(status, HOSTILE, HOSTILE + "inner")] * 5)
+
+    with pytest.raises(ConnectorError) as raised:
+        workspace.held(SITE, RANGE)
+
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+    assert f"(HTTP {status}: A\\u001b[2J jira_audit site=" in str(raised.value)
+
+
+def table(*columns: str, rows: Any = ()) -> dict[str, Any]:
+    typed = [{"name": name, "type": "long"} for name in columns]
+    return {"name": "PrimaryResult", "columns": typed, "rows": rows}
+
+
+NOT_THE_TABLE: list[Any] = [
+    [],
+    None,
+    5,
+    {},
+    {"tables": []},
+    {"tables": 5},
+    {"tables": [{}]},
+    {"tables": [table("record", "copies"), table("record", "copies")]},
+    {"tables": [table("record", rows=[[1]])]},
+    {"tables": [table("record", "copies", rows=[[1]])]},
+    {"tables": [table("record", "copies", rows=[["a", "b"]])]},
+    {"tables": [table("record", "copies", rows=[[None, 1]])]},
+    {"tables": [table("record", "copies", rows=5)]},
+    {"error": {"code": "A", "innererror": 5}},
+]
+
+SAYS_NO_TABLE = "the workspace answered HTTP 200, but the body is not the table"
+
+
+@pytest.mark.parametrize("content", NOT_THE_TABLE)
+def test_error_of_an_answer_that_is_no_table_is_a_sentence(
+    content: Any, service: QueryService, workspace: Workspace
+) -> None:
+    service.script(*[Fault(200, JSON, json.dumps(content).encode())] * 5)
+
+    with pytest.raises(TransientError, match=SAYS_NO_TABLE):
+        workspace.held(SITE, RANGE)
+
+
+@pytest.mark.parametrize("rows", [[["a"]], [["a", "b"]], [["a", None]], [[5, 5, 5, 5]], [[]]])
+def test_error_of_an_activity_of_another_form_is_a_sentence(
+    rows: Any, service: QueryService, workspace: Workspace
+) -> None:
+    columns = ("name", "rows", "more", "most")[: len(rows[0])]
+    content = {"tables": [table(*columns, rows=rows)]}
+    service.script(*[Fault(200, JSON, json.dumps(content).encode())] * 20)
+
+    with pytest.raises(TransientError, match=SAYS_NO_TABLE):
+        workspace.activity([SITE], RANGE)
+
+
+def test_error_of_an_answer_that_repeats_a_page_is_a_sentence(
+    service: QueryService, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace_, "PAGE", 2)
+    page = {"tables": [table("record", "copies", rows=[[1, 1], [2, 1]])]}
+    service.script(*[Fault(200, JSON, json.dumps(page).encode())] * 9)
+
+    with pytest.raises(TransientError, match=SAYS_NO_TABLE):
+        workspace.held(SITE, RANGE)
+    assert len(service.queries) == 2
+
+
+def test_error_of_a_partial_answer_is_one_short_line(
+    service: QueryService, workspace: Workspace
+) -> None:
+    partial = {
+        "tables": [{"name": "PrimaryResult", "columns": [], "rows": []}],
+        "error": {"code": HOSTILE, "message": "x"},
+    }
+    service.script(*[Fault(200, JSON, json.dumps(partial).encode())] * 5)
+
+    with pytest.raises(TransientError) as raised:
+        workspace.held(SITE, RANGE)
+
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+    assert "only part of the result (A\\u001b[2J jira_audit" in str(raised.value)
+
+
+def test_error_of_a_partial_answer_does_not_show_the_token(
+    service: QueryService, identity: Identity, time: Time
+) -> None:
+    token = managed_identity(None, time.clock).get_token(f"{service.endpoint}/.default").token
+    partial = {"tables": [table("record", "copies")], "error": {"code": f"Bad:{token}"}}
+    service.script(*[Fault(200, JSON, json.dumps(partial).encode())] * 5)
+    tokens = Tokens(FixedToken(token), time.clock)
+
+    with pytest.raises(TransientError, match=r"\(Bad:\*\*\*\)"):
+        workspace_of(service, time, credential=lambda: tokens).held(SITE, RANGE)
+
+
+def test_error_that_repeats_the_token_does_not_show_it(
+    service: QueryService, workspace: Workspace, identity: Identity, time: Time
+) -> None:
+    token = managed_identity(None, time.clock).get_token(f"{service.endpoint}/.default").token
+    service.script(refusal(403, f"Bad:{token}"))
+    tokens = Tokens(FixedToken(token), time.clock)
+
+    with pytest.raises(SiteError, match=r"HTTP 403: Bad:\*\*\*"):
+        workspace_of(service, time, credential=lambda: tokens).held(SITE, RANGE)
 
 
 def test_error_names_a_missing_workspace(

@@ -175,7 +175,7 @@ def test_queue_of_300_sites_survives_failures_and_a_dead_instance(
     given_up = [each for each in running.called if each.function == "report_given_up"]
     for each in given_up:
         (said,) = [line for line in each.ended.logs if line.level == "ERROR"]
-        assert said.message.startswith(f"{each.message}: every attempt of the queue failed")
+        assert said.message.startswith(f"the queue gave up {each.message} after every")
     tries = Counter(each.message for each in running.called if each.function == "collect_site")
     # A try that was under way when its instance died is counted by the queue, and told by nobody.
     assert {tries[address] for address in failing} <= {2, 3}
@@ -261,7 +261,7 @@ def test_queue_message_of_a_removed_site_is_logged_and_done(provider: Provider) 
     assert ended.ok
     warnings = [each for each in ended.logs if each.level == "WARNING"]
     assert [each.message for each in warnings if each.logger == "jira_audit"] == [
-        "gone.atlassian.net is queued but no longer in JIRA_SITES: it is not collected"
+        "the queue names gone.atlassian.net, which is not in JIRA_SITES any more"
     ]
 
 

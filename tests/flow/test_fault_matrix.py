@@ -71,6 +71,12 @@ JIRA = [
         False,
         "does not know the credentials",
     ),
+    Case(
+        "200, denied login",
+        answer_with(200, b'{"records": []}', X_Seraph_LoginReason="AUTHENTICATION_DENIED"),
+        False,
+        "does not know the credentials",
+    ),
     Case("redirect", answer_with(302, Location="https://id.atlassian.com"), False, "redirect"),
     Case(
         "400",

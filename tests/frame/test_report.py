@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from jira_audit.core import timestamps
 from jira_audit.core.activity import Activity, count
+from jira_audit.core.text import one_line
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
 from jira_audit.operations.status import Status
-from jira_audit.terminal.format import printable
 from jira_audit.terminal.report_page import COLUMNS_UP_TO, TOP_N, Health, page
 
 NOW = timestamps.parse("2026-11-20T12:00:00Z")
@@ -210,7 +210,7 @@ def test_text_from_a_record_is_escaped(column: str, text: str) -> None:
 
     assert set(read.tags) <= TAGS
     assert set(read.attributes) <= ATTRIBUTES
-    assert printable(text)[:120] in " ".join(read.names()) or len(text) > 120
+    assert one_line(text)[:120] in " ".join(read.names()) or len(text) > 120
     assert "\x1b" not in html
     assert "\u202e" not in html
     assert len(html) < 120_000
@@ -222,8 +222,8 @@ def test_text_is_unchanged_once_it_is_parsed(category: str, actor: str) -> None:
 
     assert set(read.tags) <= TAGS
     assert set(read.attributes) <= ATTRIBUTES
-    assert printable(category or "(no category)") in [*read.names(), ""]
-    assert printable(actor or "(Jira itself, or no author)") in [*read.names(), ""]
+    assert one_line(category or "(no category)") in [*read.names(), ""]
+    assert one_line(actor or "(Jira itself, or no author)") in [*read.names(), ""]
 
 
 def test_page_loads_nothing_and_its_policy_allows_nothing() -> None:

@@ -651,7 +651,9 @@ def test_site_that_is_refused_is_named_with_the_remedy() -> None:
         ".contoso.com",
         "*.contoso.com",
         "jira.contoso.com",
-        "a.org, Contoso.COM b.org",
+        "a.org, Contoso.COM ,b.org",
+        "contoso.com,",
+        "xn--80ak6aa92e.com,contoso.com",
     ],
 )
 def test_custom_domain_is_allowed_by_its_name(suffixes: str) -> None:
@@ -661,11 +663,40 @@ def test_custom_domain_is_allowed_by_its_name(suffixes: str) -> None:
     assert site.base_url == "https://jira.contoso.com"
 
 
-@pytest.mark.parametrize("suffixes", ["ontoso.com", "a.jira.contoso.com", "*", ".", "contoso", ","])
+@pytest.mark.parametrize("suffixes", ["ontoso.com", "a.jira.contoso.com", "ontoso.com, o.com"])
 def test_custom_domain_matches_whole_names_only(suffixes: str) -> None:
     for url in ("https://jira.contoso.com", "https://jira.contoso.com."):
         (found,) = problems(JIRA_SITE_URL=url, JIRA_ALLOWED_HOST_SUFFIXES=suffixes)
         assert found.startswith("JIRA_SITE_URL ")
+
+
+@pytest.mark.parametrize(
+    "suffixes",
+    [
+        *("com", ".com", "*com", "*.com", "*", ".", ",", "contoso", "localhost"),
+        *("co.uk", "com.au", "*.co.jp", "org.uk", "gov.br"),
+        *("10.0.0.1", "0.1", "contoso.1", "127.0.0.1", "::1", "[::1]"),
+        *("contoso .com", "a.org b.org", "contoso.com evil.com", "a.org, contoso .com"),
+        *("contoso.com:443", "https://contoso.com", "contoso.com/", "contoso.com."),
+        *("..contoso.com", "**.contoso.com", "jira.*.com", "contoso..com"),
+        *("-.com", "contoso_.com", "cöntoso.com"),
+    ],
+)
+def test_custom_domain_of_another_form_is_refused(suffixes: str) -> None:
+    for url in ("https://jira.contoso.com", "https://contoso.atlassian.net", "https://10.0.0.1"):
+        found = problems(JIRA_SITE_URL=url, JIRA_ALLOWED_HOST_SUFFIXES=suffixes)
+        assert any(each.startswith("JIRA_ALLOWED_HOST_SUFFIXES must ") for each in found)
+
+
+def test_custom_domains_of_a_wrong_form_fail_every_site() -> None:
+    found = problems(
+        JIRA_SITE_URL=None,
+        JIRA_USERNAME=None,
+        JIRA_API_TOKEN=None,
+        JIRA_SITES=json.dumps([{"url": "https://contoso.atlassian.net"}]),
+        JIRA_ALLOWED_HOST_SUFFIXES="com",
+    )
+    assert [each.split(" ")[0] for each in found] == ["JIRA_ALLOWED_HOST_SUFFIXES"]
 
 
 def test_custom_domain_does_not_allow_http() -> None:
@@ -739,8 +770,51 @@ def test_endpoint_decides_the_audience_and_the_blob_host(
 
 
 def test_audience_can_be_set() -> None:
-    found = ingestion(LOGS_INGESTION_AUDIENCE="https://monitor.azure.us/")
+    found = ingestion(
+        DATA_COLLECTION_ENDPOINT="https://rule.region.ingest.monitor.azure.us",
+        LOGS_INGESTION_AUDIENCE="https://monitor.azure.us/",
+    )
     assert found.audience == "https://monitor.azure.us"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "audience"),
+    [
+        ("https://evil.com", "https://management.azure.com"),
+        ("https://evil.com", "https://vault.azure.net"),
+        ("https://evil.com", "https://monitor.azure.com"),
+        ("https://rule.ingest.evil.com", "https://evil.com"),
+        ("https://rule.ingest.management.azure.com", "https://management.azure.com"),
+        ("https://rule.ingest.monitor.azure.com", "https://monitor.azure.us"),
+        ("https://rule.ingest.monitor.azure.com", "https://management.azure.com"),
+        ("https://rule.ingest.monitor.azure.us", "https://monitor.azure.com"),
+        ("https://rule.ingest.monitor.azure.de", "https://monitor.azure.de:443"),
+        ("https://evilingest.monitor.azure.de", "https://monitor.azure.de"),
+        ("https://127.0.0.1:8443", "https://vault.azure.net"),
+    ],
+)
+def test_audience_is_that_of_the_endpoint(endpoint: str, audience: str) -> None:
+    (found,) = problems(DATA_COLLECTION_ENDPOINT=endpoint, LOGS_INGESTION_AUDIENCE=audience)
+
+    assert found.startswith("LOGS_INGESTION_AUDIENCE must ")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "storage"),
+    [
+        ("https://rule.ingest.monitor.azure.com", "https://contoso.blob.core.usgovcloudapi.net"),
+        ("https://rule.ingest.monitor.azure.us", "https://contoso.blob.core.windows.net"),
+        ("https://rule.ingest.monitor.azure.us", "https://contoso.z1.blob.storage.azure.net"),
+    ],
+)
+def test_storage_is_in_the_cloud_of_the_endpoint(endpoint: str, storage: str) -> None:
+    (found,) = problems(
+        DATA_COLLECTION_ENDPOINT=endpoint,
+        AzureWebJobsStorage=None,
+        AzureWebJobsStorage__blobServiceUri=storage,
+    )
+
+    assert found.startswith("AzureWebJobsStorage__blobServiceUri must be of the cloud of ")
 
 
 @pytest.mark.parametrize(
@@ -781,7 +855,7 @@ def test_audience_that_is_wrong_allows_no_unknown_endpoint() -> None:
     (found,) = problems(
         DATA_COLLECTION_ENDPOINT="https://evil.com", LOGS_INGESTION_AUDIENCE="anything"
     )
-    assert found.startswith("LOGS_INGESTION_AUDIENCE ")
+    assert "LOGS_INGESTION_AUDIENCE" in found
 
 
 # Storage

@@ -164,7 +164,7 @@ def test_gateway_and_token_service_are_in_the_sites_cloud(
 
 
 @pytest.mark.parametrize(
-    ("said", "tokens"), [(3600.0, 1), ("soon", 1), (None, 1), (10**400, 1), (60, 2)]
+    ("said", "tokens"), [(3600.0, 1), ("soon", 1), (None, 1), (10**400, 1), (True, 1), (60, 2)]
 )
 def test_oauth_token_is_kept_for_its_lifetime_or_a_default(
     said: object, tokens: int, cloud: Atlassian

@@ -11,6 +11,9 @@ from typing import Any
 
 import yaml
 
+APP = "jira-audit"
+"""The connector's Function App, as the deployment puts it into the sources."""
+
 FOLDER = Path(__file__).parents[2] / "deploy" / "sentinel"
 
 
@@ -23,7 +26,7 @@ class Source:
 
     @property
     def query(self) -> str:
-        return str(self.body["query"])
+        return str(self.body["query"]).replace("<app>", APP)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,9 @@ def fill_parameters(query: str, sites: str = "'*'") -> str:
     return query.replace("{TimeRange:grain}", "1h").replace("{Site}", sites)
 
 
-WORKBOOK = json.loads((FOLDER / "Workbooks/JiraAudit.json").read_text(encoding="utf-8"))
+WORKBOOK = json.loads(
+    (FOLDER / "Workbooks/JiraAudit.json").read_text(encoding="utf-8").replace("<app>", APP)
+)
 WORKBOOK_QUERIES = workbook_queries(WORKBOOK)
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from tests.deploy import arm, checks
 from tests.deploy.checks import of_type
-from tests.sentinel.content import FOLDER, FUNCTIONS, HUNTS, RULES, WORKBOOK
+from tests.sentinel.content import APP, FOLDER, FUNCTIONS, HUNTS, RULES, WORKBOOK
 
 TEMPLATE = json.loads((FOLDER / "azuredeploy.json").read_text(encoding="utf-8"))
-ANSWERS = {"workspace": "soc"}
+ANSWERS = {"workspace": "soc", "functionAppName": APP}
 SEARCHES = "Microsoft.OperationalInsights/workspaces/savedSearches"
 ALERT_RULES = "Microsoft.SecurityInsights/alertRules"
 WORKBOOKS = "Microsoft.Insights/workbooks"
@@ -88,9 +88,10 @@ def test_sources_are_all_deployed() -> None:
     assert {name: body["query"] for name, body in functions.items()} == {
         function.name: function.query for function in FUNCTIONS.values()
     }
-    assert {each.body["name"] for each in of_type(resources, ALERT_RULES)} == {
-        rule.body["id"] for rule in RULES
-    }
+    assert {
+        each.body["name"]: each.body["properties"]["query"]
+        for each in of_type(resources, ALERT_RULES)
+    } == {rule.body["id"]: rule.query for rule in RULES}
     hunting = [
         each.body["properties"]
         for each in of_type(resources, SEARCHES)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.deploy.kql import analyse
 from tests.sentinel.content import WORKBOOK, WORKBOOK_QUERIES, fill_parameters, saved_functions
-from tests.sentinel.stories import SITE, line, lines
+from tests.sentinel.stories import SITE, forged, line, lines
 from tests.sentinel.stories.habits import days_of_work, deleted
 from tests.sentinel.stories.rights import made_administrator, scheme
 from tests.sentinel.workspace_fixtures import workspace
@@ -75,3 +75,14 @@ def test_workbook_has_all_its_parts() -> None:
     assert len({item["name"] for item in WORKBOOK["items"]}) == len(WORKBOOK["items"])
     assert set(BEYOND_THE_ENGINE) <= set(VISUALS)
     assert len(BEYOND_THE_ENGINE) <= 3
+
+
+def test_charts_of_health_read_the_connectors_lines_only() -> None:
+    genuine = line(5, records=9, rows=9)
+    health = [query for query in QUERIES.values() if "AppTraces" in query]
+    assert len(health) == 3
+
+    found = workspace("classic", telemetry=lines(*forged(genuine)))
+    assert [found.run(query) for query in health] == [[]] * 3
+    found = workspace("classic", telemetry=lines(genuine))
+    assert all(found.run(query) for query in health)

@@ -31,6 +31,7 @@ TELEMETRY: dict[str, Columns] = {
         "SeverityLevel": "int",
         "OperationName": "string",
         "AppRoleName": "string",
+        "Properties": "dynamic",
     },
     "AppRequests": {
         "TimeGenerated": "datetime",

@@ -106,6 +106,48 @@ def test_status_of_a_garbled_checkpoint_names_the_remedy(place: Place) -> None:
     assert f"Run jira-audit checkpoint reset --site {HOST} --from TIME" in ended.err
 
 
+HOSTILE = (
+    "X\r\njira_audit site=a outcome=ok\x1b]0;owned\x07\x1b[2J\x9b\u202e[red]m[/]" + 9_000 * "A"
+)
+
+
+def put_hostile(place: Place) -> None:
+    known = Checkpoint.first(HOST, now_ms(), now_ms())
+    place.put(PATH, known.ended({"outcome": "failed", "error": HOSTILE}, 0).encode(now_ms()))
+
+
+def test_status_shows_a_stored_error_on_one_printable_line(place: Place) -> None:
+    put_hostile(place)
+
+    ended = place("status")
+
+    assert ended.err.rstrip("\n").isprintable()
+    assert len(ended.err) < 2_100
+    assert "outcome=ok\\u001b]0;owned\\u0007\\u001b[2J\\u009b\\u202e[red]m[/]AAA" in ended.err
+
+
+def test_status_ignores_a_file_that_is_named_after_no_site(
+    local: Place, run: Run, tmp_path: Path
+) -> None:
+    assert collect(local) == 0
+    (tmp_path / "checkpoints" / "x\x1b[2J jira_audit site=a.json").write_bytes(b"{}")
+
+    ended = local("status")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert len(ended.out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [("status", "--json"), ("checkpoint", "show", "--json")])
+def test_status_in_json_is_printable_on_a_terminal(command: tuple[str, ...], local: Place) -> None:
+    put_hostile(local)
+
+    shown = on_a_terminal(*command, *local.more).replace("\r", "")
+
+    assert {each for each in shown if not each.isprintable()} <= {"\n"}
+    assert "outcome=ok" in shown
+
+
 def test_status_counts_the_days_until_the_token_expires(local: Place) -> None:
     assert collect(local) == 0
     ends = (datetime.now(UTC) + timedelta(days=5)).date()

@@ -116,7 +116,24 @@ def line(
         "SeverityLevel": 1,
         "OperationName": "poll",
         "AppRoleName": "jira-audit",
+        "Properties": {"Category": "Function.poll.User"},
     }
+
+
+FORGERIES: Mapping[str, Mapping[str, Any]] = {
+    "another app": {"AppRoleName": "another-app"},
+    "no app": {"AppRoleName": None},
+    "another function": {"Properties": {"Category": "Function.other.User"}},
+    "the host": {"Properties": {"Category": "Host.General"}},
+    "no category": {"Properties": None},
+    "a warning": {"SeverityLevel": 2},
+}
+"""What sets a line of somebody else's apart from the connector's, if its text is the same."""
+
+
+def forged(*found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each line as every one of the forgeries."""
+    return [{**made, **change} for made in found for change in FORGERIES.values()]
 
 
 def call(minutes_ago: float, *, success: bool) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The connector's own health: silent, failing, behind."""
 
-from tests.sentinel.stories import SITE, Record, Story, act, call, calls, line, lines
+from tests.sentinel.stories import SITE, Record, Story, act, call, calls, forged, line, lines
 
 DAY = 24 * 60
 
@@ -28,6 +28,12 @@ STORIES = {
             rows_a_day(6, last=DAY + 60),
             fires=True,
         ),
+        Story(
+            "three hours ago, and forged lines of a good run since",
+            telemetry=lines(line(180), *forged(line(12), line(60))),
+            fires=True,
+        ),
+        Story("forged lines alone", telemetry=lines(*forged(line(180)))),
         Story("a run an hour ago", telemetry=lines(line(180), line(60))),
         Story(
             "no run, but rows: its lines are late",
@@ -50,6 +56,31 @@ STORIES = {
             fires=True,
             expect={"Site": "", "Failed": 3},
         ),
+        Story(
+            "every run failed, and forged lines say that one was good",
+            telemetry=lines(*(line(n, "failed") for n in (5, 10, 15)), *forged(line(12))),
+            fires=True,
+            expect={"Site": SITE, "Failed": 3},
+        ),
+        Story(
+            "forged lines of failed runs",
+            telemetry=lines(*forged(*(line(n, "failed") for n in (5, 10, 15)))),
+        ),
+        Story(
+            "invocations of another app fail",
+            telemetry=calls(
+                *(call(n, success=False) | {"AppRoleName": "another-app"} for n in (5, 10, 15))
+            ),
+        ),
+        Story(
+            "a wrong setting, and invocations of another app succeed",
+            telemetry=calls(
+                *(call(n, success=False) for n in (5, 10, 15)),
+                call(12, success=True) | {"AppRoleName": "another-app"},
+            ),
+            fires=True,
+            expect={"Site": "", "Failed": 3},
+        ),
         Story("two runs failed", telemetry=lines(line(5, "failed"), line(10, "failed"))),
         Story(
             "one came forward in between",
@@ -66,6 +97,18 @@ STORIES = {
             telemetry=lines(line(50, "partial", lag=7200), line(5, "partial", lag=9000)),
             fires=True,
             expect={"Site": SITE, "Lag": 9000},
+        ),
+        Story(
+            "hours behind, and forged lines say that it is not",
+            telemetry=lines(
+                line(50, "partial", lag=7200), line(5, "partial", lag=9000), *forged(line(20))
+            ),
+            fires=True,
+            expect={"Lag": 9000},
+        ),
+        Story(
+            "forged lines of records kept aside",
+            telemetry=lines(line(5), *forged(line(20, letters=1, late_found=100))),
         ),
         Story("a record was kept aside", telemetry=lines(line(20, letters=1), line(5)), fires=True),
         Story("many turned up late", telemetry=lines(line(20, late_found=100)), fires=True),
