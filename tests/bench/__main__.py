@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from azure.storage.blob import ContainerClient
 
@@ -28,7 +29,7 @@ from jira_audit.core.checkpoint import Checkpoint, decode
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.timestamps import DAY, MINUTE
 from tests.bench.plot import draw
-from tests.bench.servers import TOKEN, USERNAME
+from tests.bench.servers import ADDRESSES, TOKEN, USERNAME
 from tests.servers import azurite
 from tests.servers.ingestion import RULE, STREAM
 
@@ -102,11 +103,21 @@ class Bench:
     environment: Mapping[str, str]
 
     def site(
-        self, records: int, hours: float, *, page_seconds: float = 0.0, call_seconds: float = 0.0
+        self,
+        records: int,
+        hours: float,
+        *,
+        page_seconds: float = 0.0,
+        call_seconds: float = 0.0,
+        text_bytes: int = 0,
     ) -> None:
-        """From now on, a site with so many records within so many hours."""
+        """From now on, a site with so many records within so many hours, each that much longer."""
         self.servers.tell(
-            records=records, hours=hours, page_seconds=page_seconds, call_seconds=call_seconds
+            records=records,
+            hours=hours,
+            page_seconds=page_seconds,
+            call_seconds=call_seconds,
+            text_bytes=text_bytes,
         )
 
     def store(self, checkpoint: Checkpoint | None) -> str:
@@ -130,13 +141,25 @@ class Bench:
             due = replace(checkpoint, swept=now() - DAY - MINUTE)
             container.upload_blob(BLOB, due.encode(now()), overwrite=True)
 
+    def _several(self, sites: int) -> dict[str, str]:
+        port = urlsplit(self.environment["JIRA_SITE_URL"]).port
+        account = {"username": USERNAME, "api_token_setting": "JIRA_API_TOKEN"}
+        entries = [{"url": f"http://{each}:{port}", **account} for each in ADDRESSES[:sites]]
+        return {"JIRA_SITES": json.dumps(entries)}
+
     def _container(self, name: str) -> ContainerClient:
         connection = self.environment["AzureWebJobsStorage"]
         return ContainerClient.from_connection_string(connection, name)
 
-    def run(self, kind: Kind, records: int, hours: int, container: str | None = None) -> Measured:
-        """One run in a fresh process, with a checkpoint of its own unless one is named."""
+    def run(
+        self, kind: Kind, records: int, hours: int, container: str | None = None, *, sites: int = 1
+    ) -> Measured:
+        """One run in a fresh process, with a checkpoint of its own unless one is named.
+
+        With several `sites`, each has these records.
+        """
         environment = {
+            **(self._several(sites) if sites > 1 else {}),
             **self.environment,
             "CHECKPOINT_CONTAINER": container or uuid.uuid4().hex,
             "INITIAL_LOOKBACK_HOURS": str(hours),
@@ -152,7 +175,8 @@ class Bench:
         )
         assert done.returncode == 0, done.stderr
         seen, cost = self.servers.tell(), json.loads(done.stdout)
-        assert seen["rows"] == seen["distinct"] == records, (seen["rows"], seen["distinct"])
+        assert seen["distinct"] == records, seen["distinct"]
+        assert seen["rows"] == records * sites, seen["rows"]
         return Measured(
             records,
             cost["wall_seconds"],

@@ -28,6 +28,9 @@ from tests.servers import async_http_server
 from tests.servers.many_sites import ServedSite
 
 USERNAME, TOKEN = "auditor@example.com", "a-token"
+ADDRESSES = [f"127.0.0.{number}" for number in range(1, 11)]
+"""The site answers at each, so that it can be up to ten sites."""
+
 _ID = re.compile(rb'"id_d":\s?(\d+)')
 
 
@@ -57,19 +60,26 @@ class Ingestion:
         return async_http_server.Reply(204)
 
 
-def site(records: int, hours: float) -> FakeJira:
-    """A site whose records lie within `hours`, up to ten minutes ago."""
+def site(records: int, hours: float, text_bytes: int = 0) -> FakeJira:
+    """A site whose records lie within `hours`, up to ten minutes ago.
+
+    Each has so many bytes of JSON more, half of them quotation marks, as a project administrator
+    can write into a version's description.
+    """
     made = FakeJira(USERNAME, TOKEN)
     now = time.time_ns() // 1_000_000
-    made.add(
-        sample_records(
-            records,
-            first_id=10_000,
-            end_ms=now - 600_000,
-            span_ms=round(hours * 3_600_000),
-            seed=7,
-        )
+    samples = sample_records(
+        records,
+        first_id=10_000,
+        end_ms=now - 600_000,
+        span_ms=round(hours * 3_600_000),
+        seed=7,
     )
+    for record in samples if text_bytes else ():
+        text = f"{record['id']:06} " + '"' * (text_bytes // 4)
+        change = {"fieldName": "Description", "changedFrom": text, "changedTo": text}
+        record["changedValues"] = [change]
+    made.add(samples)
     return made
 
 
@@ -103,7 +113,7 @@ def main() -> None:
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
     jira, ingestion = ServedSite(FakeJira(USERNAME, TOKEN)), Ingestion()
     with (
-        async_http_server.run_server(jira.respond, ["127.0.0.1"]) as jira_port,
+        async_http_server.run_server(jira.respond, ADDRESSES) as jira_port,
         async_http_server.run_server(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
     ):
         endpoints = {
@@ -115,7 +125,7 @@ def main() -> None:
             wanted = json.loads(line)
             told = counts(jira, ingestion)
             if "records" in wanted:
-                jira.site = site(wanted["records"], wanted["hours"])
+                jira.site = site(wanted["records"], wanted["hours"], wanted["text_bytes"])
             if "new" in wanted:
                 jira.site.add(new_records(wanted["new"], jira.site))
             jira.seconds = wanted.get("page_seconds", jira.seconds)
