@@ -6,12 +6,13 @@ other state.
 
 from __future__ import annotations
 
+import ctypes
 import random
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -47,6 +48,7 @@ from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.tenant import SiteTenant
 from jira_audit.edge.transport import Route
 from jira_audit.flow.fetching import MAX_CONCURRENT_REQUESTS
+from jira_audit.flow.memory import BATCH_BYTES, RESPONSE_BYTES, ByteBudget
 from jira_audit.flow.ports import Pools, Ports, Run, Source
 from jira_audit.settings.table import Part
 from jira_audit.settings.values import (
@@ -78,6 +80,9 @@ GOVERNMENT = ".atlassian-us-gov-mod"
 
 Kind = Literal["checkpoints", "backfills"]
 """The checkpoint of the ticks or of backfills, each with its own lease."""
+
+M_ARENA_MAX, ARENAS = -8, 2
+"""A parameter of glibc's `mallopt`, and its value."""
 
 MAX_CONCURRENT_SITES = 10
 """In one process."""
@@ -116,13 +121,26 @@ def site_run(
         yield Run(site.host, at, policy, deadline, its, Tally())
 
 
+@cache
+def memory() -> tuple[ByteBudget, ByteBudget]:
+    """The bytes of responses and of batches that this process holds, in all its invocations.
+
+    glibc keeps freed memory for each of up to 8 arenas a core, to which threads are assigned; with
+    the threads of ten sites, that is more than the sites need. Other C libraries have no arenas.
+    https://www.gnu.org/software/libc/manual/html_node/Malloc-Tunable-Parameters.html
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+    return ByteBudget(RESPONSE_BYTES), ByteBudget(BATCH_BYTES)
+
+
 @contextmanager
 def pools(policy: Policy, threads: Threads) -> Iterator[Pools]:
     """The threads of one site's run. An interrupt does not wait for requests to Jira."""
     fetches = threads.pool(MAX_CONCURRENT_REQUESTS, "fetch")
     with threads.pool(policy.in_flight, "send") as sends:
         try:
-            yield Pools(fetches, sends)
+            yield Pools(fetches, sends, responses=memory()[0], batches=memory()[1])
         finally:
             interrupted = isinstance(sys.exception(), KeyboardInterrupt)
             fetches.shutdown(wait=not interrupted, cancel_futures=True)

@@ -25,6 +25,11 @@ class Batch:
     def body(self) -> bytes:
         return b"[%b]" % b",".join([row.line for row in self.rows])
 
+    @property
+    def size(self) -> int:
+        """Bytes of the rows."""
+        return sum([row.size for row in self.rows])
+
     def halves(self) -> tuple[Batch, Batch]:
         """The same rows as two batches, in order. Needs at least two rows."""
         middle = len(self.rows) // 2

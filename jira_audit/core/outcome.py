@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -71,7 +71,7 @@ class Outcome:
 
 
 def ending(
-    site: str, error: Exception | None, *, complete: bool, moved: bool
+    site: str, error: Exception | None, *, complete: bool, moved: Callable[[], bool]
 ) -> tuple[Result, Exception | None]:
     """The result of a run that held the lease, and the error to report.
 
@@ -82,7 +82,7 @@ def ending(
         return "ok", None
     if error is not None and not isinstance(error, OutOfTime):
         return "failed", error
-    if moved:
+    if moved():
         return "partial", error
     return "failed", error or OutOfTime(
         f"{site}: the run made no progress before its deadline: raise RUN_BUDGET_SECONDS"

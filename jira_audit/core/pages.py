@@ -25,6 +25,9 @@ from jira_audit.core.window import Window
 PAGE_SIZE = 1_000
 """Jira silently caps larger requests."""
 
+PAGE_BYTES = 2 * 1024 * 1024
+"""Target size of a response. Parsed and mapped, it takes several times as much memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
@@ -37,11 +40,12 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class RecordsPage:
-    """One response: the records from `offset` on. `date` is Jira's clock."""
+    """One response of `size` bytes: the records from `offset` on. `date` is Jira's clock."""
 
     offset: int
     records: list[Record]
     date: int | None = None
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,10 @@ class Page:
 class Reading:
     """One reading of one window.
 
-    `offset` and `limit` are those of the next request; the limit is below `page_size` only after a
-    page that could not be read. `received` counts the records so far, in `pages` (as in `Page`);
-    `last` is the last one. `full`: the last response was as long as requested.
+    `offset` and `limit` are those of the next request; the limit is below `page_size` after a page
+    that could not be read, and where records are large. `received` counts the records so far, in
+    `pages` (as in `Page`); `last` is the last one. `full`: the last response was as long as
+    requested.
     """
 
     page_size: int = PAGE_SIZE
@@ -134,6 +139,8 @@ class Reading:
         records = response.records
         limited, self.full = self.limit < self.page_size, len(records) >= self.limit
         self.limit = min(2 * self.limit, self.page_size)
+        if response.size > PAGE_BYTES // 2:
+            self.limit = min(self.limit, max(1, PAGE_BYTES * len(records) // response.size))
         if not records:
             self.ended = response.offset >= self.received
             self._moved |= not self.ended

@@ -94,8 +94,9 @@ class ReadRange:
             step = window.shrunk_to_fit(oldest)
             return replace(self, step=step, dense_from=(oldest, step))
         left = replace(self, start=window.end + 1)
-        stepping = left.stepping(window.length, pages)
-        if window.length >= self.step:
+        length = window.length
+        stepping = left.stepping(length, pages)
+        if length >= self.step:
             return stepping
         # A window shorter than the step may only shorten it, if it is dense.
         return stepping if pages > 1 and stepping.step < self.step else left

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from jira_audit.core import encoding, timestamps
 from jira_audit.core.address import redirect_sentence
@@ -31,8 +32,17 @@ from jira_audit.edge.transport import Connection, ResponseUnusable, Route
 RECORDS_PATH = "/rest/api/3/auditing/record"
 
 PROBE_SECONDS = 60.0
-ANSWER_LIMIT = 128 * 1024 * 1024
-"""Bytes; a page of 1,000 records is about 0.7 MB."""
+ANSWER_LIMIT = 8 * 1024 * 1024
+"""Bytes; a page of 1,000 records is about 0.7 MB. Parsed, a page takes several times as much."""
+
+RECORD_LIMIT = 24 * 1024 * 1024
+"""Bytes of a response to a request for one record, which cannot be requested in parts."""
+
+ERROR_LIMIT = 65_536
+"""Bytes of an error's body that is read for its message."""
+
+CONTAINER_LIMIT = 400_000
+"""Objects and arrays in a response. Even an empty one takes 64 bytes once it is parsed."""
 
 MESSAGES = 20
 """Texts in one error message, at most."""
@@ -166,13 +176,14 @@ class JiraSource:
             "offset": str(request.offset),
             "limit": str(request.limit),
         }
+        limit = RECORD_LIMIT if request.limit == 1 else ANSWER_LIMIT
         try:
             return transport.fetch(
                 self._session,
                 "Jira",
                 "GET",
                 connection.base_url + RECORDS_PATH,
-                limit=ANSWER_LIMIT,
+                limit=limit,
                 seconds=seconds,
                 clock=self._clock,
                 params=query,
@@ -180,7 +191,7 @@ class JiraSource:
             )
         except ResponseUnusable as error:
             # Of one length, whatever the length of the envelope: its name is its hash.
-            start = raw_record(error.start, request)[: ANSWER_LIMIT - ENVELOPE_SIZE]
+            start = raw_record(error.start, request)[: limit - ENVELOPE_SIZE]
             unreadable = PageUnreadable(str(error), record=start)
         raise unreadable  # here, so that no context keeps the body in memory
 
@@ -249,27 +260,39 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
         said = quoted(reason, answer.secrets)
         message = f"{STATUS.meaning(401).sentence} (HTTP 200, login reason: {said})"
         raise CredentialsRefused(message)
+    records = _records(answer.body, request)
+    if len(records) > request.limit:
+        message = f"Jira returned {len(records)} records, though {request.limit} were requested"
+        raise PageUnreadable(message)
+    at = date(answer.headers.get("Date"))
+    return RecordsPage(request.offset, records, at, len(answer.body))
+
+
+def _records(body: bytes, request: PageRequest) -> list[Any]:
+    """The records in the body of a page."""
+    if body.count(b"[") + body.count(b"{") > CONTAINER_LIMIT:
+        message = f"Jira's response has more than {CONTAINER_LIMIT:,} objects and arrays"
+        raise PageUnreadable(message, record=raw_record(body, request))
     try:
-        content, is_json = encoding.loads(answer.body), True
+        content, is_json = encoding.loads(body), True
     except ValueError:
         content, is_json = None, False
     if not is_json:  # here, because the ValueError has the whole body
         message = "Jira answered HTTP 200, but the body is not JSON"
-        if _FIRST_RECORD.match(answer.body):
-            raise PageUnreadable(message, record=raw_record(answer.body, request))
+        if _FIRST_RECORD.match(body):
+            raise PageUnreadable(message, record=raw_record(body, request))
         raise TransientError(message)
     records = content.get("records") if isinstance(content, dict) else None
     if not isinstance(records, list):
         message = "Jira answered HTTP 200, but the body has no list of records"
         raise TransientError(message)
-    if len(records) > request.limit:
-        message = f"Jira returned {len(records)} records, though {request.limit} were requested"
-        raise PageUnreadable(message)
-    return RecordsPage(request.offset, records, date(answer.headers.get("Date")))
+    return records
 
 
 def _error_message(body: bytes) -> str:
     """Jira's error message; nothing else of the body."""
+    if len(body) > ERROR_LIMIT:
+        return ""
     try:
         answer = encoding.loads(body)
     except ValueError:

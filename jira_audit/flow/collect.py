@@ -155,8 +155,12 @@ class Recorder:
         run, delivery, clock = self._run, self.delivery, self._run.deadline.clock
         error = self.error
         if result is None:
-            moved = delivery is not None and delivery.saved.moved_since(delivery.loaded)
-            result, error = ending(run.site, error, complete=self.complete, moved=moved)
+            result, error = ending(
+                run.site,
+                error,
+                complete=self.complete,
+                moved=lambda: delivery is not None and delivery.saved.moved_since(delivery.loaded),
+            )
         return Outcome(
             run.site,
             result,

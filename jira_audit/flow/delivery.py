@@ -173,11 +173,11 @@ class Delivery:
         """Wait and save; with the outcome, unless the process is stopped."""
         while self._sends:
             self.collect_finished(wait=True)
-        if not self._sends.is_unsure:
+        if not self._sends.sender.is_unsure:
             self.apply(partial(Checkpoint.marked_as_sending, at=None))
         error = more_serious(error, self._error)
         if error is None or isinstance(error, Exception):
-            run, moved = self._run, self._progress.checkpoint.moved_since(self.loaded)
+            run, moved = self._run, partial(self._progress.checkpoint.moved_since, self.loaded)
             result, reason = ending(run.site, error, complete=complete, moved=moved)
             last = remembered(result, reason, run.tally, run.deadline.clock.now())
             self.apply(partial(Checkpoint.ended, last=last, late_found=run.tally.late_found))
@@ -189,19 +189,21 @@ class Delivery:
 
     def _send(self, batch: Batch) -> None:
         """Send a batch when a slot is free; after an error, send nothing more."""
-        while self._sends.is_full:
-            self.collect_finished(wait=True)
         if self.saved.began == self.loaded.began and not self._error:
             # A store that cannot save is found before anything is sent.
             began = self._run.deadline.clock.now()
             self.apply(partial(Checkpoint.marked_as_sending, at=began))
             self._save()
-        if not self._error:
-            self._sends.begin(self._progress.begin(), batch)
+        while not self._error:
+            if self._sends.has_room(batch):
+                self._sends.begin(self._progress.begin(), batch)
+                return
+            if self._sends:
+                self.collect_finished(wait=True)
 
     def _record_receipt(self, number: int, receipt: Receipt) -> None:
         tally = self._run.tally
-        self._progress.deal_with([row.identity for row in receipt.accepted])
+        self._progress.deal_with(receipt.accepted)
         tally.rows += len(receipt.accepted)
         tally.batches += receipt.batches
         tally.bytes += receipt.bytes

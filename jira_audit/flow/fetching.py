@@ -12,9 +12,9 @@ from functools import partial
 from threading import Lock
 
 from jira_audit.core.clock import GRACE_SECONDS, RETRY_LOG_FORMAT, Clock, RetryPolicy, retry
-from jira_audit.core.errors import PageUnreadable, TransientError
+from jira_audit.core.errors import OutOfTime, PageUnreadable, TransientError
 from jira_audit.core.http import RawResponse, duration_text, retry_after
-from jira_audit.core.pages import PageRequest, RecordsPage
+from jira_audit.core.pages import PAGE_BYTES, PAGE_SIZE, PageRequest, RecordsPage
 from jira_audit.core.prefetch import PagePeek
 from jira_audit.flow.ports import Run
 
@@ -23,6 +23,15 @@ log = logging.getLogger(__name__)
 MAX_CONCURRENT_REQUESTS = 4
 """Concurrent requests to one site, at most; far below Atlassian's limit per token:
 https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
+
+FIRST_ESTIMATE = PAGE_BYTES // PAGE_SIZE
+"""Bytes of a record before one was read; later, as many as in the largest page so far."""
+
+MIN_ESTIMATE = 256
+"""Bytes of a record, at least: records grow and shrink from page to page."""
+
+MEMORY_SECONDS = 1.0
+"""Between two tries to get memory for a response that is needed."""
 
 MAX_BUFFERED_RESPONSES = 3 * MAX_CONCURRENT_REQUESTS
 """Requested and unused responses, at most, each about 0.7 MB: pages of the next window may arrive
@@ -54,21 +63,26 @@ class Throttle:
 
     @property
     def is_on(self) -> bool:
-        return self.seconds_left > TIMER_RESOLUTION
+        return self._until - self._clock.monotonic() > TIMER_RESOLUTION
 
 
 class PageRequests:
     """The requests to a source that were not used yet. Only the requests run on other threads.
 
     An unused response is dropped, even if it failed; a failed one that is needed counts as the
-    first attempt. No request is sent while a retry waits or a 429 asks for a pause.
+    first attempt. No request is sent while a retry waits or a 429 asks for a pause. The bytes of
+    all responses that are requested, held or used count towards the process's budget.
     """
 
     def __init__(self, run: Run) -> None:
+        self._site = run.site
         self._source, self._pools, self._deadline = run.ports.source, run.pools, run.deadline
         self._throttle = Throttle(run.deadline.clock)
         self._asked: dict[PageRequest, Future[_Answered]] = {}
         self._is_threaded = False
+        self._memory = run.pools.responses
+        self._bytes: dict[PageRequest, int] = {}
+        self._in_use, self._record_bytes = 0, FIRST_ESTIMATE
         self.unused: Collection[PageRequest] = self._asked.keys()
 
     def response(
@@ -81,6 +95,8 @@ class PageRequests:
         after retries; OutOfTime or TransientError (the next tick retries); or SiteError (someone
         must act).
         """
+        if self._in_use:  # the response before was used
+            self._free()
 
         def attempt() -> RecordsPage:
             try:
@@ -88,13 +104,21 @@ class PageRequests:
                 while asked in (under_way := self._under_way()):
                     self._pools.first_done(under_way)
                     prefetch()
+                self._in_use = self._bytes.pop(request)
                 answer, _ = self._asked.pop(request).result()
-                return self._source.decipher(answer, request)
+                page = self._source.decipher(answer, request)
             except TransientError as error:
+                self._free()
                 self.drop(each for each, asked in self._asked.items() if asked.cancel())
                 if error.pause:
                     raise self._paused(error) from error
                 raise
+            if page.records:
+                self._record_bytes = max(MIN_ESTIMATE, page.size // len(page.records))
+            if page.size > self._in_use:
+                self._memory.give_back(self._in_use - page.size)
+                self._in_use = page.size
+            return page
 
         return retry(
             attempt,
@@ -119,6 +143,8 @@ class PageRequests:
             if not self._may_ask(request, needed):
                 return
             if request not in self._asked:
+                if not self._reserve(request):
+                    return
                 self._is_threaded = True
                 self._asked[request] = self._pools.fetches.submit(self._attempt, request)
 
@@ -137,8 +163,19 @@ class PageRequests:
         return asked.result()[1] if asked and asked.done() and not asked.exception() else None
 
     def drop(self, unused: Iterable[PageRequest]) -> None:
+        """Forget these requests. One in progress holds its bytes until it ends."""
         for request in list(unused):
-            self._asked.pop(request).cancel()
+            asked, count = self._asked.pop(request), self._bytes.pop(request)
+            asked.cancel()
+            asked.add_done_callback(partial(self._give_back, count))
+
+    def _give_back(self, count: int, _: Future[_Answered]) -> None:
+        self._memory.give_back(count)
+
+    def close(self) -> None:
+        """Drop all, at the end of the run."""
+        self.drop(self.unused)
+        self._free()
 
     def _under_way(self) -> list[Future[_Answered]]:
         return [asked for asked in self._asked.values() if not asked.done()]
@@ -151,15 +188,38 @@ class PageRequests:
         wait = max(error.retry_after or 0.0, self._throttle.seconds_left)
         return TransientError(str(error), retry_after=wait, pause=True)
 
+    def _reserve(self, request: PageRequest, seconds: float = 0.0) -> bool:
+        """Count the response to a request; False if there is no room within so many seconds."""
+        count = request.limit * self._record_bytes
+        if not self._memory.take(count, seconds):
+            return False
+        self._bytes[request] = count
+        return True
+
+    def _free(self) -> None:
+        """The response in use is used no longer."""
+        if self._in_use:
+            self._memory.give_back(self._in_use)
+            self._in_use = 0
+
     def _ask(self, request: PageRequest) -> Future[_Answered]:
         if self._throttle.is_on:
             wait = duration_text(self._throttle.seconds_left)
             message = f"Jira asks for fewer requests (wait: {wait})"
             raise TransientError(message, pause=True)
+        while not self._reserve(request, MEMORY_SECONDS):
+            if self._deadline.left() < -GRACE_SECONDS:
+                message = f"{self._site}: the memory for a response did not become free in time"
+                raise OutOfTime(message)
+            self.drop(self._asked)  # so that two sites never wait for each other
         if self._is_threaded:  # on the pool, which limits concurrent requests
             return self._pools.fetches.submit(self._attempt, request)
         future: Future[_Answered] = Future()
-        future.set_result(self._attempt(request))
+        try:
+            future.set_result(self._attempt(request))
+        except BaseException:
+            self._memory.give_back(self._bytes.pop(request))
+            raise
         return future
 
     def _attempt(self, request: PageRequest) -> _Answered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from jira_audit.core.checkpoint import Checkpoint
@@ -16,6 +16,7 @@ from jira_audit.core.outcome import Tally
 from jira_audit.core.pages import PageRequest, RecordsPage
 from jira_audit.core.policy import Policy
 from jira_audit.core.prefetch import PagePeek
+from jira_audit.flow.memory import BATCH_BYTES, RESPONSE_BYTES, ByteBudget
 
 
 class Source(Protocol):
@@ -172,12 +173,15 @@ def _first_done(futures: Sequence[Future[Any]]) -> None:
 class Pools:
     """The threads: `fetching.MAX_CONCURRENT_REQUESTS` fetch, `Policy.in_flight` send.
 
-    `first_done` waits until one of several fetches has ended.
+    `first_done` waits until one of several fetches has ended. `responses` and `batches` bound
+    the bytes of either, for all runs that share them.
     """
 
     fetches: Executor
     sends: Executor
     first_done: Callable[[Sequence[Future[Any]]], object] = _first_done
+    responses: ByteBudget = field(default_factory=lambda: ByteBudget(RESPONSE_BYTES))
+    batches: ByteBudget = field(default_factory=lambda: ByteBudget(BATCH_BYTES))
 
 
 @dataclass(frozen=True)

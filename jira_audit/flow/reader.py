@@ -109,13 +109,13 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         """Drop the unused requests; those in progress end by themselves."""
-        self._requests.drop(self._requests.unused)
+        self._requests.close()
 
     @property
     def must_wait(self) -> bool:
         """Whether the next page is still to arrive."""
         if self._next is None:  # between windows
-            return not any(self._requests.peek(request) for request in self._requests.unused)
+            return not any(map(self._requests.peek, self._requests.unused))
         return self._requests.peek(self._next) is None
 
     def windows(self, left: ReadRange) -> Iterator[WindowReading]:
@@ -222,7 +222,7 @@ class Reader:
     def _drop(self, window: Window) -> None:
         """Drop the unused requests for pages of this window."""
         unused = self._requests.unused
-        self._requests.drop(request for request in unused if request.window == window)
+        self._requests.drop([request for request in unused if request.window == window])
 
     def _prefetch(self, it: WindowReading, pages: Reading, left: ReadRange) -> None:
         if pages.limit < pages.page_size:

@@ -19,7 +19,7 @@ from jira_audit.core.errors import (
     SiteError,
     TransientError,
 )
-from jira_audit.core.records import Row
+from jira_audit.core.records import Identity, Row
 from jira_audit.flow.ports import Lease, Run
 
 log = logging.getLogger(__name__)
@@ -32,12 +32,15 @@ REFUSED_LIMIT = 20
 
 TOO_LARGE = 413
 
+MEMORY_SECONDS = 1.0
+"""Between two tries to get memory for a batch."""
+
 
 @dataclass
 class Receipt:
     """The result of one batch. After an `error`, rows may be in neither list."""
 
-    accepted: list[Row] = field(default_factory=list)
+    accepted: list[Identity] = field(default_factory=list)
     refused: list[tuple[Row, BatchRefused]] = field(default_factory=list)
     batches: int = 0
     bytes: int = 0
@@ -91,7 +94,7 @@ class Sender:
                     self._count_refused(refusal)
             else:
                 self._any_accepted = True
-                receipt.accepted.extend(part.rows)
+                receipt.accepted.extend([row.identity for row in part.rows])
                 receipt.batches += 1
                 receipt.bytes += len(body)
             if parts:
@@ -140,33 +143,37 @@ class Sends:
     """
 
     def __init__(self, run: Run, lease: Lease, *, is_cautious: bool) -> None:
-        self._sender, self._pool = Sender(run, lease, is_cautious=is_cautious), run.pools.sends
-        self._limit = run.policy.in_flight
+        self.sender, self._pool = Sender(run, lease, is_cautious=is_cautious), run.pools.sends
+        self._limit, self._memory = run.policy.in_flight, run.pools.batches
         self._in_flight: dict[int, Future[Receipt]] = {}
         self._tasks: dict[int, Future[None]] = {}
 
     def __len__(self) -> int:
         return len(self._in_flight)
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._in_flight) >= (1 if self._sender.is_cautious else self._limit)
-
-    @property
-    def is_unsure(self) -> bool:
-        """Whether a batch may have arrived that counts as not accepted."""
-        return self._sender.is_unsure
-
-    def open_up(self) -> None:
-        """A batch was accepted and saved, so that sending and saving both work."""
-        self._sender.is_cautious = False
+    def has_room(self, batch: Batch) -> bool:
+        """Whether this batch can begin now; then its bytes count towards the process's budget."""
+        limit = 1 if self.sender.is_cautious else self._limit
+        if len(self._in_flight) >= limit:
+            return False
+        # Without a batch in flight here, those of other sites have the room: wait for it.
+        seconds = 0.0 if self._in_flight else MEMORY_SECONDS
+        return self._memory.take(batch.size, seconds)
 
     @property
     def any_failed(self) -> bool:
-        return any(sent.done() and sent.result().error for sent in self._in_flight.values())
+        """Whether a batch that is done has an error."""
+        return any(map(_has_failed, self._in_flight.values()))
+
+    def open_up(self) -> None:
+        """A batch was accepted and saved, so that sending and saving both work."""
+        self.sender.is_cautious = False
 
     def begin(self, number: int, batch: Batch) -> None:
-        """Send a batch; `number` names it. If interrupted, it is either in flight or never sent."""
+        """Send a batch that has room; `number` names it.
+
+        If interrupted, it is either in flight or never sent.
+        """
         sent: Future[Receipt] = Future()
         try:
             self._in_flight[number] = sent
@@ -174,11 +181,15 @@ class Sends:
         except BaseException:
             if sent.cancel():
                 del self._in_flight[number]
+                self._memory.give_back(batch.size)
             raise
 
     def _deliver(self, sent: Future[Receipt], batch: Batch) -> None:
         if sent.set_running_or_notify_cancel():
-            sent.set_result(self._sender.deliver(batch))
+            receipt = self.sender.deliver(batch)
+            # Here, not when the receipt is recorded: its run may wait for the memory of others.
+            self._memory.give_back(batch.size)
+            sent.set_result(receipt)
 
     def finished(self, *, wait: bool) -> Iterator[tuple[int, Receipt]]:
         """Take out the batches that are done; with `wait`, wait for the oldest first.
@@ -195,6 +206,10 @@ class Sends:
             yield number, self._in_flight[number].result()
             self._tasks.pop(number, None)
             del self._in_flight[number]
+
+
+def _has_failed(sent: Future[Receipt]) -> bool:
+    return sent.done() and sent.result().error is not None
 
 
 def log_wait(error: TransientError, seconds: float) -> None:

@@ -143,9 +143,11 @@ class Bench:
 
     def _several(self, sites: int) -> dict[str, str]:
         port = urlsplit(self.environment["JIRA_SITE_URL"]).port
-        account = {"username": USERNAME, "api_token_setting": "JIRA_API_TOKEN"}
+        account = {"username": USERNAME, "api_token_setting": "TOKEN_OF_ALL"}
         entries = [{"url": f"http://{each}:{port}", **account} for each in ADDRESSES[:sites]]
-        return {"JIRA_SITES": json.dumps(entries)}
+        one = {"JIRA_SITE_URL", "JIRA_USERNAME", "JIRA_API_TOKEN"}
+        rest = {name: value for name, value in self.environment.items() if name not in one}
+        return {**rest, "JIRA_SITES": json.dumps(entries), "TOKEN_OF_ALL": TOKEN}
 
     def _container(self, name: str) -> ContainerClient:
         connection = self.environment["AzureWebJobsStorage"]
@@ -159,8 +161,8 @@ class Bench:
         With several `sites`, each has these records.
         """
         environment = {
-            **(self._several(sites) if sites > 1 else {}),
-            **self.environment,
+            **(self._several(sites) if sites > 1 else self.environment),
+            **{k: v for k, v in os.environ.items() if k.startswith("MALLOC")},
             "CHECKPOINT_CONTAINER": container or uuid.uuid4().hex,
             "INITIAL_LOOKBACK_HOURS": str(hours),
         }

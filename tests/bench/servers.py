@@ -25,7 +25,7 @@ import trustme
 from jira_audit.simulator.records import sample_records
 from jira_audit.simulator.site import FakeJira
 from tests.servers import async_http_server
-from tests.servers.many_sites import ServedSite
+from tests.servers.many_sites import ServedSite, serve_sites
 
 USERNAME, TOKEN = "auditor@example.com", "a-token"
 ADDRESSES = [f"127.0.0.{number}" for number in range(1, 11)]
@@ -113,7 +113,7 @@ def main() -> None:
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
     jira, ingestion = ServedSite(FakeJira(USERNAME, TOKEN)), Ingestion()
     with (
-        async_http_server.run_server(jira.respond, ADDRESSES) as jira_port,
+        serve_sites(dict.fromkeys(ADDRESSES, jira)) as jira_port,
         async_http_server.run_server(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
     ):
         endpoints = {

@@ -81,7 +81,7 @@ LATE, AWAY = OutOfTime("time was up"), TransientError("storage is away")
 def test_result_has_its_word_and_a_failure_its_reason(
     error: Exception | None, complete: bool, moved: bool, result: Result
 ) -> None:
-    word, why = ending(SITE, error, complete=complete, moved=moved)
+    word, why = ending(SITE, error, complete=complete, moved=lambda: moved)
     assert word == result
     assert error is None or why is error
     assert why is not None or result != "failed"

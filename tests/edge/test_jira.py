@@ -419,7 +419,7 @@ def test_page_with_more_records_than_requested_is_unreadable(limit: int) -> None
 def test_raw_record_that_is_too_long_has_a_fixed_length(
     http: RequestsMock, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jira, "ANSWER_LIMIT", 100_000)
+    monkeypatch.setattr(jira, "RECORD_LIMIT", 100_000)
     source, starts = source_at(BASE, time), []
     for total in (9, 10_000_000):
         http.get(URL, body=b'{"total":%d,"records":["%s"]}' % (total, b"x" * 150_000))
@@ -576,7 +576,7 @@ def test_answer_that_trickles_is_given_up(
 def test_answer_without_end_is_given_up_by_its_size(
     encoding: str, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jira, "ANSWER_LIMIT", 1_000_000)
+    monkeypatch.setattr(jira, "RECORD_LIMIT", 1_000_000)
     body = b"[" + b" " * 8_000_000
     sent = gzip.compress(body) if encoding == "gzip" else body
     head = f"{OK}Content-Encoding: {encoding}\nContent-Length: {len(sent)}"
@@ -592,7 +592,7 @@ def test_answer_without_end_is_given_up_by_its_size(
 def test_answer_up_to_the_limit_is_read(
     http: RequestsMock, time: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jira, "ANSWER_LIMIT", len(PAGE))
+    monkeypatch.setattr(jira, "RECORD_LIMIT", len(PAGE))
     http.get(URL, body=PAGE)
     http.get(URL, body=PAGE + b" ")
     source_at(BASE, time).probe()
@@ -963,3 +963,20 @@ def test_logs_of_the_http_library_show_no_credentials(
     assert jira.RECORDS_PATH in caplog.text  # so the library does log
     for secret in (TOKEN, BASIC, "Authorization"):
         assert secret not in caplog.text
+
+
+# Memory
+
+
+@pytest.mark.parametrize("element", [b"[]", b"{}", b'{"a":1}', b"[[]]"])
+def test_page_of_a_million_containers_is_not_parsed(element: bytes) -> None:
+    body = b'{"records":[' + b",".join([element] * 1_000_000) + b"]}"
+    with pytest.raises(PageUnreadable, match="objects and arrays"):
+        parse_page(RawResponse(200, {}, body, NOW), ASKED)
+
+
+def test_error_that_is_large_is_not_quoted() -> None:
+    body = json.dumps({"errorMessages": ["x" * 1_000_000]}).encode()
+    with pytest.raises(SiteError) as raised:
+        parse_page(RawResponse(403, {}, body, NOW), ASKED)
+    assert "xxx" not in str(raised.value)

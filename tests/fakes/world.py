@@ -44,6 +44,7 @@ from jira_audit.edge.access import DirectRoute
 from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.tenant import SiteTenant
 from jira_audit.flow.collect import collect
+from jira_audit.flow.memory import BATCH_BYTES, RESPONSE_BYTES, ByteBudget
 from jira_audit.flow.ports import Pools, Ports, Run, Sink
 from jira_audit.operations.backfill import backfill, bounds
 from jira_audit.operations.replay import Replayed, replay
@@ -534,6 +535,7 @@ class World:
         self.fetcher: Callable[[], Fetcher] = self.FETCHER
         self.outcomes: list[Outcome] = []
         self.tally = WatchedTally()
+        self.memory = ByteBudget(RESPONSE_BYTES), ByteBudget(BATCH_BYTES)
 
     def run(self, host: str | None = None, **policy: Any) -> Outcome:
         """One run of a site, with the world in its current state."""
@@ -578,7 +580,7 @@ class World:
 
     def pools(self) -> Pools:
         fetcher = self.fetcher()
-        return Pools(fetcher, self.executor(), fetcher.first_done)
+        return Pools(fetcher, self.executor(), fetcher.first_done, *self.memory)
 
     def ports(self, host: str | None = None) -> Ports:
         host = host or self.hosts[0]

@@ -150,11 +150,11 @@ def forget_the_mark(patch: Patch) -> None:
 
 
 def clear_the_mark_though_unsure(patch: Patch) -> None:
-    patch.setattr(Sends, "is_unsure", property(lambda _: False))
+    patch.setattr(Sender, "is_unsure", property(lambda _: False, lambda *_: None), raising=False)
 
 
 def open_up_before_a_save(patch: Patch) -> None:
-    patch.setattr(Sends, "is_full", property(lambda self: len(self) >= self._limit))
+    patch.setattr(Sends, "has_room", lambda self, _: len(self) < self._limit)
 
 
 Test = Callable[[], None]

@@ -137,7 +137,8 @@ def test_page_that_is_too_long_is_read_in_parts(monkeypatch: pytest.MonkeyPatch)
 def test_record_that_is_too_long_becomes_a_dead_letter_of_its_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jira, "ANSWER_LIMIT", 100_000)
+    monkeypatch.setattr(jira, "ANSWER_LIMIT", 50_000)
+    monkeypatch.setattr(jira, "RECORD_LIMIT", 100_000)
     world = world_with(50)
     world.jira.tamper[BAD] = lambda it: it | {"description": "x" * 200_000}
 
