@@ -13,7 +13,7 @@ from datetime import UTC
 
 from jira_audit.core import timestamps
 from jira_audit.core.errors import BatchRefused, ConnectorError, SiteError, TransientError
-from jira_audit.core.text import printable, redacted
+from jira_audit.core.text import printable, redacted, secrets_in
 
 REASON = "RateLimit-Reason"
 """Which limit was reached: https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
@@ -29,14 +29,20 @@ LONGEST_NAMED = 1_000 * DAY_SECONDS
 class RawResponse:
     """An unparsed response. It was complete at the moment `at`.
 
-    `secrets` were sent with the request: no message may contain them, even if the service does.
+    `authorization` was sent with the request: no message may contain what is in it, even if the
+    service does.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     at: int
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    authorization: str = field(default="", repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What was sent and nobody may see."""
+        return secrets_in(self.authorization)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class Mapper:
 
         Raises SiteError if Jira's format must have changed: update the connector.
         """
+        if not page.records:
+            return [], []
         self.readable += len(page.identified)
         self.unreadable += len(page.unidentified)
         if self.unreadable > UNREADABLE_LIMIT and not self.readable:

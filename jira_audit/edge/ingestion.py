@@ -21,7 +21,7 @@ from jira_audit.core.errors import (
     UndocumentedSuccess,
 )
 from jira_audit.core.http import Meaning, StatusTable, error_for
-from jira_audit.edge.transport import azure_transport, os_error, quoted_code
+from jira_audit.edge.transport import azure_transport, is_unsent, os_error, quoted_code
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -115,7 +115,6 @@ class IngestionSink:
         from azure.core.exceptions import (  # noqa: PLC0415
             AzureError,
             HttpResponseError,
-            ServiceRequestError,
         )
         from isal import isal_zlib  # noqa: PLC0415
 
@@ -130,10 +129,10 @@ class IngestionSink:
                 permit_redirects=False,  # the token goes to this host alone
                 **self._timeouts,
             )
-        except ServiceRequestError as error:  # raised only where nothing was sent
-            message = f"the ingestion service could not be reached ({type(error).__name__})"
-            raise TransientError(message) from error
         except AzureError as error:
+            if is_unsent(error):
+                message = f"the ingestion service could not be reached ({type(error).__name__})"
+                raise TransientError(message) from error
             if isinstance(error, HttpResponseError) and error.status_code:
                 raise _to_error(error, self._now()) from error
             kind = type(error).__name__

@@ -38,7 +38,9 @@ ANSWER_LIMIT = 8 * 1024 * 1024
 RECORD_LIMIT = 24 * 1024 * 1024
 """Bytes of a response to a request for one record, which cannot be requested in parts."""
 
-ERROR_LIMIT = 65_536
+LOGIN_REASON = "X-Seraph-LoginReason"
+
+ERROR_LIMIT = 2 * 1024 * 1024
 """Bytes of an error's body that is read for its message."""
 
 CONTAINER_LIMIT = 400_000
@@ -198,7 +200,9 @@ class JiraSource:
 
 def refuses_credentials(answer: RawResponse) -> bool:
     """Whether Jira reports a failed login, perhaps beside an anonymous or empty page."""
-    return answer.status == 401 or (answer.status == 200 and _login_failure(answer) != "")
+    if answer.status == 200 and LOGIN_REASON in answer.headers:
+        return _login_failure(answer) != ""
+    return answer.status == 401
 
 
 def _login_failure(answer: RawResponse) -> str:
@@ -207,7 +211,7 @@ def _login_failure(answer: RawResponse) -> str:
     `AUTHENTICATED_FAILED` and `AUTHENTICATION_DENIED` have been seen beside a 200:
     https://github.com/go-jira/jira/issues/8, https://github.com/AtlassianPS/JiraPS/issues/107
     """
-    reason = answer.headers.get("X-Seraph-LoginReason", "").strip()
+    reason = answer.headers.get(LOGIN_REASON, "").strip()
     is_ok = all(each.strip().upper() == "OK" for each in reason.split(","))
     return "" if is_ok else reason
 
@@ -256,7 +260,7 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
             now=answer.at,
             detail=quoted(_error_message(answer.body), answer.secrets),
         )
-    if reason := _login_failure(answer):
+    if LOGIN_REASON in answer.headers and (reason := _login_failure(answer)):
         said = quoted(reason, answer.secrets)
         message = f"{STATUS.meaning(401).sentence} (HTTP 200, login reason: {said})"
         raise CredentialsRefused(message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,10 +26,11 @@ class TimeLimitAdapter(HTTPAdapter):
 
     An exchange with a connect and a read timeout takes at most their sum, one with a `total`
     (`urllib3.util.Timeout`) at most that, from the request to the last byte of the body. It then
-    fails as with a read timeout. Looking up a host's name is not covered.
+    fails as with a read timeout. Looking up a host's name is not covered. Sockets wait in real
+    time, so `monotonic` is the real clock.
     """
 
-    def __init__(self, monotonic: Monotonic, **options: Any) -> None:
+    def __init__(self, monotonic: Monotonic = time.monotonic, **options: Any) -> None:
         self._monotonic = monotonic
         super().__init__(**options)
 

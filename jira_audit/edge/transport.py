@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import requests
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util.timeout import Timeout
 
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import RawResponse
 from jira_audit.core.text import quoted, secrets_in
+from jira_audit.edge.time_limit import TimeLimitAdapter
 
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpTransport
@@ -96,12 +105,15 @@ def azure_transport(
 
 
 def _restrict(session: requests.Session) -> None:
-    """Keep no cookie: a stale one is a refusal, though the token is right
-    (https://github.com/pycontribs/jira/issues/1904). Read no `.netrc`, whose password `requests`
-    would send in place of a token.
+    """Bound each exchange in time. Keep no cookie: a stale one is a refusal, though the token is
+    right (https://github.com/pycontribs/jira/issues/1904). Read no `.netrc`, whose password
+    `requests` would send in place of a token.
     """
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.auth = _add_nothing
+    if not isinstance(session.adapters.get("https://"), TimeLimitAdapter):
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, TimeLimitAdapter())
 
 
 def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -129,7 +141,11 @@ def fetch(
         with session.request(
             method,
             url,
-            timeout=(min(CONNECT_SECONDS, seconds), min(READ_SECONDS, seconds)),
+            timeout=Timeout(  # type: ignore[arg-type]  # requests passes it on to urllib3
+                total=seconds,
+                connect=min(CONNECT_SECONDS, seconds),
+                read=min(READ_SECONDS, seconds),
+            ),
             allow_redirects=False,  # credentials go to this host alone
             stream=True,
             **options,
@@ -150,8 +166,8 @@ def fetch(
     if len(body) > limit:
         message = f"{service}'s response is too long (more than {limit:,} bytes)"
         raise ResponseUnusable(message, body)
-    secrets = secrets_in(response.request.headers.get("Authorization", ""))
-    return RawResponse(response.status_code, response.headers, body, clock.now(), secrets)
+    sent = response.request.headers.get("Authorization", "")
+    return RawResponse(response.status_code, response.headers, body, clock.now(), sent)
 
 
 def os_error(service: str, error: OSError) -> ConnectorError:
@@ -166,6 +182,28 @@ def os_error(service: str, error: OSError) -> ConnectorError:
         )
         return SiteError(message)
     return TransientError(f"{service} could not be reached ({type(error).__name__})")
+
+
+def is_unsent(error: Exception) -> bool:
+    """Whether a request of an Azure client failed before anything was sent.
+
+    The library raises the same type for a response that breaks off:
+    https://github.com/Azure/azure-sdk-for-python/blob/main/sdk/core/azure-core/azure/core/pipeline/transport/_requests_basic.py
+    """
+    cause = getattr(error, "inner_exception", None)
+    first = cause.args[0] if cause is not None and cause.args else None
+    reasons = cause, first, getattr(first, "reason", None)
+    return any(isinstance(reason, _BEFORE_SENDING) for reason in reasons)
+
+
+_BEFORE_SENDING = (
+    requests.ConnectTimeout,
+    requests.exceptions.SSLError,
+    ConnectTimeoutError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 
 
 def quoted_code(code: object, request: Any) -> str:

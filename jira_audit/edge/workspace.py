@@ -46,6 +46,8 @@ CONNECT_SECONDS = 5.0
 SERVER_SECONDS = 180
 """The service's time limit for one query."""
 
+READ_SECONDS = SERVER_SECONDS + 20.0
+
 _LATER = Meaning(TransientError, "the workspace cannot be queried just now")
 _MEANINGS = {
     400: Meaning(
@@ -186,7 +188,7 @@ class Workspace:
                     retry_total=0,
                     permit_redirects=False,  # the token goes to this host alone
                     connection_timeout=CONNECT_SECONDS,
-                    read_timeout=SERVER_SECONDS + 20,
+                    read_timeout=READ_SECONDS,
                 )
         except HttpResponseError as error:
             raise TransientError(_NO_TABLE) from error

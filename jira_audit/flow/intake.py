@@ -39,6 +39,8 @@ class Intake:
         Raises SiteError, and stores it for every later run, if the site's ids have restarted; an
         administrator resets the checkpoint.
         """
+        if not page.records:
+            return []
         unknown = []
         for each in page.identified.values():
             identity = each[0]
