@@ -42,7 +42,7 @@ from jira_audit.edge.blobs import (
     client_options,
     probe,
 )
-from jira_audit.edge.identity import Tokens, managed_identity
+from jira_audit.edge.identity import Tokens, developer_login, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.tenant import SiteTenant
@@ -357,6 +357,4 @@ def credential(client_id: str | None, managed: bool) -> TokenCredential:  # noqa
     """The app's managed identity; outside Azure, the developer's login."""
     if managed:
         return managed_identity(client_id, CLOCK)
-    from azure.identity import DefaultAzureCredential  # noqa: PLC0415
-
-    return DefaultAzureCredential()
+    return developer_login()

@@ -99,6 +99,13 @@ def managed_identity(client_id: str | None, clock: Clock) -> TokenCredential:
     )
 
 
+def developer_login() -> TokenCredential:
+    """The login of a developer's machine, or of a pipeline's environment."""
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415  imports much
+
+    return DefaultAzureCredential(transport=azure_transport())
+
+
 def _translate_errors(get: Callable[[], T]) -> T:
     """Call the credential; translate its errors."""
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import requests
 import trustme
 from azure.storage.blob import ContainerClient
 from requests.auth import HTTPBasicAuth
@@ -23,7 +24,7 @@ from jira_audit.core.pages import PageRequest
 from jira_audit.core.window import Window
 from jira_audit.edge.access import BasicCredentials, ClientCredentials, DirectRoute, Gateway
 from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, Retries, client_options
-from jira_audit.edge.identity import Tokens, managed_identity
+from jira_audit.edge.identity import Tokens, developer_login, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource
 from jira_audit.edge.workspace import Workspace
@@ -282,3 +283,28 @@ def test_client_goes_through_a_proxy_that_is_set(
             CLIENTS[name].make("http://nowhere.example", time)()
 
         assert {seen["host"] for seen in proxy.seen} == {"nowhere.example"}
+
+
+def test_developer_login_reads_no_netrc(
+    time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("default login netrcuser password NETRCPASS\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    monkeypatch.setenv("AZURE_TENANT_ID", "11111111-1111-1111-1111-111111111111")
+    monkeypatch.setenv("AZURE_CLIENT_ID", "client")
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "secret")
+    sent: list[requests.PreparedRequest] = []
+
+    def note(_: object, request: requests.PreparedRequest, **__: object) -> None:
+        sent.append(request)
+        raise requests.ConnectionError
+
+    # Its address cannot be one of this machine.
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", note)
+
+    with pytest.raises(ConnectorError):
+        Tokens(developer_login(), time.clock).get_token("https://monitor.azure.com/.default")
+
+    assert sent
+    assert not [request for request in sent if "Authorization" in request.headers]
