@@ -15,7 +15,7 @@ from jira_audit.core import timestamps
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import SiteError
 from jira_audit.core.letters import decode
-from jira_audit.core.text import one_line
+from jira_audit.core.text import printable
 from jira_audit.operations import discard, replay
 from jira_audit.operations.discard import Discarded
 from jira_audit.operations.replay import Replayed
@@ -67,7 +67,7 @@ def list_dead_letters(
                 short_name(ctx, letter["name"]),
                 letter["kind"] or "garbled",
                 letter["kept"] or "",
-                one_line(letter["reason"]),
+                printable(letter["reason"]),
             )
             for letter in letters
         ]
