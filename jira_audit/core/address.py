@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from jira_audit.core.text import is_host
+
 SITE_HOSTS = (".atlassian.net", ".jira.com", ".atlassian-us-gov-mod.net")
 """Atlassian Cloud's own domains: https://support.atlassian.com/organization-administration/docs/ip-addresses-and-domains-for-atlassian-cloud-products/"""
 
@@ -31,7 +33,7 @@ def redirect_target(location: str | None) -> tuple[str, str] | None:
     if match is None:
         return None
     host = match["host"].lower()
-    if match["scheme"].lower() == "http" and not is_loopback(host):
+    if not is_host(host) or (match["scheme"].lower() == "http" and not is_loopback(host)):
         return None
     return host, match["base"].lower()
 

@@ -16,6 +16,7 @@ from jira_audit.core.address import is_site_host, redirect_sentence, redirect_ta
             "https://new.atlassian.net:8443/",
             ("new.atlassian.net", "https://new.atlassian.net:8443"),
         ),
+        ("https://" + "a." * 20_000 + "net", None),
         ("http://localhost:7070/x", ("localhost", "http://localhost:7070")),
         ("http://127.0.0.1:7070", ("127.0.0.1", "http://127.0.0.1:7070")),
     ],
