@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-import requests
-
 from jira_audit.core import encoding
 from jira_audit.core.address import is_loopback, redirect_target
 from jira_audit.core.clock import Clock
@@ -83,14 +81,9 @@ class SiteTenant:
                 limit=ANSWER_LIMIT,
                 seconds=ANSWER_SECONDS,
                 clock=self._clock,
-                auth=_no_auth,  # else a .netrc might have somebody for this host
             )
         except TransientError:
             return None  # the caller decides what an unknown cloud id means
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _cloud_id(answer: RawResponse | None) -> str | None:

@@ -27,6 +27,7 @@ from jira_audit.edge.blobs import BlobCheckpoints, BlobLetters, Retries, client_
 from jira_audit.edge.identity import Tokens, developer_login, managed_identity
 from jira_audit.edge.ingestion import IngestionSink
 from jira_audit.edge.jira import JiraSource
+from jira_audit.edge.tenant import SiteTenant
 from jira_audit.edge.workspace import Workspace
 from tests.fakes.credential import FixedToken
 from tests.fakes.world import Time
@@ -90,6 +91,10 @@ def _gateway(url: str, time: Time) -> Callable[[], object]:
     return Gateway(url, url, None, credentials, time.clock).open
 
 
+def _tenant(url: str, time: Time) -> Callable[[], object]:
+    return SiteTenant(url, None, lambda _: False, time.clock).cloud_id
+
+
 def _token_service(url: str, time: Time) -> Callable[[], object]:
     return ClientCredentials(f"{url}/oauth/token", "id", "secret", time.clock).auth
 
@@ -146,7 +151,8 @@ def _store(container: ContainerClient, time: Time) -> Callable[[], object]:
 
 CLIENTS = {
     "Jira": Client(_jira, "Basic dTp0"),
-    "tenant info": Client(_gateway, ""),
+    "gateway": Client(_gateway, ""),
+    "tenant": Client(_tenant, ""),
     "token service": Client(_token_service, ""),
     "identity endpoint": Client(_identity, ""),
     "ingestion": Client(_ingestion, "Bearer our-own-token", over_tls=True),
