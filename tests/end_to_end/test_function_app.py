@@ -207,7 +207,7 @@ def test_identity_endpoint_that_stays_down_is_named_in_one_line(
     ]
     assert len(lines) == 1
     assert "outcome=partial" in lines[0].message
-    assert "the identity endpoint is unavailable (HTTP 503)" in warning
+    assert "the identity endpoint is unavailable (HTTP 503; wait: 10 minutes)" in warning
     assert "AZURE_CLIENT_ID" not in warning
 
 
