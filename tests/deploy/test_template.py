@@ -117,7 +117,7 @@ def test_app_settings_load_and_have_the_codes_defaults(
 
     loaded = load(made, NOW)
 
-    assert loaded.policy == Policy()
+    assert loaded.policy == Policy(hosts=("contoso.atlassian.net",))
     assert loaded.budget_seconds == 480
     assert loaded.azure.managed_identity
     assert loaded.azure.lease_seconds == 60
