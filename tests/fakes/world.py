@@ -66,9 +66,10 @@ class Time:
 
     def __init__(self, now: int = START, seed: int = 0) -> None:
         self.now, self.slept = now, [0.0]
+        self.skew = 0  # milliseconds by which the connector's own clock is wrong
         self._chance = random.Random(seed)
         self.clock = Clock(
-            now=lambda: self.now,
+            now=lambda: self.now + self.skew,
             monotonic=lambda: self.now / 1000,
             sleep=self.sleep,
             random=self._chance.random,

@@ -14,11 +14,14 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.core.errors import TransientError
+from jira_audit.core.errors import TransientError, Unanswered
+from jira_audit.core.policy import Reset
 from jira_audit.core.timestamps import HOUR, MINUTE
 from jira_audit.simulator.site import Response
 from tests.fakes.world import HOST, TOKEN, Crash, Eager, Fetcher, Lazy, Shuffled, World, record
@@ -41,6 +44,10 @@ class Counts:
     overlaps: int = 0
     takeovers: int = 0
     renames: int = 0
+    restarts: int = 0
+    lasting: int = 0
+    stops: int = 0
+    wrong_clocks: int = 0
 
     def __iadd__(self, other: Counts) -> Self:
         for name, value in asdict(other).items():
@@ -81,6 +88,10 @@ class History:
             (3, self.run_and_die),
             (3, self.run_with_faults),
             (2, self.run_twice_at_once),
+            (1, self.run_while_a_fault_lasts),
+            (1, self.run_and_stop),
+            (1, self.run_with_a_wrong_clock),
+            (1, self.restart_ids),
             (1, self.freeze),
         ]
         weights, calls = zip(*doings, strict=True)
@@ -141,6 +152,51 @@ class History:
         """The administrator follows."""
         self.world.hosts = self.world.jira.hosts
 
+    def restart_ids(self) -> None:
+        """The site is deleted and made anew: ids that were delivered come again, for new records.
+
+        Every run fails, whatever else happens to it, until the reset that its error names.
+        """
+        world = self.world
+        self._clear_faults()
+        self.set_address()
+        world.time.advance(LEASE)
+        if world.run().result != "ok":
+            return
+        known = self._place().ledger
+        ids = [each for each in world.rows() if each in known]
+        ids = sorted(set(ids) - world.sink.poison - set(world.jira.tamper))
+        if len(ids) < 2:
+            return
+        self.counts.restarts += 1
+        chosen = sorted(self.chance.sample(ids, self.chance.randrange(2, min(len(ids), 40) + 1)))
+        world.time.advance(3_600)
+        before = {each["id"] for each in world.jira.site.records}
+        world.jira.forget(before)
+        gone = world.missing(self.expected)  # late records that no sweep had read yet
+        self.expected -= gone
+        self.in_time = {each: at for each, at in self.in_time.items() if each not in gone}
+        begins = world.time.now - 5 * MINUTE
+        world.jira.site.add(record(each, begins + n * 1_000) for n, each in enumerate(chosen))
+        sent = len(world.sink.table)
+        said = ""
+        for _ in range(self.chance.randrange(1, 4)):
+            if self.chance.random() < 0.3:
+                self.run_and_die()
+            outcome = world.run()
+            said = str(outcome.error)
+            assert outcome.result == "failed", f"seed {self.seed}: {outcome}"
+            assert "ids have restarted" in said, f"seed {self.seed}: {said}"
+            world.time.advance(300)
+        assert len(world.sink.table) == sent, f"seed {self.seed}: delivered before the reset"
+        moment = said.partition("CHECKPOINT_RESET to ")[2].partition(" ")[0]
+        world.policy = replace(world.policy, reset=Reset(moment, timestamps.parse(moment)))
+        assert world.run().result == "ok", f"seed {self.seed}"
+        again = sorted(row["id_d"] for row in world.sink.table[sent:])
+        assert again == chosen, f"seed {self.seed}: {again} instead of {chosen}"
+        self.allowed += sum(len(str(row)) for row in world.sink.table[sent:])
+        self.expected |= set(chosen)
+
     # Runs, and what happens to them
 
     def run(self) -> None:
@@ -171,6 +227,39 @@ class History:
                 faults.at[at] = self.chance.choice(kinds)
         self.run()
         self.world.time.advance(LEASE)  # after a failed save, the lease is left to expire
+
+    def run_while_a_fault_lasts(self) -> None:
+        """After the first run's bound, a lost answer duplicates one batch a run, and a store that
+        cannot save none.
+        """
+        self.counts.lasting += 1
+        runs = self.chance.randrange(2, 8)
+        if self.chance.random() < 0.5:
+            self.world.sink.faults.always = self._accept_unanswered
+            # Those in flight, four more tries of one of them, and a batch for each further run.
+            self.allowed += (self.in_flight + 4 + runs) * BATCH_BYTES
+        else:
+            self.world.store.faults.always = self._refuse_save
+        for _ in range(runs):
+            self.run()
+            self.world.time.advance(LEASE)
+        self._clear_faults()
+
+    def run_and_stop(self) -> None:
+        """Ctrl-C or SIGTERM, at a request to Jira: nothing is duplicated."""
+        self.counts.stops += 1
+        faults = self.world.jira.faults
+        faults.at[faults.calls + self.chance.randrange(15)] = self._interrupt
+        with suppress(KeyboardInterrupt):
+            self.run()
+        self._clear_faults()
+
+    def run_with_a_wrong_clock(self) -> None:
+        """The host's clock is hours off, for one run."""
+        self.counts.wrong_clocks += 1
+        self.world.time.skew = self.chance.choice([-3, 1, 12, 48]) * HOUR
+        self.run()
+        self.world.time.skew = 0
 
     def run_twice_at_once(self) -> None:
         """Another process tries to run while this one has the lease."""
@@ -218,8 +307,17 @@ class History:
 
     def _lose_answer(self, call: Callable[[], Any]) -> None:
         self.allowed += BATCH_BYTES
+        self._accept_unanswered(call)
+
+    def _accept_unanswered(self, call: Callable[[], Any]) -> None:
         call()
-        raise TransientError("the connection dropped")
+        raise Unanswered("the connection dropped")
+
+    def _refuse_save(self, _: Callable[[], Any]) -> None:
+        raise TransientError("storage answered HTTP 409")
+
+    def _interrupt(self, _: Callable[[], Any]) -> None:
+        raise KeyboardInterrupt
 
     def _fail_save(self, call: Callable[[], Any]) -> Any:
         self.allowed += self.in_flight * BATCH_BYTES
@@ -256,12 +354,16 @@ class History:
         ]
         return next((each for each in stored if each.cloud_id), stored[0])
 
-    def end_without_faults(self) -> None:
-        """Without faults, after the sweeps of three days, every record is accounted for."""
+    def _clear_faults(self) -> None:
         world = self.world
         for faults in (world.jira.faults, world.sink.faults, world.store.faults):
             faults.__init__()  # type: ignore[misc]
         world.journal.meanwhile.clear()
+
+    def end_without_faults(self) -> None:
+        """Without faults, after the sweeps of three days, every record is accounted for."""
+        world = self.world
+        self._clear_faults()
         self.set_address()
         for _ in range(6):
             world.time.advance(12 * 3600 + 60)
