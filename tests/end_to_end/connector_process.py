@@ -10,6 +10,7 @@ import gzip
 import itertools
 import json
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -76,7 +77,11 @@ class Collector:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.end_to_end.collector"],
                 cwd=ROOT,
-                env={**environment, "AZURE_HTTP_USER_AGENT": f"run/{name}"},
+                env={
+                    **environment,
+                    "AZURE_HTTP_USER_AGENT": f"run/{name}",
+                    "PYTHONFAULTHANDLER": "1",
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
@@ -94,7 +99,12 @@ class Collector:
         self.process.stdin.flush()
 
     def finish(self, within: float = ENDS_WITHIN) -> Ended:
-        said, _ = self.process.communicate(timeout=within)
+        try:
+            said, _ = self.process.communicate(timeout=within)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # it then says where each thread stands
+            self.process.communicate(timeout=ENDS_WITHIN)
+            pytest.fail(f"it did not end: {self._log.read_text(encoding='utf-8')}")
         lines = [line for line in said.splitlines() if line.startswith("{")]
         log = self._log.read_text(encoding="utf-8")
         outcome = json.loads(lines[0]) if lines else {}
