@@ -31,13 +31,17 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A record exactly as received. `status` is the HTTP status of a refusal."""
+    """A record exactly as received. `status` is the HTTP status of a refusal.
+
+    With `by_hash`, its name has no id: another record of this id and day is stored already.
+    """
 
     kind: Kind
     reason: str
     site: str
     record: Record
     status: int | None = None
+    by_hash: bool = False
 
     @classmethod
     def original(cls, site: str, record: Record) -> Letter:
@@ -57,7 +61,7 @@ class Letter:
         """The blob's name: `<folder>/<site>/<day of created, or undated>/<id or hash>.json`."""
         created, record_id = created_of(self.record), id_of(self.record)
         day = "undated" if created is None else timestamps.day(created)
-        unnamed = record_id is None
+        unnamed = record_id is None or self.by_hash
         name = (
             hashlib.sha256(encoding.dumps(self.record)).hexdigest()[:32] if unnamed else record_id
         )
@@ -103,6 +107,16 @@ def moved(content: bytes, name: str, site: str) -> tuple[str, bytes]:
     stored = decode(content, name)
     folder, _, rest = name.split("/", 2)
     return f"{folder}/{site}/{rest}", replace(stored.letter, site=site).encode(stored.kept)
+
+
+def is_of_another(content: bytes | None, letter: Letter) -> bool:
+    """Whether a stored letter of the same name has another record.
+
+    Ids come again where a site was made anew.
+    """
+    if content is None:
+        return False
+    return bool(decode(content, letter.name).letter.record != letter.record)
 
 
 def is_name(name: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,7 @@ from jira_audit.core.errors import (
     SiteError,
     TransientError,
 )
-from jira_audit.core.letters import Letter
+from jira_audit.core.letters import Letter, is_of_another
 from jira_audit.core.mapper import Rejected
 from jira_audit.core.outcome import ending, remembered
 from jira_audit.core.progress import Change, Progress
@@ -83,9 +84,14 @@ class Delivery:
         not save as dealt with, as nobody may have been told. One without an identity is read again
         by every run, and is new once.
         """
-        for letter, identity in rejected:
+        letters = self._run.ports.letters
+        for each, identity in rejected:
+            letter = each
             try:
-                is_new = self._run.ports.letters.keep(letter)
+                is_new = letters.keep(letter)
+                if not is_new and identity and is_of_another(letters.read(letter.name), letter):
+                    letter = replace(letter, by_hash=True)
+                    is_new = letters.keep(letter)
             except ConnectorError:
                 if letter.is_dead:
                     log.error(  # noqa: TRY400  the exception becomes the run's own error

@@ -23,8 +23,8 @@ from jira_audit.simulator.site import Response
 from tests.fakes.transport import error_answer, install_real_sink
 from tests.fakes.world import START, Faults, World, record
 
-Where = Literal["first", "middle", "last", "always"]
-WHERE: tuple[Where, ...] = ("first", "middle", "last", "always")
+Where = Literal["first", "middle", "last", "three times", "always"]
+WHERE: tuple[Where, ...] = ("first", "middle", "last", "three times", "always")
 pytestmark = pytest.mark.orders  # the answer that fails may be one that was asked for ahead
 
 HTML = b"<html><body>Thing 10001: please log in</body></html>"
@@ -135,6 +135,8 @@ def world() -> World:
 def set_fault(faults: Faults, case: Case, where: Where, calls: int) -> None:
     if where == "always":
         faults.always = case.fault
+    elif where == "three times":
+        faults.script = [None, case.fault, case.fault, case.fault]
     else:
         faults.at[{"first": 0, "middle": calls // 2, "last": calls - 1}[where]] = case.fault
 

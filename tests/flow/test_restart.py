@@ -167,3 +167,23 @@ def test_new_rows_are_not_held_back_where_a_delivered_record_is_still_shown() ->
     assert entries.index("send") < len(entries) // 2
     assert not world.missing(range(11_000, 13_000))
     assert not world.duplicates()
+
+
+def test_dead_letter_of_the_new_log_is_stored_beside_one_with_its_id() -> None:
+    world = World(page_size=100)
+    world.sink.poison = {10_005}
+    world.jira.site.add(record(10_000 + n, START - 50 * MINUTE + n) for n in range(10))
+    world.run()
+    world.time.advance(3600)
+    world.jira.site = FakeJira(USERNAME, TOKEN, 1000)
+    begins = world.time.now - 40 * MINUTE
+    world.jira.site.add(record(10_000 + n, begins + n, **NEW) for n in range(10))
+    error = str(world.run().error)
+    moment = error.partition("Set CHECKPOINT_RESET to ")[2].partition(" ")[0]
+    world.policy = replace(world.policy, reset=Reset(moment, timestamps.parse(moment)))
+
+    outcome = world.run()
+
+    assert outcome.tally.letters == 1
+    summaries = {letter["record"]["summary"] for letter in world.store.letters()}
+    assert summaries == {"Thing 10005 changed", NEW["summary"]}
