@@ -51,7 +51,8 @@ class Checkpoint:
 
     `start` is *from* (a reserved word in Python). `marks`, one per day, are pairs (start of a
     window, smallest id in it); they show which ids a re-read can reach. `reread` is where a
-    deadline ended the re-read of the overlap. `halted` is why every run fails until a reset.
+    deadline ended the re-read of the overlap. `halted` is why every run fails until a reset;
+    `suspect` is one record that may show restarted ids, which is no evidence yet.
     `began` marks a run that sent rows and was killed, or does not know whether they were accepted.
     No decision depends on `last` (outcome) and `late_found` (since *from*).
 
@@ -77,6 +78,7 @@ class Checkpoint:
     sweep: Sweep | None = None
     reset: str | None = None
     halted: str | None = None
+    suspect: Identity | None = None
     began: int | None = None
     last: Mapping[str, Any] | None = None
     late_found: int = 0
@@ -139,6 +141,7 @@ class Checkpoint:
             pruned=max((at for at in (self.pruned, old.pruned) if at is not None), default=None),
             reset=old.reset if self.reset is None else self.reset,
             halted=self.halted or old.halted,
+            suspect=self.suspect or old.suspect,
             began=old.began if self.began is None else self.began,
             late_found=self.late_found + old.late_found,
         )
@@ -207,7 +210,11 @@ class Checkpoint:
         """No run may continue until a reset. `reason` is the sentence that every run fails with;
         None: judge the log anew.
         """
-        return replace(self, halted=reason)
+        return replace(self, halted=reason, suspect=self.suspect if reason else None)
+
+    def suspecting(self, identity: Identity) -> Checkpoint:
+        """This record may show restarted ids; the first one stays."""
+        return self if self.suspect else replace(self, suspect=identity)
 
     @property
     def halt_sentence(self) -> str:
@@ -384,11 +391,18 @@ def _sweep(value: Any) -> Sweep:
     return Sweep(*(timestamps.parse(value[name]) for name in ("through", "end", "began")))
 
 
+def _suspect(value: Any) -> Identity:
+    return Identity(_whole(value["id"]), timestamps.parse(value["created"]))
+
+
 _SITE = Form(None, lambda value: value)
 _MOMENT = Form(timestamps.text, timestamps.parse)
 _SWEEP = Form(
     lambda sweep: {name: timestamps.text(at) for name, at in asdict(sweep).items()},
     _sweep,
+)
+_SUSPECT = Form(
+    lambda identity: {"id": identity.id, "created": timestamps.text(identity.created)}, _suspect
 )
 
 FIELDS = (
@@ -413,6 +427,7 @@ FIELDS = (
     Field("sweep", "sweep", _SWEEP, nullable=True),
     Field("reset", "reset", Form(None, _text), nullable=True),
     Field("halted", "halted", Form(None, _text), nullable=True, required=False),
+    Field("suspect", "suspect", _SUSPECT, nullable=True, required=False),
     Field("began", "began", _MOMENT, nullable=True, required=False),
     Field("last", "last", Form(None, _object), nullable=True, required=False, informs=True),
     Field("late_found", "late_found", Form(None, _count), required=False, informs=True),

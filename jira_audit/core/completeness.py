@@ -81,7 +81,8 @@ class KnownState:
 
     def needs_reset(self, identity: Identity) -> bool:
         """Whether only a reset delivers this record: its id is that of an older one."""
-        return self.restarted and self.ticks.is_restarted_by(identity)
+        ticks = self.ticks
+        return self.restarted and (identity == ticks.suspect or ticks.is_restarted_by(identity))
 
     def status_without(self, created: int) -> RecordStatus:
         """The status of a record that is in no ledger and no letter, by its created time."""

@@ -50,6 +50,8 @@ class Intake:
                 unknown.append(each)
         if self._restart.has_restarted:
             self._halt()
+        if self._restart.suspect:
+            self._delivery.apply(partial(Checkpoint.suspecting, identity=self._restart.suspect))
         self._tally.duplicates_skipped += len(page.records) - len(page.unidentified) - len(unknown)
         return unknown
 
@@ -92,10 +94,11 @@ class Intake:
 
     def _halt(self) -> None:
         loaded = self._delivery.loaded
+        begins = min(self._restart.begins or self._delivery.through, self._delivery.through)
         message = (
             f"{loaded.site}: records are newer than every delivered record, but their ids were "
             "delivered before: the site's ids have restarted. Set CHECKPOINT_RESET to "
-            f"{timestamps.text(self._delivery.through)} to continue from there; until then, every "
+            f"{timestamps.text(begins)} to continue from there; until then, every "
             "run fails"
         )
         self._delivery.store(partial(Checkpoint.halt, reason=message))

@@ -42,6 +42,7 @@ FULL = Checkpoint(
     sweep=Sweep(NOON - DAY, NOON - HOUR, NOON),
     reset="contoso.atlassian.net=all#2",
     halted="the site's ids have restarted",
+    suspect=Identity(10_100, NOON - 2),
     began=NOON - MINUTE,
     last={"outcome": "ok", "at": "2021-01-20T12:00:00.000Z"},
     late_found=3,
@@ -69,6 +70,7 @@ BLOB = {
     },
     "reset": "contoso.atlassian.net=all#2",
     "halted": "the site's ids have restarted",
+    "suspect": {"id": 10_100, "created": "2021-01-20T11:59:59.998Z"},
     "began": "2021-01-20T11:59:00.000Z",
     "last": {"outcome": "ok", "at": "2021-01-20T12:00:00.000Z"},
     "late_found": 3,
@@ -131,6 +133,7 @@ checkpoints = st.builds(
     sweep=st.none() | st.builds(Sweep, timestamp_ms, timestamp_ms, timestamp_ms),
     reset=st.none() | texts,
     halted=st.none() | texts,
+    suspect=st.none() | st.builds(Identity, st.integers(-(2**63), 2**63 - 1), timestamp_ms),
     began=st.none() | timestamp_ms,
     unknown=st.dictionaries(texts.map(lambda name: f"x{name}"), values, max_size=3),
 )
@@ -174,6 +177,7 @@ def test_checkpoint_of_a_first_run_is_complete() -> None:
         "sweep": None,
         "reset": None,
         "halted": None,
+        "suspect": None,
         "began": None,
         "last": None,
         "late_found": 0,
@@ -238,7 +242,7 @@ def test_blob_that_is_no_checkpoint_raises_an_error_with_the_remedy(content: byt
 
 
 OPTIONAL = {
-    *("cloud_id", "claim", "former", "moving_from", "reread", "halted", "began"),
+    *("cloud_id", "claim", "former", "moving_from", "reread", "halted", "suspect", "began"),
     *("last", "late_found", "saved"),
 }
 

@@ -6,6 +6,7 @@ before anything of the new log is delivered, and only a reset ends it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -132,6 +133,68 @@ def test_restart_that_no_run_has_seen_is_known_to_verify() -> None:
     world = restarted(250)
 
     assert world.verify(world.time.now - HOUR).findings.count("delivered") == 0
+
+
+def restarted_slowly(old: Sequence[int], new: Sequence[int], gap: int) -> World:
+    """A new log of one record in `gap` milliseconds, until a run fails; no run has read two."""
+    world = World(page_size=100)
+    world.jira.site.add(record(n, START - 3 * HOUR + place) for place, n in enumerate(old))
+    assert world.run().result == "ok"
+    world.jira.site = FakeJira(USERNAME, TOKEN, 1000)
+    for record_id in new:
+        for _ in range(2):  # the first run leaves the record before behind
+            world.time.advance(gap // 2000)
+            if world.run().result == "failed":
+                return world
+        world.jira.site.add([record(record_id, world.time.now - 1, **NEW)])
+        if world.run().result == "failed":
+            break
+    return world
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (range(10_000, 10_003), range(10_000, 10_008)),
+        (range(10_000, 10_200, 2), range(10_000, 10_020)),
+        (range(100, 110), range(95, 130)),
+        (range(10_000, 11_000), range(10_998, 11_005)),
+    ],
+    ids=["few were delivered", "every second", "ids below", "the last ids"],
+)
+@pytest.mark.parametrize("gap", [40 * MINUTE, 3 * HOUR])
+def test_restart_of_a_quiet_site_is_found_over_several_runs(
+    old: Sequence[int], new: Sequence[int], gap: int
+) -> None:
+    world = restarted_slowly(old, new, gap)
+    outcome = world.run()
+    assert "the site's ids have restarted" in str(outcome.error)
+    shown = [known["id"] for known in world.jira.site.records]
+    findings = world.verify(START, world.time.now).findings
+    assert findings.count("delivered") == len(new_rows(world))
+    assert findings.count("missing") + findings.count("pending") >= 1
+
+    moment = str(outcome.error).partition("Set CHECKPOINT_RESET to ")[2].partition(" ")[0]
+    world.policy = replace(world.policy, reset=Reset(moment, timestamps.parse(moment)))
+    assert world.run().result == "ok"
+
+    assert set(new_rows(world)) == set(shown)
+
+
+def test_restart_over_two_windows_names_the_moment_of_the_first() -> None:
+    world = delivered_world()
+    world.jira.site = FakeJira(USERNAME, TOKEN, 1000)
+    begins = world.time.now
+    world.time.advance(6 * 3600)
+    world.jira.site.add(record(10_000 + n, begins + n * 4 * HOUR, **NEW) for n in range(2))
+
+    error = str(world.run().error)
+
+    moment = error.partition("Set CHECKPOINT_RESET to ")[2].partition(" ")[0]
+    assert timestamps.parse(moment) <= begins
+    world.policy = replace(world.policy, reset=Reset(moment, timestamps.parse(moment)))
+    assert world.run().result == "ok"
+    assert sorted(new_rows(world)) == [10_000, 10_001]
 
 
 @pytest.mark.parametrize("later_ms", [1, 1_000, 60_000])
