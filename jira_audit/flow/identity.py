@@ -44,7 +44,14 @@ def identify(run: Run, lease: Lease, checkpoint: Checkpoint, *, asks: bool) -> C
 
 
 def check_moved(checkpoint: Checkpoint) -> None:
-    """Raise SiteError while a site's backfill and letters are still stored under a former name."""
+    """Raise SiteError unless it is known that nothing of the site is stored under a former name.
+
+    Until its first run is done, a checkpoint may be that of a renamed site, or of a second entry.
+    """
+    is_unidentified = checkpoint.cloud_id is None and checkpoint.is_new
+    if is_unidentified or checkpoint.claim is not None:
+        message = f"{checkpoint.site}: no run has succeeded yet: run collect once first"
+        raise SiteError(message)
     if checkpoint.moving_from is not None:
         message = (
             f"{checkpoint.site}: what is stored of {checkpoint.moving_from}, its former name, is "

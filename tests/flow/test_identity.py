@@ -258,6 +258,53 @@ def test_an_operation_waits_for_an_unfinished_move(act: str) -> None:
         getattr(world, act)(START - 10 * DAY)
 
 
+def first_run_that_crashes(world: World) -> None:
+    set_address(world, NEW)
+    world.journal.die = (len(world.journal.entries) + 4, "after")
+    world.run_until_crash()
+
+
+def first_run_that_gets_no_cloud_id(world: World) -> None:
+    set_address(world, NEW)
+    world.jira.tenant_faults.always = lambda _: Response(503, {}, b"")
+    assert world.run().result == "failed"
+
+
+def first_run_beside_one_of_the_old_name(world: World) -> None:
+    set_address(world, NEW)
+    world.store.leases[f"checkpoints/{HOST}.json"] = (99, world.time.clock.monotonic() + 60)
+    assert world.run().result == "failed"
+
+
+def first_run_of_a_second_entry(world: World) -> None:
+    set_address(world, NEW, HOST)
+    world.jira.hosts, world.jira.former = [NEW, HOST], []
+    assert world.run().result == "failed"
+
+
+@pytest.mark.parametrize("act", ["backfill", "verify"])
+@pytest.mark.parametrize(
+    "first_run",
+    [
+        first_run_that_crashes,
+        first_run_that_gets_no_cloud_id,
+        first_run_beside_one_of_the_old_name,
+        first_run_of_a_second_entry,
+    ],
+)
+def test_an_operation_waits_for_the_first_good_run(
+    first_run: Callable[[World], None], act: str
+) -> None:
+    world = world_with_everything()
+    world.jira.rename(NEW)
+    world.time.advance(300)
+    first_run(world)
+
+    with pytest.raises(SiteError, match="run collect once first"):
+        getattr(world, act)(START - 10 * DAY)
+    assert not world.duplicates()
+
+
 def world_with_everything() -> WritingWorld:
     """A site with a backfill, a dead letter and an original."""
     world = WritingWorld(page_size=20)
