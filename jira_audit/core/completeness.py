@@ -58,7 +58,8 @@ class TableInventory:
 class KnownState:
     """A site's checkpoint, its backfill's, and the names of its dead letters.
 
-    A later run still finds late records created from `late_found_from` on. `restarted`: the site's
+    A later run still finds late records created from `late_found_from` on. `backfilled` is when the
+    backfill's checkpoint was saved. `restarted`: the site's
     ids have restarted, so the ledger proves nothing of a record that is newer than all in it.
     """
 
@@ -67,6 +68,7 @@ class KnownState:
     letters: Sequence[str]
     late_found_from: int
     restarted: bool = False
+    backfilled: int | None = None
 
     @cached_property
     def dead_letter_ids(self) -> frozenset[int]:
@@ -83,6 +85,9 @@ class KnownState:
         """Whether only a reset delivers this record: its id is that of an older one."""
         ticks = self.ticks
         return self.restarted and (identity == ticks.suspect or ticks.is_restarted_by(identity))
+
+    def is_backfilled_since(self, timestamp_ms: int) -> bool:
+        return self.backfilled is not None and self.backfilled >= timestamp_ms
 
     def status_without(self, created: int) -> RecordStatus:
         """The status of a record that is in no ledger and no letter, by its created time."""
@@ -164,6 +169,8 @@ def compare(
     accepted: list[int] = []
     missing_at: dict[int, int] = {}
     table_through: int | None = None
+    backfill_through: int | None = None
+    begins = stored.ticks.start
     for record in map(Identity, shown.ids, shown.created):
         status = status_of(record, stored, table)
         ids[status].append(record.id)
@@ -171,11 +178,16 @@ def compare(
             missing_at[record.id] = record.created
         elif status == "in table":
             table_through = max(record.created, table_through or record.created)
+            if record.created < begins:
+                backfill_through = max(record.created, backfill_through or record.created)
         if stored.has(record):
             accepted.append(record.id)
     if table and delayed_from is not None:
         absent = {number: missing_at[number] for number in accepted if number in missing_at}
         ids["delayed"] = _delayed(absent, table_through, delayed_from)
+        if not ids["delayed"] and stored.is_backfilled_since(delayed_from):
+            before = {number: at for number, at in absent.items() if at < begins}
+            ids["delayed"] = _delayed(before, backfill_through, min(before.values(), default=0))
         for number in ids["delayed"]:
             del missing_at[number]
         ids["missing"] = list(missing_at)
@@ -200,14 +212,13 @@ def _delayed(absent: Mapping[int, int], table_through: int | None, since: int) -
     """The accepted records absent from a table, with their created times, that are delayed.
 
     A row is lost if the table has newer ones. If the newest ones are absent, the table is behind:
-    then nothing is known of any record created since `since`, which may have been accepted late. No
-    delay is assumed to last longer.
+    then nothing is known of any row, which may have been accepted late, as by a backfill. A record
+    created before `since` shows no delay: none is assumed to last longer.
     """
-    lately = {number: created for number, created in absent.items() if created >= since}
-    newest = max(lately.values(), default=None)
+    newest = max((created for created in absent.values() if created >= since), default=None)
     if newest is None or (table_through is not None and newest <= table_through):
         return []
-    return list(lately)
+    return list(absent)
 
 
 def _status_without(created: int, stored: KnownState, table: TableInventory | None) -> RecordStatus:

@@ -160,8 +160,9 @@ def _stored(
         run.ports.letters.names("dead-letters", site),
         late_found_from(ticks, now, policy.overlap, policy.sweep),
         restarted=_has_restarted(ticks, shown),
+        backfilled=saved_at(backfill),
     )
-    saved = (saved_at(content), saved_at(backfill))
+    saved = (saved_at(content), stored.backfilled)
     return stored, max((at for at in saved if at is not None), default=0)
 
 

@@ -121,7 +121,7 @@ EARLIER, LATER = NOON - 2 * HOUR, NOON - HOUR
         ([(100, LATER), (121, LATER)], []),
         ([(100, LATER), (121, EARLIER), (122, NOON)], [121, 122]),  # it is behind: who knows
         ([(100, EARLIER - DAY), (121, LATER - DAY)], []),  # no delay lasts so long
-        ([(100, EARLIER - DAY), (121, LATER - DAY), (122, LATER)], [122]),
+        ([(100, EARLIER - DAY), (121, LATER - DAY), (122, LATER)], [121, 122]),  # sent late?
         ([(100, EARLIER), (200, LATER - 2 * HOUR)], []),
     ],
 )

@@ -681,3 +681,34 @@ def test_verify_without_a_wait_excuses_no_absent_row() -> None:
 
     verified = world.verify(world.time.now - 6 * HOUR, table=True, wait=0)
     assert verified.findings.verdict == "missing"
+
+
+@pytest.mark.parametrize("ticks_go_on", [True, False])
+def test_repair_sends_no_row_of_a_backfill_that_a_delay_hides(ticks_go_on: bool) -> None:
+    world = world_whose_table_is_behind(0.0 if ticks_go_on else 3600.0)
+    if not ticks_go_on:
+        world.time.advance(7200)
+    world.table.seconds = 3600.0
+    old = [record(9_000 + n, START - 10 * DAY + n * HOUR) for n in range(100)]
+    world.jira.site.add(old)
+    assert world.backfill(START - 20 * DAY).result == "ok"
+    world.time.advance(20 * 60)
+
+    verified = world.verify(START - 20 * DAY, table=True)
+    assert verified.findings.verdict == "delayed"
+    assert world.repair(verified).sent.count == 0
+    assert not world.duplicates()
+
+    world.time.advance(2 * 3600)
+    assert world.verify(START - 20 * DAY, table=True).findings.verdict == "complete"
+
+
+def test_verify_finds_a_lost_row_of_a_backfill_once_newer_ones_show() -> None:
+    world = world_whose_table_is_behind(0.0)
+    world.jira.site.add(record(9_000 + n, START - 10 * DAY + n * HOUR) for n in range(100))
+    assert world.backfill(START - 20 * DAY).result == "ok"
+    world.table.dropped = {9_050}
+    world.time.advance(20 * 60)
+
+    verified = world.verify(START - 20 * DAY, table=True)
+    assert verified.findings.by_status["missing"] == Ledger(((9_050, 9_050),))
