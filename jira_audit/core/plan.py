@@ -13,7 +13,7 @@ from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import CLOCK_SKEW, Checkpoint
 from jira_audit.core.errors import SiteError
 from jira_audit.core.policy import Policy
-from jira_audit.core.timestamps import DAY
+from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import ReadRange, Window
 
 SWEEP_EVERY = DAY
@@ -142,11 +142,33 @@ class SweepTask:
         quiet site, and passes it; the next sweep, which begins where the last one was done, finds
         what was hidden. So nothing is lost as long as no sweep of an empty log counts as done. A
         record that was delivered is gone only with the whole log, until Jira's retention deletes
-        it. Of a site that was quiet for longer than a sweep reads back, nothing can be known.
+        it. For a site that was quiet for longer than a sweep reads back, see `NewestTask`.
         """
         kept_from = self.began - SHORTEST_RETENTION
         latest = checkpoint.latest
         return latest is not None and latest >= max(self.range.start, kept_from)
+
+
+@dataclass(frozen=True, slots=True)
+class NewestTask:
+    """The newest delivered records of a quiet site, before a sweep that does not reach them.
+
+    An empty log of such a site is no quiet one either, if these records are gone too.
+    """
+
+    range: ReadRange
+
+    def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:  # noqa: ARG002
+        return checkpoint
+
+    def cut(self, checkpoint: Checkpoint, position: int) -> Checkpoint:  # noqa: ARG002
+        return checkpoint
+
+    def done(self, checkpoint: Checkpoint) -> Checkpoint:
+        return checkpoint
+
+    def must_show_records(self, checkpoint: Checkpoint) -> bool:  # noqa: ARG002
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +241,8 @@ class Schedule:
         at = max(clock.now, min(now, checkpoint.through))
         if sweep := sweep_range(checkpoint, at, self.policy.sweep, own):
             began = min(at, checkpoint.sweep.began) if checkpoint.sweep else at
+            if newest := newest_range(checkpoint, began, sweep):
+                yield NewestTask(newest)
             yield SweepTask(sweep, began)
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
@@ -283,6 +307,18 @@ def sweep_range(checkpoint: Checkpoint, now: int, length: int, own: ReadRange) -
     if checkpoint.swept is not None and 0 <= now - checkpoint.swept < SWEEP_EVERY:
         return None
     return ReadRange(_sweep_start(checkpoint, now, length), own.start, checkpoint.step)
+
+
+def newest_range(checkpoint: Checkpoint, began: int, sweep: ReadRange) -> ReadRange | None:
+    """The last hour up to the newest delivered record; None if the sweep reads it, if its ids are
+    pruned, or if Jira may keep it no longer.
+    """
+    latest = checkpoint.latest
+    if latest is None or not began - SHORTEST_RETENTION <= latest < sweep.start:
+        return None
+    if checkpoint.sweep or checkpoint.earliest(latest) > latest:
+        return None
+    return ReadRange(checkpoint.earliest(latest - HOUR), latest, HOUR + 1)
 
 
 def late_until(checkpoint: Checkpoint) -> int:

@@ -70,6 +70,21 @@ def test_empty_log_fails_within_a_day_and_until_it_shows_records() -> None:
     assert isinstance(failed.error, SiteError)
 
 
+@pytest.mark.parametrize("quiet_days", [2, 3, 10])
+@pytest.mark.parametrize("hours", [36, 72])
+def test_empty_log_of_a_quiet_site_loses_nothing_either(quiet_days: int, hours: int) -> None:
+    ticks = Ticks()
+    ticks.run(13)
+    for _ in range(quiet_days * 24):
+        assert ticks.world.run().result == "ok"
+        ticks.world.time.advance(3600)
+    assert ticks.run(hours, empty=True)[-1] == "failed"
+    ticks.run(60)
+
+    assert not ticks.world.missing(ticks.ids)
+    assert not ticks.world.duplicates()
+
+
 def test_quiet_site_never_fails() -> None:
     """No record for weeks; then one; then none again."""
     world = World()
