@@ -133,6 +133,10 @@ def heal_the_finding(patch: Patch) -> None:
     patch.setattr(Checkpoint, "halt", lambda self, reason: self)
 
 
+def forget_the_first_evidence(patch: Patch) -> None:
+    patch.setattr(Checkpoint, "suspecting", lambda self, identity: self)
+
+
 def deliver_before_the_log_is_known(patch: Patch) -> None:
     def mutated(self: RestartCheck, delivered: Checkpoint) -> None:
         check_restart(self, delivered)
@@ -231,6 +235,12 @@ def collect_whoever_answers(patch: Patch) -> None:
     patch.setattr(identity, "_check_unchanged", lambda *_, **__: None)
 
 
+def restart_of_a_quiet_site() -> None:
+    test_restart.test_restart_of_a_quiet_site_is_found_over_several_runs(
+        range(10_000, 10_200, 2), range(10_000, 10_020), 40 * MINUTE
+    )
+
+
 def a_rename_within_hours() -> None:
     test_identity.test_a_renamed_site_goes_on_where_it_was(
         134, START - 20 * HOUR, 10 * MINUTE, 2 + 20 / 60, 300.0
@@ -256,6 +266,7 @@ CATCHES: dict[Callable[[Patch], None], Test] = {
     forget_the_overlap: (test_collect.test_overlap_finds_and_counts_a_late_record),
     let_through_go_back: (test_movement.test_overlap_in_small_steps_does_not_move_through_back),
     heal_the_finding: restart_after_three_runs,
+    forget_the_first_evidence: restart_of_a_quiet_site,
     deliver_before_the_log_is_known: restart_after_three_runs,
     count_a_repeated_record_as_evidence: newest_shown_later,
     forget_the_mark: store_without_saves,
