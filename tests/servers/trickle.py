@@ -31,6 +31,9 @@ TRICKLES = {
 }
 """What an answer begins with, and what follows for ever."""
 
+PIECES = 600
+"""Sent after the first, 0.1 s apart: longer than any limit in the tests."""
+
 
 @contextmanager
 def trickling(first: bytes, then: bytes, tls: ssl.SSLContext | None = None) -> Iterator[str]:
@@ -42,7 +45,7 @@ def trickling(first: bytes, then: bytes, tls: ssl.SSLContext | None = None) -> I
             try:
                 peer.recv(65_536)
                 peer.sendall(first)
-                for _ in range(100):
+                for _ in range(PIECES):
                     if over.wait(0.1):
                         return
                     peer.sendall(then)
