@@ -248,6 +248,7 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
             headers=answer.headers,
             now=answer.at,
             detail=quoted(_error_message(answer.body), answer.secrets),
+            secrets=answer.secrets,
         )
     if LOGIN_REASON in answer.headers and (reason := _login_failure(answer)):
         said = quoted(reason, answer.secrets)
