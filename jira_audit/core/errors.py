@@ -20,10 +20,20 @@ bug and propagates.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 
 class ConnectorError(Exception):
     """A foreseen failure."""
+
+    def with_site(self, site: str) -> Self:
+        """The same error, its message prefixed with the site's host unless it begins with it."""
+        message = str(self)
+        if message.startswith((f"{site}:", f"{site} ")):
+            return self
+        named = type(self).__new__(type(self), f"{site}: {message}")  # sets the message
+        named.__dict__.update(self.__dict__)
+        return named
 
 
 class SettingsError(ConnectorError):

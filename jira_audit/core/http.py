@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import email.utils
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 
@@ -76,18 +76,25 @@ class StatusTable:
 
 
 def error_for(
-    status: int, table: StatusTable, *, headers: Mapping[str, str], now: int, detail: str = ""
+    status: int,
+    table: StatusTable,
+    *,
+    headers: Mapping[str, str],
+    now: int,
+    detail: str = "",
+    secrets: Iterable[str] = (),
 ) -> ConnectorError:
     """The error to raise for a response that is not a success.
 
-    `now` is a moment. `detail`, from the service, must contain no secret and no record.
+    `now` is a moment. `detail`, from the service, must contain no secret and no record. `secrets`
+    were sent with the request, and no header is quoted with them.
     """
     meaning = table.meaning(status)
     said = f"HTTP {status}{detail and f': {detail}'}"
     if issubclass(meaning.kind, TransientError):
         wait, reason = (
             retry_after(headers, now),
-            printable(redacted(headers.get(REASON, "")), REASON_LENGTH),
+            printable(redacted(headers.get(REASON, ""), secrets), REASON_LENGTH),
         )
         said += f"; reason: {reason}" if reason else ""
         said += f"; wait: {duration_text(wait)}" if wait else ""

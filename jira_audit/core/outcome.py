@@ -73,13 +73,15 @@ class Outcome:
 def ending(
     site: str, error: Exception | None, *, complete: bool, moved: Callable[[], bool]
 ) -> tuple[Result, Exception | None]:
-    """The result of a run that held the lease, and the error to report.
+    """The result of a run that held the lease, and the error to report, which names the site.
 
     `complete`: everything was read. `moved`: the run made progress. A run that reached its deadline
     without progress has failed, because the next one would too.
     """
     if error is None and complete:
         return "ok", None
+    if isinstance(error, ConnectorError):
+        error = error.with_site(site)
     if error is not None and not isinstance(error, OutOfTime):
         return "failed", error
     if moved():

@@ -10,8 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator
 
 MESSAGE_LENGTH = 300
 """Characters of a service's own words in a message."""
@@ -84,10 +83,43 @@ def is_host(text: str) -> bool:
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without these secrets, plain or as in a URL, and without any long credential."""
-    for secret in filter(None, secrets):
-        text = text.replace(secret, REDACTED).replace(quote(secret, safe=""), REDACTED)
+    """The text without these secrets, plain, as in a URL or in base64, and without any long
+    credential.
+    """
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = _as_in_url(secret).sub(REDACTED, text)
+        for form in _in_base64(secret):
+            text = text.replace(form, REDACTED)
     return _CREDENTIAL.sub(rf"\1\2{REDACTED}", text)
+
+
+def _as_in_url(secret: str) -> re.Pattern[str]:
+    """Matches a secret with any of its characters percent-encoded, or none."""
+    encoded = ("".join(f"%{byte:02x}" for byte in _bytes(each)) for each in secret)
+    characters = zip(map(re.escape, secret), encoded, strict=True)
+    return re.compile("".join(f"(?:{plain}|(?i:{escape}))" for plain, escape in characters))
+
+
+def _in_base64(secret: str) -> Iterator[str]:
+    """What a secret, alone or in the middle of other content, is in base64."""
+    for before in range(3):  # bytes of the content before it, in the same group of three
+        encoded = base64.b64encode(b"\0" * before + _bytes(secret)).decode()
+        is_cut = encoded.endswith("=")  # then its last character depends on what follows
+        inner = encoded.rstrip("=")[(0, 2, 3)[before] : -1 if is_cut else None]
+        if len(inner) >= _BASE64_LENGTH:
+            yield inner
+            yield inner.translate(_URL_SAFE)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
+
+
+_BASE64_LENGTH = 8
+"""Characters in base64, at least: fewer could be a part of any word."""
+
+_URL_SAFE = str.maketrans("+/", "-_")
+"""https://www.rfc-editor.org/rfc/rfc4648#section-5"""
 
 
 def secrets_in(authorization: str) -> tuple[str, ...]:

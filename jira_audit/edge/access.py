@@ -149,6 +149,7 @@ class ClientCredentials:
             self._url,
             TOKEN_STATUS,
             self._clock,
+            secrets=(self._secret,),
             json={
                 "grant_type": "client_credentials",
                 "client_id": self._client_id,
@@ -221,9 +222,13 @@ def _ask(
     url: str,
     statuses: StatusTable,
     clock: Clock,
+    secrets: tuple[str, ...] = (),
     **content: Any,
 ) -> dict[str, Any]:
-    """The JSON object of one response. Raises what `statuses` says; no error holds a secret."""
+    """The JSON object of one response. Raises what `statuses` says; no error holds a secret.
+
+    `secrets` are in the content of the request.
+    """
     with transport.session() as session:
         response = transport.fetch(
             session,
@@ -238,7 +243,13 @@ def _ask(
     if statuses is TENANT_STATUS and 300 <= response.status < 400:
         raise SiteError(redirect_sentence(response.headers.get("Location")))
     if response.status != 200:
-        raise error_for(response.status, statuses, headers=response.headers, now=response.at)
+        raise error_for(
+            response.status,
+            statuses,
+            headers=response.headers,
+            now=response.at,
+            secrets=(*secrets, *response.secrets),
+        )
     try:
         answer = encoding.loads(response.body)
     except ValueError:

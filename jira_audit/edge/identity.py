@@ -18,7 +18,7 @@ from jira_audit.core import encoding
 from jira_audit.core.clock import RETRY_LOG_FORMAT, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import Meaning, StatusTable, error_for
-from jira_audit.edge.transport import azure_transport, os_error
+from jira_audit.edge.transport import azure_transport, os_error, secrets_of
 
 if TYPE_CHECKING:
     from azure.core.credentials import (
@@ -133,7 +133,8 @@ def _check(response: PipelineResponse[Any, Any], now: int) -> None:
     answer = response.http_response
     status: int = answer.status_code
     if status != 200:
-        raise error_for(status, STATUS, headers=answer.headers, now=now)
+        secrets = secrets_of(response.http_request)
+        raise error_for(status, STATUS, headers=answer.headers, now=now, secrets=secrets)
     if not _is_token(answer.content):
         message = "the identity endpoint answered HTTP 200, but the body is not a token"
         raise TransientError(message)

@@ -21,7 +21,7 @@ from jira_audit.core.errors import (
     UndocumentedSuccess,
 )
 from jira_audit.core.http import Meaning, StatusTable, error_for
-from jira_audit.edge.transport import azure_transport, is_unsent, os_error, quoted_code
+from jira_audit.edge.transport import azure_transport, is_unsent, os_error, quoted_code, secrets_of
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -182,6 +182,7 @@ def _to_error(error: HttpResponseError, now: int) -> ConnectorError:
         headers=getattr(error.response, "headers", {}),
         now=now,
         detail=_error_code(error),
+        secrets=secrets_of(getattr(error.response, "request", None)),
     )
 
 

@@ -15,7 +15,6 @@ from jira_audit.core import encoding, timestamps
 from jira_audit.core.address import redirect_sentence
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import (
-    ConnectorError,
     CredentialsRefused,
     PageUnreadable,
     SiteError,
@@ -134,7 +133,7 @@ class JiraSource:
             if refuses_credentials(response) and self._route.refresh(connection.auth):
                 response = self._ask(self._route.open(), request, seconds)
         except (TransientError, SiteError) as error:
-            raise with_site(self._site, error) from error
+            raise error.with_site(self._site) from error
         return response
 
     @staticmethod
@@ -159,7 +158,7 @@ class JiraSource:
         try:
             return parse_page(answer, request)
         except (TransientError, SiteError) as error:
-            raise with_site(self._site, error) from error
+            raise error.with_site(self._site) from error
 
     def probe(self) -> None:
         """Request one record, to check the access. Raises as above."""
@@ -216,16 +215,6 @@ def _login_failure(answer: RawResponse) -> str:
     return "" if is_ok else reason
 
 
-def with_site(site: str, error: TransientError | SiteError) -> ConnectorError:
-    """The error, prefixed with the site's name."""
-    message = f"{site}: {error}"
-    if isinstance(error, PageUnreadable):
-        return PageUnreadable(message, record=error.record)
-    if isinstance(error, TransientError):
-        return TransientError(message, retry_after=error.retry_after, pause=error.pause)
-    return type(error)(message)
-
-
 def raw_record(body: bytes, request: PageRequest) -> bytes:
     """The raw record in the body of a response to a request for one record.
 
@@ -259,6 +248,7 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
             headers=answer.headers,
             now=answer.at,
             detail=quoted(_error_message(answer.body), answer.secrets),
+            secrets=answer.secrets,
         )
     if LOGIN_REASON in answer.headers and (reason := _login_failure(answer)):
         said = quoted(reason, answer.secrets)

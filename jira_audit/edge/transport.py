@@ -54,6 +54,11 @@ class ResponseUnusable(TransientError):
         super().__init__(message)
 
 
+IDENTITY_HEADER = "X-IDENTITY-HEADER"
+"""What App Service's identity endpoint is authorised with:
+https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference"""
+
+
 @dataclass(frozen=True)
 class Connection:
     """A site's address, without a trailing slash, and its requests' authentication."""
@@ -208,8 +213,14 @@ _BEFORE_SENDING = (
 
 def quoted_code(code: object, request: Any) -> str:
     """An Azure service's error code, to quote in a message, in its answer to a `request`."""
+    return quoted(str(code or ""), secrets_of(request))
+
+
+def secrets_of(request: Any) -> tuple[str, ...]:
+    """What a `request` of an Azure client sent and nobody may see; empty without a request."""
     headers = getattr(request, "headers", None) or {}
-    return quoted(str(code or ""), secrets_in(headers.get("Authorization", "")))
+    identity = headers.get(IDENTITY_HEADER, "")
+    return (*secrets_in(headers.get("Authorization", "")), *filter(None, [identity]))
 
 
 def read_body(

@@ -25,7 +25,7 @@ from jira_audit.core.http import Meaning, StatusTable, error_for
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
-from jira_audit.edge.transport import MALFORMED, azure_transport, os_error, quoted_code
+from jira_audit.edge.transport import MALFORMED, azure_transport, os_error, quoted_code, secrets_of
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -221,6 +221,7 @@ class Workspace:
             headers=answer.headers,
             now=self._clock.now(),
             detail=quoted_code(_error_code(answer.content), response.http_request),
+            secrets=secrets_of(response.http_request),
         )
 
     @cached_property

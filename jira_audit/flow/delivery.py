@@ -253,4 +253,4 @@ def release_quietly(lease: Lease) -> None:
     try:
         lease.release()
     except ConnectorError as error:
-        log.warning("the lease could not be released; it will expire: %s", error)
+        log.warning("%s (the lease will expire)", error)

@@ -124,7 +124,7 @@ class PageRequests:
             attempt,
             policy=RetryPolicy(),
             deadline=self._deadline,
-            on_wait=partial(log.warning, RETRY_LOG_FORMAT),
+            on_wait=self._log_wait,
             is_final=_SameRecord() if is_smallest else _is_unreadable,
         )
 
@@ -156,6 +156,9 @@ class PageRequests:
         )
         is_late = request.window != needed.window and self._deadline.left() <= 0
         return not (is_full or is_late or self._throttle.is_on)
+
+    def _log_wait(self, error: TransientError, seconds: float) -> None:
+        log.warning(RETRY_LOG_FORMAT, error.with_site(self._site), seconds)
 
     def peek(self, request: PageRequest) -> PagePeek | None:
         """The estimate of a response, if it arrived and is a page."""

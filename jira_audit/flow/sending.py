@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock, RLock
 
 from jira_audit.core.batches import Batch
@@ -109,7 +110,7 @@ class Sender:
                 if isinstance(error, MayHaveArrived):
                     may_have_arrived = True
                     self._await_turn(error, turn)
-                log_wait(error, seconds)
+                log_wait(self._run.site, error, seconds)
 
             try:
                 send(body, self._run, self._lease, on_wait)
@@ -212,20 +213,21 @@ def _has_failed(sent: Future[Receipt]) -> bool:
     return sent.done() and sent.result().error is not None
 
 
-def log_wait(error: TransientError, seconds: float) -> None:
-    """Log that a call is made again in so many seconds."""
-    log.warning(RETRY_LOG_FORMAT, error, seconds)
+def log_wait(site: str, error: TransientError, seconds: float) -> None:
+    """Log that a call of a site's run is made again in so many seconds."""
+    log.warning(RETRY_LOG_FORMAT, error.with_site(site), seconds)
 
 
 def send(
     body: bytes,
     run: Run,
     lease: Lease,
-    on_wait: Callable[[TransientError, float], None] = log_wait,
+    on_wait: Callable[[TransientError, float], None] | None = None,
 ) -> None:
     """Send one body, with retries within the deadline. No attempt outlasts the lease.
 
-    `on_wait` receives each error and the seconds until the next attempt. Raises BatchRefused,
+    `on_wait` receives each error and the seconds until the next attempt; by default both are
+    logged. Raises BatchRefused,
     TransientError (the next tick retries) or SiteError (someone must act).
     """
     sink, seconds = run.ports.sink, run.policy.send_seconds
@@ -235,6 +237,7 @@ def send(
         lease.hold(seconds)
         sink.send(body)
 
+    on_wait = on_wait or partial(log_wait, run.site)
     retry(attempt, policy=RetryPolicy(), deadline=run.deadline, on_wait=on_wait)
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jira_audit.core.text import escaped, is_host, printable, redacted, secrets_in
+from jira_audit.core.text import (
+    MESSAGE_LENGTH,
+    escaped,
+    is_host,
+    printable,
+    quoted,
+    redacted,
+    secrets_in,
+)
 
 TOKEN = "ATATT3xFfGF0T0k3nW1thAll/0f+1t="
 BASIC = base64.b64encode(f"anna@contoso.com:{TOKEN}".encode()).decode()
@@ -119,6 +130,54 @@ def test_redacted_text_lacks_what_was_sent(said: str) -> None:
     assert "***" in shown
     assert BASIC not in shown
     assert TOKEN[:12] not in shown
+
+
+PASSWORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=40)
+ENCODINGS: list[Callable[[str], str]] = [
+    str,
+    lambda text: quote(text, safe=""),
+    quote,
+    lambda text: re.sub("%..", lambda match: match[0].lower(), quote(text)),
+    lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    lambda text: base64.b64encode(text.encode()).decode(),
+    lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+]
+
+
+@given(PASSWORDS, ANY_TEXT, ANY_TEXT, st.sampled_from(ENCODINGS))
+def test_quoted_text_lacks_a_secret_in_any_encoding(
+    password: str, before: str, after: str, encode: Callable[[str], str]
+) -> None:
+    sent = base64.b64encode(f"anna:{password}".encode()).decode()
+    secrets = secrets_in(f"Basic {sent}")
+    texts = before.encode(errors="ignore").decode(), after.encode(errors="ignore").decode()
+
+    for said in (
+        f"{before} {encode(password)} {after}",
+        f"{before} {encode(f'anna:{password}')} {after}",
+        f"{before} {encode(password.join(texts))} {after}",
+    ):
+        shown = redacted(said, secrets)
+
+        assert "***" in shown
+        for form in (password, quote(password, safe=""), sent):
+            assert form not in shown
+        assert not [part for part in decoded_parts(shown) if password.encode() in part]
+
+
+def decoded_parts(text: str) -> list[bytes]:
+    """What every run of base64's characters means, from each of its first four characters."""
+    runs = re.findall(r"[A-Za-z0-9+/_-]{8,}", text)
+    parts = [run[start:].replace("-", "+").replace("_", "/") for run in runs for start in range(4)]
+    return [base64.b64decode(part[: len(part) // 4 * 4]) for part in parts]
+
+
+@given(ANY_TEXT)
+def test_quoted_text_is_printable_and_bounded(text: str) -> None:
+    shown = quoted(text, ("a-secret-nobody-may-see",))
+
+    assert shown.isprintable()
+    assert len(shown) <= MESSAGE_LENGTH
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -39,17 +40,23 @@ SITE = "contoso.atlassian.net"
 NOW = timestamps.parse("2026-11-20T12:00:00Z")
 TOKEN = FixedToken("our-own-token")
 KEY = "bm90IHRoZSBrZXk="
+CLIENT_SECRET, IDENTITY_HEADER = "the-client-secret", "the-identity-header"
 NO_RETRIES = Retries(count=0, first=0, base=0, jitter=0)
 
 
 @dataclass
 class Service:
-    """Answers everything with one status and header fields, and records what it was sent."""
+    """Answers everything with one status and header fields, and records what it was sent.
+
+    With `echoes`, it repeats what it was sent, wherever an error's words may be.
+    """
 
     status: int = 404
+    echoes: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     seen: list[Mapping[str, str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    echoed: list[str] = field(default_factory=list)
     url: str = ""
 
     @contextlib.contextmanager
@@ -60,7 +67,10 @@ class Service:
             def do_GET(self) -> None:
                 service.seen.append({name.lower(): value for name, value in self.headers.items()})
                 service.bodies.append(self.body())
-                self.answer(service.status, b"", service.headers)
+                if service.echoes:
+                    service.echo(self)
+                else:
+                    self.answer(service.status, b"", service.headers)
 
         for method in ("POST", "PUT", "HEAD", "DELETE"):
             setattr(_Handler, f"do_{method}", _Handler.do_GET)
@@ -68,22 +78,39 @@ class Service:
             self.url = f"{'https' if tls else 'http'}://localhost:{server.port}"
             yield self
 
+    def echo(self, to: Handler) -> None:
+        names = ("authorization", "x-identity-header")
+        said = [self.seen[-1][name] for name in names if name in self.seen[-1]]
+        said.append(self.bodies[-1].decode("ascii", "ignore"))
+        plain, in_url = " ".join(said), quote(said[0], safe="")
+        self.echoed += [plain, in_url]
+        code = f"{plain} {in_url}"
+        to.answer_json(
+            self.status,
+            {"error": {"code": code}, "errorMessages": [code], "message": code},
+            {"RateLimit-Reason": plain, "x-ms-error-code": code},
+        )
+
 
 @dataclass(frozen=True)
 class Client:
     """One of the connector's clients: how it is called at an address, and what it sends there.
 
-    `authorization` is how its header begins; empty for none.
+    `authorization` is how its header begins; empty for none. One that `sends_nothing` has no secret
+    at all; one that `is_optional` fails in silence.
     """
 
     make: Callable[[str, Time], Callable[[], object]]
     authorization: str
     over_tls: bool = False
+    sends_nothing: bool = False
+    is_optional: bool = False
 
 
 def _jira(url: str, time: Time) -> Callable[[], object]:
     source = JiraSource(SITE, DirectRoute(url, HTTPBasicAuth(b"u", b"t")), time.clock)
-    return lambda: source.fetch(PageRequest(Window(NOW - 1_000, NOW), 0, 1), 5)
+    request = PageRequest(Window(NOW - 1_000, NOW), 0, 1)
+    return lambda: source.decipher(source.fetch(request, 5), request)
 
 
 def _gateway(url: str, time: Time) -> Callable[[], object]:
@@ -96,7 +123,7 @@ def _tenant(url: str, time: Time) -> Callable[[], object]:
 
 
 def _token_service(url: str, time: Time) -> Callable[[], object]:
-    return ClientCredentials(f"{url}/oauth/token", "id", "secret", time.clock).auth
+    return ClientCredentials(f"{url}/oauth/token", "id", CLIENT_SECRET, time.clock).auth
 
 
 def _ingestion(url: str, time: Time) -> Callable[[], object]:
@@ -138,21 +165,26 @@ def _store(container: ContainerClient, time: Time) -> Callable[[], object]:
     def call() -> None:
         letter = Letter("refused", "a reason", SITE, {"id": 1, "summary": "a matter of Anna's"})
         checkpoints = BlobCheckpoints(container, 60, time.clock)
+        failed: list[ConnectorError] = []
         for each in (
             lambda: BlobLetters(container, time.clock).keep(letter),
             lambda: checkpoints.stored(SITE),
             lambda: checkpoints.take(Checkpoint.first(SITE, NOW, NOW)),
         ):
-            with contextlib.suppress(ConnectorError):
+            try:
                 each()
+            except ConnectorError as error:
+                failed.append(error)
+        if failed:
+            raise ConnectorError("; ".join(map(str, failed)))
 
     return call
 
 
 CLIENTS = {
     "Jira": Client(_jira, "Basic dTp0"),
-    "gateway": Client(_gateway, ""),
-    "tenant": Client(_tenant, ""),
+    "gateway": Client(_gateway, "", sends_nothing=True),
+    "tenant": Client(_tenant, "", sends_nothing=True, is_optional=True),
     "token service": Client(_token_service, ""),
     "identity endpoint": Client(_identity, ""),
     "ingestion": Client(_ingestion, "Bearer our-own-token", over_tls=True),
@@ -184,7 +216,7 @@ def service(
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
     with Service().serve(tls_of(signer) if client.over_tls else None) as server:
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"{server.url}/msi/token")
-        monkeypatch.setenv("IDENTITY_HEADER", "header")
+        monkeypatch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
         yield server
 
 
@@ -236,6 +268,25 @@ def test_client_sends_its_own_credentials_only(
         assert client.authorization or "authorization" not in seen
 
 
+@pytest.mark.parametrize("status", [400, 403, 429, 503])
+def test_client_quotes_nothing_that_it_has_sent(
+    client: Client, service: Service, time: Time, status: int
+) -> None:
+    service.status, service.echoes = status, True
+    said = ""
+
+    try:
+        client.make(service.url, time)()
+    except ConnectorError as error:
+        said = str(error)
+
+    assert said or client.is_optional
+    assert said.isprintable()
+    secrets = [TOKEN.text, CLIENT_SECRET, IDENTITY_HEADER, "dTp0", "SharedKey account:"]
+    assert client.sends_nothing or [secret for secret in secrets if secret in service.echoed[0]]
+    assert not [secret for secret in secrets if secret in said]
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_client_follows_no_redirect(
     client: Client,
@@ -261,7 +312,7 @@ def test_client_says_that_the_certificates_are_missing(
     nowhere = "https://localhost:9"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent/certificates.pem")
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"{nowhere}/msi/token")
-    monkeypatch.setenv("IDENTITY_HEADER", "header")
+    monkeypatch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
 
     with pytest.raises(SiteError, match="certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"):
         CLIENTS[name].make(nowhere, time)()

@@ -7,6 +7,7 @@ ingestion service through the real sink and the real client library.
 from __future__ import annotations
 
 import email.utils
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.timestamps import HOUR
 from jira_audit.simulator.site import Response
 from tests.fakes.transport import error_answer, install_real_sink
-from tests.fakes.world import START, Faults, World, record
+from tests.fakes.world import HOST, START, Faults, World, record
 
 Where = Literal["first", "middle", "last", "three times", "always"]
 WHERE: tuple[Where, ...] = ("first", "middle", "last", "three times", "always")
 pytestmark = pytest.mark.orders  # the answer that fails may be one that was asked for ahead
 
+RECORDS = [record(10_000 + n, START - 4 * HOUR + n * 2 * 60_000) for n in range(120)]
+NEWEST = json.dumps({"records": RECORDS[:-13:-1]}).encode()
 HTML = b"<html><body>Thing 10001: please log in</body></html>"
 
 
@@ -65,6 +68,7 @@ JIRA = [
     Case("200, HTML", answer_with(200, HTML), True, "not JSON"),
     Case("200, no records", answer_with(200, b'{"total": 5}'), True, "no list of records"),
     Case("200, records no list", answer_with(200, b'{"records": {}}'), True, "no list of records"),
+    Case("200, the same page", answer_with(200, NEWEST), True, "same records at different offsets"),
     Case(
         "200, failed login",
         answer_with(200, b'{"records": []}', X_Seraph_LoginReason="AUTHENTICATED_FAILED"),
@@ -128,7 +132,7 @@ INGESTION = [
 
 def world() -> World:
     made = World(page_size=12, batch_bytes=2_600, lookback=5 * HOUR)
-    made.jira.site.add(record(10_000 + n, START - 4 * HOUR + n * 2 * 60_000) for n in range(120))
+    made.jira.site.add(RECORDS)
     return made
 
 
@@ -156,6 +160,7 @@ def check_runs(made: World, case: Case, where: Where, mend: Callable[[], None]) 
         assert isinstance(outcome.error, TransientError if case.heals else SiteError)
         assert case.words in str(outcome.error)
         assert "Thing" not in str(outcome.error)
+        check_names_the_site(str(outcome.error))
     through = made.store.checkpoint().through
     passed = {r["id"] for r in made.jira.site.records if timestamps.parse(r["created"]) <= through}
     assert not made.missing(passed)
@@ -165,6 +170,19 @@ def check_runs(made: World, case: Case, where: Where, mend: Callable[[], None]) 
     assert made.run().result == "ok"
     assert not made.missing(ids(made))
     assert not made.duplicates()
+
+
+def check_names_the_site(text: str) -> None:
+    """Which of several sites it is; once, as the text is the beginning of a log line."""
+    assert text.startswith(f"{HOST}: ")
+    assert text.count(HOST) == 1
+
+
+def check_log(caplog: pytest.LogCaptureFixture) -> None:
+    said = [entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING]
+    assert "Thing" not in caplog.text
+    for line in said:
+        check_names_the_site(line)
 
 
 @pytest.mark.parametrize("where", WHERE)
@@ -180,7 +198,7 @@ def test_jira_fault_loses_and_duplicates_nothing(
 
     check_runs(made, case, where, partial(made.jira.faults.__init__))  # type: ignore[misc]
 
-    assert "Thing" not in caplog.text
+    check_log(caplog)
 
 
 @pytest.mark.parametrize("where", WHERE)
@@ -198,7 +216,7 @@ def test_ingestion_fault_loses_and_duplicates_nothing(
 
     check_runs(made, case, where, partial(service.faults.__init__))  # type: ignore[misc]
 
-    assert "Thing" not in caplog.text
+    check_log(caplog)
     assert "nobody-may-see" not in caplog.text
 
 

@@ -434,3 +434,10 @@ def test_check_compares_the_cloud_id_with_the_sites(
     assert says in answer.sentence
     if told == OTHER_ID:
         assert answer.sentence.endswith(f"to {OTHER_ID}")
+
+
+def test_check_takes_a_cloud_id_in_any_case(cloud: Atlassian) -> None:
+    told = "abcdef00-2222-4333-8444-555555555555"
+    cloud.script[HOST] = [Response(200, {}, f'{{"cloudId": "{told}"}}'.encode())]
+
+    assert check._compare_cloud_id(oauth(cloud_id=told.upper()), "it works").ok

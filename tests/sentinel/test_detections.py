@@ -15,6 +15,9 @@ STORIES = rights.STORIES | habits.STORIES | health.STORIES
 GOES_BY_SITE = {"JiraConnectorSilent"}
 """What goes by the rows of a named site, and so sees nothing of rows that name none."""
 
+GOES_BY_MARK = {"JiraTruncatedRecords"}
+"""What goes by a column of our own, which the newer table lacks."""
+
 CASES = [
     pytest.param(rule, story, id=f"{rule.name}: {story.title}")
     for rule in RULES
@@ -68,7 +71,8 @@ def test_rule_matches_nothing_without_activity(rule: Source, world: str) -> None
 def test_hunt_shows_what_it_looks_for(hunt: Source, story: Story, world: str) -> None:
     found = workspace(world, story.records).run(hunt.query)
 
-    assert len(found) == (story.rows if story.fires else 0)
+    fires = story.fires and not (world == "v2" and hunt.name in GOES_BY_MARK)
+    assert len(found) == (story.rows if fires else 0)
     assert all(has_values(row, dict(story.expect)) for row in found)
 
 

@@ -37,11 +37,12 @@ COLUMNS = {
     "ObjectItemParentName": "string",
     "EventCategoryType": "string",
     "Site": "string",
+    "Truncated": "bool",
 }
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_columns_are_those_of_the_shipped_parser_and_the_site(world: str) -> None:
+def test_columns_are_those_of_the_shipped_parser_and_two_more(world: str) -> None:
     (analysis,) = analyse(WORLDS[world], [FUNCTIONS["JiraAudit"].query])
 
     assert list(analysis.columns.items()) == list(COLUMNS.items())

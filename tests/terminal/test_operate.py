@@ -388,6 +388,14 @@ def test_checkpoint_that_is_garbled_is_shown_and_exits_with_1(place: Place) -> N
     assert place("checkpoint", "show", "--json").out == "{garbled\n"
 
 
+def test_checkpoint_that_is_garbled_cannot_steer_a_terminal(local: Place) -> None:
+    local.put(PATH, b"{garbled \x1b[2J\x9b \xe2\x80\xae")
+
+    shown = on_a_terminal("checkpoint", "show", "--json", *local.more)
+
+    assert "{garbled \\u001b[2J\\x9b \\u202e" in shown
+
+
 def test_reset_makes_the_next_run_read_from_its_time(place: Place, site: Site) -> None:
     collect_to = ("--to", place.more[1]) if place.more else ()
     assert place.run("collect", *collect_to).code == 0

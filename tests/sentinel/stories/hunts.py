@@ -178,4 +178,16 @@ STORIES = {
             ],
         ),
     ],
+    "JiraTruncatedRecords": [
+        Story(
+            "a description beyond 64 KB",
+            [act(DAY, "Project updated", "projects", changed={"Description": ("", "x" * 70_000)})],
+            fires=True,
+            expect={"Actor": ANNA, "EventMessage": "Project updated"},
+        ),
+        Story(
+            "a description of 60 KB",
+            [act(DAY, "Project updated", "projects", changed={"Description": ("", "x" * 60_000)})],
+        ),
+    ],
 }
