@@ -169,6 +169,8 @@ class Delivery:
             self._end(error, complete=False)
         if self._progress.checkpoint == self.saved:
             release_quietly(self._lease)
+        if error is None and self._error is None:
+            return
         worse = more_serious(error, self._error)
         if worse is not None and worse is not error:
             raise worse from error
