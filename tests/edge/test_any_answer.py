@@ -190,8 +190,14 @@ def test_any_error_text_begins_with_a_sentence_of_ours(
         assert str(error).startswith(table.meaning(status).sentence)
 
 
+numbers = st.integers(-(10**20), 10**20) | st.integers(0, 99) | st.integers(9_990, 10_010)
+dates = st.builds("{}, {} Oct {} {}:28:00 {}".format, any_text, numbers, numbers, numbers, any_text)
+dates |= st.builds("{}-10-{:02}T{}:28:00.000Z".format, numbers, numbers, numbers)
+dates |= st.builds("Wed, 21 Oct {} 07:28:00 {:+}".format, numbers, numbers)
+
+
 @FEW
-@given(any_text | st.text("0123456789 :,+-.eEGMTWedOctZ/\t\n\x00²٣", max_size=60))
+@given(dates | any_text | st.text("0123456789 :,+-.eEGMTWedOctZ/\t\n\x00²٣", max_size=60))
 def test_any_header_is_a_moment_a_wait_or_nothing(text: str) -> None:
     found: list[Any] = [date(text)]
     found += [retry_after({name: text}, NOW) for name in ("Retry-After", "X-RateLimit-Reset")]
