@@ -236,18 +236,6 @@ region=$(az resource show --ids "$workspace" --query location --output tsv) ||
     refuse "the workspace $workspace is not there, or may not be read"
 say "Workspace: $workspace ($region)"
 
-may() { # scope actions...
-    local scope=$1 missing
-    shift
-    az rest --method get --uri "$scope/providers/Microsoft.Authorization/permissions?api-version=$permissions_api" \
-        >"$temporary/permissions.json" || refuse "what you may do in $scope cannot be read"
-    missing=$(python3 -I -c "$lacking" "$@" <"$temporary/permissions.json")
-    [ -z "$missing" ] || refuse "you lack permissions in $scope:
-$missing
-Ask for Log Analytics Contributor on the workspace's resource group; in the connector's, for Owner, or for Contributor
-and Role Based Access Control Administrator."
-}
-
 # The code: a file to publish, or an address. Whoever fetches checks: Azure compares no digest, and what is at an
 # address can be replaced. Before any change, since a migration cannot be undone.
 
@@ -262,7 +250,9 @@ named = template["parameters"]["packageUri"].get("defaultValue")
 print(template.get("metadata", {}).get("packageSha256", "") if named == sys.argv[2] else "")
 ' "$template" "$package_uri")}
 fi
-if [ -n "$package_uri" ] && [ -n "$sha256" ]; then
+if [ -n "$what_if" ]; then
+    sha256='' # the template does not look at the code
+elif [ -n "$package_uri" ] && [ -n "$sha256" ]; then
     package=$temporary/released-package.zip
     say "Fetching $package_uri"
     python3 -I -c "$fetch" "$package_uri" "$package" || refuse "the package was not fetched; nothing was changed"
@@ -291,15 +281,14 @@ fi
 # What was checked is what is published. A premium plan has no way but the address, which it fetches at each start.
 [ "$plan" != flex ] || package_uri=''
 
-# The table. Types first: a migration cannot be undone, and a column's type can never change.
+# The table, which is only looked at here. Types first: a migration cannot be undone, and a column's type can never
+# change.
 
 tables=$(parameter tables)
-create_table=true create_v2_table=true
+create_table=true create_v2_table=true classic=''
 table="$workspace/tables/$table_name?api-version=$table_api"
-may "$workspace" Microsoft.OperationalInsights/workspaces/tables/write
-may "/subscriptions/$(cut -d/ -f3 <<<"$workspace")/resourcegroups/$(cut -d/ -f5 <<<"$workspace")" \
-    Microsoft.Resources/deployments/write
-there=$(az rest --method get --uri "$workspace/tables?api-version=$table_api" --query 'value[].name' --output tsv)
+there=$(az rest --method get --uri "$workspace/tables?api-version=$table_api" --query 'value[].name' --output tsv) ||
+    refuse "the tables of $workspace cannot be read"
 grep -qx Jira_Audit_v2_CL <<<"$there" && create_v2_table=false
 grep -qx "$table_name" <<<"$there" && create_table=false
 
@@ -312,62 +301,91 @@ look() { # sets kind, missing and different
     different=$(awk '$1 == "wrong" { print "  " $2 " is " $3 ", and has to be " $4 }' "$temporary/look.txt")
 }
 
+missing=''
 if [ "$create_table" = false ] && [ "$tables" != v2 ]; then
     look
     [ -z "$different" ] || refuse "columns of $table_name have another type, which can never change:
 $different
 The connector cannot fill this table. Nothing was changed."
     if [ "$kind" = Classic ]; then
+        classic=yes
         say "$table_name is a classic table: the Logs Ingestion API cannot fill it before it is migrated. Rows, columns,
 rules and queries stay. The migration is one-way: there is no way back to a classic table. Stop the old connector's
 Function App first; deploy/MOVING.md says why and what to look at."
-        if [ -n "$what_if" ]; then
-            say "Would migrate $table_name."
-        else
-            if [ -z "$migrate" ] && [ -t 0 ]; then
-                read -rp "Migrate it now? Type the table's name for yes: " answer
-                [ "$answer" = "$table_name" ] && migrate=yes
-            fi
-            [ -n "$migrate" ] || refuse "not migrated, and nothing was changed; --migrate-table says yes"
-            may "$workspace" Microsoft.OperationalInsights/workspaces/tables/migrate/action
-            az rest --method post --uri "$workspace/tables/$table_name/migrate?api-version=$table_api" >/dev/null
-            for ((attempt = 0; attempt < 20; attempt++)); do
-                look
-                [ "$kind" = Classic ] || break
-                sleep 30
-            done
-            [ "$kind" != Classic ] || refuse "the migration was accepted and has not ended; run this again later"
-            say "$table_name is migrated."
+        if [ -z "$migrate" ] && [ -z "$what_if" ] && [ -t 0 ]; then
+            read -rp "Migrate it, once everything else was looked at? Type the table's name for yes: " answer
+            [ "$answer" = "$table_name" ] && migrate=yes
         fi
-    fi
-    if [ -n "$missing" ] && [ -n "$what_if" ]; then
-        say "Would add to $table_name, every other column staying: $missing"
-    elif [ -n "$missing" ]; then
-        say "Adding to $table_name, every other column staying: $missing"
-        az rest --method put --uri "$table" --headers Content-Type=application/json \
-            --body "@$temporary/union.json" >/dev/null
-        for ((attempt = 0; attempt < 20; attempt++)); do
-            look
-            [ -n "$missing" ] || break
-            sleep 30
-        done
-        [ -z "$missing" ] || refuse "$table_name still lacks $missing: what is sent there would be dropped silently"
-        [ -z "$different" ] || refuse "columns of $table_name have another type:
-$different"
+        [ -n "$migrate$what_if" ] || refuse "not migrated, and nothing was changed; --migrate-table says yes"
     fi
 fi
 
-# The resource group, and the caller's rights in it.
+# What the caller may do, in every scope that is written to. Azure checks a deployment and those nested in it as a whole:
+# one write that is not allowed, and nothing is deployed.
 
-if [ "$(az group exists --name "$group")" != true ]; then
+: >"$temporary/lacking.txt"
+may() { # scope actions...
+    local scope=$1
+    shift
+    az rest --method get --uri "$scope/providers/Microsoft.Authorization/permissions?api-version=$permissions_api" \
+        >"$temporary/permissions.json" || refuse "what you may do in $scope cannot be read"
+    python3 -I -c "$lacking" "$@" <"$temporary/permissions.json" | sed "s|^|  $scope: |" >>"$temporary/lacking.txt"
+}
+
+in_subscription=/subscriptions/$subscription in_group=/subscriptions/$subscription/resourcegroups/$group
+exists=$(az group exists --name "$group")
+if [ "$exists" != true ]; then
     [ -z "$what_if" ] || refuse "what-if needs the resource group: az group create --name $group --location $region"
-    az group create --name "$group" --location "${location:-$region}" --output none
-    say "Made the resource group $group in ${location:-$region}."
+    may "$in_subscription" Microsoft.Resources/subscriptions/resourceGroups/write
+    in_group=$in_subscription # what is granted there holds in a new group
 fi
-may "/subscriptions/$subscription/resourcegroups/$group" \
-    Microsoft.Resources/deployments/write Microsoft.Authorization/roleAssignments/write Microsoft.Web/sites/write \
-    Microsoft.KeyVault/vaults/write Microsoft.Storage/storageAccounts/write \
-    Microsoft.Insights/dataCollectionRules/write Microsoft.ManagedIdentity/userAssignedIdentities/write
+alerts=$(parameter alerts) insights=$(parameter applicationInsightsResourceId)
+# Held to the template by a test.
+connector=(
+    Microsoft.Authorization/roleAssignments/write
+    Microsoft.Insights/dataCollectionRules/write
+    Microsoft.Insights/diagnosticSettings/write
+    Microsoft.KeyVault/vaults/write
+    Microsoft.KeyVault/vaults/secrets/write
+    Microsoft.ManagedIdentity/userAssignedIdentities/write
+    Microsoft.ManagedIdentity/userAssignedIdentities/assign/action
+    Microsoft.Resources/deployments/write
+    Microsoft.Storage/storageAccounts/write
+    Microsoft.Storage/storageAccounts/blobServices/write
+    Microsoft.Storage/storageAccounts/blobServices/containers/write
+    Microsoft.Storage/storageAccounts/managementPolicies/write
+    Microsoft.Web/serverfarms/write
+    Microsoft.Web/sites/write
+    Microsoft.Web/sites/basicPublishingCredentialsPolicies/write
+    Microsoft.Web/sites/extensions/write
+)
+[ "$alerts" != True ] || connector+=(Microsoft.Insights/scheduledQueryRules/write)
+[ "$alerts" != True ] || [ -z "$(parameter alertEmail)" ] || connector+=(Microsoft.Insights/actionGroups/write)
+[ -n "$insights" ] || connector+=(Microsoft.Insights/components/write)
+may "$in_group" "${connector[@]}"
+if [ -n "$insights" ]; then
+    may "$insights" Microsoft.Authorization/roleAssignments/write
+    may "${insights%%/providers/*}" Microsoft.Resources/deployments/write
+fi
+watched=()
+if { [ "$create_table" = true ] && [ "$tables" != v2 ]; } || [ -n "$missing" ] ||
+    { [ "$create_v2_table" = true ] && [ "$tables" != classic ]; }; then
+    watched+=(Microsoft.OperationalInsights/workspaces/tables/write)
+fi
+[ -z "$classic" ] || watched+=(Microsoft.OperationalInsights/workspaces/tables/migrate/action)
+[ "$(parameter savedQueries)" != True ] || watched+=(Microsoft.OperationalInsights/workspaces/savedSearches/write)
+[ "$(parameter connectorCard)" != True ] || watched+=(Microsoft.SecurityInsights/dataConnectorDefinitions/write)
+if [ "${#watched[@]}" -gt 0 ]; then
+    may "$workspace" "${watched[@]}"
+    may "${workspace%%/providers/*}" Microsoft.Resources/deployments/write
+fi
+[ ! -s "$temporary/lacking.txt" ] || refuse "you lack permissions, and nothing was changed:
+$(cat "$temporary/lacking.txt")
+Ask on the workspace's resource group for Log Analytics Contributor
+and Microsoft Sentinel Contributor, or set connectorCard to false in --parameters;
+on the connector's, and on that of an existing Application Insights, for Owner,
+or for Contributor and Role Based Access Control Administrator.
+deploy/README.md has the table."
 
 # The token. A dry run needs none: the template does not read it.
 
@@ -386,15 +404,51 @@ printf '%s' "$token" | python3 -I -c "$write_parameters" "$parameters" "$tempora
     "workspaceResourceId=$workspace" "jiraSiteUrl=$jira_url" "jiraUsername=$username" \
     "createTable=$create_table" "createV2Table=$create_v2_table" "packageUri=$package_uri"
 
-# The deployment.
+# The deployment, looked at by Azure before anything is changed that cannot be undone.
 
 arguments=(--resource-group "$group" --name jira-audit --template-file "$template")
 arguments+=(--parameters "@$temporary/parameters.json")
 if [ -n "$what_if" ]; then
+    [ -z "$classic" ] || say "Would migrate $table_name."
+    [ -z "$missing" ] || say "Would add to $table_name, every other column staying: $missing"
     az deployment group what-if "${arguments[@]}"
     say "Dry run: nothing was changed."
     exit 0
 fi
+if [ "$exists" != true ]; then
+    az group create --name "$group" --location "${location:-$region}" --output none ||
+        refuse "the resource group $group was not made, and nothing was changed"
+    say "Made the resource group $group in ${location:-$region}."
+fi
+az deployment group validate "${arguments[@]}" --query 'properties.validatedResources[].id' --output tsv \
+    >"$temporary/resources.txt" || refuse "Azure refuses the deployment (above), and nothing was changed in $group"
+
+# The table's migration, which cannot be undone, and its columns: after all that can refuse.
+
+if [ -n "$classic" ]; then
+    az rest --method post --uri "$workspace/tables/$table_name/migrate?api-version=$table_api" >/dev/null
+    for ((attempt = 0; attempt < 20; attempt++)); do
+        look
+        [ "$kind" = Classic ] || break
+        sleep 30
+    done
+    [ "$kind" != Classic ] || refuse "the migration was accepted and has not ended; run this again later"
+    say "$table_name is migrated."
+fi
+if [ -n "$missing" ]; then
+    say "Adding to $table_name, every other column staying: $missing"
+    az rest --method put --uri "$table" --headers Content-Type=application/json \
+        --body "@$temporary/union.json" >/dev/null
+    for ((attempt = 0; attempt < 20; attempt++)); do
+        look
+        [ -n "$missing" ] || break
+        sleep 30
+    done
+    [ -z "$missing" ] || refuse "$table_name still lacks $missing: what is sent there would be dropped silently"
+    [ -z "$different" ] || refuse "columns of $table_name have another type:
+$different"
+fi
+
 began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 say "Deploying into $group; this takes some minutes."
 az deployment group create "${arguments[@]}" --query properties.outputs --output json >"$temporary/outputs.json"

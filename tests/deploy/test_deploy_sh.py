@@ -35,6 +35,7 @@ SCRIPT = ROOT / "deploy" / "deploy.sh"
 TEMPLATE = json.loads((ROOT / "deploy" / "azuredeploy.json").read_text(encoding="utf-8"))
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
+GROUP = f"{SUBSCRIPTION}/resourceGroups/jira-rg"
 WORKSPACE = (
     f"{SUBSCRIPTION}/resourceGroups/sentinel-rg/providers/Microsoft.OperationalInsights"
     "/workspaces/sentinel"
@@ -214,6 +215,7 @@ def cloud(tmp_path: Path) -> Cloud:
     cloud.set_answers("rest --method get --uri */permissions[?]*", OWNER)
     cloud.set_answers(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nSyslog")
     cloud.set_answers("group exists *", "true")
+    cloud.set_answers("deployment group validate *", f"{GROUP}/providers/Microsoft.Web/sites/app")
     cloud.set_answers("deployment group create *", OUTPUTS)
     cloud.set_answers("functionapp deployment source config-zip *", "")
     cloud.set_answers(f"rest --method post --uri {WORKSPACE}/api/query[?]*", NOT_YET, RAN)
@@ -402,6 +404,83 @@ def test_table_that_is_migrated_gets_our_columns(cloud: Cloud) -> None:
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["migrate", "put table", "deploy", "publish"]
+
+
+def set_classic_table(cloud: Cloud) -> None:
+    """A classic table that would be migrated, and would then get our columns."""
+    set_table(
+        cloud,
+        table("Classic", CLASSIC_COLUMNS),
+        table("DataCollectionRuleBased", CLASSIC_COLUMNS),
+        table("DataCollectionRuleBased", {**COLUMNS}),
+    )
+    cloud.set_answers(f"rest --method post --uri {TABLE}/migrate[?]*", "")
+    cloud.set_answers(f"rest --method put --uri {TABLE}[?]*", "")
+
+
+def lack_token(cloud: Cloud) -> list[str]:
+    cloud.more = {"JIRA_API_TOKEN": ""}
+    return package_arguments(cloud)
+
+
+def lack_package(cloud: Cloud) -> list[str]:
+    return ["--package", str(cloud.folder / "missing.zip")]
+
+
+def lack_role_to_assign(cloud: Cloud) -> list[str]:
+    scope = "rest --method get --uri */resourcegroups/jira-rg/*/permissions[?]*"
+    cloud.answers = {scope: [{"out": CONTRIBUTOR}], **cloud.answers}
+    return package_arguments(cloud)
+
+
+def lack_group(cloud: Cloud) -> list[str]:
+    cloud.set_answers("group exists *", "false")
+    cloud.set_failure("group create *", "AuthorizationFailed")
+    return package_arguments(cloud)
+
+
+def lack_validity(cloud: Cloud) -> list[str]:
+    cloud.set_failure("deployment group validate *", "InvalidTemplateDeployment")
+    return package_arguments(cloud)
+
+
+LACKS = (lack_token, lack_package, lack_role_to_assign, lack_group, lack_validity)
+"""What makes the script refuse, apart from the table."""
+
+
+@pytest.mark.parametrize("lack", LACKS)
+def test_table_is_migrated_after_all_that_can_refuse(
+    cloud: Cloud, lack: Callable[[Cloud], list[str]]
+) -> None:
+    set_classic_table(cloud)
+
+    done = cloud.run("--migrate-table", *lack(cloud))
+
+    assert done.returncode == 1
+    assert set(cloud.changes()) <= {"make group"}
+    assert (lack is lack_group) is bool(cloud.changes())
+
+
+def test_table_is_migrated_right_before_the_deployment(cloud: Cloud) -> None:
+    set_classic_table(cloud)
+
+    done = cloud.run("--migrate-table", *package_arguments(cloud))
+
+    assert done.returncode == 0, done.stderr
+    lines = [each["line"] for each in cloud.calls()]
+    migrated = next(n for n, line in enumerate(lines) if "/migrate?" in line)
+    table_calls = ("rest --method get --uri " + TABLE, "rest --method put --uri " + TABLE)
+    after = [each for each in lines[migrated + 1 :] if not each.startswith(table_calls)]
+    assert after[0].startswith("deployment group create")
+
+
+def test_dry_run_needs_no_package(cloud: Cloud) -> None:
+    cloud.set_answers("deployment group what-if *", "Resource changes: 23 to create.")
+
+    done = cloud.run("--what-if", "--package", "missing.zip")
+
+    assert done.returncode == 0, done.stderr
+    assert "23 to create" in done.stdout
 
 
 @pytest.mark.parametrize(("answer", "migrated"), [("Jira_Audit_CL", True), ("y", False)])
