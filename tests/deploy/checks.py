@@ -593,8 +593,13 @@ def app_starts_after_what_it_needs(template: Template) -> list[str]:
                 if table.template not in waits[rule.template]
             ]
         for code in of_type(resources, "Microsoft.Web/sites/extensions"):
-            if site(resources).id not in waits[code.id]:
-                problems.append(f"{way}: the code does not wait for the app")
+            # Every minute counts: the identity's role on the container has to be in force by then.
+            before = waits[code.id] | {code.id}
+            problems += [
+                f"{way}: the code does not wait for {each.id}"
+                for each in resources
+                if each.active and (each.template or each.id) not in before
+            ]
     return problems
 
 
