@@ -15,7 +15,8 @@ template=$here/azuredeploy.json
 table_name=Jira_Audit_CL
 table_api=2022-10-01       # https://learn.microsoft.com/rest/api/loganalytics/tables
 permissions_api=2022-04-01 # https://learn.microsoft.com/rest/api/authorization/permissions
-query_api=2020-08-01       # the query API by way of Azure Resource Manager, which every cloud has
+query_api=2018-04-20       # Application Insights' query API by way of Azure Resource Manager, which every cloud has
+references_api=2022-03-01  # https://learn.microsoft.com/azure/app-service/app-service-key-vault-references
 
 usage() {
     cat <<'END'
@@ -45,7 +46,8 @@ Deploys the Jira audit connector into a resource group of the current subscripti
 The API token is asked for without echo, or taken from the environment variable JIRA_API_TOKEN, or from --token-fd.
 It is never an argument of any program and never printed.
 
-Exit codes: 0 done, 1 failed or refused (the message says what to do), 2 the command line is wrong.
+Exit codes: 0 done, 1 failed or refused (the message says what to do), 2 the command line is wrong, 3 deployed, and
+whether it runs cannot be seen.
 END
 }
 
@@ -449,7 +451,6 @@ if [ -n "$missing" ]; then
 $different"
 fi
 
-began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 say "Deploying into $group; this takes some minutes."
 az deployment group create "${arguments[@]}" --query properties.outputs --output json >"$temporary/outputs.json"
 app=$(output functionAppName)
@@ -461,6 +462,12 @@ if [ "$plan" = flex ]; then
     for ((attempt = 1; ; attempt++)); do
         az functionapp deployment source config-zip --resource-group "$group" --name "$app" --src "$package" \
             --build-remote false --output none 2>"$temporary/error" && break
+        # What az asks of the host after it has published: the host's own role may not be in force yet.
+        # azure-cli 2.91.0, appservice/custom.py, enable_zip_deploy_flex
+        if grep -qiE 'app appears to be unhealthy|failed to fetch host key' "$temporary/error"; then
+            say "The code is published; the app does not answer yet."
+            break
+        fi
         if ((attempt == 30)) || ! grep -qiE '403|forbidden|AuthorizationPermissionMismatch' "$temporary/error"; then
             cat "$temporary/error" >&2
             refuse "the code was not published; run this again with --keep-token"
@@ -481,21 +488,35 @@ explain_check() {
     say "  read -rs JIRA_API_TOKEN && export JIRA_API_TOKEN && jira-audit check"
 }
 
-# The app's first run tests its roles, the vault, Jira, the rule and storage at once.
+# The app's first run tests its roles, the vault, Jira, the rule and storage at once. Only a run that began after the code
+# was there counts: until then an older version may have run, and well. Application Insights itself is asked: it may be on
+# another workspace than the table.
 if [ -z "$no_wait" ]; then
-    query="AppRequests | where TimeGenerated > datetime($began) and AppRoleName =~ '$app' and Name =~ 'poll'
-| join kind=leftouter (AppExceptions | where TimeGenerated > datetime($began) and AppRoleName =~ '$app'
-| summarize Said = take_any(OuterMessage) by OperationId) on OperationId
-| top 1 by TimeGenerated | project Success, Said"
+    began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    insights=$(output applicationInsightsId)
+    references="/subscriptions/$subscription/resourceGroups/$group/providers/Microsoft.Web/sites/$app/config"
+    references+="/configreferences/appsettings/refresh?api-version=$references_api"
+    query="requests | where timestamp > datetime($began) and cloud_RoleName =~ '$app' and name =~ 'poll'
+| join kind=leftouter (
+union isfuzzy=true (datatable(timestamp: datetime, cloud_RoleName: string, operation_Id: string, outerMessage: string)[]),
+exceptions | where timestamp > datetime($began) and cloud_RoleName =~ '$app'
+| summarize Said = take_any(outerMessage) by operation_Id) on operation_Id
+| top 1 by timestamp | project Success = tobool(success), Said"
     python3 -I -c 'import json, sys; json.dump({"query": sys.argv[1]}, open(sys.argv[2], "w"))' \
         "$query" "$temporary/query.json"
     say "Waiting for the app's first run to succeed. New roles take up to 30 minutes, and logs some minutes more;
 until then runs may fail with 403, and lose nothing: the next one goes on. It is safe to interrupt this."
-    told='' run=none
+    told='' run=none refresh_at=0
     for ((attempt = 0; attempt < 45; attempt++)); do
-        az rest --method post --uri "$workspace/api/query?api-version=$query_api" \
-            --headers Content-Type=application/json Prefer=response-v1=true --body "@$temporary/query.json" \
-            >"$temporary/rows.json" 2>"$temporary/error" || printf '{}' >"$temporary/rows.json"
+        if ! az rest --method post --uri "$insights/query?api-version=$query_api" \
+            --headers Content-Type=application/json --body "@$temporary/query.json" \
+            >"$temporary/rows.json" 2>"$temporary/error"; then
+            if grep -qiE 'bad ?request|forbidden|authorizationfailed|insufficientaccess' "$temporary/error"; then
+                run=unknown # the same question gets the same answer
+                break
+            fi
+            printf '{}' >"$temporary/rows.json"
+        fi
         read -r run said < <(python3 -I -c '
 import json, sys
 tables = json.load(sys.stdin).get("tables") or [{}]
@@ -504,6 +525,13 @@ print({True: "ok", False: "failed"}.get(row[0], "none"), " ".join((row[1] or "")
 ' <"$temporary/rows.json") || true
         [ "$run" != ok ] || break
         if [ -n "$said" ] && [ "$said" != "$told" ]; then say "The app says: $said" && told=$said; fi
+        # What did not resolve is not asked for again for 24 hours, unless somebody says so.
+        if [[ $said == *'Key Vault reference that did not resolve'* ]] && ((attempt >= refresh_at)); then
+            refresh_at=$((attempt + 5))
+            say "Asking Azure to resolve the Key Vault references again."
+            az rest --method post --uri "$references" >/dev/null 2>"$temporary/error" ||
+                say "Azure did not: $(tail -n 1 "$temporary/error")"
+        fi
         sleep 60
     done
 fi
@@ -512,5 +540,10 @@ case ${run:-unwatched} in
     ok) say "Done: $app has run, and collects from now on." ;;
     unwatched) say "Done: $app is deployed; its first run was not waited for." ;;
     failed) refuse "$app is deployed, but its runs fail${told:+: $told}" ;;
+    unknown)
+        printf 'deploy.sh: %s is deployed; whether it runs cannot be seen, since %s may not be queried:\n%s\n' \
+            "$app" "$insights" "$(tail -n 3 "$temporary/error")" >&2
+        exit 3
+        ;;
     *) refuse "$app is deployed, but no run of it was seen in 45 minutes: look at its functions in the portal" ;;
 esac

@@ -40,6 +40,11 @@ WORKSPACE = (
     f"{SUBSCRIPTION}/resourceGroups/sentinel-rg/providers/Microsoft.OperationalInsights"
     "/workspaces/sentinel"
 )
+INSIGHTS = f"{GROUP}/providers/Microsoft.Insights/components/jira-audit-abc"
+QUERY = f"rest --method post --uri {INSIGHTS}/query[?]*"
+REFRESH = (
+    f"{GROUP}/providers/Microsoft.Web/sites/jira-audit-abc/config/configreferences/appsettings"
+)
 TABLE = f"{WORKSPACE}/tables/Jira_Audit_CL"
 PYTHON = getattr(sys, "_base_executable", sys.executable)
 """Without the environment's packages, and started with -IS: it is started a thousand times here."""
@@ -59,6 +64,7 @@ OUTPUTS = {
         "value": "https://rule-abc.westeurope-1.ingest.monitor.azure.com",
     },
     "dataCollectionRuleId": {"type": "String", "value": "dcr-0123"},
+    "applicationInsightsId": {"type": "String", "value": INSIGHTS},
 }
 RAN = {"tables": [{"rows": [[True, None]]}]}
 NOT_YET: dict[str, Any] = {"tables": [{"rows": []}]}
@@ -178,12 +184,13 @@ class Cloud:
         """The calls that change something in Azure, in order, in short."""
         short = {
             "rest --method put": "put table",
-            "rest --method post --uri /subscriptions/": "migrate",
+            "rest --method post --uri " + TABLE: "migrate",
+            "rest --method post --uri " + REFRESH: "refresh",
             "group create": "make group",
             "deployment group create": "deploy",
             "functionapp deployment source config-zip": "publish",
         }
-        lines = [each["line"] for each in self.calls() if "/api/query?" not in each["line"]]
+        lines = [each["line"] for each in self.calls()]
         return [does for line in lines for start, does in short.items() if line.startswith(start)]
 
     def parameters(self, command: str = "deployment group create") -> dict[str, Any]:
@@ -218,7 +225,7 @@ def cloud(tmp_path: Path) -> Cloud:
     cloud.set_answers("deployment group validate *", f"{GROUP}/providers/Microsoft.Web/sites/app")
     cloud.set_answers("deployment group create *", OUTPUTS)
     cloud.set_answers("functionapp deployment source config-zip *", "")
-    cloud.set_answers(f"rest --method post --uri {WORKSPACE}/api/query[?]*", NOT_YET, RAN)
+    cloud.set_answers(QUERY, NOT_YET, RAN)
     return cloud
 
 
@@ -725,6 +732,25 @@ def test_package_is_published_once_the_app_may_write_it(cloud: Cloud) -> None:
     assert (cloud.folder / "sleeps").read_text().startswith("60")
 
 
+def test_package_of_a_release_waits_for_the_role(
+    cloud: Cloud, tmp_path: Path, address: str
+) -> None:
+    """The template is told of no address, so nothing in the deployment can meet the 403."""
+    release(cloud, tmp_path, address, DIGEST)
+    cloud.set_failure(
+        "functionapp deployment source config-zip *",
+        "InaccessibleStorageException: Failed to access storage account: 403",
+        "",
+    )
+
+    done = cloud.run()
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish", "publish"]
+    assert cloud.parameters()["packageUri"] == ""
+    assert "The app may not write its package yet; trying again in a minute." in done.stdout
+
+
 def test_package_that_fails_to_publish_ends_the_script(cloud: Cloud) -> None:
     cloud.set_failure("functionapp deployment source config-zip *", "the package is no zip")
 
@@ -886,8 +912,7 @@ def test_package_of_a_premium_plan_stays_at_its_address(
 
 def test_first_run_may_fail_until_the_roles_are_there(cloud: Cloud) -> None:
     refused = failed_run("403: the identity lacks Monitoring Metrics Publisher")
-    query = f"rest --method post --uri {WORKSPACE}/api/query[?]*"
-    cloud.set_answers(query, NOT_YET, refused, refused, RAN)
+    cloud.set_answers(QUERY, NOT_YET, refused, refused, RAN)
 
     done = cloud.run(*package_arguments(cloud))
 
@@ -897,8 +922,7 @@ def test_first_run_may_fail_until_the_roles_are_there(cloud: Cloud) -> None:
 
 
 def test_first_run_that_keeps_failing_fails_the_script(cloud: Cloud) -> None:
-    query = f"rest --method post --uri {WORKSPACE}/api/query[?]*"
-    cloud.set_answers(query, failed_run("contoso: the token is wrong, revoked or expired"))
+    cloud.set_answers(QUERY, failed_run("contoso: the token is wrong, revoked or expired"))
 
     done = cloud.run(*package_arguments(cloud))
 
@@ -907,12 +931,87 @@ def test_first_run_that_keeps_failing_fails_the_script(cloud: Cloud) -> None:
 
 
 def test_first_run_that_is_never_seen_is_reported(cloud: Cloud) -> None:
-    cloud.set_failure(f"rest --method post --uri {WORKSPACE}/api/query[?]*", "no such table")
+    cloud.set_failure(QUERY, "no such table")
 
     done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "no run of it was seen" in done.stderr
+
+
+UNRESOLVED = "SettingsError: JIRA_API_TOKEN is a Key Vault reference that did not resolve: check"
+
+
+def test_reference_that_did_not_resolve_is_refreshed(cloud: Cloud) -> None:
+    """Unasked, Azure tries again after 24 hours only."""
+    cloud.set_answers(QUERY, NOT_YET, failed_run(UNRESOLVED), failed_run(UNRESOLVED), RAN)
+    cloud.set_answers(f"rest --method post --uri {REFRESH}/refresh[?]api-version=2022-03-01", "")
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish", "refresh"]
+
+
+def test_reference_is_refreshed_now_and_then_not_each_minute(cloud: Cloud) -> None:
+    cloud.set_answers(QUERY, failed_run(UNRESOLVED))
+    cloud.set_failure(f"rest --method post --uri {REFRESH}/refresh[?]*", "Forbidden: no such right")
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes().count("refresh") == 9  # in 45 minutes
+    assert "Azure did not: Forbidden: no such right" in done.stdout
+    assert "did not resolve" in done.stderr
+
+
+def test_first_run_counts_once_the_code_is_there(cloud: Cloud) -> None:
+    """The version before may run, and well, while the new one is deployed."""
+    slow = '#!/bin/sh\nexec date "$@" -d "@$(grep -c config-zip "$STAND_IN_AZ/calls.jsonl")"\n'
+    (cloud.folder / "date").write_text(slow.replace("exec date", "exec /bin/date"))
+    (cloud.folder / "date").chmod(0o755)
+
+    cloud.run("--keep-token", *package_arguments(cloud))
+
+    [text] = cloud.calls(f"rest --method post --uri {INSIGHTS}/query")[0]["files"].values()
+    assert "datetime(1970-01-01T00:00:01Z)" in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ERROR: Bad Request({'error': {'message': 'Semantic error', 'code': 'BadArgumentError'}})",
+        "ERROR: Forbidden({'error': {'code': 'InsufficientAccessError'}})",
+        "ERROR: (AuthorizationFailed) The client does not have authorization",
+    ],
+)
+def test_first_run_that_cannot_be_seen_is_not_waited_for(cloud: Cloud, error: str) -> None:
+    cloud.set_failure(QUERY, error)
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 3
+    assert len(cloud.calls(f"rest --method post --uri {INSIGHTS}/query")) == 1
+    assert "is deployed; whether it runs cannot be seen" in done.stderr
+    assert error in done.stderr
+
+
+# azure-cli 2.91.0, appservice/custom.py, enable_zip_deploy_flex: said once the package is there.
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ERROR: Deployment was successful but the app appears to be unhealthy, please check it.",
+        "ERROR: Failed to fetch host key to check for function app status.",
+    ],
+)
+def test_package_is_published_if_only_the_host_is_not_up(cloud: Cloud, error: str) -> None:
+    cloud.set_failure("functionapp deployment source config-zip *", error)
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish"]
+    assert "has run, and collects" in done.stdout
 
 
 HOSTILE = """\
