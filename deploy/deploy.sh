@@ -39,6 +39,7 @@ Deploys the Jira audit connector into a resource group of the current subscripti
   --package-sha256 HEX   what the package has to be; default: what the template of a release says of its own, or
                          FILE.sha256 beside --package FILE
   --location REGION      of a resource group that has to be made; default: the workspace's
+  --alert-email ADDRESS  whom the alerts tell; default: alertEmail in --parameters, or nobody
   --migrate-table        yes to migrating a classic Jira_Audit_CL, which is one-way
   --no-wait              do not wait for the app's first run
   -h, --help             this
@@ -58,11 +59,11 @@ wrong() { printf 'deploy.sh: %s; --help says how\n' "$*" >&2 && exit 2; }
 # The command line.
 
 group='' workspace='' jira_url='' username='' token_fd='' keep_token='' parameters='' package='' package_uri=''
-sha256='' location='' migrate='' what_if='' no_wait=''
+sha256='' alert_email='' location='' migrate='' what_if='' no_wait=''
 while [ $# -gt 0 ]; do
     case $1 in
         --resource-group | --workspace | --jira-url | --username | --token-fd | --parameters | --package | \
-            --package-uri | --package-sha256 | --location)
+            --package-uri | --package-sha256 | --alert-email | --location)
             [ $# -gt 1 ] || wrong "$1 needs a value"
             case $1 in
                 --resource-group) group=$2 ;;
@@ -74,6 +75,7 @@ while [ $# -gt 0 ]; do
                 --package) package=$2 ;;
                 --package-uri) package_uri=$2 ;;
                 --package-sha256) sha256=$(tr A-F a-f <<<"$2") ;;
+                --alert-email) alert_email=$2 ;;
                 --location) location=$2 ;;
             esac
             shift 2
@@ -212,14 +214,29 @@ output() {
         "$temporary/outputs.json" "$1"
 }
 
+# The way into Jira: one site by user name and token, one by a service account's OAuth client, or several sites.
 jira_url=${jira_url:-$(parameter jiraSiteUrl)} username=${username:-$(parameter jiraUsername)}
-if [ "$(parameter jiraSites)" = '[]' ]; then
-    [ -n "$jira_url" ] || wrong "--jira-url is missing"
+alert_email=${alert_email:-$(parameter alertEmail)}
+way=token
+[ -z "$(parameter jiraOauthClientId)" ] || way=service
+[ "$(parameter jiraSites)" = '[]' ] || way=several
+if [ "$way" = several ]; then
+    [ -z "$jira_url$username" ] || wrong "--jira-url and --username exclude jiraSites, which names each site's own"
+elif [ -z "$jira_url" ]; then
+    wrong "--jira-url is missing"
+elif [ "$way" = service ]; then
+    [ -z "$username" ] || wrong "--username excludes jiraOauthClientId: a service account has no user name"
+else
     [ -n "$username" ] || wrong "--username is missing"
 fi
 
 # The account and the workspace.
 
+# Flex Consumption: az 2.60. https://learn.microsoft.com/azure/azure-functions/flex-consumption-how-to
+version=$(az version --query '"azure-cli"' --output tsv)
+[[ $version =~ ^([0-9]+)\.([0-9]+) ]] || refuse "az does not say its version"
+((BASH_REMATCH[1] > 2 || (BASH_REMATCH[1] == 2 && BASH_REMATCH[2] >= 60))) ||
+    refuse "az is $version, and 2.60 or newer is needed: az upgrade"
 subscription=$(az account show --query id --output tsv 2>"$temporary/error") ||
     refuse "az is not signed in: az login, and az account set --subscription ..."
 if [[ $workspace != /* ]]; then
@@ -362,7 +379,7 @@ connector=(
     Microsoft.Web/sites/extensions/write
 )
 [ "$alerts" != True ] || connector+=(Microsoft.Insights/scheduledQueryRules/write)
-[ "$alerts" != True ] || [ -z "$(parameter alertEmail)" ] || connector+=(Microsoft.Insights/actionGroups/write)
+[ "$alerts" != True ] || [ -z "$alert_email" ] || connector+=(Microsoft.Insights/actionGroups/write)
 [ -n "$insights" ] || connector+=(Microsoft.Insights/components/write)
 may "$in_group" "${connector[@]}"
 if [ -n "$insights" ]; then
@@ -389,10 +406,32 @@ on the connector's, and on that of an existing Application Insights, for Owner,
 or for Contributor and Role Based Access Control Administrator.
 deploy/README.md has the table."
 
+# Where the app goes. A plan that a region does not offer fails only after storage and vault were made.
+
+where=$(parameter location)
+if [[ $where == '['* ]]; then
+    where=${location:-$region}
+    [ "$exists" != true ] || where=$(az group show --name "$group" --query location --output tsv)
+fi
+where=$(tr -d ' ' <<<"$where" | tr '[:upper:]' '[:lower:]')
+subnet=$(parameter outboundSubnetResourceId)
+if [ "$plan" = flex ]; then
+    regions=$(az functionapp list-flexconsumption-locations --query '[].name' --output tsv) ||
+        refuse "the regions of Flex Consumption cannot be read"
+    grep -qix "$where" <<<"$regions" || refuse "Flex Consumption is not offered in $where, and nothing was changed.
+Give another location in --parameters, or hostingPlan premium. It is offered in:
+${regions:-no region of this cloud}"
+    # https://learn.microsoft.com/azure/azure-functions/flex-consumption-how-to#enable-virtual-network-integration
+    if [ -n "$subnet" ]; then
+        [ "$(az provider show --namespace Microsoft.App --query registrationState --output tsv)" = Registered ] ||
+            refuse "a subnet of a Flex app needs a provider registered: az provider register --namespace Microsoft.App --wait"
+    fi
+fi
+
 # The token. A dry run needs none: the template does not read it.
 
-if [ -n "$what_if" ] || [ -n "$keep_token" ]; then
-    token=''
+if [ -n "$what_if" ] || [ -n "$keep_token" ] || [ "$way" != token ]; then
+    token='' # other ways have their secrets in --parameters
 elif [ -n "$token_fd" ]; then
     IFS= read -r token <&"$token_fd" || [ -n "$token" ] || refuse "there is no token on file descriptor $token_fd"
 elif [ -z "$token" ] && [ -z "$(parameter jiraApiToken 2>/dev/null)" ]; then
@@ -404,7 +443,8 @@ fi
 # printf is a builtin: no program has the token as its argument.
 printf '%s' "$token" | python3 -I -c "$write_parameters" "$parameters" "$temporary/parameters.json" \
     "workspaceResourceId=$workspace" "jiraSiteUrl=$jira_url" "jiraUsername=$username" \
-    "createTable=$create_table" "createV2Table=$create_v2_table" "packageUri=$package_uri"
+    "createTable=$create_table" "createV2Table=$create_v2_table" "packageUri=$package_uri" \
+    "alertEmail=$alert_email"
 
 # The deployment, looked at by Azure before anything is changed that cannot be undone.
 
@@ -424,6 +464,17 @@ if [ "$exists" != true ]; then
 fi
 az deployment group validate "${arguments[@]}" --query 'properties.validatedResources[].id' --output tsv \
     >"$temporary/resources.txt" || refuse "Azure refuses the deployment (above), and nothing was changed in $group"
+
+# A vault deleted with its group keeps its name: the deployment would fail at it, after half of it was made.
+vault=$(sed -n 's|.*/providers/Microsoft\.KeyVault/vaults/\([^/]*\)$|\1|Ip' "$temporary/resources.txt")
+if [ -n "$vault" ]; then
+    deleted=$(az keyvault list-deleted --resource-type vault --query "[?name=='$vault'].properties.location" \
+        --output tsv 2>"$temporary/error") ||
+        say "Whether a deleted vault has the name $vault cannot be looked at: $(tail -n 1 "$temporary/error")"
+    [ -z "$deleted" ] || refuse "a deleted Key Vault still has the name $vault. Recover it, with its secrets:
+  az keyvault recover --name $vault --location $deleted
+and run this again, or give another keyVaultName in --parameters."
+fi
 
 # The table's migration, which cannot be undone, and its columns: after all that can refuse.
 
@@ -536,6 +587,9 @@ print({True: "ok", False: "failed"}.get(row[0], "none"), " ".join((row[1] or "")
     done
 fi
 explain_check
+if [ "$alerts" = True ] && [ -z "$alert_email" ] && [ "$(parameter alertActionGroupIds)" = '[]' ]; then
+    say "The alerts tell nobody: --alert-email, or alertActionGroupIds in --parameters, says whom."
+fi
 case ${run:-unwatched} in
     ok) say "Done: $app has run, and collects from now on." ;;
     unwatched) say "Done: $app is deployed; its first run was not waited for." ;;

@@ -42,9 +42,9 @@ WORKSPACE = (
 )
 INSIGHTS = f"{GROUP}/providers/Microsoft.Insights/components/jira-audit-abc"
 QUERY = f"rest --method post --uri {INSIGHTS}/query[?]*"
-REFRESH = (
-    f"{GROUP}/providers/Microsoft.Web/sites/jira-audit-abc/config/configreferences/appsettings"
-)
+SITE = f"{GROUP}/providers/Microsoft.Web/sites/jira-audit-abc"
+REFRESH = f"{SITE}/config/configreferences/appsettings"
+VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/jira-vault"
 TABLE = f"{WORKSPACE}/tables/Jira_Audit_CL"
 PYTHON = getattr(sys, "_base_executable", sys.executable)
 """Without the environment's packages, and started with -IS: it is started a thousand times here."""
@@ -216,6 +216,10 @@ def cloud(tmp_path: Path) -> Cloud:
     package = tmp_path / "package.zip"
     package.write_bytes(b"a package")
     cloud = Cloud(tmp_path)
+    cloud.set_answers("version *", "2.91.0")
+    # azure-cli 2.91.0, appservice/custom.py, list_flexconsumption_locations: names without spaces
+    cloud.set_answers("functionapp list-flexconsumption-locations *", "eastus\nwesteurope")
+    cloud.set_answers("group show *", "westeurope")
     cloud.set_answers("account show *", SUBSCRIPTION.rpartition("/")[2])
     cloud.set_answers("resource list * --name sentinel *", WORKSPACE)
     cloud.set_answers("resource show *", "westeurope")
@@ -937,6 +941,128 @@ def test_first_run_that_is_never_seen_is_reported(cloud: Cloud) -> None:
 
     assert done.returncode == 1
     assert "no run of it was seen" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "right"),
+    [("2.45.0", False), ("2.59.9", False), ("2.60.0", True), ("3.0.0", True)],
+)
+def test_az_must_know_flex_consumption(cloud: Cloud, version: str, right: bool) -> None:
+    cloud.set_answers("version *", version)
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert (done.returncode == 0) is right
+    if not right:
+        assert cloud.changes() == []
+        assert f"az is {version}, and 2.60 or newer is needed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("existing", "arguments", "given", "right"),
+    [
+        ("westeurope", (), None, True),
+        ("North Europe", (), None, False),
+        ("northeurope", ("--location", "westeurope"), None, False),  # the group stays where it is
+        ("", (), None, True),
+        ("", ("--location", "northeurope"), None, False),
+        ("northeurope", (), "East US", True),
+        ("westeurope", (), "northeurope", False),
+    ],
+)
+def test_region_must_offer_flex_consumption(
+    cloud: Cloud, existing: str, arguments: tuple[str, ...], given: str | None, right: bool
+) -> None:
+    set_classic_table(cloud)
+    cloud.set_answers("group exists *", "true" if existing else "false")
+    cloud.set_answers("group show *", existing)
+    cloud.set_answers("group create *", "")
+    file = cloud.folder / "mine.json"
+    file.write_text(json.dumps({"parameters": {"location": {"value": given}} if given else {}}))
+
+    done = cloud.run(
+        *("--migrate-table", "--parameters", str(file)), *arguments, *package_arguments(cloud)
+    )
+
+    assert (done.returncode == 0) is right, done.stderr
+    if not right:
+        assert cloud.changes() == []
+        assert "Flex Consumption is not offered in northeurope" in done.stderr
+        assert "eastus\nwesteurope" in done.stderr
+
+
+@pytest.mark.parametrize("state", ["NotRegistered", "Registered"])
+def test_subnet_needs_its_provider(cloud: Cloud, state: str) -> None:
+    file = cloud.folder / "mine.json"
+    file.write_text(json.dumps({"parameters": {"outboundSubnetResourceId": {"value": "/s"}}}))
+    cloud.set_answers("provider show --namespace Microsoft.App *", state)
+
+    done = cloud.run("--parameters", str(file), *package_arguments(cloud))
+
+    assert (done.returncode == 0) is (state == "Registered")
+    if state != "Registered":
+        assert cloud.changes() == []
+        assert "az provider register --namespace Microsoft.App --wait" in done.stderr
+
+
+def test_vault_that_was_deleted_is_recovered_first(cloud: Cloud) -> None:
+    set_classic_table(cloud)
+    cloud.set_answers("deployment group validate *", f"{SITE}\n{VAULT}\n{VAULT}/secrets/jira-api")
+    cloud.set_answers("keyvault list-deleted *'jira-vault'*", "westeurope")
+
+    done = cloud.run("--migrate-table", *package_arguments(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes() == []
+    assert "az keyvault recover --name jira-vault --location westeurope" in done.stderr
+
+
+def test_vault_list_that_may_not_be_read_stops_nothing(cloud: Cloud) -> None:
+    cloud.set_answers("deployment group validate *", VAULT)
+    cloud.set_failure("keyvault list-deleted *", "ERROR: AuthorizationFailed")
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert "cannot be looked at: ERROR: AuthorizationFailed" in done.stdout
+
+
+def test_alerts_that_tell_nobody_are_mentioned(cloud: Cloud) -> None:
+    nobody = cloud.run(*package_arguments(cloud))
+    told = cloud.run("--alert-email", "soc@contoso.example", *package_arguments(cloud))
+
+    assert "The alerts tell nobody" in nobody.stdout
+    assert "The alerts tell nobody" not in told.stdout
+    assert cloud.parameters()["alertEmail"] == "soc@contoso.example"
+
+
+SERVICE = {"jiraOauthClientId": "client", "jiraOauthClientSecret": "secret"}
+SEVERAL = {"jiraSites": [{"url": "https://a.atlassian.net", "username": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "says"),
+    [
+        (SERVICE, ("--username", ""), ""),
+        (SERVICE, (), "--username excludes jiraOauthClientId"),
+        (SEVERAL, ("--username", "", "--jira-url", ""), ""),
+        (SEVERAL, ("--username", ""), "--jira-url and --username exclude jiraSites"),
+    ],
+)
+def test_ways_into_jira_exclude_each_other(
+    cloud: Cloud, given: Mapping[str, object], arguments: tuple[str, ...], says: str
+) -> None:
+    file = cloud.folder / "mine.json"
+    file.write_text(json.dumps({"parameters": {n: {"value": v} for n, v in given.items()}}))
+
+    done = cloud.run(
+        *("--parameters", str(file)), *arguments, *package_arguments(cloud), token=None
+    )
+
+    assert done.returncode == (2 if says else 0), done.stderr
+    assert says in done.stderr
+    if not says:
+        assert cloud.parameters()["jiraApiToken"] == cloud.parameters()["jiraUsername"] == ""
 
 
 UNRESOLVED = "SettingsError: JIRA_API_TOKEN is a Key Vault reference that did not resolve: check"

@@ -155,7 +155,9 @@ def lacking(cloud: Cloud, way: str) -> Needed:
     if answers.get("hostingPlan") == "premium":
         code = ["--package-uri", checks.PACKAGE]
 
-    done = cloud.run("--workspace", checks.WORKSPACE, "--parameters", str(file), *code)
+    one = ("--jira-url", answers["jiraSiteUrl"], "--username", answers["jiraUsername"])
+
+    done = cloud.run(*one, "--workspace", checks.WORKSPACE, "--parameters", str(file), *code)
 
     assert done.returncode == 1
     pairs = re.findall(r"^  (/\S+): (\S+)$", done.stderr, re.MULTILINE)

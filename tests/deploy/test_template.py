@@ -166,6 +166,15 @@ PARAMETERS = {
 }
 
 
+@pytest.mark.parametrize("way", checks.WAYS)
+def test_app_settings_load_for_every_way(way: str, template: checks.Template) -> None:
+    made = in_azure(checks.app_settings(arm.deploy(template, checks.WAYS[way])))
+    for name, value in made.items():
+        made[name] = value.replace("<storage suffix>", "core.windows.net")
+
+    assert load(made, NOW).invalid == ()
+
+
 def test_app_settings_include_every_default(template: checks.Template) -> None:
     made = checks.app_settings(deploy(template))
 
