@@ -418,7 +418,7 @@ subnet=$(parameter outboundSubnetResourceId)
 if [ "$plan" = flex ]; then
     regions=$(az functionapp list-flexconsumption-locations --query '[].name' --output tsv) ||
         refuse "the regions of Flex Consumption cannot be read"
-    grep -qix "$where" <<<"$regions" || refuse "Flex Consumption is not offered in $where, and nothing was changed.
+    grep -qix "$where" <<<"${regions// /}" || refuse "Flex Consumption is not offered in $where, and nothing was changed.
 Give another location in --parameters, or hostingPlan premium. It is offered in:
 ${regions:-no region of this cloud}"
     # https://learn.microsoft.com/azure/azure-functions/flex-consumption-how-to#enable-virtual-network-integration
@@ -466,7 +466,7 @@ az deployment group validate "${arguments[@]}" --query 'properties.validatedReso
     >"$temporary/resources.txt" || refuse "Azure refuses the deployment (above), and nothing was changed in $group"
 
 # A vault deleted with its group keeps its name: the deployment would fail at it, after half of it was made.
-vault=$(sed -n 's|.*/providers/Microsoft\.KeyVault/vaults/\([^/]*\)$|\1|Ip' "$temporary/resources.txt")
+vault=$(grep -io '/providers/Microsoft\.KeyVault/vaults/[^/]*$' "$temporary/resources.txt" | sed 's|.*/||' || true)
 if [ -n "$vault" ]; then
     deleted=$(az keyvault list-deleted --resource-type vault --query "[?name=='$vault'].properties.location" \
         --output tsv 2>"$temporary/error") ||
@@ -514,7 +514,7 @@ if [ "$plan" = flex ]; then
         az functionapp deployment source config-zip --resource-group "$group" --name "$app" --src "$package" \
             --build-remote false --output none 2>"$temporary/error" && break
         # What az asks of the host after it has published: the host's own role may not be in force yet.
-        # azure-cli 2.91.0, appservice/custom.py, enable_zip_deploy_flex
+        # azure-cli 2.91.0, appservice/custom.py: "Deployment was successful but the app appears to be unhealthy"
         if grep -qiE 'app appears to be unhealthy|failed to fetch host key' "$temporary/error"; then
             say "The code is published; the app does not answer yet."
             break

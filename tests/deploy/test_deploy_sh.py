@@ -217,8 +217,7 @@ def cloud(tmp_path: Path) -> Cloud:
     package.write_bytes(b"a package")
     cloud = Cloud(tmp_path)
     cloud.set_answers("version *", "2.91.0")
-    # azure-cli 2.91.0, appservice/custom.py, list_flexconsumption_locations: names without spaces
-    cloud.set_answers("functionapp list-flexconsumption-locations *", "eastus\nwesteurope")
+    cloud.set_answers("functionapp list-flexconsumption-locations *", "East US\nwesteurope")
     cloud.set_answers("group show *", "westeurope")
     cloud.set_answers("account show *", SUBSCRIPTION.rpartition("/")[2])
     cloud.set_answers("resource list * --name sentinel *", WORKSPACE)
@@ -988,7 +987,7 @@ def test_region_must_offer_flex_consumption(
     if not right:
         assert cloud.changes() == []
         assert "Flex Consumption is not offered in northeurope" in done.stderr
-        assert "eastus\nwesteurope" in done.stderr
+        assert "East US\nwesteurope" in done.stderr
 
 
 @pytest.mark.parametrize("state", ["NotRegistered", "Registered"])
@@ -1122,7 +1121,7 @@ def test_first_run_that_cannot_be_seen_is_not_waited_for(cloud: Cloud, error: st
     assert error in done.stderr
 
 
-# azure-cli 2.91.0, appservice/custom.py, enable_zip_deploy_flex: said once the package is there.
+# azure-cli 2.91.0, appservice/custom.py: said once the package is there.
 @pytest.mark.parametrize(
     "error",
     [
