@@ -15,7 +15,8 @@ template=$here/azuredeploy.json
 table_name=Jira_Audit_CL
 table_api=2022-10-01       # https://learn.microsoft.com/rest/api/loganalytics/tables
 permissions_api=2022-04-01 # https://learn.microsoft.com/rest/api/authorization/permissions
-query_api=2020-08-01       # the query API by way of Azure Resource Manager, which every cloud has
+query_api=2018-04-20       # Application Insights' query API by way of Azure Resource Manager, which every cloud has
+references_api=2022-03-01  # https://learn.microsoft.com/azure/app-service/app-service-key-vault-references
 
 usage() {
     cat <<'END'
@@ -38,6 +39,7 @@ Deploys the Jira audit connector into a resource group of the current subscripti
   --package-sha256 HEX   what the package has to be; default: what the template of a release says of its own, or
                          FILE.sha256 beside --package FILE
   --location REGION      of a resource group that has to be made; default: the workspace's
+  --alert-email ADDRESS  whom the alerts tell; default: alertEmail in --parameters, or nobody
   --migrate-table        yes to migrating a classic Jira_Audit_CL, which is one-way
   --no-wait              do not wait for the app's first run
   -h, --help             this
@@ -45,7 +47,8 @@ Deploys the Jira audit connector into a resource group of the current subscripti
 The API token is asked for without echo, or taken from the environment variable JIRA_API_TOKEN, or from --token-fd.
 It is never an argument of any program and never printed.
 
-Exit codes: 0 done, 1 failed or refused (the message says what to do), 2 the command line is wrong.
+Exit codes: 0 done, 1 failed or refused (the message says what to do), 2 the command line is wrong, 3 deployed, and
+whether it runs cannot be seen.
 END
 }
 
@@ -56,11 +59,11 @@ wrong() { printf 'deploy.sh: %s; --help says how\n' "$*" >&2 && exit 2; }
 # The command line.
 
 group='' workspace='' jira_url='' username='' token_fd='' keep_token='' parameters='' package='' package_uri=''
-sha256='' location='' migrate='' what_if='' no_wait=''
+sha256='' alert_email='' location='' migrate='' what_if='' no_wait=''
 while [ $# -gt 0 ]; do
     case $1 in
         --resource-group | --workspace | --jira-url | --username | --token-fd | --parameters | --package | \
-            --package-uri | --package-sha256 | --location)
+            --package-uri | --package-sha256 | --alert-email | --location)
             [ $# -gt 1 ] || wrong "$1 needs a value"
             case $1 in
                 --resource-group) group=$2 ;;
@@ -72,6 +75,7 @@ while [ $# -gt 0 ]; do
                 --package) package=$2 ;;
                 --package-uri) package_uri=$2 ;;
                 --package-sha256) sha256=$(tr A-F a-f <<<"$2") ;;
+                --alert-email) alert_email=$2 ;;
                 --location) location=$2 ;;
             esac
             shift 2
@@ -210,14 +214,29 @@ output() {
         "$temporary/outputs.json" "$1"
 }
 
+# The way into Jira: one site by user name and token, one by a service account's OAuth client, or several sites.
 jira_url=${jira_url:-$(parameter jiraSiteUrl)} username=${username:-$(parameter jiraUsername)}
-if [ "$(parameter jiraSites)" = '[]' ]; then
-    [ -n "$jira_url" ] || wrong "--jira-url is missing"
+alert_email=${alert_email:-$(parameter alertEmail)}
+way=token
+[ -z "$(parameter jiraOauthClientId)" ] || way=service
+[ "$(parameter jiraSites)" = '[]' ] || way=several
+if [ "$way" = several ]; then
+    [ -z "$jira_url$username" ] || wrong "--jira-url and --username exclude jiraSites, which names each site's own"
+elif [ -z "$jira_url" ]; then
+    wrong "--jira-url is missing"
+elif [ "$way" = service ]; then
+    [ -z "$username" ] || wrong "--username excludes jiraOauthClientId: a service account has no user name"
+else
     [ -n "$username" ] || wrong "--username is missing"
 fi
 
 # The account and the workspace.
 
+# Flex Consumption: az 2.60. https://learn.microsoft.com/azure/azure-functions/flex-consumption-how-to
+version=$(az version --query '"azure-cli"' --output tsv)
+[[ $version =~ ^([0-9]+)\.([0-9]+) ]] || refuse "az does not say its version"
+((BASH_REMATCH[1] > 2 || (BASH_REMATCH[1] == 2 && BASH_REMATCH[2] >= 60))) ||
+    refuse "az is $version, and 2.60 or newer is needed: az upgrade"
 subscription=$(az account show --query id --output tsv 2>"$temporary/error") ||
     refuse "az is not signed in: az login, and az account set --subscription ..."
 if [[ $workspace != /* ]]; then
@@ -236,18 +255,6 @@ region=$(az resource show --ids "$workspace" --query location --output tsv) ||
     refuse "the workspace $workspace is not there, or may not be read"
 say "Workspace: $workspace ($region)"
 
-may() { # scope actions...
-    local scope=$1 missing
-    shift
-    az rest --method get --uri "$scope/providers/Microsoft.Authorization/permissions?api-version=$permissions_api" \
-        >"$temporary/permissions.json" || refuse "what you may do in $scope cannot be read"
-    missing=$(python3 -I -c "$lacking" "$@" <"$temporary/permissions.json")
-    [ -z "$missing" ] || refuse "you lack permissions in $scope:
-$missing
-Ask for Log Analytics Contributor on the workspace's resource group; in the connector's, for Owner, or for Contributor
-and Role Based Access Control Administrator."
-}
-
 # The code: a file to publish, or an address. Whoever fetches checks: Azure compares no digest, and what is at an
 # address can be replaced. Before any change, since a migration cannot be undone.
 
@@ -262,7 +269,9 @@ named = template["parameters"]["packageUri"].get("defaultValue")
 print(template.get("metadata", {}).get("packageSha256", "") if named == sys.argv[2] else "")
 ' "$template" "$package_uri")}
 fi
-if [ -n "$package_uri" ] && [ -n "$sha256" ]; then
+if [ -n "$what_if" ]; then
+    sha256='' # the template does not look at the code
+elif [ -n "$package_uri" ] && [ -n "$sha256" ]; then
     package=$temporary/released-package.zip
     say "Fetching $package_uri"
     python3 -I -c "$fetch" "$package_uri" "$package" || refuse "the package was not fetched; nothing was changed"
@@ -291,15 +300,14 @@ fi
 # What was checked is what is published. A premium plan has no way but the address, which it fetches at each start.
 [ "$plan" != flex ] || package_uri=''
 
-# The table. Types first: a migration cannot be undone, and a column's type can never change.
+# The table, which is only looked at here. Types first: a migration cannot be undone, and a column's type can never
+# change.
 
 tables=$(parameter tables)
-create_table=true create_v2_table=true
+create_table=true create_v2_table=true classic=''
 table="$workspace/tables/$table_name?api-version=$table_api"
-may "$workspace" Microsoft.OperationalInsights/workspaces/tables/write
-may "/subscriptions/$(cut -d/ -f3 <<<"$workspace")/resourcegroups/$(cut -d/ -f5 <<<"$workspace")" \
-    Microsoft.Resources/deployments/write
-there=$(az rest --method get --uri "$workspace/tables?api-version=$table_api" --query 'value[].name' --output tsv)
+there=$(az rest --method get --uri "$workspace/tables?api-version=$table_api" --query 'value[].name' --output tsv) ||
+    refuse "the tables of $workspace cannot be read"
 grep -qx Jira_Audit_v2_CL <<<"$there" && create_v2_table=false
 grep -qx "$table_name" <<<"$there" && create_table=false
 
@@ -312,67 +320,118 @@ look() { # sets kind, missing and different
     different=$(awk '$1 == "wrong" { print "  " $2 " is " $3 ", and has to be " $4 }' "$temporary/look.txt")
 }
 
+missing=''
 if [ "$create_table" = false ] && [ "$tables" != v2 ]; then
     look
     [ -z "$different" ] || refuse "columns of $table_name have another type, which can never change:
 $different
 The connector cannot fill this table. Nothing was changed."
     if [ "$kind" = Classic ]; then
+        classic=yes
         say "$table_name is a classic table: the Logs Ingestion API cannot fill it before it is migrated. Rows, columns,
 rules and queries stay. The migration is one-way: there is no way back to a classic table. Stop the old connector's
 Function App first; deploy/MOVING.md says why and what to look at."
-        if [ -n "$what_if" ]; then
-            say "Would migrate $table_name."
-        else
-            if [ -z "$migrate" ] && [ -t 0 ]; then
-                read -rp "Migrate it now? Type the table's name for yes: " answer
-                [ "$answer" = "$table_name" ] && migrate=yes
-            fi
-            [ -n "$migrate" ] || refuse "not migrated, and nothing was changed; --migrate-table says yes"
-            may "$workspace" Microsoft.OperationalInsights/workspaces/tables/migrate/action
-            az rest --method post --uri "$workspace/tables/$table_name/migrate?api-version=$table_api" >/dev/null
-            for ((attempt = 0; attempt < 20; attempt++)); do
-                look
-                [ "$kind" = Classic ] || break
-                sleep 30
-            done
-            [ "$kind" != Classic ] || refuse "the migration was accepted and has not ended; run this again later"
-            say "$table_name is migrated."
+        if [ -z "$migrate" ] && [ -z "$what_if" ] && [ -t 0 ]; then
+            read -rp "Migrate it, once everything else was looked at? Type the table's name for yes: " answer
+            [ "$answer" = "$table_name" ] && migrate=yes
         fi
-    fi
-    if [ -n "$missing" ] && [ -n "$what_if" ]; then
-        say "Would add to $table_name, every other column staying: $missing"
-    elif [ -n "$missing" ]; then
-        say "Adding to $table_name, every other column staying: $missing"
-        az rest --method put --uri "$table" --headers Content-Type=application/json \
-            --body "@$temporary/union.json" >/dev/null
-        for ((attempt = 0; attempt < 20; attempt++)); do
-            look
-            [ -n "$missing" ] || break
-            sleep 30
-        done
-        [ -z "$missing" ] || refuse "$table_name still lacks $missing: what is sent there would be dropped silently"
-        [ -z "$different" ] || refuse "columns of $table_name have another type:
-$different"
+        [ -n "$migrate$what_if" ] || refuse "not migrated, and nothing was changed; --migrate-table says yes"
     fi
 fi
 
-# The resource group, and the caller's rights in it.
+# What the caller may do, in every scope that is written to. Azure checks a deployment and those nested in it as a whole:
+# one write that is not allowed, and nothing is deployed.
 
-if [ "$(az group exists --name "$group")" != true ]; then
+: >"$temporary/lacking.txt"
+may() { # scope actions...
+    local scope=$1
+    shift
+    az rest --method get --uri "$scope/providers/Microsoft.Authorization/permissions?api-version=$permissions_api" \
+        >"$temporary/permissions.json" || refuse "what you may do in $scope cannot be read"
+    python3 -I -c "$lacking" "$@" <"$temporary/permissions.json" | sed "s|^|  $scope: |" >>"$temporary/lacking.txt"
+}
+
+in_subscription=/subscriptions/$subscription in_group=/subscriptions/$subscription/resourcegroups/$group
+exists=$(az group exists --name "$group")
+if [ "$exists" != true ]; then
     [ -z "$what_if" ] || refuse "what-if needs the resource group: az group create --name $group --location $region"
-    az group create --name "$group" --location "${location:-$region}" --output none
-    say "Made the resource group $group in ${location:-$region}."
+    may "$in_subscription" Microsoft.Resources/subscriptions/resourceGroups/write
+    in_group=$in_subscription # what is granted there holds in a new group
 fi
-may "/subscriptions/$subscription/resourcegroups/$group" \
-    Microsoft.Resources/deployments/write Microsoft.Authorization/roleAssignments/write Microsoft.Web/sites/write \
-    Microsoft.KeyVault/vaults/write Microsoft.Storage/storageAccounts/write \
-    Microsoft.Insights/dataCollectionRules/write Microsoft.ManagedIdentity/userAssignedIdentities/write
+alerts=$(parameter alerts) insights=$(parameter applicationInsightsResourceId)
+# Held to the template by a test.
+connector=(
+    Microsoft.Authorization/roleAssignments/write
+    Microsoft.Insights/dataCollectionRules/write
+    Microsoft.Insights/diagnosticSettings/write
+    Microsoft.KeyVault/vaults/write
+    Microsoft.KeyVault/vaults/secrets/write
+    Microsoft.ManagedIdentity/userAssignedIdentities/write
+    Microsoft.ManagedIdentity/userAssignedIdentities/assign/action
+    Microsoft.Resources/deployments/write
+    Microsoft.Storage/storageAccounts/write
+    Microsoft.Storage/storageAccounts/blobServices/write
+    Microsoft.Storage/storageAccounts/blobServices/containers/write
+    Microsoft.Storage/storageAccounts/managementPolicies/write
+    Microsoft.Web/serverfarms/write
+    Microsoft.Web/sites/write
+    Microsoft.Web/sites/basicPublishingCredentialsPolicies/write
+    Microsoft.Web/sites/extensions/write
+)
+[ "$alerts" != True ] || connector+=(Microsoft.Insights/scheduledQueryRules/write)
+[ "$alerts" != True ] || [ -z "$alert_email" ] || connector+=(Microsoft.Insights/actionGroups/write)
+[ -n "$insights" ] || connector+=(Microsoft.Insights/components/write)
+may "$in_group" "${connector[@]}"
+if [ -n "$insights" ]; then
+    may "$insights" Microsoft.Authorization/roleAssignments/write
+    may "${insights%%/providers/*}" Microsoft.Resources/deployments/write
+fi
+watched=()
+if { [ "$create_table" = true ] && [ "$tables" != v2 ]; } || [ -n "$missing" ] ||
+    { [ "$create_v2_table" = true ] && [ "$tables" != classic ]; }; then
+    watched+=(Microsoft.OperationalInsights/workspaces/tables/write)
+fi
+[ -z "$classic" ] || watched+=(Microsoft.OperationalInsights/workspaces/tables/migrate/action)
+[ "$(parameter savedQueries)" != True ] || watched+=(Microsoft.OperationalInsights/workspaces/savedSearches/write)
+[ "$(parameter connectorCard)" != True ] || watched+=(Microsoft.SecurityInsights/dataConnectorDefinitions/write)
+if [ "${#watched[@]}" -gt 0 ]; then
+    may "$workspace" "${watched[@]}"
+    may "${workspace%%/providers/*}" Microsoft.Resources/deployments/write
+fi
+[ ! -s "$temporary/lacking.txt" ] || refuse "you lack permissions, and nothing was changed:
+$(cat "$temporary/lacking.txt")
+Ask on the workspace's resource group for Log Analytics Contributor
+and Microsoft Sentinel Contributor, or set connectorCard to false in --parameters;
+on the connector's, and on that of an existing Application Insights, for Owner,
+or for Contributor and Role Based Access Control Administrator.
+deploy/README.md has the table."
+
+# Where the app goes. A plan that a region does not offer fails only after storage and vault were made.
+
+where=$(parameter location)
+if [[ $where == '['* ]]; then
+    where=${location:-$region}
+    [ "$exists" != true ] || where=$(az group show --name "$group" --query location --output tsv)
+fi
+where=$(tr -d ' ' <<<"$where" | tr '[:upper:]' '[:lower:]')
+subnet=$(parameter outboundSubnetResourceId)
+if [ "$plan" = flex ]; then
+    regions=$(az functionapp list-flexconsumption-locations --query '[].name' --output tsv) ||
+        refuse "the regions of Flex Consumption cannot be read"
+    grep -qix "$where" <<<"${regions// /}" || refuse "Flex Consumption is not offered in $where, and nothing was changed.
+Give another location in --parameters, or hostingPlan premium. It is offered in:
+${regions:-no region of this cloud}"
+    # https://learn.microsoft.com/azure/azure-functions/flex-consumption-how-to#enable-virtual-network-integration
+    if [ -n "$subnet" ]; then
+        [ "$(az provider show --namespace Microsoft.App --query registrationState --output tsv)" = Registered ] ||
+            refuse "a subnet of a Flex app needs a provider registered: az provider register --namespace Microsoft.App --wait"
+    fi
+fi
 
 # The token. A dry run needs none: the template does not read it.
 
-if [ -n "$what_if" ] || [ -n "$keep_token" ]; then
-    token=''
+if [ -n "$what_if" ] || [ -n "$keep_token" ] || [ "$way" != token ]; then
+    token='' # other ways have their secrets in --parameters
 elif [ -n "$token_fd" ]; then
     IFS= read -r token <&"$token_fd" || [ -n "$token" ] || refuse "there is no token on file descriptor $token_fd"
 elif [ -z "$token" ] && [ -z "$(parameter jiraApiToken 2>/dev/null)" ]; then
@@ -384,18 +443,65 @@ fi
 # printf is a builtin: no program has the token as its argument.
 printf '%s' "$token" | python3 -I -c "$write_parameters" "$parameters" "$temporary/parameters.json" \
     "workspaceResourceId=$workspace" "jiraSiteUrl=$jira_url" "jiraUsername=$username" \
-    "createTable=$create_table" "createV2Table=$create_v2_table" "packageUri=$package_uri"
+    "createTable=$create_table" "createV2Table=$create_v2_table" "packageUri=$package_uri" \
+    "alertEmail=$alert_email"
 
-# The deployment.
+# The deployment, looked at by Azure before anything is changed that cannot be undone.
 
 arguments=(--resource-group "$group" --name jira-audit --template-file "$template")
 arguments+=(--parameters "@$temporary/parameters.json")
 if [ -n "$what_if" ]; then
+    [ -z "$classic" ] || say "Would migrate $table_name."
+    [ -z "$missing" ] || say "Would add to $table_name, every other column staying: $missing"
     az deployment group what-if "${arguments[@]}"
     say "Dry run: nothing was changed."
     exit 0
 fi
-began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+if [ "$exists" != true ]; then
+    az group create --name "$group" --location "${location:-$region}" --output none ||
+        refuse "the resource group $group was not made, and nothing was changed"
+    say "Made the resource group $group in ${location:-$region}."
+fi
+az deployment group validate "${arguments[@]}" --query 'properties.validatedResources[].id' --output tsv \
+    >"$temporary/resources.txt" || refuse "Azure refuses the deployment (above), and nothing was changed in $group"
+
+# A vault deleted with its group keeps its name: the deployment would fail at it, after half of it was made.
+vault=$(grep -io '/providers/Microsoft\.KeyVault/vaults/[^/]*$' "$temporary/resources.txt" | sed 's|.*/||' || true)
+if [ -n "$vault" ]; then
+    deleted=$(az keyvault list-deleted --resource-type vault --query "[?name=='$vault'].properties.location" \
+        --output tsv 2>"$temporary/error") ||
+        say "Whether a deleted vault has the name $vault cannot be looked at: $(tail -n 1 "$temporary/error")"
+    [ -z "$deleted" ] || refuse "a deleted Key Vault still has the name $vault. Recover it, with its secrets:
+  az keyvault recover --name $vault --location $deleted
+and run this again, or give another keyVaultName in --parameters."
+fi
+
+# The table's migration, which cannot be undone, and its columns: after all that can refuse.
+
+if [ -n "$classic" ]; then
+    az rest --method post --uri "$workspace/tables/$table_name/migrate?api-version=$table_api" >/dev/null
+    for ((attempt = 0; attempt < 20; attempt++)); do
+        look
+        [ "$kind" = Classic ] || break
+        sleep 30
+    done
+    [ "$kind" != Classic ] || refuse "the migration was accepted and has not ended; run this again later"
+    say "$table_name is migrated."
+fi
+if [ -n "$missing" ]; then
+    say "Adding to $table_name, every other column staying: $missing"
+    az rest --method put --uri "$table" --headers Content-Type=application/json \
+        --body "@$temporary/union.json" >/dev/null
+    for ((attempt = 0; attempt < 20; attempt++)); do
+        look
+        [ -n "$missing" ] || break
+        sleep 30
+    done
+    [ -z "$missing" ] || refuse "$table_name still lacks $missing: what is sent there would be dropped silently"
+    [ -z "$different" ] || refuse "columns of $table_name have another type:
+$different"
+fi
+
 say "Deploying into $group; this takes some minutes."
 az deployment group create "${arguments[@]}" --query properties.outputs --output json >"$temporary/outputs.json"
 app=$(output functionAppName)
@@ -407,6 +513,12 @@ if [ "$plan" = flex ]; then
     for ((attempt = 1; ; attempt++)); do
         az functionapp deployment source config-zip --resource-group "$group" --name "$app" --src "$package" \
             --build-remote false --output none 2>"$temporary/error" && break
+        # What az asks of the host after it has published: the host's own role may not be in force yet.
+        # azure-cli 2.91.0, appservice/custom.py: "Deployment was successful but the app appears to be unhealthy"
+        if grep -qiE 'app appears to be unhealthy|failed to fetch host key' "$temporary/error"; then
+            say "The code is published; the app does not answer yet."
+            break
+        fi
         if ((attempt == 30)) || ! grep -qiE '403|forbidden|AuthorizationPermissionMismatch' "$temporary/error"; then
             cat "$temporary/error" >&2
             refuse "the code was not published; run this again with --keep-token"
@@ -427,21 +539,35 @@ explain_check() {
     say "  read -rs JIRA_API_TOKEN && export JIRA_API_TOKEN && jira-audit check"
 }
 
-# The app's first run tests its roles, the vault, Jira, the rule and storage at once.
+# The app's first run tests its roles, the vault, Jira, the rule and storage at once. Only a run that began after the code
+# was there counts: until then an older version may have run, and well. Application Insights itself is asked: it may be on
+# another workspace than the table.
 if [ -z "$no_wait" ]; then
-    query="AppRequests | where TimeGenerated > datetime($began) and AppRoleName =~ '$app' and Name =~ 'poll'
-| join kind=leftouter (AppExceptions | where TimeGenerated > datetime($began) and AppRoleName =~ '$app'
-| summarize Said = take_any(OuterMessage) by OperationId) on OperationId
-| top 1 by TimeGenerated | project Success, Said"
+    began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    insights=$(output applicationInsightsId)
+    references="/subscriptions/$subscription/resourceGroups/$group/providers/Microsoft.Web/sites/$app/config"
+    references+="/configreferences/appsettings/refresh?api-version=$references_api"
+    query="requests | where timestamp > datetime($began) and cloud_RoleName =~ '$app' and name =~ 'poll'
+| join kind=leftouter (
+union isfuzzy=true (datatable(timestamp: datetime, cloud_RoleName: string, operation_Id: string, outerMessage: string)[]),
+exceptions | where timestamp > datetime($began) and cloud_RoleName =~ '$app'
+| summarize Said = take_any(outerMessage) by operation_Id) on operation_Id
+| top 1 by timestamp | project Success = tobool(success), Said"
     python3 -I -c 'import json, sys; json.dump({"query": sys.argv[1]}, open(sys.argv[2], "w"))' \
         "$query" "$temporary/query.json"
     say "Waiting for the app's first run to succeed. New roles take up to 30 minutes, and logs some minutes more;
 until then runs may fail with 403, and lose nothing: the next one goes on. It is safe to interrupt this."
-    told='' run=none
+    told='' run=none refresh_at=0
     for ((attempt = 0; attempt < 45; attempt++)); do
-        az rest --method post --uri "$workspace/api/query?api-version=$query_api" \
-            --headers Content-Type=application/json Prefer=response-v1=true --body "@$temporary/query.json" \
-            >"$temporary/rows.json" 2>"$temporary/error" || printf '{}' >"$temporary/rows.json"
+        if ! az rest --method post --uri "$insights/query?api-version=$query_api" \
+            --headers Content-Type=application/json --body "@$temporary/query.json" \
+            >"$temporary/rows.json" 2>"$temporary/error"; then
+            if grep -qiE 'bad ?request|forbidden|authorizationfailed|insufficientaccess' "$temporary/error"; then
+                run=unknown # the same question gets the same answer
+                break
+            fi
+            printf '{}' >"$temporary/rows.json"
+        fi
         read -r run said < <(python3 -I -c '
 import json, sys
 tables = json.load(sys.stdin).get("tables") or [{}]
@@ -450,13 +576,28 @@ print({True: "ok", False: "failed"}.get(row[0], "none"), " ".join((row[1] or "")
 ' <"$temporary/rows.json") || true
         [ "$run" != ok ] || break
         if [ -n "$said" ] && [ "$said" != "$told" ]; then say "The app says: $said" && told=$said; fi
+        # What did not resolve is not asked for again for 24 hours, unless somebody says so.
+        if [[ $said == *'Key Vault reference that did not resolve'* ]] && ((attempt >= refresh_at)); then
+            refresh_at=$((attempt + 5))
+            say "Asking Azure to resolve the Key Vault references again."
+            az rest --method post --uri "$references" >/dev/null 2>"$temporary/error" ||
+                say "Azure did not: $(tail -n 1 "$temporary/error")"
+        fi
         sleep 60
     done
 fi
 explain_check
+if [ "$alerts" = True ] && [ -z "$alert_email" ] && [ "$(parameter alertActionGroupIds)" = '[]' ]; then
+    say "The alerts tell nobody: --alert-email, or alertActionGroupIds in --parameters, says whom."
+fi
 case ${run:-unwatched} in
     ok) say "Done: $app has run, and collects from now on." ;;
     unwatched) say "Done: $app is deployed; its first run was not waited for." ;;
     failed) refuse "$app is deployed, but its runs fail${told:+: $told}" ;;
+    unknown)
+        printf 'deploy.sh: %s is deployed; whether it runs cannot be seen, since %s may not be queried:\n%s\n' \
+            "$app" "$insights" "$(tail -n 3 "$temporary/error")" >&2
+        exit 3
+        ;;
     *) refuse "$app is deployed, but no run of it was seen in 45 minutes: look at its functions in the portal" ;;
 esac

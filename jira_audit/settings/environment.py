@@ -131,7 +131,8 @@ def _fault(value: str, row: Setting) -> str | None:
         return (
             "is a Key Vault reference that did not resolve: check that the secret exists, that "
             "the app's identity has the role Key Vault Secrets User, that "
-            "keyVaultReferenceIdentity names it, and that the vault can be reached"
+            "keyVaultReferenceIdentity names it, and that the vault can be reached; then have "
+            "Azure resolve it again, as deploy/OPERATING.md says: by itself it does so daily"
         )
     if not row.free and _PLACEHOLDER.search(value):
         return "is still an example's placeholder: set your own value"

@@ -18,6 +18,7 @@ from typing import Any
 
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000000a"
 RESOURCE_GROUP = "connector"
+CLOUD = "AzureCloud"
 FUNCTIONS_OF_ARM = {
     *("and", "array", "base64", "bool", "coalesce", "concat", "contains", "copyIndex"),
     *("createArray", "createObject", "deployment", "empty", "endsWith", "environment", "equals"),
@@ -356,7 +357,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "createObject": _object,
     "empty": lambda value: not isinstance(value, Runtime) and not value,
     "environment": lambda: {
-        "suffixes": {"storage": "<storage suffix>", "keyvaultDns": ".<vault suffix>"}
+        "name": CLOUD,
+        "suffixes": {"storage": "<storage suffix>", "keyvaultDns": ".<vault suffix>"},
     },
     "equals": lambda one, other: one == other,
     "extensionResourceId": _id,

@@ -41,10 +41,11 @@ ANSWERS: dict[str, Any] = {
     "jiraUsername": "auditor@contoso.example",
     "jiraApiToken": "a secret token",
 }
+NO_SITE = ANSWERS | {"jiraSiteUrl": "", "jiraUsername": "", "jiraApiToken": ""}
 PACKAGE = f"https://packages.example/v{jira_audit.__version__}/released-package.zip"
 WAYS: dict[str, dict[str, Any]] = {
     "the four answers": ANSWERS,
-    "released": ANSWERS | {"packageUri": PACKAGE},
+    "released": ANSWERS | {"packageUri": PACKAGE, "jiraTokenExpires": "2027-03-31"},
     "premium": ANSWERS | {"hostingPlan": "premium", "packageUri": PACKAGE},
     "an existing table": ANSWERS | {"createTable": False},
     "both tables": ANSWERS | {"tables": "both", "timeGeneratedSource": "created"},
@@ -52,23 +53,33 @@ WAYS: dict[str, dict[str, Any]] = {
     "the newer table alone, existing": ANSWERS | {"tables": "v2", "createV2Table": False},
     "the newer table alone": ANSWERS | {"tables": "v2"},
     "an upgrade": ANSWERS | {"jiraApiToken": "", "createTable": False, "packageUri": PACKAGE},
-    "everything": ANSWERS
+    "a service account": ANSWERS
     | {
+        "jiraUsername": "",
+        "jiraApiToken": "",
         "jiraOauthClientId": "client",
         "jiraOauthClientSecret": "another secret",
-        "jiraCloudId": "cloud",
+        "jiraCloudId": "9a1f5b0e-7c56-4f5e-9d0e-2f4b8c6d7e8f",
+    },
+    "everything": NO_SITE
+    | {
         "jiraAllowedHostSuffixes": "example.org",
-        "jiraTokenExpires": "2027-03-31",
         "checkpointReset": "2026-09-14T00:00:00Z",
-        "logsIngestionAudience": "https://monitor.example.org",
+        "logsIngestionAudience": "https://monitor.azure.com",
         "outboundSubnetResourceId": "/subscriptions/s/resourceGroups/n/providers/p/v/n/subnets/s",
         "applicationInsightsResourceId": INSIGHTS,
         "alertEmail": "security@contoso.example",
         "alertActionGroupIds": ["/subscriptions/s/actionGroups/one"],
-        "jiraSites": [{"url": "u", "username": "n", "api_token_setting": "JIRA_API_TOKEN_ONE"}],
+        "jiraSites": [
+            {
+                "url": "https://contoso.atlassian.net",
+                "username": "auditor@contoso.example",
+                "api_token_setting": "JIRA_API_TOKEN_ONE",
+            }
+        ],
         "jiraSiteTokens": {"JIRA_API_TOKEN_ONE": "a third secret"},
     },
-    "a provider's sites": ANSWERS
+    "a provider's sites": NO_SITE
     | {
         "jiraSites": [
             {
@@ -593,8 +604,13 @@ def app_starts_after_what_it_needs(template: Template) -> list[str]:
                 if table.template not in waits[rule.template]
             ]
         for code in of_type(resources, "Microsoft.Web/sites/extensions"):
-            if site(resources).id not in waits[code.id]:
-                problems.append(f"{way}: the code does not wait for the app")
+            # Every minute counts: the identity's role on the container has to be in force by then.
+            before = waits[code.id] | {code.id}
+            problems += [
+                f"{way}: the code does not wait for {each.id}"
+                for each in resources
+                if each.active and (each.template or each.id) not in before
+            ]
     return problems
 
 

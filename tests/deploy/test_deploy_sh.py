@@ -35,10 +35,16 @@ SCRIPT = ROOT / "deploy" / "deploy.sh"
 TEMPLATE = json.loads((ROOT / "deploy" / "azuredeploy.json").read_text(encoding="utf-8"))
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
+GROUP = f"{SUBSCRIPTION}/resourceGroups/jira-rg"
 WORKSPACE = (
     f"{SUBSCRIPTION}/resourceGroups/sentinel-rg/providers/Microsoft.OperationalInsights"
     "/workspaces/sentinel"
 )
+INSIGHTS = f"{GROUP}/providers/Microsoft.Insights/components/jira-audit-abc"
+QUERY = f"rest --method post --uri {INSIGHTS}/query[?]*"
+SITE = f"{GROUP}/providers/Microsoft.Web/sites/jira-audit-abc"
+REFRESH = f"{SITE}/config/configreferences/appsettings"
+VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/jira-vault"
 TABLE = f"{WORKSPACE}/tables/Jira_Audit_CL"
 PYTHON = getattr(sys, "_base_executable", sys.executable)
 """Without the environment's packages, and started with -IS: it is started a thousand times here."""
@@ -58,6 +64,7 @@ OUTPUTS = {
         "value": "https://rule-abc.westeurope-1.ingest.monitor.azure.com",
     },
     "dataCollectionRuleId": {"type": "String", "value": "dcr-0123"},
+    "applicationInsightsId": {"type": "String", "value": INSIGHTS},
 }
 RAN = {"tables": [{"rows": [[True, None]]}]}
 NOT_YET: dict[str, Any] = {"tables": [{"rows": []}]}
@@ -177,12 +184,13 @@ class Cloud:
         """The calls that change something in Azure, in order, in short."""
         short = {
             "rest --method put": "put table",
-            "rest --method post --uri /subscriptions/": "migrate",
+            "rest --method post --uri " + TABLE: "migrate",
+            "rest --method post --uri " + REFRESH: "refresh",
             "group create": "make group",
             "deployment group create": "deploy",
             "functionapp deployment source config-zip": "publish",
         }
-        lines = [each["line"] for each in self.calls() if "/api/query?" not in each["line"]]
+        lines = [each["line"] for each in self.calls()]
         return [does for line in lines for start, does in short.items() if line.startswith(start)]
 
     def parameters(self, command: str = "deployment group create") -> dict[str, Any]:
@@ -208,15 +216,19 @@ def cloud(tmp_path: Path) -> Cloud:
     package = tmp_path / "package.zip"
     package.write_bytes(b"a package")
     cloud = Cloud(tmp_path)
+    cloud.set_answers("version *", "2.91.0")
+    cloud.set_answers("functionapp list-flexconsumption-locations *", "East US\nwesteurope")
+    cloud.set_answers("group show *", "westeurope")
     cloud.set_answers("account show *", SUBSCRIPTION.rpartition("/")[2])
     cloud.set_answers("resource list * --name sentinel *", WORKSPACE)
     cloud.set_answers("resource show *", "westeurope")
     cloud.set_answers("rest --method get --uri */permissions[?]*", OWNER)
     cloud.set_answers(f"rest --method get --uri {WORKSPACE}/tables[?]*", "Heartbeat\nSyslog")
     cloud.set_answers("group exists *", "true")
+    cloud.set_answers("deployment group validate *", f"{GROUP}/providers/Microsoft.Web/sites/app")
     cloud.set_answers("deployment group create *", OUTPUTS)
     cloud.set_answers("functionapp deployment source config-zip *", "")
-    cloud.set_answers(f"rest --method post --uri {WORKSPACE}/api/query[?]*", NOT_YET, RAN)
+    cloud.set_answers(QUERY, NOT_YET, RAN)
     return cloud
 
 
@@ -402,6 +414,83 @@ def test_table_that_is_migrated_gets_our_columns(cloud: Cloud) -> None:
 
     assert done.returncode == 0, done.stderr
     assert cloud.changes() == ["migrate", "put table", "deploy", "publish"]
+
+
+def set_classic_table(cloud: Cloud) -> None:
+    """A classic table that would be migrated, and would then get our columns."""
+    set_table(
+        cloud,
+        table("Classic", CLASSIC_COLUMNS),
+        table("DataCollectionRuleBased", CLASSIC_COLUMNS),
+        table("DataCollectionRuleBased", {**COLUMNS}),
+    )
+    cloud.set_answers(f"rest --method post --uri {TABLE}/migrate[?]*", "")
+    cloud.set_answers(f"rest --method put --uri {TABLE}[?]*", "")
+
+
+def lack_token(cloud: Cloud) -> list[str]:
+    cloud.more = {"JIRA_API_TOKEN": ""}
+    return package_arguments(cloud)
+
+
+def lack_package(cloud: Cloud) -> list[str]:
+    return ["--package", str(cloud.folder / "missing.zip")]
+
+
+def lack_role_to_assign(cloud: Cloud) -> list[str]:
+    scope = "rest --method get --uri */resourcegroups/jira-rg/*/permissions[?]*"
+    cloud.answers = {scope: [{"out": CONTRIBUTOR}], **cloud.answers}
+    return package_arguments(cloud)
+
+
+def lack_group(cloud: Cloud) -> list[str]:
+    cloud.set_answers("group exists *", "false")
+    cloud.set_failure("group create *", "AuthorizationFailed")
+    return package_arguments(cloud)
+
+
+def lack_validity(cloud: Cloud) -> list[str]:
+    cloud.set_failure("deployment group validate *", "InvalidTemplateDeployment")
+    return package_arguments(cloud)
+
+
+LACKS = (lack_token, lack_package, lack_role_to_assign, lack_group, lack_validity)
+"""What makes the script refuse, apart from the table."""
+
+
+@pytest.mark.parametrize("lack", LACKS)
+def test_table_is_migrated_after_all_that_can_refuse(
+    cloud: Cloud, lack: Callable[[Cloud], list[str]]
+) -> None:
+    set_classic_table(cloud)
+
+    done = cloud.run("--migrate-table", *lack(cloud))
+
+    assert done.returncode == 1
+    assert set(cloud.changes()) <= {"make group"}
+    assert (lack is lack_group) is bool(cloud.changes())
+
+
+def test_table_is_migrated_right_before_the_deployment(cloud: Cloud) -> None:
+    set_classic_table(cloud)
+
+    done = cloud.run("--migrate-table", *package_arguments(cloud))
+
+    assert done.returncode == 0, done.stderr
+    lines = [each["line"] for each in cloud.calls()]
+    migrated = next(n for n, line in enumerate(lines) if "/migrate?" in line)
+    table_calls = ("rest --method get --uri " + TABLE, "rest --method put --uri " + TABLE)
+    after = [each for each in lines[migrated + 1 :] if not each.startswith(table_calls)]
+    assert after[0].startswith("deployment group create")
+
+
+def test_dry_run_needs_no_package(cloud: Cloud) -> None:
+    cloud.set_answers("deployment group what-if *", "Resource changes: 23 to create.")
+
+    done = cloud.run("--what-if", "--package", "missing.zip")
+
+    assert done.returncode == 0, done.stderr
+    assert "23 to create" in done.stdout
 
 
 @pytest.mark.parametrize(("answer", "migrated"), [("Jira_Audit_CL", True), ("y", False)])
@@ -646,6 +735,25 @@ def test_package_is_published_once_the_app_may_write_it(cloud: Cloud) -> None:
     assert (cloud.folder / "sleeps").read_text().startswith("60")
 
 
+def test_package_of_a_release_waits_for_the_role(
+    cloud: Cloud, tmp_path: Path, address: str
+) -> None:
+    """The template is told of no address, so nothing in the deployment can meet the 403."""
+    release(cloud, tmp_path, address, DIGEST)
+    cloud.set_failure(
+        "functionapp deployment source config-zip *",
+        "InaccessibleStorageException: Failed to access storage account: 403",
+        "",
+    )
+
+    done = cloud.run()
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish", "publish"]
+    assert cloud.parameters()["packageUri"] == ""
+    assert "The app may not write its package yet; trying again in a minute." in done.stdout
+
+
 def test_package_that_fails_to_publish_ends_the_script(cloud: Cloud) -> None:
     cloud.set_failure("functionapp deployment source config-zip *", "the package is no zip")
 
@@ -807,8 +915,7 @@ def test_package_of_a_premium_plan_stays_at_its_address(
 
 def test_first_run_may_fail_until_the_roles_are_there(cloud: Cloud) -> None:
     refused = failed_run("403: the identity lacks Monitoring Metrics Publisher")
-    query = f"rest --method post --uri {WORKSPACE}/api/query[?]*"
-    cloud.set_answers(query, NOT_YET, refused, refused, RAN)
+    cloud.set_answers(QUERY, NOT_YET, refused, refused, RAN)
 
     done = cloud.run(*package_arguments(cloud))
 
@@ -818,8 +925,7 @@ def test_first_run_may_fail_until_the_roles_are_there(cloud: Cloud) -> None:
 
 
 def test_first_run_that_keeps_failing_fails_the_script(cloud: Cloud) -> None:
-    query = f"rest --method post --uri {WORKSPACE}/api/query[?]*"
-    cloud.set_answers(query, failed_run("contoso: the token is wrong, revoked or expired"))
+    cloud.set_answers(QUERY, failed_run("contoso: the token is wrong, revoked or expired"))
 
     done = cloud.run(*package_arguments(cloud))
 
@@ -828,12 +934,209 @@ def test_first_run_that_keeps_failing_fails_the_script(cloud: Cloud) -> None:
 
 
 def test_first_run_that_is_never_seen_is_reported(cloud: Cloud) -> None:
-    cloud.set_failure(f"rest --method post --uri {WORKSPACE}/api/query[?]*", "no such table")
+    cloud.set_failure(QUERY, "no such table")
 
     done = cloud.run(*package_arguments(cloud))
 
     assert done.returncode == 1
     assert "no run of it was seen" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "right"),
+    [("2.45.0", False), ("2.59.9", False), ("2.60.0", True), ("3.0.0", True)],
+)
+def test_az_must_know_flex_consumption(cloud: Cloud, version: str, right: bool) -> None:
+    cloud.set_answers("version *", version)
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert (done.returncode == 0) is right
+    if not right:
+        assert cloud.changes() == []
+        assert f"az is {version}, and 2.60 or newer is needed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("existing", "arguments", "given", "right"),
+    [
+        ("westeurope", (), None, True),
+        ("North Europe", (), None, False),
+        ("northeurope", ("--location", "westeurope"), None, False),  # the group stays where it is
+        ("", (), None, True),
+        ("", ("--location", "northeurope"), None, False),
+        ("northeurope", (), "East US", True),
+        ("westeurope", (), "northeurope", False),
+    ],
+)
+def test_region_must_offer_flex_consumption(
+    cloud: Cloud, existing: str, arguments: tuple[str, ...], given: str | None, right: bool
+) -> None:
+    set_classic_table(cloud)
+    cloud.set_answers("group exists *", "true" if existing else "false")
+    cloud.set_answers("group show *", existing)
+    cloud.set_answers("group create *", "")
+    file = cloud.folder / "mine.json"
+    file.write_text(json.dumps({"parameters": {"location": {"value": given}} if given else {}}))
+
+    done = cloud.run(
+        *("--migrate-table", "--parameters", str(file)), *arguments, *package_arguments(cloud)
+    )
+
+    assert (done.returncode == 0) is right, done.stderr
+    if not right:
+        assert cloud.changes() == []
+        assert "Flex Consumption is not offered in northeurope" in done.stderr
+        assert "East US\nwesteurope" in done.stderr
+
+
+@pytest.mark.parametrize("state", ["NotRegistered", "Registered"])
+def test_subnet_needs_its_provider(cloud: Cloud, state: str) -> None:
+    file = cloud.folder / "mine.json"
+    file.write_text(json.dumps({"parameters": {"outboundSubnetResourceId": {"value": "/s"}}}))
+    cloud.set_answers("provider show --namespace Microsoft.App *", state)
+
+    done = cloud.run("--parameters", str(file), *package_arguments(cloud))
+
+    assert (done.returncode == 0) is (state == "Registered")
+    if state != "Registered":
+        assert cloud.changes() == []
+        assert "az provider register --namespace Microsoft.App --wait" in done.stderr
+
+
+def test_vault_that_was_deleted_is_recovered_first(cloud: Cloud) -> None:
+    set_classic_table(cloud)
+    cloud.set_answers("deployment group validate *", f"{SITE}\n{VAULT}\n{VAULT}/secrets/jira-api")
+    cloud.set_answers("keyvault list-deleted *'jira-vault'*", "westeurope")
+
+    done = cloud.run("--migrate-table", *package_arguments(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes() == []
+    assert "az keyvault recover --name jira-vault --location westeurope" in done.stderr
+
+
+def test_vault_list_that_may_not_be_read_stops_nothing(cloud: Cloud) -> None:
+    cloud.set_answers("deployment group validate *", VAULT)
+    cloud.set_failure("keyvault list-deleted *", "ERROR: AuthorizationFailed")
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert "cannot be looked at: ERROR: AuthorizationFailed" in done.stdout
+
+
+def test_alerts_that_tell_nobody_are_mentioned(cloud: Cloud) -> None:
+    nobody = cloud.run(*package_arguments(cloud))
+    told = cloud.run("--alert-email", "soc@contoso.example", *package_arguments(cloud))
+
+    assert "The alerts tell nobody" in nobody.stdout
+    assert "The alerts tell nobody" not in told.stdout
+    assert cloud.parameters()["alertEmail"] == "soc@contoso.example"
+
+
+SERVICE = {"jiraOauthClientId": "client", "jiraOauthClientSecret": "secret"}
+SEVERAL = {"jiraSites": [{"url": "https://a.atlassian.net", "username": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "says"),
+    [
+        (SERVICE, ("--username", ""), ""),
+        (SERVICE, (), "--username excludes jiraOauthClientId"),
+        (SEVERAL, ("--username", "", "--jira-url", ""), ""),
+        (SEVERAL, ("--username", ""), "--jira-url and --username exclude jiraSites"),
+    ],
+)
+def test_ways_into_jira_exclude_each_other(
+    cloud: Cloud, given: Mapping[str, object], arguments: tuple[str, ...], says: str
+) -> None:
+    file = cloud.folder / "mine.json"
+    file.write_text(json.dumps({"parameters": {n: {"value": v} for n, v in given.items()}}))
+
+    done = cloud.run(
+        *("--parameters", str(file)), *arguments, *package_arguments(cloud), token=None
+    )
+
+    assert done.returncode == (2 if says else 0), done.stderr
+    assert says in done.stderr
+    if not says:
+        assert cloud.parameters()["jiraApiToken"] == cloud.parameters()["jiraUsername"] == ""
+
+
+UNRESOLVED = "SettingsError: JIRA_API_TOKEN is a Key Vault reference that did not resolve: check"
+
+
+def test_reference_that_did_not_resolve_is_refreshed(cloud: Cloud) -> None:
+    """Unasked, Azure tries again after 24 hours only."""
+    cloud.set_answers(QUERY, NOT_YET, failed_run(UNRESOLVED), failed_run(UNRESOLVED), RAN)
+    cloud.set_answers(f"rest --method post --uri {REFRESH}/refresh[?]api-version=2022-03-01", "")
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish", "refresh"]
+
+
+def test_reference_is_refreshed_now_and_then_not_each_minute(cloud: Cloud) -> None:
+    cloud.set_answers(QUERY, failed_run(UNRESOLVED))
+    cloud.set_failure(f"rest --method post --uri {REFRESH}/refresh[?]*", "Forbidden: no such right")
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 1
+    assert cloud.changes().count("refresh") == 9  # in 45 minutes
+    assert "Azure did not: Forbidden: no such right" in done.stdout
+    assert "did not resolve" in done.stderr
+
+
+def test_first_run_counts_once_the_code_is_there(cloud: Cloud) -> None:
+    """The version before may run, and well, while the new one is deployed."""
+    slow = '#!/bin/sh\nexec date "$@" -d "@$(grep -c config-zip "$STAND_IN_AZ/calls.jsonl")"\n'
+    (cloud.folder / "date").write_text(slow.replace("exec date", "exec /bin/date"))
+    (cloud.folder / "date").chmod(0o755)
+
+    cloud.run("--keep-token", *package_arguments(cloud))
+
+    [text] = cloud.calls(f"rest --method post --uri {INSIGHTS}/query")[0]["files"].values()
+    assert "datetime(1970-01-01T00:00:01Z)" in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ERROR: Bad Request({'error': {'message': 'Semantic error', 'code': 'BadArgumentError'}})",
+        "ERROR: Forbidden({'error': {'code': 'InsufficientAccessError'}})",
+        "ERROR: (AuthorizationFailed) The client does not have authorization",
+    ],
+)
+def test_first_run_that_cannot_be_seen_is_not_waited_for(cloud: Cloud, error: str) -> None:
+    cloud.set_failure(QUERY, error)
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 3
+    assert len(cloud.calls(f"rest --method post --uri {INSIGHTS}/query")) == 1
+    assert "is deployed; whether it runs cannot be seen" in done.stderr
+    assert error in done.stderr
+
+
+# azure-cli 2.91.0, appservice/custom.py: said once the package is there.
+@pytest.mark.parametrize(
+    "error",
+    [
+        "ERROR: Deployment was successful but the app appears to be unhealthy, please check it.",
+        "ERROR: Failed to fetch host key to check for function app status.",
+    ],
+)
+def test_package_is_published_if_only_the_host_is_not_up(cloud: Cloud, error: str) -> None:
+    cloud.set_failure("functionapp deployment source config-zip *", error)
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish"]
+    assert "has run, and collects" in done.stdout
 
 
 HOSTILE = """\

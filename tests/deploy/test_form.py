@@ -18,8 +18,8 @@ PARAMETERS = checks.load()["parameters"]
 
 # https://learn.microsoft.com/azure/azure-resource-manager/managed-applications/create-uidefinition-functions
 FUNCTIONS = {
-    *("and", "basics", "concat", "contains", "empty", "greaterOrEquals", "guid", "if", "int"),
-    *("lessOrEquals", "location", "not", "parse", "replace", "steps", "string", "substring"),
+    *("and", "basics", "concat", "contains", "empty", "equals", "greaterOrEquals", "if", "int"),
+    *("lessOrEquals", "location", "not", "or", "parse", "steps", "string"),
 }
 ANSWERED_BY_THE_FORM = {"workspaceResourceId", "location", "createTable", "createV2Table"}
 """Parameters that no element is named after: picked from a list, or found out."""

@@ -19,20 +19,21 @@ CLASSIC = {
     if name not in {"site_s", "description_s", "extra_s", "truncated_b"}
 }
 TELEMETRY = {
-    "AppRequests": {
-        "TimeGenerated": "datetime",
-        "AppRoleName": "string",
-        "Name": "string",
-        "Success": "bool",
-        "OperationId": "string",
+    "requests": {
+        "timestamp": "datetime",
+        "cloud_RoleName": "string",
+        "name": "string",
+        "success": "string",
+        "operation_Id": "string",
     },
-    "AppExceptions": {
-        "TimeGenerated": "datetime",
-        "AppRoleName": "string",
-        "OuterMessage": "string",
-        "OperationId": "string",
+    "exceptions": {
+        "timestamp": "datetime",
+        "cloud_RoleName": "string",
+        "outerMessage": "string",
+        "operation_Id": "string",
     },
 }
+"""https://learn.microsoft.com/azure/azure-monitor/app/data-model-complete"""
 
 pytestmark = pytest.mark.servers  # Node.js
 

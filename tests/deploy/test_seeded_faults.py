@@ -235,7 +235,7 @@ FAULTS: list[tuple[str, str, Change]] = [
         put(
             PLAN,
             "dependsOn",
-            ["[resourceId('Microsoft.Web/sites', parameters('functionAppName'))]"],
+            ["[resourceId('Microsoft.Web/sites', variables('functionAppName'))]"],
         ),
     ),
     (

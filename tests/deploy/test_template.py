@@ -166,6 +166,62 @@ PARAMETERS = {
 }
 
 
+@pytest.mark.parametrize("way", checks.WAYS)
+def test_app_settings_load_for_every_way(way: str, template: checks.Template) -> None:
+    made = in_azure(checks.app_settings(arm.deploy(template, checks.WAYS[way])))
+    for name, value in made.items():
+        made[name] = value.replace("<storage suffix>", "core.windows.net")
+
+    assert load(made, NOW).invalid == ()
+
+
+@pytest.mark.parametrize(("protected", "purge", "days"), [(True, True, 90), (False, None, 7)])
+def test_vault_of_a_trial_can_be_purged(
+    protected: bool, purge: bool | None, days: int, template: checks.Template
+) -> None:
+    """Azure takes no false there: on, or not said."""
+    made = deploy(template, purgeProtection=protected)
+    (vault,) = checks.of_type(made, "Microsoft.KeyVault/vaults")
+
+    assert vault.body["properties"]["enablePurgeProtection"] is purge
+    assert vault.body["properties"]["softDeleteRetentionInDays"] == days
+
+
+@pytest.mark.parametrize(("cloud", "cards"), [("AzureCloud", 1), ("AzureChinaCloud", 0)])
+def test_card_is_left_out_where_sentinel_is_not(
+    cloud: str, cards: int, template: checks.Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arm, "CLOUD", cloud)
+
+    made = deploy(template)
+
+    kind = "Microsoft.SecurityInsights/dataConnectorDefinitions"
+    assert len(checks.of_type(made, kind)) == cards
+
+
+def test_token_that_was_not_given_is_not_read() -> None:
+    """Azure may work out the body of a resource whose condition is false."""
+    entry = checks.WAYS["everything"]["jiraSites"][0]
+    scope = arm.Scope({"jiraSites": [entry], "jiraSiteTokens": {}}, indices={"": 0})
+    [secret] = [
+        each
+        for each in checks.load()["resources"]
+        if each.get("copy", {}).get("name") == "siteTokens"
+    ]
+
+    assert scope.value(secret["condition"]) is False
+    assert scope.value(secret["properties"]["value"]) == ""
+
+
+@pytest.mark.parametrize("name", ["functionAppName", "keyVaultName"])
+def test_empty_name_is_the_defaults(name: str, template: checks.Template) -> None:
+    """The form sends an empty one: it cannot make the template's own."""
+    sent = {each.id for each in deploy(template, **{name: ""})}
+
+    assert sent == {each.id for each in deploy(template)}
+    assert sent != {each.id for each in deploy(template, **{name: "mine"})}
+
+
 def test_app_settings_include_every_default(template: checks.Template) -> None:
     made = checks.app_settings(deploy(template))
 

@@ -495,6 +495,7 @@ def test_reference_that_did_not_resolve_is_a_problem(name: str) -> None:
     found = problem(name, VAULT)
     assert "did not resolve" in found
     assert "Key Vault Secrets User" in found
+    assert "have Azure resolve it again" in found
     assert "contoso.vault" not in found
 
 

@@ -1,0 +1,200 @@
+"""Whoever fills in the portal's form gets a connector that runs, and the same one the next time."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+import jira_audit
+from jira_audit.settings.load import load
+from tests.deploy import arm, checks
+from tests.deploy.test_form import ELEMENTS, FORM, elements
+from tests.deploy.test_template import NOW, in_azure
+
+SITES = [
+    {
+        "url": f"https://{name}.atlassian.net",
+        "username": "auditor@contoso.example",
+        "api_token_setting": f"JIRA_API_TOKEN_{name.upper()}",
+    }
+    for name in ("one", "two")
+]
+FILLED: dict[str, dict[str, str]] = {
+    "token": {},
+    "scoped": {"scopedCloudId": "9a1f5b0e-7c56-4f5e-9d0e-2f4b8c6d7e8f"},
+    "service": {"jiraOauthClientId": "client", "jiraOauthClientSecret": "a secret"},
+    "several": {
+        "jiraSites": json.dumps(SITES),
+        "jiraSiteTokens": json.dumps({each["api_token_setting"]: "a secret" for each in SITES}),
+    },
+}
+"""What is typed for each way into Jira; everything that another way asks for is typed as well."""
+
+ALL = {
+    "jiraSiteUrl": "https://contoso.atlassian.net",
+    "jiraUsername": "auditor@contoso.example",
+    "jiraApiToken": "a secret token",
+    "jiraTokenExpires": "2027-03-31",
+    "packageUri": checks.PACKAGE,
+}
+for _filled in FILLED.values():
+    ALL |= _filled
+
+
+class Portal(arm.Scope):
+    """The form as somebody filled it in; what is hidden keeps what was typed before."""
+
+    answers: dict[str, Any]
+
+    def _answer(self, name: str) -> Any:
+        if name == "workspace":
+            return {"id": checks.WORKSPACE}
+        if name == "workspaceTables":
+            return {"value": [{"name": "Heartbeat"}]}
+        element = ELEMENTS[name]
+        default = element.get("defaultValue", "")
+        if element["type"] == "Microsoft.Common.DropDown":
+            options = element["constraints"]["allowedValues"]
+            default = {each["label"]: each["value"] for each in options}[default]
+        return self.answers.get(name, default)
+
+    def _basics(self, name: str) -> Any:
+        return self._answer(name)
+
+    def _steps(self, name: str) -> dict[str, Any]:
+        [step] = [each for each in FORM["steps"] if each["name"] == name]
+        return {each["name"]: self._answer(each["name"]) for each in step["elements"]}
+
+    def _location(self) -> str:
+        return "northeurope"
+
+    def _parse(self, text: str) -> Any:
+        return json.loads(text)
+
+    def _int(self, text: str) -> int:
+        return int(text)
+
+
+def fill(**answers: Any) -> Portal:
+    portal = Portal({})
+    portal.answers = answers
+    return portal
+
+
+def deploy(portal: Portal) -> list[arm.Resource]:
+    return arm.deploy(checks.load(), portal.value(FORM["outputs"]))
+
+
+def test_every_way_into_jira_is_offered() -> None:
+    options = ELEMENTS["wayIn"]["constraints"]["allowedValues"]
+
+    assert [each["value"] for each in options] == list(FILLED)
+
+
+@pytest.mark.parametrize("before", [{}, ALL], ids=["at once", "after other ways"])
+@pytest.mark.parametrize("way", FILLED)
+def test_connector_takes_the_settings_of_every_way(way: str, before: dict[str, str]) -> None:
+    first = {name: ALL[name] for name in ("jiraSiteUrl", "jiraUsername", "jiraApiToken")}
+    portal = fill(**(before or first) | {"wayIn": way} | FILLED[way])
+
+    settings = load(in_azure(checks.app_settings(deploy(portal))), NOW)
+
+    assert settings.invalid == ()
+    assert len(settings.sites) == (2 if way == "several" else 1)
+
+
+@pytest.mark.parametrize("way", FILLED)
+def test_fields_of_a_way_are_shown_and_required(way: str) -> None:
+    portal = fill(wayIn=way)
+    shown = {
+        element["name"]
+        for _, element in elements()
+        if element["name"] in {*ALL, "jiraCloudId"} and portal.value(element["visible"]) is True
+    }
+
+    own = set(FILLED[way]) | {"packageUri"}
+    if way != "several":
+        own |= {"jiraSiteUrl", "jiraTokenExpires"}
+    if way in {"token", "scoped"}:
+        own |= {"jiraUsername", "jiraApiToken"}
+    if way == "service":
+        own |= {"jiraCloudId"}
+    assert shown == own
+    optional = {name for name in own if not ELEMENTS[name]["constraints"]["required"]}
+    assert optional <= {"jiraTokenExpires", "jiraCloudId"}
+
+
+def test_form_deploys_the_code() -> None:
+    [code] = checks.of_type(deploy(fill(**ALL)), "Microsoft.Web/sites/extensions")
+
+    assert code.body["properties"]["packageUri"] == checks.PACKAGE
+    assert ELEMENTS["packageUri"]["constraints"]["required"]
+    assert not re.search(ELEMENTS["packageUri"]["constraints"]["regex"], "")
+
+
+@pytest.mark.parametrize(("uri", "says"), [("", "no code in the app"), (checks.PACKAGE, "403")])
+def test_outputs_say_what_comes_next(uri: str, says: str) -> None:
+    outputs = arm.outputs(checks.load(), checks.ANSWERS | {"packageUri": uri})
+
+    assert says in outputs["nextStep"]
+
+
+def test_form_and_script_name_the_same_connector() -> None:
+    script = {"createTable": False, "jiraApiToken": "", "packageUri": ""}
+    answers = {name: value for name, value in checks.ANSWERS.items() if name != "tags"}
+    by_script = arm.deploy(checks.load(), answers | script)
+    by_form = deploy(fill(**ALL))
+
+    for kind in (
+        "Microsoft.Web/sites",
+        "Microsoft.Storage/storageAccounts",
+        "Microsoft.KeyVault/vaults",
+        "Microsoft.Insights/dataCollectionRules",
+        "Microsoft.ManagedIdentity/userAssignedIdentities",
+    ):
+        assert [each.id for each in checks.of_type(by_form, kind)] == [
+            each.id for each in checks.of_type(by_script, kind)
+        ]
+    assert checks.site(by_form).name.startswith("jira-audit-")
+
+
+@pytest.mark.parametrize(
+    ("subtype", "tables", "right"),
+    [
+        ("Classic", "classic", False),
+        ("Classic", "both", False),
+        ("Classic", "v2", True),
+        ("DataCollectionRuleBased", "classic", True),
+    ],
+)
+def test_classic_table_ends_the_form(subtype: str, tables: str, right: bool) -> None:
+    table = {"properties": {"schema": {"name": "Jira_Audit_CL", "tableSubType": subtype}}}
+    [rule] = [
+        each["isValid"]
+        for each in ELEMENTS["tableRetentionDays"]["constraints"]["validations"]
+        if "classic table" in each["message"]
+    ]
+
+    assert fill(classicTable=table, tables=tables).value(rule) is right
+    assert fill(classicTable="", tables=tables).value(rule) is True  # there is none
+
+
+@pytest.mark.parametrize("email", ["", "soc@contoso.example"])
+def test_form_warns_of_alerts_that_tell_nobody(email: str) -> None:
+    assert fill(alertEmail=email).value(ELEMENTS["nobodyIsTold"]["visible"]) is (not email)
+
+
+def test_link_opens_the_template_with_the_form() -> None:
+    """The portal fetches both itself: raw files allow that, a release's files do not."""
+    page = (checks.ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    [address] = re.findall(r"https://portal\.azure\.com/#create/\S+?(?=\))", page)
+    template, form = address.split("/uri/")[1].split("/createUIDefinitionUri/")
+    raw = f"https://raw.githubusercontent.com/OWNER/REPOSITORY/v{jira_audit.__version__}/deploy"
+
+    assert unquote(template) == f"{raw}/{checks.TEMPLATE.name}"
+    assert unquote(form) == f"{raw}/{checks.FORM.name}"
+    assert "/" not in template + form
