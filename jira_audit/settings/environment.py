@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
+from jira_audit.core.schedule import PollSchedule
 from jira_audit.settings.table import BY_NAME, EVERYTHING, Needs, Part, Setting
 
 _UNRESOLVED = "@Microsoft.KeyVault("
@@ -94,6 +95,14 @@ class SettingsReader:
         if value not in choices:
             self.problem(name, f"must be {' or '.join(choices)}")
         return value
+
+    def schedule(self, name: str) -> PollSchedule:
+        """When the timer fires; the row's default if the value is wrong."""
+        try:
+            return PollSchedule.parse(self.text_or_default(name))
+        except ValueError as error:
+            self.problem(name, f"is wrong: {error}")
+            return PollSchedule.parse(str(BY_NAME[name].default))
 
     def day(self, name: str) -> date | None:
         """A date; None if it is not set, or is wrong."""

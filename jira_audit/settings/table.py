@@ -14,16 +14,19 @@ from typing import Literal
 from jira_audit.core.timestamps import HOUR, MINUTE, SECOND
 from jira_audit.settings.values import QUEUE_ABOVE
 
-Part = Literal["sites", "jira", "ingestion", "storage", "run"]
+Part = Literal["sites", "jira", "ingestion", "storage", "run", "schedule"]
 """What a command may need: the sites' names; the connection to Jira; the data collection rule; the
-storage of checkpoints and letters; how a run reads and sends."""
+storage of checkpoints and letters; how a run reads and sends; when runs begin."""
 
 Needs = frozenset[Part]
 
-EVERYTHING: Needs = frozenset({"sites", "jira", "ingestion", "storage", "run"})
+EVERYTHING: Needs = frozenset({"sites", "jira", "ingestion", "storage", "run", "schedule"})
 
 STORED: Needs = frozenset({"sites", "storage"})
 """What a command needs that reads only stored state."""
+
+JUDGED: Needs = STORED | {"schedule"}
+"""What a command needs that judges stored state."""
 
 Kind = Literal["text", "number", "choice", "date", "address", "list"]
 
@@ -209,12 +212,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "POLL_SCHEDULE",
-        _RUN,
+        frozenset({"schedule"}),
         "six fields, seconds first; the host reads it, so it has to be set",
         default="0 */5 * * * *",
-        # https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions
-        pattern=r"\S+(\s+\S+){5}",
-        must="must have six fields (seconds first), such as 0 */5 * * * *",
     ),
     Setting(
         "INITIAL_LOOKBACK_HOURS",
