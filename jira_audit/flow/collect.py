@@ -160,6 +160,7 @@ class Recorder:
                 error,
                 complete=self.complete,
                 moved=lambda: delivery is not None and delivery.saved.moved_since(delivery.loaded),
+                stopped=run.deadline.is_stopped,
             )
         return Outcome(
             run.site,
