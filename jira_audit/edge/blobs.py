@@ -123,6 +123,15 @@ class BlobCheckpoints:
         with _translate_errors(f"{site}: the checkpoint could not be read"):
             return _content(self._container, self._name(site))
 
+    def is_leased(self, site: str) -> bool:
+        """Whether a run has the lease on a site's checkpoint blob now."""
+        with _translate_errors(f"{site}: the checkpoint's lease could not be read"):
+            try:
+                blob = self._container.get_blob_client(self._name(site)).get_blob_properties()
+            except ResourceNotFoundError:
+                return False
+        return bool(blob.lease.state == "leased")
+
     def tenants(self) -> Sequence[StoredTenant]:
         """What each site's checkpoint says of its tenant, sorted by site; one list request.
 

@@ -97,12 +97,17 @@ class SettingsReader:
         return value
 
     def schedule(self, name: str) -> PollSchedule:
-        """When the timer fires; the row's default if the value is wrong."""
+        """When the timer fires; the row's default if the value is wrong.
+
+        It is read even if no needed part reads it; then a wrong one is no problem.
+        """
+        row = BY_NAME[name]
         try:
-            return PollSchedule.parse(self.text_or_default(name))
+            return PollSchedule.parse(self.raw(name).strip() or str(row.default))
         except ValueError as error:
-            self.problem(name, f"is wrong: {error}")
-            return PollSchedule.parse(str(BY_NAME[name].default))
+            if row.parts & self._needs:
+                self.problem(name, f"is wrong: {error}")
+            return PollSchedule.parse(str(row.default))
 
     def day(self, name: str) -> date | None:
         """A date; None if it is not set, or is wrong."""

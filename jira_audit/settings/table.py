@@ -14,19 +14,16 @@ from typing import Literal
 from jira_audit.core.timestamps import HOUR, MINUTE, SECOND
 from jira_audit.settings.values import QUEUE_ABOVE
 
-Part = Literal["sites", "jira", "ingestion", "storage", "run", "schedule"]
+Part = Literal["sites", "jira", "ingestion", "storage", "run"]
 """What a command may need: the sites' names; the connection to Jira; the data collection rule; the
-storage of checkpoints and letters; how a run reads and sends; when runs begin."""
+storage of checkpoints and letters; how a run reads and sends."""
 
 Needs = frozenset[Part]
 
-EVERYTHING: Needs = frozenset({"sites", "jira", "ingestion", "storage", "run", "schedule"})
+EVERYTHING: Needs = frozenset({"sites", "jira", "ingestion", "storage", "run"})
 
 STORED: Needs = frozenset({"sites", "storage"})
 """What a command needs that reads only stored state."""
-
-JUDGED: Needs = STORED | {"schedule"}
-"""What a command needs that judges stored state."""
 
 Kind = Literal["text", "number", "choice", "date", "address", "list"]
 
@@ -212,7 +209,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "POLL_SCHEDULE",
-        frozenset({"schedule"}),
+        _RUN,
         "six fields, seconds first; the host reads it, so it has to be set",
         default="0 */5 * * * *",
     ),
