@@ -84,8 +84,9 @@ _FIELDS = (
 
 @dataclass(frozen=True)
 class PollSchedule:
-    """The times of day, sorted, and the days on which the timer fires."""
+    """The times of day, sorted, and the days on which the timer fires; `text` is the expression."""
 
+    text: str
     seconds: tuple[int, ...]
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
@@ -103,7 +104,8 @@ class PollSchedule:
         if len(parts) != len(_FIELDS):
             message = "it must have six fields (seconds first), such as 0 */5 * * * *"
             raise ValueError(message)
-        schedule = cls(*(each.values(part) for each, part in zip(_FIELDS, parts, strict=True)))
+        values = [each.values(part) for each, part in zip(_FIELDS, parts, strict=True)]
+        schedule = cls(" ".join(parts), *values)
         if not any(
             schedule.days[0] <= (29 if month == 2 else 30 if month in {4, 6, 9, 11} else 31)
             for month in schedule.months
