@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from signal import SIG_DFL
 from threading import current_thread, main_thread
 from types import MappingProxyType
 
-from jira_audit.core import timestamps
+from jira_audit.core import expiry, timestamps
 from jira_audit.core.clock import Clock, Deadline
 from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Outcome, Tally
@@ -50,9 +49,6 @@ SITES_A_LINE = 100
 
 _ENTRY = re.compile(r"JIRA_SITES\[[0-9]{1,6}\]")
 """The name of an invalid entry without a host of its own."""
-
-TOKEN_WARNING_DAYS = 14
-"""Runs warn from this many days before a token expires."""
 
 
 def run(
@@ -294,18 +290,9 @@ def _raise(problems: Sequence[str]) -> None:
 
 
 def _warn_of_expiry(site: Site, now: int) -> None:
-    if site.token_expires is None:
-        return
-    days = (site.token_expires - date.fromisoformat(timestamps.day(now))).days
-    if days <= TOKEN_WARNING_DAYS:
-        log.warning(
-            "%s: the token or secret expires on %s, in %d days: create a new one, then set %s and "
-            "the new date (JIRA_TOKEN_EXPIRES, or token_expires in JIRA_SITES)",
-            site.host,
-            site.token_expires,
-            days,
-            site.secret_setting,
-        )
+    expires = site.token_expires
+    if expires and expiry.days_left(expires, now) <= expiry.WARNING_DAYS:
+        log.warning("%s", expiry.advice(site.host, expires, now, site.secret_setting))
 
 
 def _log(outcome: Outcome) -> None:

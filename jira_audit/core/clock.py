@@ -39,6 +39,8 @@ class Deadline:
 
     clock: Clock
     at: float
+    is_stopped: bool = False
+    """Someone has stopped the work (Ctrl-C, SIGTERM)."""
 
     @classmethod
     def after(cls, clock: Clock, seconds: float) -> Deadline:
@@ -50,7 +52,8 @@ class Deadline:
         return cls(clock, math.inf)
 
     def bring_forward(self) -> None:
-        """End the work as if the deadline and its grace period had passed."""
+        """Stop the work: end it as if the deadline and its grace period had passed."""
+        self.is_stopped = True
         self.at = self.clock.monotonic() - GRACE_SECONDS
 
     def left(self) -> float:

@@ -71,12 +71,17 @@ class Outcome:
 
 
 def ending(
-    site: str, error: Exception | None, *, complete: bool, moved: Callable[[], bool]
+    site: str,
+    error: Exception | None,
+    *,
+    complete: bool,
+    moved: Callable[[], bool],
+    stopped: bool = False,
 ) -> tuple[Result, Exception | None]:
     """The result of a run that held the lease, and the error to report, which names the site.
 
-    `complete`: everything was read. `moved`: the run made progress. A run that reached its deadline
-    without progress has failed, because the next one would too.
+    `complete`: everything was read. `moved`: the run made progress. `stopped`: someone has stopped
+    it. A run that reached its deadline without progress has failed, because the next one would too.
     """
     if error is None and complete:
         return "ok", None
@@ -84,7 +89,7 @@ def ending(
         error = error.with_site(site)
     if error is not None and not isinstance(error, OutOfTime):
         return "failed", error
-    if moved():
+    if stopped or moved():
         return "partial", error
     return "failed", error or OutOfTime(
         f"{site}: the run made no progress before its deadline: raise RUN_BUDGET_SECONDS"
@@ -92,9 +97,10 @@ def ending(
 
 
 def remembered(
-    result: Result, error: Exception | None, tally: Tally, now: int
+    result: Result | Literal["stopped"], error: Exception | None, tally: Tally, now: int
 ) -> Mapping[str, object]:
-    """The checkpoint's `last`, which informs people. `now` is the end of the run.
+    """The checkpoint's `last`, which informs people. `now` is the end of the run, which was
+    `stopped` if someone interrupted it.
 
     Only the type of a bug is stored: its text may contain a secret or a record.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from jira_audit.core import timestamps
 from jira_audit.core.timestamps import DAY, MINUTE
 
 PENDING = 15 * MINUTE
@@ -34,6 +35,14 @@ class Unanswered:
 
     first: int
     last: int
+
+
+def stuck_lease(site: str, saved: int) -> str:
+    """What to do about a checkpoint that is leased, and was not saved since the moment `saved`."""
+    return (
+        f"{site}: the checkpoint has been leased, and not saved, since {timestamps.text(saved)}: "
+        f"find out what holds it, then break the lease of the blob checkpoints/{site}.json"
+    )
 
 
 def due(

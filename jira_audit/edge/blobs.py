@@ -29,7 +29,7 @@ from jira_audit.core.errors import LeaseLost, SiteError, TransientError
 from jira_audit.core.letters import Folder, Letter, is_name
 from jira_audit.core.queueing import LeaseState, Unanswered
 from jira_audit.core.timestamps import SECOND
-from jira_audit.edge.transport import MALFORMED, azure_transport, os_error, quoted_code
+from jira_audit.edge.transport import MALFORMED, azure_transport, os_error, quoted_code, unreachable
 
 CONNECT_SECONDS, READ_SECONDS = 3, 5
 
@@ -122,6 +122,15 @@ class BlobCheckpoints:
         """A site's checkpoint blob, undecoded; None if there is none."""
         with _translate_errors(f"{site}: the checkpoint could not be read"):
             return _content(self._container, self._name(site))
+
+    def is_leased(self, site: str) -> bool:
+        """Whether a run has the lease on a site's checkpoint blob now."""
+        with _translate_errors(f"{site}: the checkpoint's lease could not be read"):
+            try:
+                blob = self._container.get_blob_client(self._name(site)).get_blob_properties()
+            except ResourceNotFoundError:
+                return False
+        return bool(blob.lease.state == "leased")
 
     def tenants(self) -> Sequence[StoredTenant]:
         """What each site's checkpoint says of its tenant, sorted by site; one list request.
@@ -458,8 +467,7 @@ def _translate_errors(what: str) -> Iterator[None]:
         message = f"{what}: storage answered HTTP {error.status_code} ({_error_code(error)})"
         raise TransientError(message) from error
     except AzureError as error:
-        message = f"{what}: storage could not be reached ({type(error).__name__})"
-        raise TransientError(message) from error
+        raise TransientError(unreachable(f"{what}: storage", error)) from error
     except OSError as error:
         raise os_error(f"{what}: storage", error) from error
     except MALFORMED as error:

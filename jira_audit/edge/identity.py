@@ -18,7 +18,7 @@ from jira_audit.core import encoding
 from jira_audit.core.clock import RETRY_LOG_FORMAT, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import Meaning, StatusTable, error_for
-from jira_audit.edge.transport import azure_transport, os_error, secrets_of
+from jira_audit.edge.transport import azure_transport, os_error, secrets_of, unreachable
 
 if TYPE_CHECKING:
     from azure.core.credentials import (
@@ -119,8 +119,7 @@ def _translate_errors(get: Callable[[], T]) -> T:
         )
         raise SiteError(message) from error
     except AzureError as error:
-        message = f"the identity endpoint could not be reached ({type(error).__name__})"
-        raise TransientError(message) from error
+        raise TransientError(unreachable("the identity endpoint", error)) from error
     except OSError as error:
         raise os_error("the identity endpoint", error) from error
     except Exception as error:  # raised by client libraries on a malformed response

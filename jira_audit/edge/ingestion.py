@@ -21,7 +21,15 @@ from jira_audit.core.errors import (
     UndocumentedSuccess,
 )
 from jira_audit.core.http import Meaning, StatusTable, error_for
-from jira_audit.edge.transport import azure_transport, is_unsent, os_error, quoted_code, secrets_of
+from jira_audit.edge.transport import (
+    azure_transport,
+    is_unsent,
+    network_reason,
+    os_error,
+    quoted_code,
+    secrets_of,
+    unreachable,
+)
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -131,12 +139,13 @@ class IngestionSink:
             )
         except AzureError as error:
             if is_unsent(error):
-                message = f"the ingestion service could not be reached ({type(error).__name__})"
-                raise TransientError(message) from error
+                raise TransientError(unreachable("the ingestion service", error)) from error
             if isinstance(error, HttpResponseError) and error.status_code:
                 raise _to_error(error, self._now()) from error
-            kind = type(error).__name__
-            message = f"the ingestion service could not be reached, or its answer was lost ({kind})"
+            reason = network_reason(error)
+            message = (
+                f"the ingestion service could not be reached, or its answer was lost ({reason})"
+            )
             raise Unanswered(message) from error
         except OSError as error:  # before anything was sent
             raise os_error("the ingestion service", error) from error

@@ -60,6 +60,20 @@ class LocalCheckpoints:
             raise
         return LocalLease(first.site, path, lock, self._clock, created=created)
 
+    def is_leased(self, site: str) -> bool:
+        """Whether a process holds the lock: it cannot be asked for, so it is tried for a moment."""
+        path = self._folder / f"{site}.lock"
+        with _translate_errors(f"{site}: the checkpoint's lock could not be read"):
+            if not path.exists():
+                return False
+            lock = FileLock(path, mode=files.FILE_MODE, thread_local=False, is_singleton=False)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                return True
+            lock.release()
+            return False
+
     def sites(self) -> Sequence[str]:
         """The sites that have a checkpoint, sorted. A file of another name is none of ours."""
         with _translate_errors("the checkpoints could not be listed"):

@@ -6,15 +6,20 @@ Credentials are those of the connector, and go to the host they are meant for: n
 
 from __future__ import annotations
 
+import socket
+import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    NameResolutionError,
     NewConnectionError,
     ProxyError,
     ReadTimeoutError,
@@ -25,7 +30,7 @@ from urllib3.util.timeout import Timeout
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import RawResponse
-from jira_audit.core.text import quoted, secrets_in
+from jira_audit.core.text import is_host, quoted, secrets_in
 from jira_audit.edge.time_limit import TimeLimitAdapter
 
 if TYPE_CHECKING:
@@ -160,9 +165,7 @@ def fetch(
         message = f"{service} did not answer in time"
         raise ResponseUnusable(message) from error
     except (requests.RequestException, HTTPError) as error:
-        # The type is enough; the text would repeat the address.
-        message = f"{service} could not be reached ({type(error).__name__})"
-        raise TransientError(message) from error
+        raise TransientError(unreachable(service, error)) from error
     except OSError as error:
         raise os_error(service, error) from error
     if body is None:
@@ -186,7 +189,76 @@ def os_error(service: str, error: OSError) -> ConnectorError:
             "CURL_CA_BUNDLE names does not exist"
         )
         return SiteError(message)
-    return TransientError(f"{service} could not be reached ({type(error).__name__})")
+    return TransientError(unreachable(service, error))
+
+
+def unreachable(service: str, error: BaseException) -> str:
+    """`Jira could not be reached (contoso.atlassian.net: its name was not found)`.
+
+    For errors of `requests`, `urllib3` and Azure's clients. Their own texts are not quoted: they
+    repeat whole addresses.
+    """
+    return f"{service} could not be reached ({network_reason(error)})"
+
+
+def network_reason(error: BaseException) -> str:
+    """The host, if it is known, and why it could not be reached; else the error's type."""
+    causes = list(_causes(error))
+    reason = next(
+        (text for kinds, text in _REASONS if any(isinstance(cause, kinds) for cause in causes)),
+        type(error).__name__,
+    )
+    host = next((host for cause in causes if (host := _host(cause))), "")
+    return f"{host}: {reason}" if host else reason
+
+
+_REASONS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    (
+        (requests.exceptions.ProxyError, ProxyError),
+        "the proxy cannot be reached or refuses: check HTTPS_PROXY and NO_PROXY",
+    ),
+    (
+        (ssl.SSLCertVerificationError,),
+        "its certificate is not trusted: set REQUESTS_CA_BUNDLE if a proxy inspects TLS",
+    ),
+    ((NameResolutionError, socket.gaierror), "its name was not found: check the address and DNS"),
+    ((ConnectionRefusedError,), "the connection was refused: check the address and its port"),
+    (
+        (ConnectTimeoutError, ReadTimeoutError, requests.Timeout, TimeoutError),
+        "timed out: check that a firewall lets it through",
+    ),
+    ((ConnectionResetError, ConnectionAbortedError, BrokenPipeError), "the connection was closed"),
+    ((ssl.SSLError, SSLError), "TLS failed: check that the address speaks it"),
+)
+"""Why a host could not be reached: the first that fits. A proxy's error has others within."""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and those it wraps, the outermost first, each once."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        cause = waiting.pop(0)
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        inner = (
+            getattr(cause, "inner_exception", None),
+            getattr(cause, "reason", None),
+            *cause.args,
+            cause.__cause__,
+            cause.__context__,
+        )
+        waiting += [each for each in inner if isinstance(each, BaseException)]
+
+
+def _host(error: BaseException) -> str:
+    """The host that an error of `requests` or `urllib3` is about; empty if it names none."""
+    url = getattr(getattr(error, "request", None), "url", None)
+    host = urlsplit(url).hostname if isinstance(url, str) else None
+    host = host or getattr(getattr(error, "conn", None), "host", None)
+    host = host or getattr(getattr(error, "pool", None), "host", None)
+    return host if isinstance(host, str) and is_host(host) else ""
 
 
 def is_unsent(error: Exception) -> bool:

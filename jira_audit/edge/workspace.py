@@ -25,7 +25,14 @@ from jira_audit.core.http import Meaning, StatusTable, error_for
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
-from jira_audit.edge.transport import MALFORMED, azure_transport, os_error, quoted_code, secrets_of
+from jira_audit.edge.transport import (
+    MALFORMED,
+    azure_transport,
+    os_error,
+    quoted_code,
+    secrets_of,
+    unreachable,
+)
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -193,8 +200,7 @@ class Workspace:
         except HttpResponseError as error:
             raise TransientError(_NO_TABLE) from error
         except AzureError as error:
-            message = f"the workspace could not be reached ({type(error).__name__})"
-            raise TransientError(message) from error
+            raise TransientError(unreachable("the workspace", error)) from error
         except OSError as error:
             raise os_error("the workspace", error) from error
         if isinstance(answer, LogsQueryPartialResult):

@@ -17,7 +17,7 @@ from jira_audit.core.errors import ConnectorError, SiteError
 from jira_audit.core.mapper import Mapper
 from jira_audit.core.outcome import Outcome, Result, ending
 from jira_audit.core.plan import Closed, Plan
-from jira_audit.core.queueing import UNSAVED_AFTER
+from jira_audit.core.queueing import UNSAVED_AFTER, stuck_lease
 from jira_audit.flow.delivery import Delivery, release_quietly
 from jira_audit.flow.identity import identify
 from jira_audit.flow.intake import Intake
@@ -112,12 +112,7 @@ def check_lease_is_fresh(run: Run, now: int) -> None:
     """
     saved = saved_at(run.ports.checkpoints.stored(run.site))
     if saved is not None and now - saved > UNSAVED_AFTER:
-        message = (
-            f"{run.site}: the checkpoint has been leased, and not saved, since "
-            f"{timestamps.text(saved)}: find out what holds it, then break the lease of the blob "
-            f"checkpoints/{run.site}.json"
-        )
-        raise SiteError(message)
+        raise SiteError(stuck_lease(run.site, saved))
 
 
 def empty_log(checkpoint: Checkpoint) -> SiteError:
@@ -160,6 +155,7 @@ class Recorder:
                 error,
                 complete=self.complete,
                 moved=lambda: delivery is not None and delivery.saved.moved_since(delivery.loaded),
+                stopped=run.deadline.is_stopped,
             )
         return Outcome(
             run.site,

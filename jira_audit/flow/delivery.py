@@ -178,17 +178,24 @@ class Delivery:
             log.warning("%s: another error: %s", self._run.site, self._error)
 
     def _end(self, error: BaseException | None, *, complete: bool) -> None:
-        """Wait and save; with the outcome, unless the process is stopped."""
+        """Wait, and save with the outcome; `stopped` after an interruption."""
         while self._sends:
             self.collect_finished(wait=True)
         if not self._sends.sender.is_unsure:
             self.apply(partial(Checkpoint.marked_as_sending, at=None))
         error = more_serious(error, self._error)
+        run, moved = self._run, partial(self._progress.checkpoint.moved_since, self.loaded)
+        stopped = run.deadline.is_stopped
         if error is None or isinstance(error, Exception):
-            run, moved = self._run, partial(self._progress.checkpoint.moved_since, self.loaded)
-            result, reason = ending(run.site, error, complete=complete, moved=moved)
-            last = remembered(result, reason, run.tally, run.deadline.clock.now())
-            self.apply(partial(Checkpoint.ended, last=last, late_found=run.tally.late_found))
+            result, reason = ending(
+                run.site, error, complete=complete, moved=moved, stopped=stopped
+            )
+            stopped = stopped and result == "partial"
+        else:
+            result, reason, stopped = "partial", None, True
+        how = "stopped" if stopped else result
+        last = remembered(how, reason, run.tally, run.deadline.clock.now())
+        self.apply(partial(Checkpoint.ended, last=last, late_found=run.tally.late_found))
         self._save()
 
     def _send_rest(self) -> None:

@@ -114,6 +114,9 @@ class Checkpoints(Protocol):
     def stored(self, site: str) -> bytes | None:
         """The stored bytes of a site's checkpoint, leased or not, if any."""
 
+    def is_leased(self, site: str) -> bool:
+        """Whether a run has the lease on a site's checkpoint now. Changes nothing."""
+
     def tenants(self) -> Sequence[StoredTenant]:
         """What each site's stored checkpoint says of its tenant, sorted by site."""
 

@@ -11,18 +11,25 @@ from typing import Any, Literal
 
 from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
-from jira_audit.core.errors import ConnectorError
+from jira_audit.core.errors import ConnectorError, TransientError
+from jira_audit.core.expiry import days_left
 from jira_audit.core.outcome import Result
 from jira_audit.core.text import SENTENCE_LENGTH, printable
 from jira_audit.core.timestamps import SECOND
 from jira_audit.flow.ports import Checkpoints, Letters
 
-State = Result | Literal["new", "unknown", "unreadable", "broken"]
-"""The outcome of the last run with the site's lease. `new`: no run yet. `unknown`: the run stored
-none (it died, or is of an older version). `unreadable`: the checkpoint cannot be read. `broken`:
-the site's settings are wrong, so no run tries it."""
+State = Result | Literal["stopped", "new", "unknown", "unreadable", "unreachable", "broken"]
+"""The outcome of the last run with the site's lease. `stopped`: someone interrupted it. `new`: no
+run yet. `unknown`: the run stored none (it died, or is of an older version). `unreadable`: the
+checkpoint cannot be read. `unreachable`: storage did not answer. `broken`: the site's settings are
+wrong, so no run tries it."""
 
-_OUTCOMES: dict[str, Result] = {"ok": "ok", "partial": "partial", "failed": "failed"}
+_OUTCOMES: dict[str, State] = {
+    "ok": "ok",
+    "partial": "partial",
+    "stopped": "stopped",
+    "failed": "failed",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Status:
     """What is stored of a site. `problem`: why its last run failed, or why the rest is missing.
 
     `saved` is when the checkpoint was saved, `letters` the number of dead letters, `backfill` its
-    backfill's checkpoint, if any.
+    backfill's checkpoint, if any. `leased`: a run has the site now.
     """
 
     site: str
@@ -40,11 +47,7 @@ class Status:
     letters: int | None = None
     backfill: Checkpoint | None = None
     problem: str | None = None
-
-    @property
-    def needs_attention(self) -> bool:
-        """Whether the site failed, or its status is unreadable."""
-        return self.state in {"failed", "unreadable", "broken"}
+    leased: bool = False
 
     def payload(self, now: int, expires: date | None) -> dict[str, Any]:
         """The status as JSON at the moment `now`; `expires` is the token's last day."""
@@ -73,7 +76,7 @@ class Status:
                 "dealt_with": len(backfill.ledger),
             },
             "token_expires": expires and expires.isoformat(),
-            "token_days_left": expires and (expires - date.fromisoformat(timestamps.day(now))).days,
+            "token_days_left": expires and days_left(expires, now),
         }
 
 
@@ -90,6 +93,7 @@ def read_status(
     A foreseen failure becomes the status, and hides no other site's.
     """
     try:
+        leased = checkpoints.is_leased(site)
         content = checkpoints.stored(site)
         waiting = len(letters.names("dead-letters", site))
         backfill_content = backfills.stored(site)
@@ -97,6 +101,10 @@ def read_status(
         if content is None:
             return Status(site, "new", letters=waiting, backfill=backfill)
         checkpoint = decode(content, site)
+        if checkpoint.began is not None and not leased:  # the run may have begun since
+            leased = checkpoints.is_leased(site)
+    except TransientError as error:
+        return Status(site, "unreachable", problem=str(error))
     except ConnectorError as error:
         return Status(site, "unreadable", problem=str(error))
     last = checkpoint.last or {}
@@ -109,4 +117,5 @@ def read_status(
         waiting,
         backfill,
         printable(problem, SENTENCE_LENGTH) if isinstance(problem, str) else None,
+        leased,
     )

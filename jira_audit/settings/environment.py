@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
+from jira_audit.core.schedule import PollSchedule
 from jira_audit.settings.table import BY_NAME, EVERYTHING, Needs, Part, Setting
 
 _UNRESOLVED = "@Microsoft.KeyVault("
@@ -94,6 +95,19 @@ class SettingsReader:
         if value not in choices:
             self.problem(name, f"must be {' or '.join(choices)}")
         return value
+
+    def schedule(self, name: str) -> PollSchedule:
+        """When the timer fires; the row's default if the value is wrong.
+
+        It is read even if no needed part reads it; then a wrong one is no problem.
+        """
+        row = BY_NAME[name]
+        try:
+            return PollSchedule.parse(self.raw(name).strip() or str(row.default))
+        except ValueError as error:
+            if row.parts & self._needs:
+                self.problem(name, f"is wrong: {error}")
+            return PollSchedule.parse(str(row.default))
 
     def day(self, name: str) -> date | None:
         """A date; None if it is not set, or is wrong."""

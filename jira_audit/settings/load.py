@@ -50,12 +50,14 @@ def load(
     hosts = [site.host for site in sites] + [entry.site for entry in invalid]
     reset, reset_site = _reset(read, now, hosts)
     policy = replace(_policy(read, destination, reset), hosts=tuple(hosts))
-    read.text("POLL_SCHEDULE")  # the host reads it; the check finds errors early
+    schedule = read.schedule("POLL_SCHEDULE")  # the host reads it; here, errors are found early
     budget_seconds = read.number("RUN_BUDGET_SECONDS")
     queue_above = read.number("QUEUE_SITES_ABOVE")
     if read.problems or destination is None:
         raise SettingsError(read.problems)
-    return Settings(sites, invalid, destination, policy, reset_site, budget_seconds, queue_above)
+    return Settings(
+        sites, invalid, destination, policy, reset_site, budget_seconds, queue_above, schedule
+    )
 
 
 def _needs_at(folder: Path | None, needs: Needs) -> Needs:

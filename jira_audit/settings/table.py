@@ -212,9 +212,6 @@ SETTINGS: tuple[Setting, ...] = (
         _RUN,
         "six fields, seconds first; the host reads it, so it has to be set",
         default="0 */5 * * * *",
-        # https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions
-        pattern=r"\S+(\s+\S+){5}",
-        must="must have six fields (seconds first), such as 0 */5 * * * *",
     ),
     Setting(
         "INITIAL_LOOKBACK_HOURS",

@@ -10,6 +10,7 @@ from typing import ClassVar, NoReturn, TypeVar
 
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy
+from jira_audit.core.schedule import EVERY_5_MINUTES, PollSchedule
 
 _T = TypeVar("_T")
 
@@ -180,7 +181,8 @@ Destination = Azure | LocalFolder
 class Settings:
     """All settings, checked.
 
-    `invalid` entries of `JIRA_SITES` keep no other site from running.
+    `invalid` entries of `JIRA_SITES` keep no other site from running. `schedule` is when the timer
+    fires.
     """
 
     sites: tuple[Site, ...]
@@ -190,6 +192,7 @@ class Settings:
     reset_site: str | None
     budget_seconds: int
     queue_above: int = QUEUE_ABOVE
+    schedule: PollSchedule = EVERY_5_MINUTES
 
     @property
     def azure(self) -> Azure:

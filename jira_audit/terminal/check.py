@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -17,9 +18,18 @@ from rich.table import Table
 from rich.text import Text
 
 from jira_audit import wiring
-from jira_audit.core.errors import BatchRefused, ConnectorError, CredentialsRefused, SiteError
+from jira_audit.core.errors import (
+    BatchRefused,
+    ConnectorError,
+    CredentialsRefused,
+    SettingsError,
+    SiteError,
+)
+from jira_audit.core.text import escaped, printable
 from jira_audit.flow.sending import PROBE
 from jira_audit.settings.load import load
+from jira_audit.settings.table import EVERYTHING, Needs
+from jira_audit.settings.unknown import unknown_settings
 from jira_audit.settings.values import Azure, Settings, Site
 from jira_audit.terminal.console import (
     SettingsFile,
@@ -27,80 +37,153 @@ from jira_audit.terminal.console import (
     environment,
     exit_on_settings_error,
     logging_to,
+    print_json,
     print_message,
     progress_line,
 )
+from jira_audit.terminal.format import format_duration
 
 Part = Literal["settings", "Jira", "ingestion", "storage"]
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """The result for one part. `sentence` says what works, or what to do."""
+    """The result for one part. `sentence` says what works, or what to do.
+
+    A `warning` keeps nothing from working.
+    """
 
     part: Part
     ok: bool
     sentence: str
+    warning: bool = False
+
+    @property
+    def mark(self) -> str:
+        """`ok`, `warning` or `failed`."""
+        return "failed" if not self.ok else "warning" if self.warning else "ok"
 
 
-def command(settings_file: SettingsFile = None) -> None:
+def command(
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, one object per line and result.")
+    ] = False,
+    settings_file: SettingsFile = None,
+) -> None:
     """Check the setup: settings, Jira, ingestion and storage, each on its own.
 
-    Sends an empty batch, which adds no row. Creates a missing container for checkpoints, as the
-    first run would.
+    A part whose settings are complete is checked, whatever is missing for the others. Sends an
+    empty batch, which adds no row. Creates a missing container for checkpoints, as the first run
+    would. Exit code 1 if a part failed, 2 if settings are missing or wrong.
     """
     out, err = consoles()
     results = []
+    problems: SettingsError | None = None
     with (
         logging_to(err, logging.CRITICAL),
         exit_on_settings_error(err),
         progress_line(out, err, lambda: "checking Jira, ingestion and storage"),
     ):
-        for result in check_results(environment(settings_file)):
-            _show(out, result)
+        known = environment(settings_file)
+        try:
+            load(known, wiring.CLOCK.now())
+        except SettingsError as error:
+            problems = error
+            if as_json:
+                for problem in error.problems:
+                    _print_json(CheckResult("settings", ok=False, sentence=problem))
+        for result in check_results(known):
+            if as_json:
+                _print_json(result)
+            else:
+                _show(out, result)
             results.append(result)
+        if problems:
+            if as_json:
+                raise typer.Exit(2)
+            raise problems
     if not all(result.ok for result in results):
         raise typer.Exit(1)
 
 
+def _print_json(result: CheckResult) -> None:
+    print_json({"part": result.part, "result": result.mark, "sentence": result.sentence})
+
+
+STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+
+
 def _show(out: Console, result: CheckResult) -> None:
-    mark, style = ("ok", "green") if result.ok else ("failed", "bold red")
     if not out.is_terminal:
-        print_message(out, f"{mark:<6}  {result.part:<9}  {result.sentence}")
+        print_message(out, f"{result.mark:<7}  {result.part:<9}  {result.sentence}")
         return
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=6)
+    table.add_column(width=7)
     table.add_column(width=9)
     table.add_column()
-    table.add_row(Text(mark, style), Text(result.part, "bold"), Text(result.sentence))
+    mark = Text(result.mark, STYLES[result.mark])
+    table.add_row(mark, Text(result.part, "bold"), Text(escaped(result.sentence)))
     out.print(table)
 
 
 def check_results(environment: Mapping[str, str]) -> Iterator[CheckResult]:
-    """Check the parts independently; yields each result as soon as it is there.
+    """Check each part whose settings are complete; yields each result as soon as it is there.
 
-    Raises SettingsError before any request; other foreseen errors are results.
+    Foreseen errors are results. What is wrong with the settings of other parts is not among them.
     """
-    return _results(load(environment, wiring.CLOCK.now()))
-
-
-def _results(loaded: Settings) -> Iterator[CheckResult]:
-    azure = loaded.azure
-    if azure.ingestion is None:
-        raise TypeError(azure)  # check loads all settings, and none for a folder
-    sites = ", ".join(site.host for site in loaded.sites)
-    name, rule = azure.ingestion.stream, azure.ingestion.rule
-    stream = f"{name} of {rule}"
-    yield CheckResult("settings", ok=True, sentence=f"complete: from {sites} to {stream}")
-    for entry in loaded.invalid:
-        yield CheckResult(
-            "settings", ok=False, sentence=str(entry.error).removeprefix("settings: ")
+    now = wiring.CLOCK.now()
+    whole = _loaded(environment, now, EVERYTHING)
+    if whole:
+        yield from _settings_results(whole)
+    for sentence in unknown_settings(environment):
+        yield CheckResult("settings", ok=True, warning=True, sentence=sentence)
+    # For a folder, no setting of Azure is needed; none is read or written here.
+    jira = whole or _loaded(environment, now, frozenset({"sites", "jira"}), Path())
+    if jira:
+        for entry in jira.invalid:
+            sentence = str(entry.error).removeprefix("settings: ")
+            yield CheckResult("settings", ok=False, sentence=sentence)
+        for site in jira.sites:
+            yield _jira(site)
+    sender = whole or _loaded(environment, now, frozenset({"ingestion"}))
+    if sender and (to := sender.azure.ingestion):
+        azure, stream = sender.azure, f"{to.stream} of {to.rule}"
+        yield _result(
+            "ingestion", lambda: _send_nothing(azure, to.stream), f"accepts data for {stream}"
         )
-    for site in loaded.sites:
-        yield _jira(site)
-    yield _result("ingestion", lambda: _send_nothing(azure, name), f"accepts data for {stream}")
-    container = f"the container {azure.storage.container} exists and can be written"
-    yield _result("storage", lambda: wiring.probe_storage(azure), container)
+    stored = sender or _loaded(environment, now, frozenset({"storage"}))
+    if stored:
+        store = stored.azure
+        container = f"the container {store.storage.container} exists and can be written"
+        yield _result("storage", lambda: wiring.probe_storage(store), container)
+
+
+def _loaded(
+    environment: Mapping[str, str], now: int, needs: Needs, folder: Path | None = None
+) -> Settings | None:
+    """The settings that these parts need; None if some are missing or wrong."""
+    try:
+        return load(environment, now, folder, needs)
+    except SettingsError:
+        return None  # the command reports the problems of all parts together
+
+
+def _settings_results(loaded: Settings) -> Iterator[CheckResult]:
+    """What is set up, and which values are in force."""
+    to = loaded.azure.ingestion
+    if to is None:
+        raise TypeError(loaded)  # all settings were loaded, and none for a folder
+    sites = ", ".join(site.host for site in loaded.sites)
+    where = f"complete: from {sites} to {to.stream} of {to.rule}"
+    yield CheckResult("settings", ok=True, sentence=where)
+    policy = loaded.policy
+    values = (
+        f"polls at {loaded.schedule.text}, overlap {format_duration(policy.overlap)}, sweep "
+        f"{format_duration(policy.sweep)}, a first run looks back "
+        f"{format_duration(policy.lookback)}, a run takes {loaded.budget_seconds} s at most"
+    )
+    yield CheckResult("settings", ok=True, sentence=f"in force: {values}")
 
 
 def _jira(site: Site) -> CheckResult:
@@ -111,7 +194,7 @@ def _jira(site: Site) -> CheckResult:
     except CredentialsRefused as refused:
         if site.gateway:
             return CheckResult("Jira", ok=False, sentence=str(refused))
-        return _through_gateway(site, refused)
+        return _through_gateway(site)
     except ConnectorError as error:
         return CheckResult("Jira", ok=False, sentence=str(error))
     route = " through Atlassian's gateway" if site.gateway else ""
@@ -121,13 +204,20 @@ def _jira(site: Site) -> CheckResult:
     return CheckResult("Jira", ok=True, sentence=sentence)
 
 
-def _through_gateway(site: Site, refused: CredentialsRefused) -> CheckResult:
+def _through_gateway(site: Site) -> CheckResult:
     """Whether a refused token is a scoped one, which only the gateway accepts."""
     gateway = replace(site, gateway=True)
     try:
         wiring.source(gateway).probe()
     except ConnectorError as error:
-        sentence = f"{refused} Tried through Atlassian's gateway as well: {error}"
+        both = isinstance(error, CredentialsRefused)
+        sentence = (
+            f"{site.host}: Jira rejected the credentials (HTTP 401)"
+            f"{', directly and through the gateway' if both else ''}: the token is wrong, revoked "
+            "or expired, or the e-mail address is not its owner's"
+        )
+        if not both:
+            sentence += f". The gateway: {printable(str(error), 80)}"
         return CheckResult("Jira", ok=False, sentence=sentence)
     cloud_id = wiring.gateway(gateway).cloud_id()
     sentence = (

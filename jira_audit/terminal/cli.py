@@ -31,7 +31,7 @@ EPILOG = """\
   jira-audit check                  check the setup for Sentinel
   jira-audit collect --to ./out     from your site into files
   jira-audit collect                from your site into Sentinel
-  jira-audit status                 watermark, last run, dead letters
+  jira-audit status                 verdict, watermark, last run, dead letters
   jira-audit verify --from …        prove that every record is there
   jira-audit backfill --from …      deliver what is older than the first run
   jira-audit dead-letters list      records that could not be delivered
@@ -53,9 +53,10 @@ lists all settings.
 [bold]Exit codes[/]
     0  ok; also if collect used up its time budget, or skipped a site because
        another run holds its lease
-    1  failed: the message says what to do
+    1  failed, or needs someone: the message says what to do
     2  wrong settings or usage; nothing was requested
-    3  verify: nothing is known to be missing, but some records are unknown
+    3  cannot be known: for verify, some records; for status, storage does
+       not answer
   130  interrupted
 """
 

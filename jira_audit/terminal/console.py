@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shlex
 import stat
 import sys
@@ -31,6 +32,7 @@ from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.outcome import Tally
 from jira_audit.core.policy import Reset
 from jira_audit.core.text import escaped, one_line
+from jira_audit.core.timestamps import DAY, HOUR, MINUTE, SECOND
 from jira_audit.core.window import Window
 from jira_audit.flow.ports import Ports
 from jira_audit.settings.load import BEGINNING_OF_ALL, load
@@ -239,6 +241,17 @@ def parse_time(text: str, now: int, option: str) -> int:
     return timestamp_ms
 
 
+_UNITS: Mapping[str, int] = {"s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR, "d": DAY}
+
+
+def parse_duration(text: str, option: str) -> int:
+    """The milliseconds of a duration such as 30m, 6h or 2d. Raises BadParameter."""
+    if match := re.fullmatch("([0-9]{1,6})(s|m|min|h|d)", text.strip()):
+        return int(match[1]) * _UNITS[match[2]]
+    message = f"{text!r} is not a duration such as 30m, 6h or 2d"
+    raise typer.BadParameter(message, param_hint=option)
+
+
 # Errors: a message for whoever acts, and an exit code.
 
 
@@ -299,17 +312,22 @@ def print_message(console: Console, message: str | Text) -> None:
     console.print(text, soft_wrap=not console.is_terminal)
 
 
-def show_lines(out: Console, header: Sequence[str] | None, lines: Iterable[Sequence[str]]) -> None:
-    """Print a table on a terminal, else tab-separated lines without the header."""
+def show_lines(
+    out: Console, header: Sequence[str] | None, lines: Iterable[Sequence[str | Text]]
+) -> None:
+    """Print a table on a terminal, else tab-separated lines without the header.
+
+    A `Text` is the program's own; text from outside is a string.
+    """
     if not out.is_terminal:
         for line in lines:
-            typer.echo("\t".join(map(one_line, line)))
+            typer.echo("\t".join(one_line(str(cell)) for cell in line))
         return
     table = Table(box=box.SIMPLE_HEAD if header else None, show_header=bool(header), pad_edge=False)
     for name in header or ("", ""):
         table.add_column(name, header_style="bold", overflow="fold")
     for line in lines:
-        table.add_row(*(Text(one_line(cell)) for cell in line))
+        table.add_row(*(Text(one_line(each)) if isinstance(each, str) else each for each in line))
     if table.row_count:
         out.print(table)
 

@@ -14,6 +14,7 @@ from jira_audit.core.activity import Activity, count
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.timestamps import DAY
 from jira_audit.core.window import Window
+from jira_audit.operations.judgement import Limits
 from jira_audit.settings.table import STORED
 from jira_audit.terminal.console import (
     LocalFolder,
@@ -27,7 +28,7 @@ from jira_audit.terminal.console import (
 )
 from jira_audit.terminal.report_page import Health, page
 from jira_audit.terminal.status import summary
-from jira_audit.terminal.statuses import local_statuses, statuses
+from jira_audit.terminal.statuses import judgements, local_judgements
 
 DEFAULT_RANGE = 30 * DAY
 
@@ -94,8 +95,7 @@ def _from_folder(
 ) -> tuple[Activity, Sequence[Health]]:
     with progress_line(err, out, lambda: "reading rows"):
         activity = count(wiring.local_table(folder).rows(), window)
-    sites = local_statuses(folder)
-    return activity, [Health(site, summary(site, None, now)) for site in sites]
+    return activity, [Health(each, summary(each)) for each in local_judgements(folder, now)]
 
 
 def _from_workspace(
@@ -106,5 +106,5 @@ def _from_workspace(
         hosts = [site.host for site in ctx.settings.sites]
         with progress_line(ctx.err, ctx.out, lambda: "querying the workspace"):
             activity = table.activity(hosts, window)
-        sites = statuses(ctx.settings)
-        return activity, [Health(site, summary(site, expires, now)) for site, expires in sites]
+        found = judgements(ctx.settings, now, Limits(ctx.settings.schedule))
+        return activity, [Health(each, summary(each)) for each in found]

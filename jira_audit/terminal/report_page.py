@@ -13,9 +13,9 @@ from itertools import chain
 
 from jira_audit import __version__
 from jira_audit.core.activity import DELAYS, Activity, Aspect
-from jira_audit.core.text import one_line
+from jira_audit.core.text import SENTENCE_LENGTH, one_line
 from jira_audit.core.timestamps import DAY, HOUR
-from jira_audit.operations.status import Status
+from jira_audit.operations.judgement import Judgement
 from jira_audit.terminal.format import format_duration, utc
 
 TOP_N = 12
@@ -50,9 +50,9 @@ TITLES: Mapping[Aspect, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Health:
-    """A site's status, and its summary for people."""
+    """A site's judged status, and its summary for people."""
 
-    status: Status
+    judged: Judgement
     summary: Mapping[str, str]
 
 
@@ -263,20 +263,20 @@ def _health(sites: Sequence[Health]) -> Iterator[str]:
     if not sites:
         yield "<p>There is no checkpoint: nothing has been collected yet.</p>"
     for site in sites:
-        yield from _site(site.status, site.summary)
+        yield from _site(site.judged, site.summary)
     yield "<p class=note>Records: delivered or dead-lettered. Late: those of them that an earlier "
     yield "run had missed. Gaps: ids in between that Jira has not shown: a hint, not a proof; use "
     yield "verify for that.</p></section>"
 
 
-def _site(status: Status, summary: Mapping[str, str]) -> Iterator[str]:
-    mood = "good" if status.state == "ok" else "bad" if status.needs_attention else "fair"
-    yield f"<h3>{_name(status.site)} <span class={mood}>{_text(status.state)}</span></h3>"
-    if status.problem:
-        yield f"<p>{_text(status.problem)}</p>"
+def _site(judged: Judgement, summary: Mapping[str, str]) -> Iterator[str]:
+    mood = {"ok": "good", "new": "fair", "token expires": "fair"}.get(judged.verdict, "bad")
+    yield f"<h3>{_name(judged.status.site)} <span class={mood}>{_text(judged.verdict)}</span></h3>"
+    for finding in judged.findings:
+        yield f"<p>{_text(finding.sentence[:SENTENCE_LENGTH])}</p>"
     yield "<dl>"
     for name, value in summary.items():
-        if value and name != "site":
+        if value and name not in {"site", "verdict"}:
             yield f"<div><dt>{_text(name)}<dd>{_text(value)}</div>"
     yield "</dl>"
 

@@ -1,82 +1,143 @@
-"""`status`: shows each site's health."""
+"""`status`: judges each site's health."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from jira_audit import app, wiring
-from jira_audit.core import timestamps
+from jira_audit import wiring
+from jira_audit.core import expiry
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.operations.status import Status, lag
+from jira_audit.operations.judgement import VERDICTS, Judgement, Limits, Verdict, exit_code
+from jira_audit.operations.status import lag
 from jira_audit.settings.table import STORED
+from jira_audit.settings.values import Settings
 from jira_audit.terminal.console import (
     LocalFolder,
     SettingsFile,
     context,
+    parse_duration,
     print_json,
     print_message,
     show_lines,
 )
 from jira_audit.terminal.format import format_duration, utc
-from jira_audit.terminal.statuses import statuses
+from jira_audit.terminal.statuses import judgements
 
-TABLE_COLUMNS = "site", "last run", "lag", "records", "dead letters", "late", "gaps", "token"
+TABLE_COLUMNS = "site", "verdict", "last run", "lag", "records", "dead letters", "token"
 """The columns that fit on a terminal for several sites."""
+
+STYLES: Mapping[Verdict, str] = {"ok": "green", "new": "yellow", "token expires": "yellow"}
+"""The colour of a verdict; red for all others."""
 
 
 def command(
     *,
+    sites: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--site",
+            metavar="HOST",
+            help="Only the site of this host; several times for several sites.",
+        ),
+    ] = None,
+    failing: Annotated[
+        bool, typer.Option("--failing", help="Only the sites whose verdict is not ok.")
+    ] = False,
+    max_lag: Annotated[
+        str | None,
+        typer.Option(
+            "--max-lag",
+            metavar="DURATION",
+            help="Call a site late that is complete up to longer ago than this, such as 30m, 6h, "
+            "2d.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, one object per line and site.")
     ] = False,
     folder: LocalFolder = None,
     settings_file: SettingsFile = None,
 ) -> None:
-    """Show each site's health: watermark, last run, dead letters.
+    """Judge each site's health: verdict, watermark, last run, dead letters.
+
+    The verdict, the worst first: failed; unknown, if storage does not answer; token expired; late,
+    if nothing was saved for three polls or --max-lag is exceeded; dead letters, if some wait; new;
+    token expires; ok.
 
     "Records": delivered or dead-lettered since the checkpoint began. "Late": those of them that an
     earlier run had missed. "Gaps": ids in between that Jira has not shown; a hint, not a proof: use
     verify for that.
 
-    If the output is not a terminal, each site is a tab-separated line. Exit code 1 if a site has
-    failed or its status cannot be read.
+    If the output is not a terminal, each site is a tab-separated line. Exit code 0 if every site is
+    ok, 1 if one needs someone, else 3 if one cannot be known.
     """
+    limit = None if max_lag is None else parse_duration(max_lag, "--max-lag")
     with context(folder, settings_file, STORED) as ctx:
         now = wiring.CLOCK.now()
-        sites = statuses(ctx.settings)
+        only = _names(ctx.settings, sites or [])
+        found = judgements(ctx.settings, now, Limits(ctx.settings.schedule, limit), only)
+        shown = [each for each in found if each.findings or not failing]
         if as_json:
-            for site, expires in sites:
-                print_json(site.payload(now, expires))
+            for each in shown:
+                print_json(each.payload())
         else:
-            _show(ctx.out, [summary(site, expires, now) for site, expires in sites])
-            for site, _ in sites:
-                if site.problem:
-                    print_message(ctx.err, site.problem)
-        if any(site.needs_attention for site, _ in sites):
-            raise typer.Exit(1)
+            _show(ctx.out, shown)
+            for each in shown:
+                for finding in each.findings:
+                    print_message(ctx.err, finding.sentence)
+            if len(found) > 1:
+                print_message(ctx.err, _counts(found))
+        if code := exit_code(found):
+            raise typer.Exit(code)
 
 
-def _show(out: Console, sites: Sequence[Mapping[str, str]]) -> None:
+def _names(settings: Settings, sites: Sequence[str]) -> set[str]:
+    """The sites to judge, by name; none: all. Raises BadParameter for one that is not set up."""
+    names = {site.lower() if "[" not in site else site for site in sites}
+    known = [site.host for site in settings.sites] + [entry.site for entry in settings.invalid]
+    if names - set(known):
+        message = f"name some of {', '.join(known)}"
+        raise typer.BadParameter(message, param_hint="--site")
+    return names
+
+
+def _counts(found: Sequence[Judgement]) -> str:
+    """`60 sites: 4 failed, 2 late, 54 ok`."""
+    counts = Counter(each.verdict for each in found)
+    parts = [f"{counts[verdict]:,} {verdict}" for verdict in VERDICTS if counts[verdict]]
+    return f"{len(found):,} sites: {', '.join(parts)}"
+
+
+def _show(out: Console, found: Sequence[Judgement]) -> None:
+    lines = [{**summary(each)} for each in found]
     if not out.is_terminal:
-        show_lines(out, None, [list(site.values()) for site in sites])
-    elif len(sites) == 1:
-        show_lines(out, None, [line for line in sites[0].items() if line[1]])
+        show_lines(out, None, [list(line.values()) for line in lines])
+        return
+    cells: list[dict[str, str | Text]] = [
+        {**line, "verdict": Text(each.verdict, STYLES.get(each.verdict, "bold red"))}
+        for line, each in zip(lines, found, strict=True)
+    ]
+    if len(cells) == 1:
+        show_lines(out, None, [line for line in cells[0].items() if line[1]])
     else:
-        show_lines(out, TABLE_COLUMNS, [[site[name] for name in TABLE_COLUMNS] for site in sites])
+        show_lines(out, TABLE_COLUMNS, [[line[name] for name in TABLE_COLUMNS] for line in cells])
 
 
-def summary(status: Status, expires: date | None, now: int) -> dict[str, str]:
+def summary(judged: Judgement) -> Mapping[str, str]:
     """A site's status for people, by name; an unknown value is empty."""
+    status, now = judged.status, judged.now
     ago = "" if status.saved is None else f", {format_duration(max(0, now - status.saved))} ago"
     values = _progress(status.checkpoint, now) if status.checkpoint else {}
-    backfill = status.backfill
+    backfill, since = status.backfill, judged.running_since
     return {
         "site": status.site,
+        "verdict": judged.verdict,
         "last run": f"{status.state}{ago}",
         "from": values.get("from", ""),
         "complete up to": values.get("complete up to", ""),
@@ -86,7 +147,8 @@ def summary(status: Status, expires: date | None, now: int) -> dict[str, str]:
         "late": values.get("late", ""),
         "gaps": values.get("gaps", ""),
         "backfill": f"{utc(backfill.start)} to {utc(backfill.through)}" if backfill else "",
-        "token": _token(expires, now),
+        "token": _token(judged),
+        "running since": "" if since is None else utc(since),
     }
 
 
@@ -101,8 +163,9 @@ def _progress(checkpoint: Checkpoint, now: int) -> dict[str, str]:
     }
 
 
-def _token(expires: date | None, now: int) -> str:
+def _token(judged: Judgement) -> str:
+    expires = judged.expires
     if expires is None:
         return ""
-    days = (expires - date.fromisoformat(timestamps.day(now))).days
-    return f"{expires}" if days > app.TOKEN_WARNING_DAYS else f"{expires}, in {days} days"
+    days = expiry.days_left(expires, judged.now)
+    return f"{expires}" if days > expiry.WARNING_DAYS else f"{expires}, {expiry.when(days)}"

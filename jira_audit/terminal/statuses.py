@@ -1,29 +1,37 @@
-"""The status of all sites, for `status` and `report`."""
+"""The judged status of all sites, for `status` and `report`; the worst first."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from pathlib import Path
 
+from jira_audit.operations.judgement import Judgement, Limits, judge
 from jira_audit.operations.status import Status, read_status
 from jira_audit.settings.values import Settings, Site
 from jira_audit.wiring import MAX_CONCURRENT_SITES, local_places, ports
 
 
-def statuses(settings: Settings) -> Sequence[tuple[Status, date | None]]:
-    """The status of every site and its token's last day; sites with invalid settings last.
+def judgements(
+    settings: Settings, now: int, limits: Limits, only: Collection[str] = ()
+) -> Sequence[Judgement]:
+    """Judge every site, or `only` those of these names, at the moment `now`.
 
     Sends requests to storage only.
     """
-    with ThreadPoolExecutor(MAX_CONCURRENT_SITES) as executor:
-        read = list(executor.map(lambda site: _status(settings, site), settings.sites))
-    expiries = [site.token_expires for site in settings.sites]
+
+    def judged(site: Site) -> Judgement:
+        status = _status(settings, site)
+        return judge(status, now, site.token_expires, limits, site.secret_setting)
+
+    sites = [site for site in settings.sites if not only or site.host in only]
     broken = [
-        (Status(entry.site, "broken", problem=str(entry.error)), None) for entry in settings.invalid
+        judge(Status(entry.site, "broken", problem=str(entry.error)), now)
+        for entry in settings.invalid
+        if not only or entry.site in only
     ]
-    return [*zip(read, expiries, strict=True), *broken]
+    with ThreadPoolExecutor(MAX_CONCURRENT_SITES) as executor:
+        return _worst_first([*executor.map(judged, sites), *broken])
 
 
 def _status(settings: Settings, site: Site) -> Status:
@@ -32,7 +40,14 @@ def _status(settings: Settings, site: Site) -> Status:
     return read_status(site.host, own.checkpoints, own.letters, backfills)
 
 
-def local_statuses(folder: Path) -> Sequence[Status]:
-    """The status of every site with a checkpoint in a local folder. Needs no settings."""
+def local_judgements(folder: Path, now: int) -> Sequence[Judgement]:
+    """Judge every site with a checkpoint in a local folder. Needs no settings."""
     checkpoints, backfills, letters = local_places(folder)
-    return [read_status(site, checkpoints, letters, backfills) for site in checkpoints.sites()]
+    sites = checkpoints.sites()
+    return _worst_first(
+        judge(read_status(site, checkpoints, letters, backfills), now) for site in sites
+    )
+
+
+def _worst_first(found: Iterable[Judgement]) -> Sequence[Judgement]:
+    return sorted(found, key=lambda each: each.rank)

@@ -88,6 +88,12 @@ def test_result_has_its_word_and_a_failure_its_reason(
     assert why is None or isinstance(why, KeyError) or str(why).startswith(f"{SITE}: ")
 
 
+def test_run_that_was_stopped_has_not_failed() -> None:
+    result, _ = ending(SITE, None, complete=False, moved=lambda: False, stopped=True)
+
+    assert result == "partial"
+
+
 def test_last_run_has_the_counts_and_the_errors_text() -> None:
     last = remembered("failed", AWAY, Tally(rows=4, late_found=1), 1_611_146_401_903)
     assert last == {

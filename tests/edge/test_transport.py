@@ -5,19 +5,27 @@ read beyond its bounds.
 from __future__ import annotations
 
 import io
+import socket
+import ssl
+import threading
 from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import pytest
 import requests
+import urllib3
+from azure.core.exceptions import ServiceRequestError
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import NameResolutionError
 
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import TransientError
 from jira_audit.core.http import RawResponse
 from jira_audit.edge import transport
+from jira_audit.wiring import CLOCK
 from tests.fakes.world import START, Time
 
 URL = "https://contoso.example/page"
@@ -132,3 +140,79 @@ def test_error_names_the_service_and_not_its_address(error: Exception) -> None:
     with pytest.raises(TransientError) as raised:
         fetch(service)
     assert str(raised.value) == f"The service could not be reached ({type(error).__name__})"
+
+
+def refused_port() -> int:
+    """A port of this machine where nothing listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def real_error(url: str, **options: Any) -> str:
+    """What is said of a real request that fails."""
+    with pytest.raises(TransientError) as raised:
+        transport.fetch(
+            transport.session(), "Jira", "GET", url, limit=9, seconds=3, clock=CLOCK, **options
+        )
+    return str(raised.value)
+
+
+def test_refused_connection_names_host_and_reason() -> None:
+    said = real_error(f"http://127.0.0.1:{refused_port()}/secret?token=x")
+
+    assert said.startswith("Jira could not be reached (127.0.0.1: the connection was refused")
+    assert "secret" not in said
+
+
+def test_proxy_that_is_away_is_named_as_such() -> None:
+    proxy = f"http://127.0.0.1:{refused_port()}"
+
+    said = real_error("https://contoso.atlassian.net/", proxies={"https": proxy})
+
+    assert said.startswith("Jira could not be reached (contoso.atlassian.net: the proxy cannot")
+
+
+def test_peer_without_tls_is_named_as_such() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer_plainly, args=(server,), daemon=True).start()
+
+        said = real_error(f"https://127.0.0.1:{server.getsockname()[1]}/")
+
+    assert said.startswith("Jira could not be reached (127.0.0.1: TLS failed")
+
+
+def answer_plainly(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(9)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+NAME = NameResolutionError("x.example", HTTPConnection("x.example"), socket.gaierror(-2, "no"))
+UNTRUSTED = ssl.SSLCertVerificationError(1, "self-signed certificate")
+
+
+@pytest.mark.parametrize(
+    ("inner", "reason"),
+    [
+        (NAME, "x.example: its name was not found"),
+        (urllib3.exceptions.SSLError(UNTRUSTED), "its certificate is not trusted"),
+        (TimeoutError("slow"), "timed out"),
+        (ConnectionResetError(104, "reset"), "the connection was closed"),
+        (ValueError("http://user:secret@x.example"), "Error"),
+    ],
+)
+@pytest.mark.parametrize("wrap", [requests.ConnectionError, ServiceRequestError])
+def test_reason_is_found_within_the_error_of_a_client(
+    wrap: type[Exception], inner: Exception, reason: str
+) -> None:
+    error = wrap(inner)
+    if wrap is ServiceRequestError:
+        error = ServiceRequestError("a text with an address", error=inner)
+
+    said = transport.unreachable("storage", error)
+
+    assert reason in said
+    assert "secret" not in said
+    assert "address" not in said.split("check")[0]

@@ -330,6 +330,11 @@ class MemoryStore:
                 if name.startswith(start)
             ]
 
+    def is_leased(self, site: str) -> bool:
+        with self._journal.effect("is_leased"):
+            _, until = self.leases.get(f"{self._kind}/{site}.json", (0, 0.0))
+            return until > self._time.clock.monotonic()
+
     def stored(self, site: str) -> bytes | None:
         with self._journal.effect("stored"):
             return self.blobs.get(f"{self._kind}/{site}.json")

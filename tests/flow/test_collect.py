@@ -892,6 +892,8 @@ def test_interrupt_saves_the_accepted_rows() -> None:
         world.run()
 
     assert not world.store.leases
+    last = world.store.checkpoint().last or {}
+    assert (last["outcome"], last["error"]) == ("stopped", None)
     assert world.run().result == "ok"
     assert not world.duplicates()
     assert not world.missing(ids(world))

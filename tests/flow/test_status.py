@@ -11,7 +11,7 @@ import pytest
 
 from jira_audit.core.errors import SiteError, TransientError
 from jira_audit.core.timestamps import DAY, HOUR, MINUTE
-from jira_audit.operations.status import Status, read_status
+from jira_audit.operations.status import State, Status, read_status
 from tests.fakes.world import HOST, START, World, record
 from tests.flow.test_collect import answer_with, world_with
 
@@ -56,7 +56,6 @@ def test_status_after_failures_says_what_to_do() -> None:
     status = status_of(world)
 
     assert status.state == "failed"
-    assert status.needs_attention
     assert status.problem == str(world.outcomes[-1].error)
     assert status_payload(world)["lag_seconds"] >= 900
 
@@ -97,7 +96,6 @@ def test_status_of_a_site_never_collected_is_new() -> None:
     status = status_of(World())
 
     assert status.state == "new"
-    assert not status.needs_attention
     assert "through" not in status.payload(START, None)
 
 
@@ -123,13 +121,12 @@ def test_status_with_an_unreadable_checkpoint_says_what_to_do(content: bytes) ->
     status = status_of(world)
 
     assert status.state == "unreadable"
-    assert status.needs_attention
     assert "checkpoint" in str(status.problem)
     assert "through" not in status.payload(START, None)
 
 
 @pytest.mark.parametrize("error", [SiteError("storage refuses"), TransientError("storage is away")])
-@pytest.mark.parametrize("call", ["stored", "names"])
+@pytest.mark.parametrize("call", ["stored", "names", "is_leased"])
 def test_status_without_storage_raises_nothing(
     call: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +138,8 @@ def test_status_without_storage_raises_nothing(
 
     monkeypatch.setattr(world.store, call, fail)
 
-    assert status_of(world) == Status(HOST, "unreadable", problem=str(error))
+    state: State = "unreadable" if isinstance(error, SiteError) else "unreachable"
+    assert status_of(world) == Status(HOST, state, problem=str(error))
 
 
 def test_status_shows_the_backfill_beside_the_ticks() -> None:
@@ -177,4 +175,4 @@ def test_status_only_reads_storage() -> None:
     status_of(world)
 
     assert world.store.blobs == before
-    assert set(world.journal.entries) == {"stored", "names"}
+    assert set(world.journal.entries) == {"is_leased", "stored", "names"}

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from jira_audit.core import timestamps
 from jira_audit.core.activity import Activity, count
+from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.text import one_line
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
-from jira_audit.operations.status import Status
+from jira_audit.operations.judgement import VERDICTS, Judgement, judge
+from jira_audit.operations.status import State, Status
 from jira_audit.terminal.report_page import COLUMNS_UP_TO, TOP_N, Health, page
 
 NOW = timestamps.parse("2026-11-20T12:00:00Z")
@@ -75,6 +77,11 @@ class ParsedPage(HTMLParser):
 def row(created: int = NOW - DAY, **columns: str) -> dict[str, Any]:
     at = timestamps.text(created)
     return {"site_s": SITE, "created_t": at, "TimeGenerated": at, **columns}
+
+
+def judged(site: str, state: State, problem: str | None = None) -> Judgement:
+    known = Checkpoint.first(site, NOW, NOW)
+    return judge(Status(site, state, known, NOW, problem=problem), NOW)
 
 
 def render(
@@ -156,14 +163,18 @@ def test_sites_are_listed_only_if_there_are_several() -> None:
 
 
 def test_health_says_what_went_wrong() -> None:
-    failed = Status(SITE, "failed", problem="the token is wrong <b>revoked</b>")
-    fine = Status("other.atlassian.net", "ok")
+    failed = judged(SITE, "failed", problem="the token is wrong <b>revoked</b>")
+    fine = judged("other.atlassian.net", "ok")
 
     read = render(
         health=(Health(failed, {"site": SITE, "letters": "7", "token": ""}), Health(fine, {}))
     )
 
     assert "the token is wrong <b>revoked</b>" in read.visible_text()
+    assert [text for tag, text in read.texts if tag == "span" and text in VERDICTS] == [
+        "failed",
+        "ok",
+    ]
     assert ("dt", "letters") in read.texts
     assert ("dd", "7") in read.texts
     assert ("dt", "token") not in read.texts
@@ -204,7 +215,7 @@ HOSTILE = [
 def test_text_from_a_record_is_escaped(column: str, text: str) -> None:
     window = Window(NOW - DAY, NOW)
     short = text[:200]
-    health = Health(Status(text, "failed", problem=short), {"last run": short})
+    health = Health(judged(text, "failed", problem=short), {"last run": short})
     html = page(count([row() | {column: text}], window), [health], short, NOW)
     read = ParsedPage(html)
 

@@ -18,6 +18,7 @@ from jira_audit import app
 from jira_audit.core import timestamps
 from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy, Reset
+from jira_audit.core.schedule import PollSchedule
 from jira_audit.core.timestamps import HOUR, MINUTE
 from jira_audit.settings.environment import SettingsReader
 from jira_audit.settings.load import load
@@ -228,12 +229,18 @@ def test_token_expiry_is_a_date() -> None:
 
 @pytest.mark.parametrize("schedule", ["0 */5 * * * *", "30 0,20,40 8-18 * * 1-5", "0  0 3 * * *"])
 def test_schedule_has_six_fields(schedule: str) -> None:
-    assert settings_with(POLL_SCHEDULE=schedule) == settings_with()
+    assert settings_with(POLL_SCHEDULE=schedule).schedule == PollSchedule.parse(schedule)
 
 
 @pytest.mark.parametrize("wrong", ["*/5 * * * *", "0 */5 * * * * *", "00:05:00", "daily"])
 def test_schedule_of_another_form_is_refused(wrong: str) -> None:
     assert "six fields" in problem("POLL_SCHEDULE", wrong)
+
+
+def test_schedule_out_of_range_names_the_field() -> None:
+    said = problem("POLL_SCHEDULE", "0 */5 24 * * *")
+
+    assert "is wrong: hour must be 0 to 23, not '24'" in said
 
 
 def test_identity_and_its_client_id_are_the_apps() -> None:

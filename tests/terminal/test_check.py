@@ -1,5 +1,6 @@
 """The check, against real parts: four plain answers, and what each says when its part is broken."""
 
+import json
 import os
 from functools import partial
 
@@ -15,6 +16,10 @@ from tests.terminal.conftest import TOKEN, USERNAME, Ended, Run, Site
 pytestmark = pytest.mark.servers
 
 WRONG_KEY = "d3Jvbmc="
+IN_FORCE = (
+    "polls at 0 */5 * * * *, overlap 15 min, sweep 2 d, a first run looks back 1 d, a run takes "
+    "480 s at most"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -54,10 +59,11 @@ def test_check_prints_a_line_for_each_part_and_exits_with_0(
     assert (ended.code, ended.err) == (0, "")
     container = os.environ["CHECKPOINT_CONTAINER"]
     assert ended.out.splitlines() == [
-        f"ok      settings   complete: from 127.0.0.1 to {STREAM} of {RULE}",
-        f"ok      Jira       {USERNAME} can read the audit log of 127.0.0.1",
-        f"ok      ingestion  accepts data for {STREAM} of {RULE}",
-        f"ok      storage    the container {container} exists and can be written",
+        f"ok       settings   complete: from 127.0.0.1 to {STREAM} of {RULE}",
+        f"ok       settings   in force: {IN_FORCE}",
+        f"ok       Jira       {USERNAME} can read the audit log of 127.0.0.1",
+        f"ok       ingestion  accepts data for {STREAM} of {RULE}",
+        f"ok       storage    the container {container} exists and can be written",
     ]
     assert site.asked == 1
     assert [(call.status, call.rows) for call in ingestion.calls] == [(204, 0)]
@@ -66,7 +72,10 @@ def test_check_prints_a_line_for_each_part_and_exits_with_0(
 def test_jira_with_a_wrong_token_is_named(run: Run) -> None:
     os.environ["JIRA_API_TOKEN"] = "wrong"
 
-    assert "the token is wrong, revoked or expired" in only_failure(run("check"), "Jira")
+    sentence = only_failure(run("check"), "Jira")
+
+    assert "the token is wrong, revoked or expired" in sentence
+    assert len(sentence) < 300
 
 
 def test_jira_without_the_permission_is_named(run: Run, site: Site) -> None:
@@ -135,18 +144,60 @@ def test_check_reports_every_broken_part(run: Run, site: Site, ingestion: Ingest
 
     ended = run("check")
 
-    assert [line.split()[0] for line in ended.out.splitlines()] == ["ok", "failed", "failed", "ok"]
+    assert [line.split()[0] for line in ended.out.splitlines()] == [
+        *("ok", "ok", "failed", "failed", "ok")
+    ]
     assert ended.code == 1
 
 
-def test_check_lists_missing_settings_and_tries_nothing(
+def test_parts_with_their_settings_are_checked_alone(
     run: Run, site: Site, ingestion: Ingestion
 ) -> None:
     del os.environ["JIRA_API_TOKEN"], os.environ["LOGS_DCR_RULE_ID"]
 
     ended = run("check")
 
-    assert (ended.code, ended.out) == (2, "")
+    assert ended.code == 2
+    assert [line.split()[:2] for line in ended.out.splitlines()] == [["ok", "storage"]]
     named = [line.split()[0] for line in ended.err.splitlines()]
     assert named == ["JIRA_API_TOKEN", "LOGS_DCR_RULE_ID"]
     assert (site.asked, ingestion.calls) == (0, [])
+
+
+def test_jira_is_checked_before_azure_is_set_up(run: Run, site: Site) -> None:
+    for name in ("DATA_COLLECTION_ENDPOINT", "LOGS_DCR_RULE_ID", "AzureWebJobsStorage"):
+        del os.environ[name]
+
+    ended = run("check")
+
+    assert ended.code == 2
+    assert [line.split()[:2] for line in ended.out.splitlines()] == [["ok", "Jira"]]
+    assert len(ended.err.splitlines()) == 3
+    assert site.asked == 1
+
+
+def test_misspelt_setting_is_a_warning(run: Run) -> None:
+    os.environ |= {"INITIAL_LOOKBACK_HOUR": "720", "JIRA_COLOUR": "red"}
+
+    ended = run("check")
+
+    assert ended.code == 0
+    warnings = [line for line in ended.out.splitlines() if line.startswith("warning")]
+    assert "did you mean INITIAL_LOOKBACK_HOURS?" in warnings[0]
+    assert "JIRA_COLOUR is not known" in warnings[1]
+
+
+def test_check_in_json_has_every_result(run: Run, site: Site) -> None:
+    site.refusal = 403
+    del os.environ["LOGS_DCR_RULE_ID"]
+
+    ended = run("check", "--json")
+
+    told = [json.loads(line) for line in ended.out.splitlines()]
+    assert (ended.code, ended.err) == (2, "")
+    assert [(each["part"], each["result"]) for each in told] == [
+        ("settings", "failed"),
+        ("Jira", "failed"),
+        ("storage", "ok"),
+    ]
+    assert told[0]["sentence"].startswith("LOGS_DCR_RULE_ID is missing")

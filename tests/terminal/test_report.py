@@ -118,7 +118,7 @@ def test_sites_that_are_set_up_are_all_on_the_page(
     html = page.read_text(encoding="utf-8")
     assert "<b>400</b> rows" in html
     assert "By site" in html
-    assert "<bdi>contoso.atlassian.net</bdi> <span class=bad>broken</span>" in html
+    assert "<bdi>contoso.atlassian.net</bdi> <span class=bad>failed</span>" in html
 
 
 @pytest.mark.servers

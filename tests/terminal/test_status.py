@@ -3,12 +3,18 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from azure.storage.blob import ContainerClient
 
+from jira_audit import wiring
 from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.edge.blobs import BlobCheckpoints
+from jira_audit.edge.local import LocalCheckpoints
+from jira_audit.flow.ports import Checkpoints, Lease
 from tests.terminal.conftest import HOUR_MS, Run, Site, as_two_sites, now_ms
 from tests.terminal.test_demo import on_a_terminal
 from tests.terminal.test_operate import HOST, PATH, Place, blobs, folder
@@ -16,6 +22,7 @@ from tests.terminal.test_operate import HOST, PATH, Place, blobs, folder
 COLUMNS = (
     *(
         "site",
+        "verdict",
         "last run",
         "from",
         "complete up to",
@@ -25,7 +32,7 @@ COLUMNS = (
         "late",
         "gaps",
     ),
-    *("backfill", "token"),
+    *("backfill", "token", "running since"),
 )
 
 
@@ -52,10 +59,14 @@ def test_status_of_a_site_is_one_line(place: Place) -> None:
 
     ended = place("status")
 
-    assert (ended.code, ended.err) == (0, "")
+    assert ended.code == 1
+    assert ended.err.splitlines() == [
+        f"{HOST}: 2 dead letters wait: run jira-audit dead-letters list --site {HOST}"
+    ]
     [line] = ended.out.splitlines()
     facts = dict(zip(COLUMNS, line.split("\t"), strict=True))
     assert facts["site"] == HOST
+    assert facts["verdict"] == "dead letters"
     assert facts["last run"].startswith("ok, ")
     assert facts["records"] == "200"
     assert (facts["dead letters"], facts["late"], facts["gaps"]) == ("2", "0", "0")
@@ -69,7 +80,7 @@ def test_status_as_json_says_the_same(place: Place) -> None:
     [line] = place("status", "--json").out.splitlines()
 
     told = json.loads(line)
-    assert told["state"] == "ok"
+    assert (told["state"], told["verdict"]) == ("ok", "dead letters")
     assert told["last"]["rows"] == told["dealt_with"] == 200
     assert told["letters"] == 2
     assert told["token_expires"] is None
@@ -83,7 +94,7 @@ def test_status_of_a_failed_run_exits_with_1_and_says_what_to_do(place: Place, s
     ended = place("status")
 
     assert ended.code == 1
-    assert ended.out.startswith(f"{HOST}\tfailed, ")
+    assert ended.out.startswith(f"{HOST}\tfailed\tfailed, ")
     assert "lacks the global permission Administer Jira" in ended.err
     assert json.loads(place("status", "--json").out)["last"]["outcome"] == "failed"
 
@@ -91,8 +102,9 @@ def test_status_of_a_failed_run_exits_with_1_and_says_what_to_do(place: Place, s
 def test_status_of_a_site_without_a_run_is_new(place: Place) -> None:
     ended = place("status")
 
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith(f"{HOST}\tnew\t")
+    assert ended.code == 1
+    assert ended.out.startswith(f"{HOST}\tdead letters\tnew\t")
+    assert "no run has saved a checkpoint yet" in ended.err
     assert place.get(PATH) is None
 
 
@@ -102,7 +114,7 @@ def test_status_of_a_garbled_checkpoint_names_the_remedy(place: Place) -> None:
     ended = place("status")
 
     assert ended.code == 1
-    assert ended.out.startswith(f"{HOST}\tunreadable\t")
+    assert ended.out.startswith(f"{HOST}\tfailed\tunreadable\t")
     assert f"Run jira-audit checkpoint reset --site {HOST} --from TIME" in ended.err
 
 
@@ -121,8 +133,8 @@ def test_status_shows_a_stored_error_on_one_printable_line(place: Place) -> None
 
     ended = place("status")
 
-    assert ended.err.rstrip("\n").isprintable()
-    assert len(ended.err) < 2_100
+    assert all(line.isprintable() for line in ended.err.splitlines())
+    assert len(ended.err.splitlines()[0]) < 2_100
     assert "outcome=ok\\u001b]0;owned\\u0007\\u001b[2J\\u009b\\u202e[red]m[/]AAA" in ended.err
 
 
@@ -134,8 +146,7 @@ def test_status_ignores_a_file_that_is_named_after_no_site(
 
     ended = local("status")
 
-    assert (ended.code, ended.err) == (0, "")
-    assert len(ended.out.splitlines()) == 1
+    assert len(ended.out.splitlines()) == len(ended.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", [("status", "--json"), ("checkpoint", "show", "--json")])
@@ -153,7 +164,7 @@ def test_status_counts_the_days_until_the_token_expires(local: Place) -> None:
     ends = (datetime.now(UTC) + timedelta(days=5)).date()
     os.environ["JIRA_TOKEN_EXPIRES"] = str(ends)
 
-    assert local("status").out.rstrip().endswith(f"{ends}, in 5 days")
+    assert f"\t{ends}, in 5 days\t" in local("status").out
 
 
 def test_status_of_one_site_is_a_list_on_a_terminal(local: Place) -> None:
@@ -189,8 +200,9 @@ def test_status_includes_every_site_and_every_wrong_entry(
         "localhost": "ok",
         "contoso.atlassian.net": "broken",
     }
-    assert "api_token_setting" in told[-1]["problem"]
-    assert ended.out.splitlines()[-1].startswith("contoso.atlassian.net\tbroken\t")
+    assert "api_token_setting" in told[0]["problem"]
+    assert ended.out.splitlines()[0].startswith("contoso.atlassian.net\tfailed\tbroken\t")
+    assert ended.err.splitlines()[-1] == "3 sites: 1 failed, 2 ok"
 
 
 def test_status_of_several_sites_is_a_table_on_a_terminal(
@@ -222,3 +234,115 @@ def test_status_with_wrong_settings_exits_with_2(run: Run) -> None:
     assert ended.code == 2
     names = [line.split()[0] for line in ended.err.splitlines()]
     assert names == ["JIRA_SITE_URL", "AzureWebJobsStorage"]
+
+
+# The verdict
+
+
+DEAD_FOR = 14 * 24 * HOUR_MS
+
+
+def put_dead(place: Place) -> None:
+    """A connector that died two weeks ago, while it held the lease; its token has expired."""
+    assert collect(place) == 0
+    known = place.checkpoint()
+    old = replace(known, start=known.start - DEAD_FOR, through=known.through - DEAD_FOR)
+    place.put(PATH, old.encode(now_ms() - DEAD_FOR))
+    os.environ["JIRA_TOKEN_EXPIRES"] = "2026-01-31"
+
+
+def hold(place: Place) -> Lease:
+    """Another run's lease on the site."""
+    if place.more:
+        stores: Checkpoints = LocalCheckpoints(Path(place.more[1]), wiring.CLOCK)
+    else:
+        address, name = os.environ["AzureWebJobsStorage"], os.environ["CHECKPOINT_CONTAINER"]
+        container = ContainerClient.from_connection_string(address, name)
+        stores = BlobCheckpoints(container, 60, wiring.CLOCK)
+    lease = stores.take(place.checkpoint())
+    assert lease is not None
+    return lease
+
+
+def test_dead_connector_is_judged_in_text_and_json(place: Place) -> None:
+    put_dead(place)
+    lease = hold(place)
+    try:
+        ended, as_json = place("status"), place("status", "--json")
+    finally:
+        lease.release()
+
+    assert (ended.code, as_json.code) == (1, 1)
+    assert ended.out.split("\t")[:2] == [HOST, "failed"]
+    verdicts = ["failed", "token expired", "late", "dead letters"]
+    told = json.loads(as_json.out)
+    assert told["verdict"] == "failed"
+    assert told["running_since"] is not None
+    assert [each["verdict"] for each in told["findings"]] == verdicts
+    assert ended.err.splitlines() == [each["sentence"] for each in told["findings"]]
+    for words in ("break the lease", "expired", "check that the Function App runs", "2 dead"):
+        assert words in ended.err
+
+
+def test_dead_connector_is_bad_in_the_report(local: Place, run: Run, tmp_path: Path) -> None:
+    put_dead(local)
+    page = tmp_path / "report.html"
+
+    assert run("report", "--out", page, "--folder", tmp_path).code == 0
+
+    assert "<span class=bad>late</span>" in page.read_text()
+    assert "check that the Function App runs" in page.read_text()
+
+
+def test_late_site_exits_with_1(local: Place, tmp_path: Path) -> None:
+    put_dead(local)
+    del os.environ["JIRA_TOKEN_EXPIRES"]
+    for letter in (tmp_path / "dead-letters" / HOST).glob("*/*.json"):
+        letter.unlink()
+
+    ended = local("status")
+
+    assert (ended.code, ended.out.split("\t")[1]) == (1, "late")
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [("3d", "ok"), ("25h", "late"), ("90m", "late")])
+def test_lag_beyond_its_limit_is_late(
+    limit: str, verdict: str, run: Run, site: Site, tmp_path: Path
+) -> None:
+    behind = Checkpoint(HOST, now_ms() - 50 * HOUR_MS, now_ms() - 26 * HOUR_MS)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / PATH).write_bytes(behind.ended({"outcome": "ok"}, 0).encode(now_ms()))
+
+    ended = run("status", "--folder", tmp_path, "--max-lag", limit)
+
+    assert ended.out.split("\t")[1] == verdict
+    assert ended.code == (verdict != "ok")
+
+
+def test_limit_that_is_no_duration_is_refused(local: Place) -> None:
+    ended = local("status", "--max-lag", "soon")
+
+    assert ended.code == 2
+    assert "30m" in ended.err
+
+
+def test_sites_are_filtered_by_name_and_by_verdict(run: Run, site: Site, tmp_path: Path) -> None:
+    as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
+    assert run("collect", "--to", tmp_path).code == 1
+
+    def named(*options: str) -> tuple[int, list[str]]:
+        ended = run("status", "--folder", tmp_path, *options)
+        return ended.code, [line.split("\t")[0] for line in ended.out.splitlines()]
+
+    assert named("--failing") == (1, ["contoso.atlassian.net"])
+    assert named("--site", "localhost", "--site", HOST) == (0, [HOST, "localhost"])
+    assert named("--site", "localhost", "--failing") == (0, [])
+    assert named("--site", "contoso.atlassian.net") == (1, ["contoso.atlassian.net"])
+    assert run("status", "--folder", tmp_path, "--site", "contosso").code == 2
+
+
+def test_verdict_is_coloured_on_a_terminal(local: Place) -> None:
+    put_dead(local)
+    os.environ["TERM"] = "xterm-256color"
+
+    assert "\x1b[1;31mtoken expired" in on_a_terminal("status", *local.more)
