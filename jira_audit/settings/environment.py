@@ -102,12 +102,15 @@ class SettingsReader:
         It is read even if no needed part reads it; then a wrong one is no problem.
         """
         row = BY_NAME[name]
+        default, count = str(row.default), len(self.problems)
+        is_needed = bool(row.parts & self._needs)
+        value = self.text(name) if is_needed else self.raw(name).strip()
         try:
-            return PollSchedule.parse(self.raw(name).strip() or str(row.default))
+            return PollSchedule.parse(value or default)
         except ValueError as error:
-            if row.parts & self._needs:
+            if is_needed and len(self.problems) == count:
                 self.problem(name, f"is wrong: {error}")
-            return PollSchedule.parse(str(row.default))
+            return PollSchedule.parse(default)
 
     def day(self, name: str) -> date | None:
         """A date; None if it is not set, or is wrong."""
