@@ -453,11 +453,12 @@ def test_check_asks_every_site_and_names_wrong_entries(
 
     assert [(each.part, each.ok) for each in answers] == [
         ("settings", True),
+        ("settings", True),
         ("settings", False),
         ("Jira", True),
         ("Jira", False),
     ]
-    assert answers[1].sentence.startswith("JIRA_SITES[3]: ")
+    assert answers[2].sentence.startswith("JIRA_SITES[3]: ")
 
 
 @pytest.mark.parametrize("value", ["true", "True", "1", " true "])

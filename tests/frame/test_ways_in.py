@@ -385,7 +385,7 @@ def test_check_reports_both_ways_if_neither_works(cloud: Atlassian) -> None:
     answer = check._jira(classic())
 
     assert not answer.ok
-    assert "Tried through Atlassian's gateway as well" in answer.sentence
+    assert "(HTTP 401), directly and through the gateway: the token is wrong" in answer.sentence
     assert TOKEN not in answer.sentence
 
 
