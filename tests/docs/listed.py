@@ -28,6 +28,11 @@ NEEDS_THE_NETWORK: Mapping[str, str] = {
 }
 """Only by the test that makes everything from nothing."""
 
+JUDGES: Mapping[str, str] = {
+    r"jira-audit status(?!.*--folder)": "exits with 1 where dead letters wait, as two do here",
+}
+"""What may end with 1, because it says what it found."""
+
 ANSWERS: Mapping[str, str] = {
     r"read -rs JIRA_API_TOKEN$": "a-token\n",
     r"jira-audit checkpoint reset (?!.*(--yes|-y\b))": "y\n",
