@@ -80,6 +80,9 @@ def test_pages_name_the_command_and_not_the_module() -> None:
     assert [page for page in PAGES if re.search(r"-m jira_audit \w", shell.text(page))] == []
 
 
+ENTRIES = [*listed.NOT_RUN, *listed.NEEDS_THE_NETWORK, *listed.JUDGES, *listed.ANSWERS]
+
+
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_list_entry_fits_a_command(entry: str) -> None:
     assert any(listed.matching_entries([entry], each) for each in ALL)
