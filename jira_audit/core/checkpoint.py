@@ -53,7 +53,7 @@ class Checkpoint:
     window, smallest id in it); they show which ids a re-read can reach. `reread` is where a
     deadline ended the re-read of the overlap. `halted` is why every run fails until a reset;
     `suspect` is one record that may show restarted ids, which is no evidence yet.
-    `began` marks a run that sent rows and was killed, or does not know whether they were accepted.
+    `began` marks a run that was killed, or does not know whether its rows were accepted.
     No decision depends on `last` (outcome) and `late_found` (since *from*).
 
     `cloud_id` is the tenant's, if known; `claim` one that is not yet compared with those of other
@@ -223,9 +223,20 @@ class Checkpoint:
         is_named = sentence.startswith(f"{self.site}: ")
         return sentence if is_named else f"{self.site}: {sentence}"
 
-    def marked_as_sending(self, at: int | None) -> Checkpoint:
-        """A run sends rows since the moment `at`; None: every row sent is accounted for."""
+    def marked_as_begun(self, at: int | None) -> Checkpoint:
+        """A run sends rows, or holds much, since the moment `at`.
+
+        None: it ended, and every row sent is accounted for.
+        """
         return replace(self, began=at)
+
+    def cautious(self, at: int, length: int) -> Checkpoint:
+        """For a run that finds the mark of another: marked anew, with half the step.
+
+        Half the `length` of what there is to read (milliseconds), if that is less. So each run that
+        is killed makes the next one take less.
+        """
+        return replace(self, began=at, step=max(1, min(self.step, length) // 2))
 
     def ended(self, last: Mapping[str, Any], late_found: int) -> Checkpoint:
         return replace(self, last=last, late_found=self.late_found + late_found)

@@ -41,17 +41,21 @@ def collect(run: Run, plan: Plan) -> Outcome:
         checkpoint = begin(run, lease, plan, now)  # under the lease: first run, reset, clock, name
         mapper = Mapper(run.site, run.policy.event_time, run.deadline.clock.now)
         recorder.delivery = Delivery(run, lease, checkpoint)
-        with Reader(run) as reader, recorder.delivery as delivery:
-            intake = Intake(run, delivery)
+        is_cautious = recorder.delivery.is_cautious
+        with Reader(run, is_cautious=is_cautious) as reader, recorder.delivery as delivery:
+            intake = Intake(run, delivery, reader)
             for task in plan.tasks(
                 checkpoint, now, reader
             ):  # the tick, then the sweep; or a backfill
                 for window in reader.windows(task.range):  # oldest first
                     for page in window:  # newest first
-                        unknown = intake.unknown(page)  # raises if the site's ids have restarted
+                        unknown = intake.unknown(page)  # marks the run; raises if ids restarted
                         window.fresh += len(unknown)
                         rows, rejected = mapper.take(page, unknown)
-                        intake.add(rows, rejected)  # stores dead letters, sends each full batch
+                        # stores dead letters, sends each full batch
+                        intake.add(rows, rejected, window.window)
+                        window.too_large = intake.is_full
+                        reader.is_cautious = delivery.is_cautious
                         if window.is_ending:  # only the empty page is still to come
                             intake.release()
                             delivery.flush()
@@ -80,7 +84,7 @@ def collect(run: Run, plan: Plan) -> Outcome:
 
 def begin(run: Run, lease: Lease, plan: Plan, now: int) -> Checkpoint:
     """Load the checkpoint to continue from, of this site or of its former name; apply and save a
-    pending reset.
+    pending reset, or the smaller step after a run that came to grief.
 
     Raises TransientError or SiteError if there is none, after releasing the lease.
     """
@@ -98,6 +102,10 @@ def begin(run: Run, lease: Lease, plan: Plan, now: int) -> Checkpoint:
         elif lease.created and plan.first_run and not stored.former:
             start = timestamps.text(checkpoint.start)
             log.warning("%s: %s, from %s", checkpoint.site, plan.first_run, start)
+        if checkpoint.began is not None:
+            length = now - checkpoint.through + run.policy.overlap
+            checkpoint = checkpoint.cautious(now, length)
+            lease.save(checkpoint)  # before it can be killed too
     except BaseException:  # an interruption, too
         release_quietly(lease)
         raise

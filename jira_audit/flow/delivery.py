@@ -42,7 +42,8 @@ class Delivery:
     accepted rows could not be saved, the lease is left to expire. Only the sends run on other
     threads.
 
-    `loaded` is the checkpoint as the run began, `saved` as stored now.
+    `loaded` is the checkpoint as the run began, `saved` as stored now. `is_cautious`: a run came to
+    grief before, and no batch was accepted and saved since.
     """
 
     def __init__(self, run: Run, lease: Lease, checkpoint: Checkpoint) -> None:
@@ -51,7 +52,8 @@ class Delivery:
         self._progress = Progress(checkpoint)
         self._batcher = Batcher(run.policy.batch_bytes)
         # A mark means that a run was killed, or does not know what became of its batches.
-        self._sends = Sends(run, lease, is_cautious=checkpoint.began is not None)
+        self.is_cautious = checkpoint.began is not None
+        self._sends = Sends(run, lease, is_cautious=self.is_cautious)
         self._error: BaseException | None = None
 
     def knows(self, record_id: int) -> bool:
@@ -70,6 +72,16 @@ class Delivery:
         """Change the checkpoint and save it now. Raises TransientError if that fails."""
         self.apply(change)
         self._save()
+        if self._error:
+            raise self._error
+
+    def mark(self) -> None:
+        """Save once that the run has begun, so that the next run is cautious if this one is killed.
+
+        Raises TransientError or SiteError if that fails: nothing is read or sent then.
+        """
+        if self.saved.began is None:
+            self._mark()
         if self._error:
             raise self._error
 
@@ -143,6 +155,7 @@ class Delivery:
             self._save()
             if any_accepted and not self._error:
                 self._sends.open_up()
+                self.is_cautious = False
 
     def finish(self, error: OutOfTime | None, *, complete: bool) -> None:
         """Send the remaining rows, wait for every send, and save the outcome.
@@ -182,7 +195,10 @@ class Delivery:
         while self._sends:
             self.collect_finished(wait=True)
         if not self._sends.sender.is_unsure:
-            self.apply(partial(Checkpoint.marked_as_sending, at=None))
+            self.apply(partial(Checkpoint.marked_as_begun, at=None))
+        elif self.is_cautious:  # else windows without news would undo the halving
+            step = min(self._progress.checkpoint.step, self.loaded.step)
+            self.apply(partial(Checkpoint.stepping, step=step))
         error = more_serious(error, self._error)
         run, moved = self._run, partial(self._progress.checkpoint.moved_since, self.loaded)
         stopped = run.deadline.is_stopped
@@ -204,17 +220,19 @@ class Delivery:
 
     def _send(self, batch: Batch) -> None:
         """Send a batch when a slot is free; after an error, send nothing more."""
-        if self.saved.began == self.loaded.began and not self._error:
-            # A store that cannot save is found before anything is sent.
-            began = self._run.deadline.clock.now()
-            self.apply(partial(Checkpoint.marked_as_sending, at=began))
-            self._save()
+        if self.saved.began is None and not self._error:
+            self._mark()  # a store that cannot save is found before anything is sent
         while not self._error:
             if self._sends.has_room(batch):
                 self._sends.begin(self._progress.begin(), batch)
                 return
             if self._sends:
                 self.collect_finished(wait=True)
+
+    def _mark(self) -> None:
+        began = self._run.deadline.clock.now()
+        self._progress.apply(partial(Checkpoint.marked_as_begun, at=began))
+        self._save()
 
     def _record_receipt(self, number: int, receipt: Receipt) -> None:
         tally = self._run.tally

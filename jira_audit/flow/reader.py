@@ -36,12 +36,16 @@ log = logging.getLogger(__name__)
 LONGER_AT_MOST = MAX_PAGES / AIM_PAGES
 """A prefetched window longer than this many steps is not used: it would be abandoned."""
 
+CAUTIOUS_PART = 4
+"""A cautious run begins with pages of so much less. From there on, pages are bounded in bytes."""
+
 
 @dataclass
 class WindowReading:
     """The reading of one window. Iterate it for its pages, newest first.
 
-    The caller counts new records in `fresh`; without any, a list that moved hid nothing. `through`
+    The caller counts new records in `fresh`; without any, a list that moved hid nothing. It sets
+    `too_large` if it cannot hold more of the window, which is then read as shorter ones. `through`
     is the window's end, or Jira's clock if earlier; `oldest` the earliest created time; `smallest`
     the smallest id. After the last page, `ending` says how the window ended (None: the deadline
     came), `step` is the next window's length (milliseconds), and `left` the rest of the range.
@@ -56,6 +60,7 @@ class WindowReading:
     smallest: int | None = None
     is_ending: bool = False
     fresh: int = 0
+    too_large: bool = False
     ending: WindowResult | None = None
     left: ReadRange | None = None
 
@@ -81,23 +86,30 @@ class WindowReading:
         """How the window ends with this page; None if another follows."""
         if page.ended:
             return WindowResult.MOVED if page.moved and self.fresh else WindowResult.CLOSED
-        return WindowResult.TOO_LONG if is_too_long(self.window, page.pages) else None
+        is_given_up = self.too_large or is_too_long(self.window, page.pages)
+        return WindowResult.TOO_LONG if is_given_up else None
 
 
 class Reader:
     """Reads one site's log, on one thread. Leaving the `with` drops the unused requests.
+
+    With `is_cautious`, it requests one page at a time and begins with small ones. The caller should
+    leave a mark once it `takes_much`: more than one response, or one that is unreadable. Before it
+    does, it yields a page without records.
 
     Every window up to the moment `position` was read. If `deadline_came`, `error` may say how.
     `now` is the lesser of this machine's clock and Jira's, as soon as that is known; they are equal
     within a second, which is the resolution of Jira's `Date`.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, is_cautious: bool = False) -> None:
+        self.is_cautious, self.takes_much = is_cautious, False
         self._run = run
         self._requests = PageRequests(run)
         self._next: PageRequest | None = None
         self._density: float | None = None
-        self._limit = run.ports.source.page_size
+        size = run.ports.source.page_size
+        self._limit = max(1, size // CAUTIOUS_PART) if is_cautious else size
         self._any_readable = False
         self.now = run.deadline.clock.now()
         self.position = 0
@@ -152,10 +164,18 @@ class Reader:
         window = it.window
         pages = Reading(self._run.ports.source.page_size, self._limit)
         try:
+            if not it.is_last and not self.takes_much:
+                self.takes_much = True
+                yield _empty(pages)
             self._prefetch(it, pages, range_)
             while it.ending is None:
-                page = pages.take(self._response(it, pages, range_))
+                response = self._response(it, pages, range_)
+                if response is None:
+                    yield _empty(pages)
+                    continue
+                page = pages.take(response)
                 self._limit = pages.limit
+                self.takes_much |= pages.full
                 self._next = None if page.ended else PageRequest(window, pages.offset, pages.limit)
                 self._prefetch(it, pages, range_)
                 self._run.tally.pages += 1
@@ -180,26 +200,28 @@ class Reader:
             self._drop(window)
             self._density = pages.received / window.length if pages.ended else None
 
-    def _response(self, it: WindowReading, pages: Reading, left: ReadRange) -> RecordsPage:
-        """The response at the next place; of fewer records, or a raw one, if it is unreadable."""
-        while True:
-            request = self._next = PageRequest(it.window, pages.offset, pages.limit)
-            is_smallest = request.limit == 1 and pages.is_smallest
-            try:
-                response = self._requests.response(
-                    request, lambda: self._prefetch(it, pages, left), is_smallest=is_smallest
-                )
-            except PageUnreadable as error:
-                if is_smallest:
-                    return self._raw(request, error)
-                log.warning("%s (requested again with a smaller limit)", error)
-                self._drop(it.window)
-                pages.ask_for_less()
-                if self._run.deadline.left() < -GRACE_SECONDS:
-                    raise self._deadline_error() from error
-            else:
-                self._any_readable |= bool(response.records)
-                return response
+    def _response(self, it: WindowReading, pages: Reading, left: ReadRange) -> RecordsPage | None:
+        """The response at the next place; if it is unreadable, a raw record, or None: from now on,
+        fewer records are requested.
+        """
+        request = self._next = PageRequest(it.window, pages.offset, pages.limit)
+        is_smallest = request.limit == 1 and pages.is_smallest
+        try:
+            response = self._requests.response(
+                request, lambda: self._prefetch(it, pages, left), is_smallest=is_smallest
+            )
+        except PageUnreadable as error:
+            self.takes_much = True
+            if is_smallest:
+                return self._raw(request, error)
+            log.warning("%s (requested again with a smaller limit)", error)
+            self._drop(it.window)
+            pages.ask_for_less()
+            if self._run.deadline.left() < -GRACE_SECONDS:
+                raise self._deadline_error() from error
+            return None
+        self._any_readable |= bool(response.records)
+        return response
 
     def _raw(self, request: PageRequest, error: PageUnreadable) -> RecordsPage:
         """The record that cannot be read even alone, as its raw JSON."""
@@ -225,7 +247,7 @@ class Reader:
         self._requests.drop([request for request in unused if request.window == window])
 
     def _prefetch(self, it: WindowReading, pages: Reading, left: ReadRange) -> None:
-        if pages.limit < pages.page_size:
+        if self.is_cautious or pages.limit < pages.page_size:
             return  # one request at a time until whole pages can be read again
         if it.is_last and not pages.full and (pages.pages or self._density is None):
             return  # there is nothing to predict
@@ -235,6 +257,11 @@ class Reader:
             list(islice(course, 2 * MAX_BUFFERED_RESPONSES)),
             PageRequest(it.window, pages.offset, pages.limit),
         )
+
+
+def _empty(pages: Reading) -> Page:
+    """A page without records, for the caller to act before more is requested."""
+    return Page([], None, ended=False, moved=False, pages=pages.pages)
 
 
 class _WindowCut(OutOfTime):

@@ -66,6 +66,8 @@ WAYS: dict[str, dict[str, Any]] = {
         "jiraAllowedHostSuffixes": "example.org",
         "checkpointReset": "2026-09-14T00:00:00Z",
         "logsIngestionAudience": "https://monitor.azure.com",
+        "instanceMemoryMB": 2048,
+        "maximumInstanceCount": 100,
         "outboundSubnetResourceId": "/subscriptions/s/resourceGroups/n/providers/p/v/n/subnets/s",
         "applicationInsightsResourceId": INSIGHTS,
         "alertEmail": "security@contoso.example",
@@ -509,8 +511,12 @@ def flex_gets_only_what_it_accepts(template: Template) -> list[str]:
         flex = properties["functionAppConfig"]
         if flex["runtime"] != {"name": "python", "version": "3.13"}:
             problems.append(f"{way}: the runtime is {flex['runtime']}")
-        if flex["scaleAndConcurrency"]["instanceMemoryMB"] != 512:
-            problems.append(f"{way}: an instance has not 512 MB")
+        wanted = {
+            name: WAYS[way].get(name, default)
+            for name, default in {"instanceMemoryMB": 512, "maximumInstanceCount": 40}.items()
+        }
+        if flex["scaleAndConcurrency"] != wanted:
+            problems.append(f"{way}: an instance is {flex['scaleAndConcurrency']}")
         if flex["deployment"]["storage"]["authentication"]["type"] != "UserAssignedIdentity":
             problems.append(f"{way}: the deployment container is not opened by the identity")
     return problems

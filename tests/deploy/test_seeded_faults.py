@@ -326,8 +326,13 @@ FAULTS: list[tuple[str, str, Change]] = [
     ),
     (
         "flex_gets_only_what_it_accepts",
-        "more memory",
-        rewrite("'instanceMemoryMB', 512", "'instanceMemoryMB', 2048"),
+        "memory that nobody can choose",
+        rewrite("'instanceMemoryMB', parameters('instanceMemoryMB')", "'instanceMemoryMB', 512"),
+    ),
+    (
+        "flex_gets_only_what_it_accepts",
+        "instances without a bound",
+        rewrite(", 'maximumInstanceCount', parameters('maximumInstanceCount')", ""),
     ),
     (
         "premium_gets_what_it_needs",

@@ -395,7 +395,7 @@ def test_the_sweep_asks_before_anything_is_read() -> None:
 
     world.run()
 
-    assert world.journal.entries[:4] == ["take", "load", "ask", "fetch"]
+    assert world.journal.entries[:5] == ["take", "load", "ask", "save", "fetch"]
 
 
 def test_a_checkpoint_of_version_0_1_learns_its_cloud_id() -> None:

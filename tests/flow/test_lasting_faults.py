@@ -105,6 +105,7 @@ def test_an_unknown_delivery_adds_one_batch_a_run(answer: Response | Exception) 
 
 def test_a_cautious_run_opens_up_once_a_batch_was_accepted_and_saved() -> None:
     world = waiting_world()
+    world.page_size = 400  # several batches from a cautious run's first page
     service = install_real_sink(world)
     service.faults.always = accepted_then(Response(504, {}, b""))
     world.run()

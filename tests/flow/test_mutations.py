@@ -150,7 +150,7 @@ def count_a_repeated_record_as_evidence(patch: Patch) -> None:
 
 
 def forget_the_mark(patch: Patch) -> None:
-    patch.setattr(Checkpoint, "marked_as_sending", lambda self, at: self)
+    patch.setattr(Checkpoint, "marked_as_begun", lambda self, at: self)
 
 
 def clear_the_mark_though_unsure(patch: Patch) -> None:
