@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 LONGER_AT_MOST = MAX_PAGES / AIM_PAGES
 """A prefetched window longer than this many steps is not used: it would be abandoned."""
 
-CAUTIOUS_PART = 4
-"""A cautious run begins with pages of so much less. From there on, pages are bounded in bytes."""
+CAUTIOUS_PART = 100
+"""A cautious run begins with so small a part of a page; the limit doubles from there. By the time
+that pages may be of full size in bytes, a batch was sent and saved."""
 
 
 @dataclass

@@ -136,7 +136,7 @@ def test_cautious_run_begins_with_small_pages() -> None:
     assert world.run().result == "ok"
 
     sizes = [int(query["limit"]) for query in world.jira.requests]
-    assert sizes[0] == 25
+    assert sizes[:3] == [1, 2, 4]
     assert max(sizes) == 100
     assert world.store.checkpoint().began is None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,7 +106,8 @@ def test_an_unknown_delivery_adds_one_batch_a_run(answer: Response | Exception) 
 
 def test_a_cautious_run_opens_up_once_a_batch_was_accepted_and_saved() -> None:
     world = waiting_world()
-    world.page_size = 400  # several batches from a cautious run's first page
+    world.page_size = 1_000  # several batches from a cautious first page, which has 10 records
+    world.policy = replace(world.policy, batch_bytes=1_000)
     service = install_real_sink(world)
     service.faults.always = accepted_then(Response(504, {}, b""))
     world.run()
