@@ -21,6 +21,8 @@ from tests.fakes.transport import install_real_sink
 from tests.fakes.world import START, World, record
 from tests.flow.test_lasting_faults import accepted_then, waiting_world
 
+CUT_OFF = b'{"records":[{"id":20199,"summary":"'
+
 
 def backlog(count: int = 600, over: int = 6 * HOUR) -> World:
     """A site with a checkpoint that was left alone for so many milliseconds."""
@@ -64,20 +66,27 @@ def test_backlog_is_marked_before_its_first_request() -> None:
     assert world.store.checkpoint().began is not None
 
 
-def test_unreadable_page_is_marked_before_the_next_request() -> None:
+def one_window() -> World:
+    """A site whose next run reads one window, and sends nothing before its end."""
     world = waiting_world(200)
-    world.jira.faults.at[world.jira.faults.calls] = lambda _: Response(200, {}, b"<html>")
+    world.policy = replace(world.policy, batch_bytes=1_000_000)
+    return world
 
-    die_at_fetch(world, 1)
 
+def test_unreadable_page_is_marked_before_the_next_request() -> None:
+    world = one_window()
+    world.jira.faults.at[world.jira.faults.calls] = lambda _: Response(200, {}, CUT_OFF)
+
+    die_at_fetch(world, 0)  # the next request: the fault answers for the site
+
+    assert not world.rows()
     assert world.store.checkpoint().began is not None
 
 
 def test_full_page_is_marked_before_the_next_is_waited_for() -> None:
-    world = waiting_world(200)
-    world.policy = replace(world.policy, batch_bytes=1_000_000)
+    world = one_window()
 
-    die_at_fetch(world, 3)
+    die_at_fetch(world, 1)
 
     assert not world.rows()
     assert world.store.checkpoint().began is not None
