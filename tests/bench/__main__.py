@@ -268,6 +268,15 @@ def growth(it: Bench) -> Iterator[Measured]:
         yield it.run("connector", records, hours)
 
 
+def memory(it: Bench) -> Iterator[tuple[str, Measured]]:
+    """Runs of records far larger than ordinary ones, and of several sites side by side."""
+    it.site(8_000, 0.5, text_bytes=64_000)
+    yield "one site, 8,000 records of 64 KB in half an hour", it.run("connector", 8_000, 2)
+    it.site(5_000, 1.0, text_bytes=5_000)
+    several = it.run("connector", 5_000, 2, sites=10)
+    yield "ten sites side by side, 5,000 records of 5 KB each in an hour", several
+
+
 def main() -> None:
     said = MarkdownLog()
     with bench() as it:
@@ -319,6 +328,11 @@ def main() -> None:
                 str(len(m.sizes)),
                 f"{m.fill:.1%}",
             )
+
+        said.heading("Memory")
+        said.row("", "peak, MB", "s", "requests")
+        for name, m in memory(it):
+            said.row(name, f"{m.megabytes:.1f}", f"{m.wall:.1f}", str(m.asked))
 
         said.heading("An idle tick, after so many deliveries")
         said.row("ids", "checkpoint, bytes", "CPU, s", "peak, MB", "requests", "imported")

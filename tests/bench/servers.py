@@ -16,6 +16,7 @@ import re
 import ssl
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import trustme
 from jira_audit.simulator.records import sample_records
 from jira_audit.simulator.site import FakeJira
 from tests.servers import async_http_server
-from tests.servers.many_sites import ServedSite, serve_sites
+from tests.servers.many_sites import ServedSite, cloud_id_of, serve_sites
 
 USERNAME, TOKEN = "auditor@example.com", "a-token"
 ADDRESSES = [f"127.0.0.{number}" for number in range(1, 11)]
@@ -90,16 +91,18 @@ def new_records(count: int, of: FakeJira) -> list[dict[str, Any]]:
     return sample_records(count, first_id=first, end_ms=now, span_ms=1_000, seed=8)
 
 
-def counts(jira: ServedSite, ingestion: Ingestion) -> dict[str, Any]:
+def counts(sites: Collection[ServedSite], ingestion: Ingestion) -> dict[str, Any]:
+    """What was observed; `most_under_way` is of one site."""
+    answered_at = min((each.first_at for each in sites if each.first_at), default=None)
     return {
-        "asked": jira.asked,
-        "most_under_way": jira.most,
+        "asked": sum(each.asked for each in sites),
+        "most_under_way": max(each.most for each in sites),
         "sizes": ingestion.sizes,
         "rows": ingestion.rows,
         "distinct": len(ingestion.ids),
         "first_row_seconds": ingestion.first_at
-        and jira.first_at
-        and ingestion.first_at - jira.first_at,
+        and answered_at
+        and ingestion.first_at - answered_at,
     }
 
 
@@ -111,9 +114,13 @@ def main() -> None:
     authority.cert_pem.write_to_path(given.ca)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
-    jira, ingestion = ServedSite(FakeJira(USERNAME, TOKEN)), Ingestion()
+    jira, ingestion = FakeJira(USERNAME, TOKEN), Ingestion()
+    sites = {
+        address: ServedSite(jira, cloud_id=cloud_id_of(number))
+        for number, address in enumerate(ADDRESSES)
+    }
     with (
-        serve_sites(dict.fromkeys(ADDRESSES, jira)) as jira_port,
+        serve_sites(sites) as jira_port,
         async_http_server.run_server(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
     ):
         endpoints = {
@@ -123,16 +130,19 @@ def main() -> None:
         print(json.dumps(endpoints), flush=True)
         for line in sys.stdin:
             wanted = json.loads(line)
-            told = counts(jira, ingestion)
+            told = counts(sites.values(), ingestion)
             if "records" in wanted:
-                jira.site = site(wanted["records"], wanted["hours"], wanted["text_bytes"])
+                jira = site(wanted["records"], wanted["hours"], wanted["text_bytes"])
             if "new" in wanted:
-                jira.site.add(new_records(wanted["new"], jira.site))
-            jira.seconds = wanted.get("page_seconds", jira.seconds)
+                jira.add(new_records(wanted["new"], jira))
+            for each in sites.values():
+                each.site, each.seconds = jira, wanted.get("page_seconds", each.seconds)
+                each.asked = each.most = 0
+                each.first_at = None
             ingestion.seconds = wanted.get("call_seconds", ingestion.seconds)
-            jira.asked = jira.most = ingestion.rows = 0
+            ingestion.rows = 0
             ingestion.sizes, ingestion.ids = [], set()
-            jira.first_at = ingestion.first_at = None
+            ingestion.first_at = None
             print(json.dumps(told), flush=True)
 
 
