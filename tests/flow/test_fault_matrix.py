@@ -35,12 +35,16 @@ HTML = b"<html><body>Thing 10001: please log in</body></html>"
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, whether a retry in the run overcomes it once, and the error text if it persists."""
+    """A fault, whether a retry in the run overcomes it once, and the error text if it persists.
+
+    One that `is_a_page` is answered as a page, so nothing is retried.
+    """
 
     name: str
     fault: Callable[[Callable[[], Any]], Any]
     heals: bool
     words: str
+    is_a_page: bool = False
 
 
 def answer_with(status: int, body: bytes = b"{}", **headers: str) -> Callable[[Any], Response]:
@@ -68,7 +72,13 @@ JIRA = [
     Case("200, HTML", answer_with(200, HTML), True, "not JSON"),
     Case("200, no records", answer_with(200, b'{"total": 5}'), True, "no list of records"),
     Case("200, records no list", answer_with(200, b'{"records": {}}'), True, "no list of records"),
-    Case("200, the same page", answer_with(200, NEWEST), True, "same records at different offsets"),
+    Case(
+        "200, the same page",
+        answer_with(200, NEWEST),
+        True,
+        "same records at different offsets",
+        is_a_page=True,
+    ),
     Case(
         "200, failed login",
         answer_with(200, b'{"records": []}', X_Seraph_LoginReason="AUTHENTICATED_FAILED"),
@@ -152,7 +162,10 @@ def ids(made: World) -> set[int]:
 def check_runs(made: World, case: Case, where: Where, mend: Callable[[], None]) -> None:
     """What must hold after the fault, and after the next run without the fault."""
     outcome = made.run()
-    if case.heals and where != "always":
+    if case.is_a_page and where == "three times":
+        # Three in one window are as a server that ignores offsets; in several, they are not.
+        assert outcome.result == "ok" or case.words in str(outcome.error)
+    elif case.heals and where != "always":
         assert outcome.result == "ok", outcome.error
         assert outcome.error is None
     else:
