@@ -34,8 +34,9 @@ PROBE_SECONDS = 60.0
 ANSWER_LIMIT = 8 * 1024 * 1024
 """Bytes; a page of 1,000 records is about 0.7 MB. Parsed, a page takes several times as much."""
 
-RECORD_LIMIT = 24 * 1024 * 1024
-"""Bytes of a response to a request for one record, which cannot be requested in parts."""
+RECORD_LIMIT = 6 * 1024 * 1024
+"""Bytes of a response to a request for one record. If it cannot be read, it is stored as it is,
+which takes many times its size; records are far smaller."""
 
 LOGIN_REASON = "X-Seraph-LoginReason"
 
