@@ -140,7 +140,8 @@ def pools(policy: Policy, threads: Threads) -> Iterator[Pools]:
     fetches = threads.pool(MAX_CONCURRENT_REQUESTS, "fetch")
     with threads.pool(policy.in_flight, "send") as sends:
         try:
-            yield Pools(fetches, sends, responses=memory()[0], batches=memory()[1])
+            responses, batches = memory()
+            yield Pools(fetches, sends, responses=responses, batches=batches)
         finally:
             interrupted = isinstance(sys.exception(), KeyboardInterrupt)
             fetches.shutdown(wait=not interrupted, cancel_futures=True)

@@ -4,6 +4,7 @@ loopback, and no file outside the checkout. No fakes and no data.
 
 import os
 import socket
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -57,6 +58,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "audit_page" in metafunc.fixturenames:
         every = metafunc.config.stash[PAGES]
         metafunc.parametrize("audit_page", every, ids=[page.name for page in every])
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    """For tests of files' modes: what a login shell has."""
+    needed(sys.platform != "win32", "POSIX modes and owners")
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

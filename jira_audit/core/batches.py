@@ -19,16 +19,17 @@ BRACKETS = 2
 
 @dataclass(frozen=True, slots=True)
 class Batch:
+    """Rows for one call, together `size` bytes without what separates them."""
+
     rows: tuple[Row, ...]
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", sum([row.size for row in self.rows]))
 
     @property
     def body(self) -> bytes:
         return b"[%b]" % b",".join([row.line for row in self.rows])
-
-    @property
-    def size(self) -> int:
-        """Bytes of the rows."""
-        return sum([row.size for row in self.rows])
 
     def halves(self) -> tuple[Batch, Batch]:
         """The same rows as two batches, in order. Needs at least two rows."""

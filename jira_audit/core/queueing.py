@@ -116,6 +116,6 @@ def _is_taken(lease: LeaseState | None, messages: Unanswered | None, now: int) -
 def _is_answered(lease: LeaseState | None, sent: int, now: int) -> bool:
     """Whether a checkpoint was saved since a message was sent.
 
-    A moment far in the future is no moment after it: then one of the clocks is wrong.
+    A moment far in the future does not count as after it: then one of the clocks is wrong.
     """
     return lease is not None and sent - CLOCK_SKEW <= lease.saved <= now + UNSAVED_AFTER

@@ -20,7 +20,7 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  `text` appends the Z itself
 def parse(text: str) -> int:
     """Read an ISO 8601 time with a UTC offset (`…903+0000`, `…903Z`).
 
-    Raises ValueError for anything else: without an offset, a time is no moment.
+    Raises ValueError for anything else: without an offset, a time is not a moment.
     """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:

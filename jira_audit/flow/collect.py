@@ -41,12 +41,11 @@ def collect(run: Run, plan: Plan) -> Outcome:
         checkpoint = begin(run, lease, plan, now)  # under the lease: first run, reset, clock, name
         mapper = Mapper(run.site, run.policy.event_time, run.deadline.clock.now)
         recorder.delivery = Delivery(run, lease, checkpoint)
-        is_cautious = recorder.delivery.is_cautious
+        is_cautious = checkpoint.began is not None
         with Reader(run, is_cautious=is_cautious) as reader, recorder.delivery as delivery:
             intake = Intake(run, delivery, reader)
-            for task in plan.tasks(
-                checkpoint, now, reader
-            ):  # the tick, then the sweep; or a backfill
+            # The tick, then the sweep; or a backfill.
+            for task in plan.tasks(checkpoint, now, reader):
                 for window in reader.windows(task.range):  # oldest first
                     for page in window:  # newest first
                         unknown = intake.unknown(page)  # marks the run; raises if ids restarted

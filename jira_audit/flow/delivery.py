@@ -52,12 +52,15 @@ class Delivery:
         self._progress = Progress(checkpoint)
         self._batcher = Batcher(run.policy.batch_bytes)
         # A mark means that a run was killed, or does not know what became of its batches.
-        self.is_cautious = checkpoint.began is not None
-        self._sends = Sends(run, lease, is_cautious=self.is_cautious)
+        self._sends = Sends(run, lease, is_cautious=checkpoint.began is not None)
         self._error: BaseException | None = None
 
     def knows(self, record_id: int) -> bool:
         return self._progress.has(record_id)
+
+    @property
+    def is_cautious(self) -> bool:
+        return self._sends.sender.is_cautious
 
     @property
     def through(self) -> int:
@@ -154,8 +157,7 @@ class Delivery:
         if any_finished and not self._error:  # after an error, the save at the end is enough
             self._save()
             if any_accepted and not self._error:
-                self._sends.open_up()
-                self.is_cautious = False
+                self._sends.sender.is_cautious = False  # sending and saving both work
 
     def finish(self, error: OutOfTime | None, *, complete: bool) -> None:
         """Send the remaining rows, wait for every send, and save the outcome.

@@ -16,6 +16,7 @@ from jira_audit.core.errors import OutOfTime, PageUnreadable, TransientError
 from jira_audit.core.http import RawResponse, duration_text, retry_after
 from jira_audit.core.pages import PAGE_BYTES, PAGE_SIZE, PageRequest, RecordsPage
 from jira_audit.core.prefetch import PagePeek
+from jira_audit.flow.memory import WAIT_SECONDS
 from jira_audit.flow.ports import Run
 
 log = logging.getLogger(__name__)
@@ -25,13 +26,10 @@ MAX_CONCURRENT_REQUESTS = 4
 https://developer.atlassian.com/cloud/jira/platform/rate-limiting/"""
 
 FIRST_ESTIMATE = PAGE_BYTES // PAGE_SIZE
-"""Bytes of a record before one was read; later, as many as in the largest page so far."""
+"""Bytes of a record before one was read; later, those of the last page's records count."""
 
 MIN_ESTIMATE = 256
 """Bytes of a record, at least: records grow and shrink from page to page."""
-
-MEMORY_SECONDS = 1.0
-"""Between two tries to get memory for a response that is needed."""
 
 MAX_BUFFERED_RESPONSES = 3 * MAX_CONCURRENT_REQUESTS
 """Requested and unused responses, at most, each about 0.7 MB: pages of the next window may arrive
@@ -192,7 +190,7 @@ class PageRequests:
         return TransientError(str(error), retry_after=wait, pause=True)
 
     def _reserve(self, request: PageRequest, seconds: float = 0.0) -> bool:
-        """Count the response to a request; False if there is no room within so many seconds."""
+        """Count the response to a request; False if that takes longer than `seconds`."""
         count = request.limit * self._record_bytes
         if not self._memory.take(count, seconds):
             return False
@@ -201,16 +199,15 @@ class PageRequests:
 
     def _free(self) -> None:
         """The response in use is used no longer."""
-        if self._in_use:
-            self._memory.give_back(self._in_use)
-            self._in_use = 0
+        self._memory.give_back(self._in_use)
+        self._in_use = 0
 
     def _ask(self, request: PageRequest) -> Future[_Answered]:
         if self._throttle.is_on:
             wait = duration_text(self._throttle.seconds_left)
             message = f"Jira asks for fewer requests (wait: {wait})"
             raise TransientError(message, pause=True)
-        while not self._reserve(request, MEMORY_SECONDS):
+        while not self._reserve(request, WAIT_SECONDS):
             if self._deadline.left() < -GRACE_SECONDS:
                 message = f"{self._site}: the memory for a response did not become free in time"
                 raise OutOfTime(message)

@@ -170,7 +170,7 @@ def _go_on_from(run: Run, lease: Lease, own: Checkpoint, old: str) -> Checkpoint
     now = run.deadline.clock.now()
     old_lease = _take(run.ports.checkpoints, Checkpoint.first(old, now, now), run.site)
     try:
-        if not old_lease.created:  # otherwise another run has moved it meanwhile
+        if not old_lease.created:  # otherwise another run has moved it already
             before = old_lease.load()
             if cloud_id not in {before.cloud_id, before.claim}:
                 release_quietly(old_lease)

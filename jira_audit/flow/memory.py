@@ -10,6 +10,9 @@ RESPONSE_BYTES = 8 * 1024 * 1024
 BATCH_BYTES = 4 * 1024 * 1024
 """Bytes of batches in flight."""
 
+WAIT_SECONDS = 1.0
+"""Between two tries of a caller that needs the bytes."""
+
 
 class ByteBudget:
     """At most `total` bytes are held at once, whoever holds them. Thread-safe.
@@ -22,7 +25,7 @@ class ByteBudget:
         self._changed = Condition()
 
     def take(self, count: int, seconds: float = 0.0) -> bool:
-        """Hold so many bytes; False if there is no room within so many seconds."""
+        """Hold `count` bytes more; False if that takes longer than `seconds`."""
         with self._changed:
             if self._held and self._held + count > self._total and seconds:
                 self._changed.wait(seconds)
@@ -32,7 +35,7 @@ class ByteBudget:
             return True
 
     def give_back(self, count: int) -> None:
-        """Hold so many bytes less; more, if `count` is negative."""
+        """Hold `count` bytes less; more, if it is negative."""
         with self._changed:
             self._held -= count
             self._changed.notify_all()

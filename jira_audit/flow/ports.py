@@ -33,7 +33,7 @@ class Source(Protocol):
         """
 
     def peek(self, answer: RawResponse) -> PagePeek | None:
-        """Estimate a response without parsing it; None if it is no page. Raises nothing.
+        """Estimate a response without parsing it; None if it is not a page. Raises nothing.
 
         Called from several threads.
         """

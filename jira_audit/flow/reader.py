@@ -37,7 +37,7 @@ LONGER_AT_MOST = MAX_PAGES / AIM_PAGES
 """A prefetched window longer than this many steps is not used: it would be abandoned."""
 
 CAUTIOUS_PART = 100
-"""A cautious run begins with so small a part of a page; the limit doubles from there. By the time
+"""A cautious run begins with this fraction of a page; the limit doubles from there. By the time
 that pages may be of full size in bytes, a batch was sent and saved."""
 
 

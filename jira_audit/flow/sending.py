@@ -21,6 +21,7 @@ from jira_audit.core.errors import (
     TransientError,
 )
 from jira_audit.core.records import Identity, Row
+from jira_audit.flow.memory import WAIT_SECONDS
 from jira_audit.flow.ports import Lease, Run
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,6 @@ REFUSED_LIMIT = 20
 """More rows than this refused in a run, and none accepted: the configuration is wrong."""
 
 TOO_LARGE = 413
-
-MEMORY_SECONDS = 1.0
-"""Between two tries to get memory for a batch."""
 
 
 @dataclass
@@ -140,7 +138,7 @@ class Sender:
 class Sends:
     """One run's batches in flight: each is sent on a thread of the pool, up to a limit.
 
-    With `is_cautious`, one at a time, each tried once, until `open_up`.
+    While the `sender` is cautious, one at a time, each tried once.
     """
 
     def __init__(self, run: Run, lease: Lease, *, is_cautious: bool) -> None:
@@ -158,17 +156,13 @@ class Sends:
         if len(self._in_flight) >= limit:
             return False
         # Without a batch in flight here, those of other sites have the room: wait for it.
-        seconds = 0.0 if self._in_flight else MEMORY_SECONDS
+        seconds = 0.0 if self._in_flight else WAIT_SECONDS
         return self._memory.take(batch.size, seconds)
 
     @property
     def any_failed(self) -> bool:
         """Whether a batch that is done has an error."""
         return any(map(_has_failed, self._in_flight.values()))
-
-    def open_up(self) -> None:
-        """A batch was accepted and saved, so that sending and saving both work."""
-        self.sender.is_cautious = False
 
     def begin(self, number: int, batch: Batch) -> None:
         """Send a batch that has room; `number` names it.
@@ -214,7 +208,7 @@ def _has_failed(sent: Future[Receipt]) -> bool:
 
 
 def log_wait(site: str, error: TransientError, seconds: float) -> None:
-    """Log that a call of a site's run is made again in so many seconds."""
+    """Log an error of a site's run, and the seconds until the next attempt."""
     log.warning(RETRY_LOG_FORMAT, error.with_site(site), seconds)
 
 
@@ -227,8 +221,8 @@ def send(
     """Send one body, with retries within the deadline. No attempt outlasts the lease.
 
     `on_wait` receives each error and the seconds until the next attempt; by default both are
-    logged. Raises BatchRefused,
-    TransientError (the next tick retries) or SiteError (someone must act).
+    logged. Raises BatchRefused, TransientError (the next tick retries) or SiteError (someone must
+    act).
     """
     sink, seconds = run.ports.sink, run.policy.send_seconds
 

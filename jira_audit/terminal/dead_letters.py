@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -183,20 +184,23 @@ def _summary(host: str, replayed: Replayed) -> Text:
     if replayed.skipped:
         text = "nothing was sent: another run holds the lease. Retry in a few minutes."
         return Text.assemble((host, "bold yellow"), f": {text}")
-    count = len(replayed.sent)
-    text = f"{count} dead {'letter' if count == 1 else 'letters'} sent again and deleted"
+    parts = [f"{_dead_letters(replayed.sent)} sent again and deleted"]
     if replayed.gone:
-        text += f"; {len(replayed.gone)} deleted, because a run had delivered the record"
+        parts.append(f"{len(replayed.gone)} deleted, because a run had delivered the record")
     if replayed.kept:
-        text += f"; {len(replayed.kept)} kept"
-    text += "; then an error stopped it." if replayed.error else "."
-    return Text.assemble((host, _style(replayed)), f": {text}")
+        parts.append(f"{len(replayed.kept)} kept")
+    return _sentence(host, parts, failed=replayed.error is not None, any_left=bool(replayed.kept))
 
 
-def _style(replayed: Replayed) -> str:
-    if replayed.error:
-        return "bold red"
-    return "bold yellow" if replayed.kept else "bold green"
+def _dead_letters(names: Sequence[str]) -> str:
+    return f"{len(names)} dead {'letter' if len(names) == 1 else 'letters'}"
+
+
+def _sentence(host: str, parts: Sequence[str], *, failed: bool, any_left: bool) -> Text:
+    """What was done with a site's letters, in the colour of how it ended."""
+    style = "bold red" if failed else "bold yellow" if any_left else "bold green"
+    end = "; then an error stopped it." if failed else "."
+    return Text.assemble((host, style), f": {'; '.join(parts)}{end}")
 
 
 @group.command("discard")
@@ -214,7 +218,7 @@ def discard_dead_letters(
     """Delete dead letters on purpose, unsent.
 
     The record is then nowhere but in Jira, and no run delivers it. Read it first
-    with show. Ticks skip the site meanwhile.
+    with show. Until the command ends, ticks skip the site.
 
     Exit code 0 if every letter was deleted, else 1.
 
@@ -259,10 +263,7 @@ def _discarded_summary(host: str, done: Discarded) -> Text:
     if done.skipped:
         text = "nothing was deleted: another run holds the lease. Retry in a few minutes."
         return Text.assemble((host, "bold yellow"), f": {text}")
-    count = len(done.discarded)
-    text = f"{count} dead {'letter' if count == 1 else 'letters'} discarded"
+    parts = [f"{_dead_letters(done.discarded)} discarded"]
     if done.absent:
-        text += f"; {len(done.absent)} not found"
-    text += "; then an error stopped it." if done.error else "."
-    style = "bold red" if done.error else "bold yellow" if done.absent else "bold green"
-    return Text.assemble((host, style), f": {text}")
+        parts.append(f"{len(done.absent)} not found")
+    return _sentence(host, parts, failed=done.error is not None, any_left=bool(done.absent))

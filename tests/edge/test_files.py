@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jira_audit.edge import files
-from tests.conftest import needed
+
+pytestmark = pytest.mark.usefixtures("usual_umask")
 
 Write = Callable[[Path, bytes], None]
 
@@ -26,14 +26,6 @@ def append(path: Path, content: bytes) -> None:
 def write(request: pytest.FixtureRequest) -> Write:
     way: Write = request.param
     return way
-
-
-@pytest.fixture(autouse=True)
-def usual_umask() -> Iterator[None]:
-    needed(sys.platform != "win32", "POSIX modes and owners")
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 def mode(path: Path) -> int:

@@ -5,24 +5,15 @@ others can read.
 import json
 import os
 import stat
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.simulator.site import FakeJira, Response
-from tests.conftest import needed
 from tests.terminal.conftest import TOKEN, USERNAME, Run, Site, records, set_up
 
-
-@pytest.fixture(autouse=True)
-def usual_umask() -> Iterator[None]:
-    needed(sys.platform != "win32", "POSIX modes and owners")
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
+pytestmark = pytest.mark.usefixtures("usual_umask")
 
 
 @pytest.fixture
