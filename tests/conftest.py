@@ -16,6 +16,8 @@ import pytest
 import trustme
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
+from jira_audit.settings.table import SETTINGS
+from jira_audit.settings.unknown import OURS
 from tests import pages
 from tests.pages import Page, PagesUnusable
 from tests.reads import ReadGuard
@@ -49,8 +51,16 @@ def pytest_configure(config: pytest.Config) -> None:
     guard = ReadGuard(ROOT, [Path(folder)] if folder else [])
     guard.install()
     config.pluginmanager.register(guard, "read-guard")
-    # The developer may have credentials in a .netrc, which requests would use.
+    # The developer may have credentials in a .netrc, which requests would use,
     os.environ["NETRC"] = os.devnull
+    # and may have set the connector up in this shell.
+    for name in [name for name in os.environ if is_setting(name)]:
+        del os.environ[name]
+
+
+def is_setting(name: str) -> bool:
+    """Whether a variable is one of the connector's, known or not: `check` warns of both."""
+    return name.startswith(OURS) or any(name in (row.name, *row.aliases) for row in SETTINGS)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

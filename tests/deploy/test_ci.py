@@ -140,7 +140,7 @@ def test_clone_of_a_detached_commit_runs(machine: Machine) -> None:
 def test_environment_of_other_tools_is_not_passed_on(machine: Machine) -> None:
     stray = {
         "JIRA_API_TOKEN": "a",
-        "JIRA_AUDIT_REAL_PAGES": "/somewhere",
+        "REAL_AUDIT_PAGES": "/somewhere",
         "AzureWebJobs.collect_site.Disabled": "1",
         "ARGS": "-k nothing",
         "MAKEFLAGS": "--dry-run",
@@ -165,7 +165,7 @@ def test_environment_names_real_pages_if_there_are_any(machine: Machine) -> None
     assert machine.run()[0] == 0
 
     for each in machine.calls():
-        assert each["environment"]["JIRA_AUDIT_REAL_PAGES"] == str(pages)
+        assert each["environment"]["REAL_AUDIT_PAGES"] == str(pages)
 
 
 def test_failure_ends_the_run_at_once_and_leaves_no_files(machine: Machine) -> None:

@@ -15,7 +15,7 @@ from tests.pages import written
 
 Record = dict[str, Any]
 
-VARIABLE = "JIRA_AUDIT_REAL_PAGES"
+VARIABLE = "REAL_AUDIT_PAGES"
 """Names a folder of real pages, each a file `*.json` that holds one answer of Jira's."""
 
 
@@ -32,7 +32,7 @@ class Page:
 
 
 def pages(environment: Mapping[str, str]) -> list[Page]:
-    """The written page, and after it every page of the folder that `JIRA_AUDIT_REAL_PAGES` names.
+    """The written page, and after it every page of the folder that `REAL_AUDIT_PAGES` names.
 
     Raises `PagesUnusable` where the variable is set and is not a folder with at least one record
     in it, or where a JSON file in it is not a page: a test of real pages must not pass for want of
