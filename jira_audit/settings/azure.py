@@ -79,6 +79,7 @@ def read_azure(read: SettingsReader) -> Azure | None:
     ingestion = _ingestion(read, cloud)
     storage = _storage(read, cloud)
     lease_seconds = read.number("LEASE_SECONDS")
+    audit_workspace = read.text("AUDIT_WORKSPACE_ID")
     if storage is None or (ingestion is None and read.needs("ingestion")):
         return None
     return Azure(
@@ -89,6 +90,7 @@ def read_azure(read: SettingsReader) -> Azure | None:
         send_seconds=min(Policy.send_seconds, lease_seconds * 2 / 3),
         managed_identity=bool(read.raw("IDENTITY_ENDPOINT").strip()),
         client_id=read.text("AZURE_CLIENT_ID"),
+        audit_workspace=audit_workspace,
     )
 
 

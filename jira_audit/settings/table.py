@@ -163,6 +163,15 @@ SETTINGS: tuple[Setting, ...] = (
         derived="from the endpoint's cloud",
     ),
     Setting(
+        "AUDIT_WORKSPACE_ID",
+        _RUN,
+        "the workspace's id, a GUID: once a day the table is compared with the ledger; empty, it "
+        "is not",
+        pattern="[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        must="must be the workspace's id, such as 11111111-2222-4333-8444-555555555555, not its "
+        "name or resource id",
+    ),
+    Setting(
         "AzureWebJobsStorage",
         _STORAGE,
         "the host's own storage: a connection string",

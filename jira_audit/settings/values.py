@@ -146,6 +146,7 @@ class Azure:
 
     With `managed_identity`, the credential is the app's, of `client_id`; without, the
     developer's. `queries` is the cloud's query endpoint. `ingestion` is None if nothing is sent.
+    `audit_workspace` is the workspace that the daily audit queries, None without an audit.
     """
 
     ingestion: Ingestion | None
@@ -155,6 +156,7 @@ class Azure:
     send_seconds: float
     managed_identity: bool
     client_id: str | None = None
+    audit_workspace: str | None = None
 
     def match(self, azure: Callable[[Azure], _T], folder: Callable[[Path], _T]) -> _T:  # noqa: ARG002
         """Call `azure` with these settings; `folder` is for a `LocalFolder`."""

@@ -35,6 +35,7 @@ HOSTS_OWN = {
 """What the Functions host reads, and our code does not."""
 
 NOT_FOR_AZURE = {
+    "AUDIT_WORKSPACE_ID",  # until the template has it
     "AzureWebJobsStorage",  # a connection string: a shared key, which the account refuses
     "JiraAccessToken",  # aliases, for those who come from the old connector
     "JiraHomeSiteName",

@@ -141,6 +141,7 @@ def test_values_that_are_blank_count_as_unset() -> None:
             *("JIRA_SITES", "JIRA_CLOUD_ID", "JIRA_OAUTH_CLIENT_ID", "JIRA_OAUTH_CLIENT_SECRET"),
             *("LOGS_DCR_STREAM_NAME", "LOGS_INGESTION_AUDIENCE", "AZURE_CLIENT_ID"),
             *("CHECKPOINT_CONTAINER", "CHECKPOINT_RESET", "POLL_SCHEDULE", "LEASE_SECONDS"),
+            "AUDIT_WORKSPACE_ID",
             *("INITIAL_LOOKBACK_HOURS", "OVERLAP_MINUTES", "SWEEP_HOURS", "RUN_BUDGET_SECONDS"),
             *("JIRA_ALLOWED_HOST_SUFFIXES", "JIRA_TOKEN_EXPIRES", "TIME_GENERATED_SOURCE"),
             "IDENTITY_ENDPOINT",
@@ -482,6 +483,16 @@ def test_reset_suffix_may_be_any_text() -> None:
     assert settings_with(CHECKPOINT_RESET="all#<second try>…").policy.reset is not None
 
 
+WORKSPACE = "0A0B0C0D-1111-2222-3333-444455556666"
+
+
+def test_audit_workspace_is_a_guid_in_either_case() -> None:
+    assert settings_with().azure.audit_workspace is None
+    assert settings_with(AUDIT_WORKSPACE_ID=WORKSPACE).azure.audit_workspace == WORKSPACE
+    for wrong in ("my-workspace", f"/subscriptions/{WORKSPACE}", WORKSPACE[:-1]):
+        assert "not its name or resource id" in problem("AUDIT_WORKSPACE_ID", wrong)
+
+
 @pytest.mark.parametrize("user", ["a:b", "auditor@example.com:"])
 def test_username_with_a_colon_is_refused(user: str) -> None:
     assert "colon" in problem("JIRA_USERNAME", user)
@@ -495,7 +506,7 @@ def test_username_with_a_colon_is_refused(user: str) -> None:
         *("JIRA_ALLOWED_HOST_SUFFIXES", "LOGS_DCR_STREAM_NAME", "LOGS_INGESTION_AUDIENCE"),
         *("CHECKPOINT_CONTAINER", "CHECKPOINT_RESET", "POLL_SCHEDULE", "LEASE_SECONDS"),
         *("INITIAL_LOOKBACK_HOURS", "RUN_BUDGET_SECONDS", "TIME_GENERATED_SOURCE"),
-        "AZURE_CLIENT_ID",
+        *("AZURE_CLIENT_ID", "AUDIT_WORKSPACE_ID"),
     ],
 )
 def test_reference_that_did_not_resolve_is_a_problem(name: str) -> None:
@@ -1062,7 +1073,7 @@ def test_settings_that_are_equal_have_one_hash() -> None:
         *("JIRA_SITE_URL", "JIRA_SITES", "JIRA_OAUTH_CLIENT_SECRET", "JIRA_TOKEN_EXPIRES"),
         *("DATA_COLLECTION_ENDPOINT", "LOGS_DCR_RULE_ID", "LOGS_DCR_STREAM_NAME"),
         *("LOGS_INGESTION_AUDIENCE", "CHECKPOINT_CONTAINER", "CHECKPOINT_RESET", "LEASE_SECONDS"),
-        *("RUN_BUDGET_SECONDS", "POLL_SCHEDULE", "TIME_GENERATED_SOURCE"),
+        *("RUN_BUDGET_SECONDS", "POLL_SCHEDULE", "TIME_GENERATED_SOURCE", "AUDIT_WORKSPACE_ID"),
     ],
 )
 def test_secret_in_a_wrong_setting_is_not_repeated(name: str, secret: str) -> None:

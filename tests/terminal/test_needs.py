@@ -47,6 +47,7 @@ WRONG: Mapping[str, str] = {
     "RUN_BUDGET_SECONDS": "541",
     "QUEUE_SITES_ABOVE": "11",
     "LEASE_SECONDS": "61",
+    "AUDIT_WORKSPACE_ID": "ours",
     "TIME_GENERATED_SOURCE": "none",
 }
 """What no command that only looks has a use for, and each of them wrong."""
