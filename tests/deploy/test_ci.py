@@ -37,7 +37,7 @@ print("said by", sys.argv[2])
 if (here / "slow").exists():
     (here / "started").write_text(str(os.getpid()))
     time.sleep(60)
-sys.exit(sys.argv[2] == "test" and (here / "fails").exists())
+sys.exit((here / ("fails " + sys.argv[2].replace("/", " "))).exists())
 """
 
 
@@ -102,14 +102,19 @@ def test_targets_run_on_each_python_and_the_deployed_one_last(
         (each["arguments"][1], each["arguments"][2].removeprefix("PYTHON=/the/python"))
         for each in machine.calls()
     ]
-    assert targets == [
+    of_older = [each for each in targets if each[0].startswith(".venv-")]
+    assert of_older == [(".venv-3.11/.ready-dev", "3.11"), (".venv-3.12/.ready-dev", "3.12")]
+    assert max(map(targets.index, of_older)) < targets.index(("test", "3.11"))
+    assert [each for each in targets if each not in of_older] == [
+        (".venv/.ready-dev", "3.13"),
+        ("setup", "3.13"),
         ("lint", "3.13"),
-        ("test-all", "3.11"),
-        ("test-all", "3.12"),
+        ("test", "3.11"),
+        ("test", "3.12"),
         ("test", "3.13"),
         ("test-rest", "3.13"),
     ]
-    assert [each["arguments"][3:] for each in machine.calls()[3:]] == [[], []]
+    assert [each["arguments"][3:] for each in machine.calls()[-2:]] == [[], []]
     assert said.endswith("said by test-rest\n")
 
 
@@ -168,13 +173,16 @@ def test_environment_names_real_pages_if_there_are_any(machine: Machine) -> None
         assert each["environment"]["REAL_AUDIT_PAGES"] == str(pages)
 
 
-def test_failure_ends_the_run_at_once_and_leaves_no_files(machine: Machine) -> None:
-    (machine.programs / "fails").touch()
+@pytest.mark.parametrize("target", ["setup", ".venv-3.12/.ready-dev", "lint", "test"])
+def test_failure_ends_the_run_at_once_and_leaves_no_files(machine: Machine, target: str) -> None:
+    (machine.programs / f"fails {target.replace('/', ' ')}").touch()
 
     code, said = machine.run()
 
     assert code == 1
-    assert said.endswith("said by test\n")
+    assert f"said by {target}\n" in said
+    assert "said by test-rest" not in said
+    assert ("said by test\n" in said) == (target == "test")
     assert list(machine.temporary.iterdir()) == []
 
 
