@@ -37,7 +37,7 @@ AUTHORIZATION = "Basic " + base64.b64encode(f"anna@contoso.com:{TOKEN}".encode()
 OUR_LINES = ("jira_audit", "WARNING", "ERROR")
 
 FEW = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-MANY = settings(max_examples=4_000, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
 
 TOKENS = [
     *(
