@@ -247,12 +247,10 @@ def collect_queued(environment: Mapping[str, str], name: str, threads: Threads) 
         _log_unknown(name)
         return
     settings = load(environment, CLOCK.now())
-    sites = tuple(site for site in settings.sites if site.host == name)
-    invalid = tuple(entry for entry in settings.invalid if entry.site == name)
-    if not sites and not invalid:
+    only = settings.only({name})
+    if not only.sites and not only.invalid:
         log.warning("the queue names %s, which is not in JIRA_SITES any more", name)
         return
-    only = replace(settings, sites=sites, invalid=invalid)
     _raise(_failures(run_settings(only, threads=threads)))
 
 

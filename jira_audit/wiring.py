@@ -349,7 +349,7 @@ def workspace(settings: Settings, id_: str) -> Workspace:
         endpoint=azure.queries,
         credential=lambda: Tokens(credential(azure.client_id, azure.managed_identity), CLOCK),
         clock=CLOCK,
-        only_site=len(settings.sites) + len(settings.invalid) == 1,
+        only_site=settings.is_single,
     )
 
 

@@ -56,6 +56,16 @@ class Outcome:
 
     def line(self) -> str:
         """The canonical line: `key=value` pairs for KQL's `parse-kv`."""
+        pairs = self._pairs()
+        if self.error is not None:
+            pairs["error"] = type(self.error).__name__
+        return "jira_audit " + " ".join(f"{key}={value}" for key, value in pairs.items())
+
+    def payload(self) -> dict[str, object]:
+        """The outcome as JSON; `error` is the sentence for people."""
+        return self._pairs() | {"error": _said(self.error)}
+
+    def _pairs(self) -> dict[str, object]:
         pairs: dict[str, object] = {
             "site": self.site,
             "outcome": self.result,
@@ -64,10 +74,14 @@ class Outcome:
         if self.through is not None:
             pairs["through"] = timestamps.text(self.through)
             pairs["lag_seconds"] = max(0, (self.now - self.through) // timestamps.SECOND)
-        pairs["duration_ms"] = self.duration_ms
-        if self.error is not None:
-            pairs["error"] = type(self.error).__name__
-        return "jira_audit " + " ".join(f"{key}={value}" for key, value in pairs.items())
+        return pairs | {"duration_ms": self.duration_ms}
+
+
+def _said(error: Exception | None) -> str | None:
+    """An error's text for people; of a bug, only its type: its text may contain a secret."""
+    if error is None:
+        return None
+    return str(error) if isinstance(error, ConnectorError) else type(error).__name__
 
 
 def ending(
@@ -104,5 +118,5 @@ def remembered(
 
     Only the type of a bug is stored: its text may contain a secret or a record.
     """
-    said = str(error) if isinstance(error, ConnectorError) else error and type(error).__name__
-    return {"outcome": result, "at": timestamps.text(now), **tally.counts(), "error": said}
+    at = timestamps.text(now)
+    return {"outcome": result, "at": at, **tally.counts(), "error": _said(error)}

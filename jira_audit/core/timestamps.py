@@ -6,6 +6,7 @@ never rounds.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 SECOND = 1_000
@@ -35,6 +36,14 @@ def parse(text: str) -> int:
     except OverflowError as error:
         message = "a time outside the years 1 to 9999"
         raise ValueError(message) from error
+
+
+def parse_day(text: str) -> int:
+    """The first moment of a UTC day, `2021-01-20`. Raises ValueError for anything else."""
+    if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        message = "not a date"
+        raise ValueError(message)
+    return parse(f"{text}T00:00:00Z")
 
 
 def text(timestamp_ms: int) -> str:

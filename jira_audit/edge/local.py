@@ -1,7 +1,7 @@
 """Checkpoints, letters and rows in a local folder, with the same contract as in Azure.
 
-For the terminal (`demo`, `collect --to DIR`), not for Azure. The lease is an operating system lock,
-which ends with its process.
+For the terminal (`demo`, `collect --folder DIR`), not for Azure. The lease is an operating system
+lock, which ends with its process.
 """
 
 from __future__ import annotations

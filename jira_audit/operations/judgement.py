@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.queueing import UNSAVED_AFTER, stuck_lease
 from jira_audit.core.schedule import EVERY_5_MINUTES, PollSchedule
 from jira_audit.core.timestamps import MINUTE
+from jira_audit.operations.exit_codes import ExitCode
 from jira_audit.operations.status import Status, lag
 
 Verdict = Literal[
@@ -35,9 +36,6 @@ POLLS = 3
 
 LONGEST_RUN = 10 * MINUTE
 """host.json's `functionTimeout`: a poll may save nothing for so long."""
-
-OK, NEEDS_SOMEONE, UNKNOWN = 0, 1, 3
-"""Exit codes."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,11 @@ class Judgement:
         return VERDICTS.index(self.verdict)
 
     @property
-    def exit_code(self) -> int:
-        """0 ok, 1 needs someone, 3 cannot be known."""
+    def exit_code(self) -> ExitCode:
+        """Whether the site is ok, needs someone, or cannot be known."""
         if not self.findings:
-            return OK
-        return UNKNOWN if self.verdict == "unknown" else NEEDS_SOMEONE
+            return ExitCode.OK
+        return ExitCode.UNKNOWN if self.verdict == "unknown" else ExitCode.FAILED
 
     @property
     def running_since(self) -> int | None:
@@ -102,12 +100,6 @@ class Judgement:
             "running_since": None if since is None else timestamps.text(since),
             **status,
         }
-
-
-def exit_code(judgements: Iterable[Judgement]) -> int:
-    """The exit code for several sites: 1 if one needs someone, else 3 if one cannot be known."""
-    codes = {each.exit_code for each in judgements}
-    return next((code for code in (NEEDS_SOMEONE, UNKNOWN) if code in codes), OK)
 
 
 SECRET_SETTING = "JIRA_API_TOKEN"  # noqa: S105  its name, not its value

@@ -29,6 +29,19 @@ BEGINNING_OF_ALL = timestamps.parse("2002-01-01T00:00:00Z")
 """Where `CHECKPOINT_RESET=all` begins: before Jira existed."""
 
 
+def parse_start(text: str) -> int:
+    """The moment of a time with its zone, the first of a date (UTC), or that of `all`.
+
+    Raises ValueError for anything else.
+    """
+    if text == "all":
+        return BEGINNING_OF_ALL
+    try:
+        return timestamps.parse_day(text)
+    except ValueError:
+        return timestamps.parse(text)
+
+
 def load(
     environment: Mapping[str, str],
     now: int,
@@ -110,12 +123,14 @@ def _reset(read: SettingsReader, now: int, hosts: list[str]) -> tuple[Reset | No
 
 
 def _start(read: SettingsReader, when: str, now: int) -> int | None:
-    """The moment of a time with its zone, or of `all`."""
+    """The moment of a time with its zone, the first of a date (UTC), or that of `all`."""
     try:
-        start = BEGINNING_OF_ALL if when == "all" else timestamps.parse(when)
+        start = parse_start(when)
     except ValueError:
         read.problem(
-            "CHECKPOINT_RESET", "must be a time with its zone, such as 2026-09-14T00:00:00Z, or all"
+            "CHECKPOINT_RESET",
+            "must be a date such as 2026-09-14, a time with its zone, such as "
+            "2026-09-14T00:00:00Z, or all",
         )
         return None
     if start > now:

@@ -211,9 +211,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "CHECKPOINT_RESET",
         _RUN,
-        "begin again: an ISO time with zone, or `all`; `contoso.atlassian.net=…` limits it to one "
-        "site; `#anything` after it only makes the value a new one. Applied once for each distinct "
-        "value, so leaving it set does nothing more",
+        "begin again: an ISO time with zone, a date, or `all`; `contoso.atlassian.net=…` limits it "
+        "to one site; `#anything` after it only makes the value a new one. Applied once for each "
+        "distinct value, so leaving it set does nothing more",
         free=True,
     ),
     Setting(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -201,11 +201,22 @@ class Settings:
         """The settings of Azure. Raises TypeError for a local folder: the caller has a bug."""
         return self.destination.match(lambda azure: azure, _no_azure)
 
+    @property
+    def is_single(self) -> bool:
+        """Whether one site is set up in all, not merely left by `only`."""
+        return len(self.policy.hosts) <= 1 and len(self.sites) + len(self.invalid) == 1
+
     def policy_for(self, site: Site) -> Policy:
         """The policy for one site, without a reset meant for another."""
         if self.reset_site in {None, site.host}:
             return self.policy
         return replace(self.policy, reset=None)
+
+    def only(self, names: Collection[str]) -> Settings:
+        """With the sites of these names alone."""
+        sites = tuple(site for site in self.sites if site.host in names)
+        invalid = tuple(entry for entry in self.invalid if entry.site in names)
+        return replace(self, sites=sites, invalid=invalid)
 
     def with_stored(self, hosts: Iterable[str]) -> Settings:
         """With the sites that have stored state but are not set up. They get no requests."""

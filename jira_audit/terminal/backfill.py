@@ -16,47 +16,36 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from jira_audit import wiring
+from jira_audit.core import timestamps
 from jira_audit.core.clock import Deadline
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.text import escaped
 from jira_audit.core.window import Window
 from jira_audit.operations import backfill
+from jira_audit.operations.exit_codes import ExitCode
 from jira_audit.settings.table import EVERYTHING
-from jira_audit.terminal.console import (
-    LocalFolder,
-    SettingsFile,
-    SiteContext,
-    SiteHost,
-    exit_on_interrupt,
-    parse_time,
-    print_message,
-    require_order,
-    site_context,
-)
+from jira_audit.terminal.console import exit_on_interrupt, print_json, print_message
+from jira_audit.terminal.context import SiteContext, site_context
 from jira_audit.terminal.format import utc
+from jira_audit.terminal.options import (
+    AsJson,
+    Place,
+    SiteHost,
+    from_option,
+    placed,
+    to_option,
+)
+from jira_audit.terminal.times import parse_from, parse_to, require_order
 
 
+@placed()
 def command(
-    begin: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="TIME|all",
-            help="Read from this time on, with a UTC offset, such as 2026-03-01T00:00:00Z, or "
-            "all that Jira still has.",
-        ),
-    ],
-    end: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="TIME",
-            help="Read up to this time.  [dim]default: where the checkpoint begins[/]",
-        ),
-    ] = None,
+    begin: Annotated[str, from_option("Read")],
+    end: Annotated[str | None, to_option("Read", "where the checkpoint begins")] = None,
+    *,
+    as_json: AsJson = False,
     host: SiteHost = None,
-    folder: LocalFolder = None,
-    settings_file: SettingsFile = None,
+    place: Place,
 ) -> None:
     """Deliver what is older than the checkpoint, which began with the first run.
 
@@ -65,21 +54,25 @@ def command(
 
     For example:
 
-      jira-audit backfill --from 2026-03-01T00:00:00Z
+      jira-audit backfill --from 2026-03-01
+      jira-audit backfill --from all
     """
-    with site_context(folder, settings_file, host, EVERYTHING) as ctx:
+    with site_context(place, host, EVERYTHING) as ctx:
         now = wiring.CLOCK.now()
-        start = parse_time(begin, now, "--from")
-        until = None if end is None else parse_time(end, now, "--to")
+        start = parse_from(begin, now)
+        until = None if end is None else parse_to(end, now)
         require_order(start, until)
         window = backfill.bounds(ctx.host, ctx.ports.checkpoints, start, until)
         print_message(ctx.err, f"{ctx.host}: from {utc(window.start)} to {utc(window.end)}")
         outcome = _run(ctx, window)
-        print_message(ctx.out, _summary(outcome, window))
+        if as_json:
+            print_json(_payload(outcome, window))
+        else:
+            print_message(ctx.out, _summary(outcome, window))
         if outcome.error:
             print_message(ctx.err, Text(escaped(str(outcome.error)), "bold red"))
         if outcome.result != "ok":
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.FAILED)
 
 
 def _run(ctx: SiteContext, window: Window) -> Outcome:
@@ -134,6 +127,11 @@ class _Records(ProgressColumn):
         """Called for each refresh."""
         rate = self._tally.records / max(task.elapsed or 0.0, 1.0)
         return Text(f"{self._tally.records:,} records, {rate:,.0f} a second")
+
+
+def _payload(outcome: Outcome, window: Window) -> dict[str, object]:
+    start, end = timestamps.text(window.start), timestamps.text(window.end)
+    return outcome.payload() | {"from": start, "to": end}
 
 
 def _summary(outcome: Outcome, window: Window) -> str:

@@ -27,21 +27,22 @@ from jira_audit.core.errors import (
 )
 from jira_audit.core.text import escaped, printable
 from jira_audit.flow.sending import PROBE
+from jira_audit.operations.exit_codes import ExitCode
 from jira_audit.settings.load import load
 from jira_audit.settings.table import EVERYTHING, Needs
 from jira_audit.settings.unknown import unknown_settings
 from jira_audit.settings.values import Azure, Settings, Site
 from jira_audit.terminal.console import (
-    SettingsFile,
     consoles,
-    environment,
     exit_on_settings_error,
     logging_to,
     print_json,
     print_message,
     progress_line,
 )
+from jira_audit.terminal.context import environment
 from jira_audit.terminal.format import format_duration
+from jira_audit.terminal.options import Place, json_flag, placed
 
 Part = Literal["settings", "Jira", "ingestion", "storage"]
 
@@ -64,12 +65,11 @@ class CheckResult:
         return "failed" if not self.ok else "warning" if self.warning else "ok"
 
 
+@placed(folder="none")
 def command(
     *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, one object per line and result.")
-    ] = False,
-    settings_file: SettingsFile = None,
+    as_json: Annotated[bool, json_flag("one object per line and result")] = False,
+    place: Place,
 ) -> None:
     """Check the setup: settings, Jira, ingestion and storage, each on its own.
 
@@ -85,7 +85,7 @@ def command(
         exit_on_settings_error(err),
         progress_line(out, err, lambda: "checking Jira, ingestion and storage"),
     ):
-        known = environment(settings_file)
+        known = environment(place.settings_file)
         try:
             load(known, wiring.CLOCK.now())
         except SettingsError as error:
@@ -101,10 +101,10 @@ def command(
             results.append(result)
         if problems:
             if as_json:
-                raise typer.Exit(2)
+                raise typer.Exit(ExitCode.USAGE)
             raise problems
     if not all(result.ok for result in results):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _print_json(result: CheckResult) -> None:

@@ -11,24 +11,28 @@ from typing import Annotated
 import typer
 
 from jira_audit import wiring
-from jira_audit.core import encoding
-from jira_audit.core.checkpoint import Checkpoint, decode
+from jira_audit.core import timestamps
+from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.text import escaped, one_line
 from jira_audit.operations import reset
+from jira_audit.operations.exit_codes import ExitCode
 from jira_audit.settings.table import STORED, Needs
-from jira_audit.terminal.console import (
-    LocalFolder,
-    SettingsFile,
-    SiteContext,
-    SiteHost,
-    parse_time,
-    print_message,
-    show_lines,
-    site_context,
-)
+from jira_audit.terminal.command import Command
+from jira_audit.terminal.console import print_json, print_message, show_lines
+from jira_audit.terminal.context import SiteContext, site_context
 from jira_audit.terminal.format import format_duration, utc
+from jira_audit.terminal.options import (
+    AsJson,
+    Place,
+    SiteHost,
+    flag,
+    from_option,
+    json_flag,
+    placed,
+)
+from jira_audit.terminal.times import parse_from
 
 RESET_NEEDS: Needs = STORED | {"run"}
 
@@ -38,16 +42,16 @@ LATEST_GAPS = 10
 group = typer.Typer(help="Show and reset a site's checkpoint.", no_args_is_help=True)
 
 
-@group.command("show")
+@group.command("show", cls=Command)
+@placed()
 def show_checkpoint(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the blob unchanged.")] = False,
+    as_json: Annotated[bool, json_flag("which is the blob, unchanged")] = False,
     host: SiteHost = None,
-    folder: LocalFolder = None,
-    settings_file: SettingsFile = None,
+    place: Place,
 ) -> None:
     """Show a site's checkpoint. Changes nothing."""
-    with site_context(folder, settings_file, host, STORED) as ctx:
+    with site_context(place, host, STORED) as ctx:
         content = ctx.ports.checkpoints.stored(ctx.host)
         if content is None:
             print_message(ctx.err, f"{ctx.host}: no checkpoint yet; the next run is the first.")
@@ -56,11 +60,11 @@ def show_checkpoint(
             typer.echo(escaped(content.decode(errors="backslashreplace")) if is_shown else content)
         else:
             checkpoint = decode(content, ctx.host)
-            saved = encoding.loads(content).get("saved")
+            saved = saved_at(content)
             lines = [
                 ("site", checkpoint.site),
                 *_summary(checkpoint, wiring.CLOCK.now()),
-                ("saved", str(saved)),
+                ("saved", "unknown" if saved is None else utc(saved)),
             ]
             show_lines(ctx.out, None, [(name, one_line(value)) for name, value in lines])
 
@@ -105,22 +109,15 @@ def _gaps(gaps: Ledger) -> str:
     return f"{count}{latest}: {', '.join(shown)}"
 
 
-@group.command("reset")
+@group.command("reset", cls=Command)
+@placed()
 def reset_checkpoint(
-    begin: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="TIME|all",
-            help="Begin again at this time, with a UTC offset, such as 2026-09-14T00:00:00Z, or "
-            "all.",
-        ),
-    ],
+    begin: Annotated[str, from_option("Read again")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    yes: Annotated[bool, flag("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    as_json: AsJson = False,
     host: SiteHost = None,
-    folder: LocalFolder = None,
-    settings_file: SettingsFile = None,
+    place: Place,
 ) -> None:
     """Begin again at a time; also replaces an unreadable checkpoint.
 
@@ -129,16 +126,16 @@ def reset_checkpoint(
 
     For example:
 
-      jira-audit checkpoint reset --from 2026-09-14T00:00:00Z
+      jira-audit checkpoint reset --from 2026-09-14
     """
-    with site_context(folder, settings_file, host, RESET_NEEDS) as ctx:
+    with site_context(place, host, RESET_NEEDS) as ctx:
         now = wiring.CLOCK.now()
-        start = parse_time(begin, now, "--from")
+        start = parse_from(begin, now)
         for sentence in _consequences(ctx, start, now):
             print_message(ctx.err, sentence)
         if not yes and not _is_confirmed("Reset the checkpoint? [y/N] "):
             print_message(ctx.err, "Nothing was changed.")
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.FAILED)
         pending = ctx.pending_reset.value if ctx.pending_reset else None
         checkpoint = reset.reset(
             ctx.host, ctx.ports.checkpoints, start, wiring.CLOCK.now(), pending
@@ -146,8 +143,12 @@ def reset_checkpoint(
         if checkpoint is None:
             message = "nothing was changed: another run holds the lease. Retry in a few minutes."
             print_message(ctx.err, f"{ctx.host}: {message}")
-            raise typer.Exit(1)
-        print_message(ctx.out, f"{ctx.host}: the next run reads from {utc(checkpoint.start)} on.")
+            raise typer.Exit(ExitCode.FAILED)
+        if as_json:
+            print_json({"site": ctx.host, "from": timestamps.text(checkpoint.start)})
+        else:
+            sentence = f"{ctx.host}: the next run reads from {utc(checkpoint.start)} on."
+            print_message(ctx.out, sentence)
 
 
 def _is_confirmed(question: str) -> bool:

@@ -6,12 +6,14 @@ Needs the extra `terminal`; nothing that runs in Azure may import it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from jira_audit import __version__
+from jira_audit.operations.exit_codes import MEANINGS
 from jira_audit.terminal import (
     backfill,
     check,
@@ -24,40 +26,45 @@ from jira_audit.terminal import (
     status,
     verify,
 )
+from jira_audit.terminal.command import Command, without_type
 
-EPILOG = """\
+
+def _exit_codes() -> str:
+    """The table of exit codes, as indented lines."""
+    lines = []
+    for code, meaning in MEANINGS.items():
+        first, *rest = wrap(meaning, 70)
+        lines += [f"  {code.value:>3}  {first}", *(f"       {line}" for line in rest)]
+    return "\n".join(lines)
+
+
+EPILOG = f"""\
 [bold]Begin here[/]
-  jira-audit demo                   needs no account and no settings
-  jira-audit check                  check the setup for Sentinel
-  jira-audit collect --to ./out     from your site into files
-  jira-audit collect                from your site into Sentinel
-  jira-audit status                 verdict, watermark, last run, dead letters
-  jira-audit verify --from …        prove that every record is there
-  jira-audit backfill --from …      deliver what is older than the first run
-  jira-audit dead-letters list      records that could not be delivered
-  jira-audit originals list         full records of truncated rows
-  jira-audit checkpoint show        where the next run begins
-  jira-audit report --folder ./out  an HTML page with charts
+  jira-audit demo                    needs no account and no settings
+  jira-audit check                   check the setup for Sentinel
+  jira-audit collect --folder ./out  from your site into files
+  jira-audit collect                 from your site into Sentinel
+  jira-audit status                  the health of every site
+  jira-audit verify --from 30d       prove that every record is there
+  jira-audit backfill --from all     deliver what is older than the first run
+  jira-audit dead-letters list       records that could not be delivered
+  jira-audit originals list          full records of truncated rows
+  jira-audit checkpoint show         where the next run begins
+  jira-audit report --folder ./out   an HTML page with charts
 
 [bold]Settings[/], from the environment or --settings local.settings.json
   JIRA_SITE_URL             https://contoso.atlassian.net
   JIRA_USERNAME             e-mail address of an account that administers Jira
   JIRA_API_TOKEN            an API token of that account
-and, except for collect --to,
-  DATA_COLLECTION_ENDPOINT  logs ingestion endpoint of the data collection rule
+and, except for collect --folder,
+  DATA_COLLECTION_ENDPOINT  the data collection rule's ingestion endpoint
   LOGS_DCR_RULE_ID          the rule's immutable id, dcr-…
   AzureWebJobsStorage       connection string of the account for checkpoints
 To send, run az login first (in Azure, the app's identity sends). README.md
 lists all settings.
 
-[bold]Exit codes[/]
-    0  ok; also if collect used up its time budget, or skipped a site because
-       another run holds its lease
-    1  failed, or needs someone: the message says what to do
-    2  wrong settings or usage; nothing was requested
-    3  cannot be known: for verify, some records; for status, storage does
-       not answer
-  130  interrupted
+[bold]Exit codes[/], of every command
+{_exit_codes()}
 """
 
 COMMANDS: Mapping[str, Callable[..., None] | typer.Typer] = {
@@ -82,6 +89,12 @@ class _AsRegistered(TyperGroup):
         super().__init__(**options)
         ordered = {name: self.commands[name] for name in COMMANDS if name in self.commands}
         self.commands = {**ordered, **self.commands}  # a command outside COMMANDS is last
+        for option in self.params:  # typer's own, for completion
+            without_type(option)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """The option --help, without a type beside it."""
+        return without_type(super().get_help_option(ctx))
 
 
 cli = typer.Typer(
@@ -89,7 +102,6 @@ cli = typer.Typer(
     help="Collect Jira Cloud's audit log into Microsoft Sentinel's table Jira_Audit_CL.",
     epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,  # they would show local variables, including records
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -108,7 +120,12 @@ def main(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+            "--version",
+            "-V",
+            metavar="",
+            callback=_show_version,
+            is_eager=True,
+            help="Show the version and exit.",
         ),
     ] = False,
 ) -> None:
@@ -119,4 +136,4 @@ for _name, _command in COMMANDS.items():
     if isinstance(_command, typer.Typer):
         cli.add_typer(_command, name=_name)
     else:
-        cli.command(_name)(_command)
+        cli.command(_name, cls=Command)(_command)

@@ -4,44 +4,45 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from jira_audit import app
+from jira_audit import app, wiring
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.records import TABLE_FILE
+from jira_audit.operations.exit_codes import ExitCode
 from jira_audit.terminal.console import (
-    SettingsFile,
     consoles,
     exit_on_interrupt,
     exit_on_settings_error,
-    load_settings,
     logging_to,
+    print_json,
     print_message,
     progress_line,
 )
+from jira_audit.terminal.context import load_settings, only
 from jira_audit.terminal.format import utc
+from jira_audit.terminal.options import Place, SiteHosts, flag, json_flag, placed
 
 INTERRUPTED_ADVICE = "What was delivered is in the checkpoint: run it again to resume."
 
 STYLES = {"ok": "bold green", "failed": "bold red"}
 
 
+@placed(folder="new")
 def command(
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--to",
-            metavar="DIR",
-            file_okay=False,
-            help=f"Write rows to {TABLE_FILE} and the checkpoint to this folder instead of Azure; "
-            "needs only Jira's settings.",
-        ),
-    ] = None,
-    settings_file: SettingsFile = None,
+    *,
+    hosts: SiteHosts = None,
+    quiet: Annotated[
+        bool, flag("--quiet", "-q", help="Print only the sites that are not ok.")
+    ] = False,
+    verbose: Annotated[
+        bool, flag("--verbose", "-v", help="Log each site's line with all counts as well.")
+    ] = False,
+    as_json: Annotated[bool, json_flag("one object per line and site")] = False,
+    place: Place,
 ) -> None:
     """Collect once: everything since the last run.
 
@@ -50,33 +51,65 @@ def command(
 
     For example:
 
-      jira-audit collect --to ./out
-      INITIAL_LOOKBACK_HOURS=720 jira-audit collect --to ./out
+      jira-audit collect --folder ./out
+      INITIAL_LOOKBACK_HOURS=720 jira-audit collect --folder ./out
       jira-audit collect --settings local.settings.json
     """
     out, err = consoles()
-    with logging_to(err, logging.INFO), exit_on_settings_error(err):
-        settings = load_settings(settings_file, folder)
+    level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    with logging_to(err, level), exit_on_settings_error(err):
+        settings = only(load_settings(place), hosts or ())
         tallies = {site.host: Tally() for site in settings.sites}
-        with (
-            exit_on_interrupt(err, INTERRUPTED_ADVICE),
-            progress_line(err, out, lambda: _status_text(tallies)),
-        ):
+        progress = Progress(tallies, wiring.CLOCK.now())
+        with exit_on_interrupt(err, INTERRUPTED_ADVICE), progress_line(err, out, progress.text):
             outcomes = app.run_settings(settings, tallies=tallies)
-    table = str(folder / TABLE_FILE) if folder else "Jira_Audit_CL"
+    table = str(place.folder / TABLE_FILE) if place.folder else "Jira_Audit_CL"
     for outcome in outcomes:
-        print_message(out, summary(outcome, table))
+        if quiet and outcome.result == "ok":
+            continue
+        if as_json:
+            print_json(outcome.payload())
+        else:
+            print_message(out, summary(outcome, table))
     if any(outcome.result == "failed" for outcome in outcomes):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
-def _status_text(tallies: Mapping[str, Tally]) -> str:
-    name = next(iter(tallies)) if len(tallies) == 1 else f"{len(tallies)} sites"
-    windows = sum(tally.windows for tally in tallies.values())
-    pages = sum(tally.pages for tally in tallies.values())
-    records = sum(tally.records for tally in tallies.values())
-    rows = sum(tally.rows for tally in tallies.values())
-    return f"{name}: {windows:,} windows, {pages:,} pages, {records:,} records, {rows:,} rows"
+class Progress:
+    """How far the sites' runs are between where each began to read and `now`."""
+
+    def __init__(self, tallies: Mapping[str, Tally], now: int) -> None:
+        self._tallies, self._now = tallies, now
+        self._begins: dict[str, int] = {}
+
+    def text(self) -> str:
+        """The progress now, as one line."""
+        tallies = self._tallies.values()
+        records, rows = (sum(getattr(each, name) for each in tallies) for name in COUNTED)
+        return f"{self._position()}, {records:,} records, {rows:,} rows"
+
+    def _position(self) -> str:
+        reached = {
+            host: tally.position
+            for host, tally in self._tallies.items()
+            if tally.position is not None
+        }
+        for host, position in reached.items():
+            self._begins[host] = min(position, self._begins.get(host, position))
+        several = len(self._tallies) > 1
+        sites = f"{len(self._tallies)} sites" if several else "".join(self._tallies)
+        if not reached:
+            return f"{sites}: connecting"
+        host = min(reached, key=lambda each: reached[each])
+        start, position = self._begins[host], reached[host]
+        share = (position - start) / max(1, self._now - start)
+        least = f"{len(reached)} begun, the furthest behind {host}: " if several else ""
+        return (
+            f"{sites}: {least}at {utc(position)}, {share:.0%} of {utc(start)} to {utc(self._now)}"
+        )
+
+
+COUNTED = "records", "rows"
 
 
 def summary(outcome: Outcome, table: str) -> Text:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -19,21 +20,28 @@ from jira_audit.core.letters import decode
 from jira_audit.core.text import printable
 from jira_audit.operations import discard, replay
 from jira_audit.operations.discard import Discarded
+from jira_audit.operations.exit_codes import ExitCode
 from jira_audit.operations.replay import Replayed
 from jira_audit.settings.table import STORED, Needs
+from jira_audit.terminal.command import Command
 from jira_audit.terminal.console import (
-    LocalFolder,
-    SettingsFile,
-    SiteContext,
-    SiteHost,
     exit_on_interrupt,
     print_json,
     print_message,
     progress_line,
     show_lines,
-    site_context,
 )
-from jira_audit.terminal.letters import Name, parse_name, short_name, show_letter
+from jira_audit.terminal.context import SiteContext, context, listing, site_context
+from jira_audit.terminal.letters import Name, OnOneLine, parse_name, short_name, show_letter
+from jira_audit.terminal.options import (
+    AsJson,
+    Place,
+    SiteHost,
+    SiteHosts,
+    flag,
+    json_flag,
+    placed,
+)
 
 REPLAY_NEEDS: Needs = STORED | {"ingestion", "run"}
 DISCARD_NEEDS: Needs = STORED | {"run"}
@@ -41,50 +49,55 @@ DISCARD_NEEDS: Needs = STORED | {"run"}
 group = typer.Typer(
     help="List, show, replay and discard records that could not be delivered.", no_args_is_help=True
 )
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
-@group.command("list")
+COLUMNS = "site", "name", "kind", "kept", "reason"
+
+
+@group.command("list", cls=Command)
+@placed()
 def list_dead_letters(
     *,
-    as_json: AsJson = False,
-    host: SiteHost = None,
-    folder: LocalFolder = None,
-    settings_file: SettingsFile = None,
+    as_json: Annotated[bool, json_flag("one object per line and letter")] = False,
+    hosts: SiteHosts = None,
+    place: Place,
 ) -> None:
     """List dead letters: which records, since when, and why.
 
-    If the output is not a terminal, each is a tab-separated line: name, kind, time of storing,
-    reason.
+    If the output is not a terminal, each is a tab-separated line: site, name, kind, time of
+    storing, reason.
     """
-    with site_context(folder, settings_file, host, STORED) as ctx:
-        letters = _read_all(ctx)
-        if as_json:
-            for letter in letters:
-                print_json(letter)
-            return
-        lines = [
-            (
-                short_name(ctx, letter["name"]),
-                letter["kind"] or "garbled",
-                letter["kept"] or "",
-                printable(letter["reason"]),
-            )
-            for letter in letters
-        ]
-        show_lines(ctx.out, ("name", "kind", "kept", "reason"), lines)
-        if not lines:
-            print_message(ctx.err, f"{ctx.host}: no dead letters.")
+    with context(place, STORED, hosts or ()) as ctx:
+        read: list[str] = []
+        with (
+            progress_line(ctx.err, ctx.out, lambda: f"{len(read):,} dead letters read"),
+            listing(ctx, partial(_read_all, read=read), "dead letters") as letters,
+        ):
+            if as_json:
+                for _, letter in letters:
+                    print_json(letter)
+            else:
+                show_lines(ctx.out, COLUMNS, [_line(letter) for _, letter in letters])
 
 
-def _read_all(ctx: SiteContext) -> list[dict[str, Any]]:
-    """All fields of the dead letters except their records."""
+def _line(letter: Mapping[str, Any]) -> Sequence[str]:
+    return (
+        letter["site"],
+        short_name(letter["site"], letter["name"]),
+        letter["kind"] or "garbled",
+        letter["kept"] or "",
+        printable(letter["reason"]),
+    )
+
+
+def _read_all(ctx: SiteContext, read: list[str]) -> Sequence[dict[str, Any]]:
+    """All fields of a site's dead letters except their records; adds each name to `read`."""
     letters: list[dict[str, Any]] = []
-    with progress_line(ctx.err, ctx.out, lambda: f"{len(letters):,} dead letters read"):
-        for name in ctx.ports.letters.names("dead-letters", ctx.host):
-            content = ctx.ports.letters.read(name)
-            if content is not None:  # else a replay has deleted it since
-                letters.append(_payload(content, name))
+    for name in ctx.ports.letters.names("dead-letters", ctx.host):
+        content = ctx.ports.letters.read(name)
+        if content is not None:  # else a replay has deleted it since
+            letters.append({"site": ctx.host, **_payload(content, name)})
+        read.append(name)
     return letters
 
 
@@ -103,33 +116,31 @@ def _payload(content: bytes, name: str) -> dict[str, Any]:
     }
 
 
-@group.command("show")
+@group.command("show", cls=Command)
+@placed()
 def show_dead_letter(
-    name: Name,
-    host: SiteHost = None,
-    folder: LocalFolder = None,
-    settings_file: SettingsFile = None,
+    name: Name, *, as_json: OnOneLine = False, host: SiteHost = None, place: Place
 ) -> None:
     """Show one dead letter, with the record exactly as received from Jira.
 
     The record may contain personal data.
     """
-    with site_context(folder, settings_file, host, STORED) as ctx:
-        show_letter(ctx, "dead-letters", name)
+    with site_context(place, host, STORED) as ctx:
+        show_letter(ctx, "dead-letters", name, on_one_line=as_json)
 
 
-@group.command("replay")
+@group.command("replay", cls=Command)
+@placed()
 def replay_dead_letters(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="NAME", help="As listed or logged, or use --all."),
     ] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Replay all dead letters.")] = False,
+    everything: Annotated[bool, flag("--all", help="Replay all dead letters of the site.")] = False,
     as_json: AsJson = False,
     host: SiteHost = None,
-    folder: LocalFolder = None,
-    settings_file: SettingsFile = None,
+    place: Place,
 ) -> None:
     """Send dead letters again; delete each once it is accepted.
 
@@ -146,7 +157,7 @@ def replay_dead_letters(
     """
     if bool(names) == everything:
         raise typer.BadParameter("name letters, or use --all", param_hint="NAME")
-    with site_context(folder, settings_file, host, REPLAY_NEEDS) as ctx:
+    with site_context(place, host, REPLAY_NEEDS) as ctx:
         full_names = [parse_name(name, "dead-letters", ctx.host) for name in names or ()]
         replayed = _replay(ctx, full_names or None)
         if as_json:
@@ -156,7 +167,7 @@ def replay_dead_letters(
         if replayed.error:
             raise replayed.error
         if replayed.kept or replayed.skipped:
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.FAILED)
 
 
 def _replay(ctx: SiteContext, names: list[str] | None) -> Replayed:
@@ -203,7 +214,8 @@ def _sentence(host: str, parts: Sequence[str], *, failed: bool, any_left: bool) 
     return Text.assemble((host, style), f": {'; '.join(parts)}{end}")
 
 
-@group.command("discard")
+@group.command("discard", cls=Command)
+@placed()
 def discard_dead_letters(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="As listed or logged.")],
     *,
@@ -212,8 +224,7 @@ def discard_dead_letters(
     ],
     as_json: AsJson = False,
     host: SiteHost = None,
-    folder: LocalFolder = None,
-    settings_file: SettingsFile = None,
+    place: Place,
 ) -> None:
     """Delete dead letters on purpose, unsent.
 
@@ -230,7 +241,7 @@ def discard_dead_letters(
         reason = discard.check_reason(reason)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--reason") from None
-    with site_context(folder, settings_file, host, DISCARD_NEEDS) as ctx:
+    with site_context(place, host, DISCARD_NEEDS) as ctx:
         full_names = [parse_name(name, "dead-letters", ctx.host) for name in names]
         deadline = Deadline.after(wiring.CLOCK, ctx.settings.budget_seconds)
         with (
@@ -245,7 +256,7 @@ def discard_dead_letters(
         if done.error:
             raise done.error
         if done.absent or done.skipped:
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.FAILED)
 
 
 def _discarded_payload(host: str, done: Discarded) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from jira_audit.core.outcome import Outcome
 from jira_audit.core.policy import Policy
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.timestamps import DAY, HOUR, MINUTE
+from jira_audit.operations.exit_codes import ExitCode
 from jira_audit.settings.values import ApiToken, LocalFolder, Secret, Settings, Site
 from jira_audit.simulator.records import Record, sample_records
 from jira_audit.simulator.server import serve
@@ -85,7 +86,7 @@ def command(
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--dir",
+            "--folder",
             metavar="DIR",
             file_okay=False,
             help="A new or empty folder for rows and checkpoint.  [dim]default: a new temporary "
@@ -100,11 +101,11 @@ def command(
     """
     if folder and folder.exists() and any(folder.iterdir()):
         message = f"{folder} is not empty: name a new folder"
-        raise typer.BadParameter(message, param_hint="--dir")
+        raise typer.BadParameter(message, param_hint="--folder")
     with logging_to(Console(stderr=True), logging.ERROR):
         target = folder or Path(tempfile.mkdtemp(prefix="jira-audit-demo-"))
         if not run_demo(target, Console(highlight=False, emoji=False)):
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.FAILED)
 
 
 def run_demo(folder: Path, console: Console) -> bool:
@@ -206,7 +207,7 @@ def _show_end(console: Console, folder: Path, rows: int, *, is_complete: bool) -
         ("See these rows as an HTML page", f"{command} report --folder {shlex.quote(str(folder))}"),
         (
             "Collect your own site (set JIRA_SITE_URL, JIRA_USERNAME and JIRA_API_TOKEN)",
-            f"{command} collect --to ./out",
+            f"{command} collect --folder ./out",
         ),
     ):
         console.print()

@@ -16,36 +16,22 @@ from jira_audit.core.timestamps import DAY
 from jira_audit.core.window import Window
 from jira_audit.operations.judgement import Limits
 from jira_audit.settings.table import STORED
-from jira_audit.terminal.console import (
-    LocalFolder,
-    SettingsFile,
-    consoles,
-    context,
-    exit_on_error,
-    parse_range,
-    print_message,
-    progress_line,
-)
+from jira_audit.terminal.console import consoles, exit_on_error, print_message, progress_line
+from jira_audit.terminal.context import context
+from jira_audit.terminal.options import Place, from_option, placed, to_option
 from jira_audit.terminal.report_page import Health, page
 from jira_audit.terminal.status import summary
 from jira_audit.terminal.statuses import judgements, local_judgements
+from jira_audit.terminal.times import parse_range
 
 DEFAULT_RANGE = 30 * DAY
 
 
+@placed()
 def command(
-    begin: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="TIME|all",
-            help="From this time on, with a UTC offset.  [dim]default: 30 days ago[/]",
-        ),
-    ] = None,
-    end: Annotated[
-        str | None,
-        typer.Option("--to", metavar="TIME", help="Up to this time.  [dim]default: now[/]"),
-    ] = None,
+    *,
+    begin: Annotated[str | None, from_option("Count", "30d")] = None,
+    end: Annotated[str | None, to_option("Count", "now")] = None,
     workspace: Annotated[
         str | None,
         typer.Option(
@@ -59,8 +45,7 @@ def command(
         Path,
         typer.Option("--out", metavar="FILE", dir_okay=False, help="The file to write."),
     ] = Path("jira-audit-report.html"),
-    folder: LocalFolder = None,
-    settings_file: SettingsFile = None,
+    place: Place,
 ) -> None:
     """Write an HTML page: what happened, when, by whom, and the connector's health.
 
@@ -72,18 +57,18 @@ def command(
       jira-audit report --folder ./out
       jira-audit report --workspace 0a0b0c0d-…
     """
-    if bool(folder) == bool(workspace):
+    if bool(place.folder) == bool(workspace):
         message = "use either --folder or --workspace"
         raise typer.BadParameter(message, param_hint="--workspace")
     out, err = consoles()
     with exit_on_error(err):
         now = wiring.CLOCK.now()
         window = parse_range(begin, end, now, now - DEFAULT_RANGE)
-        if folder:
-            activity, health = _from_folder(folder, window, now, out, err)
+        if place.folder:
+            activity, health = _from_folder(place.folder, window, now, out, err)
             source = f"{TABLE_FILE} in a local folder"
         else:
-            activity, health = _from_workspace(str(workspace), window, now, settings_file)
+            activity, health = _from_workspace(str(workspace), window, now, place)
             source = f"Jira_Audit_CL in the workspace {workspace}"
         text = page(activity, health, source, now)
         wiring.write_file(output, text.encode(errors="replace"))
@@ -99,9 +84,9 @@ def _from_folder(
 
 
 def _from_workspace(
-    workspace: str, window: Window, now: int, settings_file: Path | None
+    workspace: str, window: Window, now: int, place: Place
 ) -> tuple[Activity, Sequence[Health]]:
-    with context(None, settings_file, STORED) as ctx:
+    with context(place, STORED) as ctx:
         table = wiring.workspace(ctx.settings, workspace)
         hosts = [site.host for site in ctx.settings.sites]
         with progress_line(ctx.err, ctx.out, lambda: "querying the workspace"):

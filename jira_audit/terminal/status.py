@@ -13,21 +13,16 @@ from rich.text import Text
 from jira_audit import wiring
 from jira_audit.core import expiry
 from jira_audit.core.checkpoint import Checkpoint
-from jira_audit.operations.judgement import VERDICTS, Judgement, Limits, Verdict, exit_code
+from jira_audit.operations.exit_codes import worst
+from jira_audit.operations.judgement import VERDICTS, Judgement, Limits, Verdict
 from jira_audit.operations.status import lag
 from jira_audit.settings.table import STORED
-from jira_audit.settings.values import Settings
-from jira_audit.terminal.console import (
-    LocalFolder,
-    SettingsFile,
-    context,
-    parse_duration,
-    print_json,
-    print_message,
-    show_lines,
-)
+from jira_audit.terminal.console import print_json, print_message, show_lines
+from jira_audit.terminal.context import context
 from jira_audit.terminal.format import format_duration, utc
+from jira_audit.terminal.options import Place, SiteHosts, flag, json_flag, placed
 from jira_audit.terminal.statuses import judgements
+from jira_audit.terminal.times import parse_duration
 
 TABLE_COLUMNS = "site", "verdict", "last run", "lag", "records", "dead letters", "token"
 """The columns that fit on a terminal for several sites."""
@@ -36,18 +31,12 @@ STYLES: Mapping[Verdict, str] = {"ok": "green", "new": "yellow", "token expires"
 """The colour of a verdict; red for all others."""
 
 
+@placed()
 def command(
     *,
-    sites: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--site",
-            metavar="HOST",
-            help="Only the site of this host; several times for several sites.",
-        ),
-    ] = None,
+    hosts: SiteHosts = None,
     failing: Annotated[
-        bool, typer.Option("--failing", help="Only the sites whose verdict is not ok.")
+        bool, flag("--failing", help="Show only the sites whose verdict is not ok.")
     ] = False,
     max_lag: Annotated[
         str | None,
@@ -58,11 +47,8 @@ def command(
             "2d.",
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, one object per line and site.")
-    ] = False,
-    folder: LocalFolder = None,
-    settings_file: SettingsFile = None,
+    as_json: Annotated[bool, json_flag("one object per line and site")] = False,
+    place: Place,
 ) -> None:
     """Judge each site's health: verdict, watermark, last run, dead letters.
 
@@ -78,10 +64,9 @@ def command(
     ok, 1 if one needs someone, else 3 if one cannot be known.
     """
     limit = None if max_lag is None else parse_duration(max_lag, "--max-lag")
-    with context(folder, settings_file, STORED) as ctx:
+    with context(place, STORED, hosts or ()) as ctx:
         now = wiring.CLOCK.now()
-        only = _names(ctx.settings, sites or [])
-        found = judgements(ctx.settings, now, Limits(ctx.settings.schedule, limit), only)
+        found = judgements(ctx.settings, now, Limits(ctx.settings.schedule, limit))
         shown = [each for each in found if each.findings or not failing]
         if as_json:
             for each in shown:
@@ -93,18 +78,8 @@ def command(
                     print_message(ctx.err, finding.sentence)
             if len(found) > 1:
                 print_message(ctx.err, _counts(found))
-        if code := exit_code(found):
+        if code := worst(each.exit_code for each in found):
             raise typer.Exit(code)
-
-
-def _names(settings: Settings, sites: Sequence[str]) -> set[str]:
-    """The sites to judge, by name; none: all. Raises BadParameter for one that is not set up."""
-    names = {site.lower() if "[" not in site else site for site in sites}
-    known = [site.host for site in settings.sites] + [entry.site for entry in settings.invalid]
-    if names - set(known):
-        message = f"name some of {', '.join(known)}"
-        raise typer.BadParameter(message, param_hint="--site")
-    return names
 
 
 def _counts(found: Sequence[Judgement]) -> str:

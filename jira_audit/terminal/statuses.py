@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,26 +12,19 @@ from jira_audit.settings.values import Settings, Site
 from jira_audit.wiring import MAX_CONCURRENT_SITES, local_places, ports
 
 
-def judgements(
-    settings: Settings, now: int, limits: Limits, only: Collection[str] = ()
-) -> Sequence[Judgement]:
-    """Judge every site, or `only` those of these names, at the moment `now`.
-
-    Sends requests to storage only.
-    """
+def judgements(settings: Settings, now: int, limits: Limits) -> Sequence[Judgement]:
+    """Judge every site at the moment `now`. Sends requests to storage only."""
 
     def judged(site: Site) -> Judgement:
         status = _status(settings, site)
         return judge(status, now, site.token_expires, limits, site.secret_setting)
 
-    sites = [site for site in settings.sites if not only or site.host in only]
     broken = [
         judge(Status(entry.site, "broken", problem=str(entry.error)), now)
         for entry in settings.invalid
-        if not only or entry.site in only
     ]
     with ThreadPoolExecutor(MAX_CONCURRENT_SITES) as executor:
-        return _worst_first([*executor.map(judged, sites), *broken])
+        return _worst_first([*executor.map(judged, settings.sites), *broken])
 
 
 def _status(settings: Settings, site: Site) -> Status:

@@ -20,29 +20,39 @@ from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
 from jira_audit.operations import verify
+from jira_audit.operations.exit_codes import ExitCode
 from jira_audit.operations.verify import Lookup, Repaired, Table, Verified
 from jira_audit.settings.table import EVERYTHING
 from jira_audit.terminal.console import (
-    LocalFolder,
-    SettingsFile,
-    SiteContext,
-    SiteHost,
     exit_on_interrupt,
-    parse_range,
     print_json,
     print_message,
     progress_line,
     show_lines,
-    site_context,
 )
+from jira_audit.terminal.context import SiteContext, site_context
 from jira_audit.terminal.format import utc
+from jira_audit.terminal.options import (
+    Place,
+    SiteHost,
+    flag,
+    from_option,
+    json_flag,
+    placed,
+    to_option,
+)
+from jira_audit.terminal.times import parse_range
 
 VERSION = 1
 """The version of the JSON; it changes when a field's meaning does."""
 
-UNKNOWN = 3
-"""The exit code if nothing is known to be missing, but some records cannot be checked, or not yet,
-as the table is behind."""
+EXIT_CODES = {
+    "missing": ExitCode.FAILED,
+    # Nothing is known to be missing, but some records cannot be checked, or not yet.
+    "unknown": ExitCode.UNKNOWN,
+    "delayed": ExitCode.UNKNOWN,
+}
+"""By the report's answer; OK for all others."""
 
 RANGES_SHOWN = 10
 
@@ -71,20 +81,10 @@ WorkspaceId = Annotated[
 ]
 
 
+@placed()
 def command(
-    begin: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="TIME|all",
-            help="Verify from this time on, with a UTC offset, such as 2026-03-01T00:00:00Z, or "
-            "all that Jira still has.",
-        ),
-    ],
-    end: Annotated[
-        str | None,
-        typer.Option("--to", metavar="TIME", help="Verify up to this time.  [dim]default: now[/]"),
-    ] = None,
+    begin: Annotated[str, from_option("Verify")],
+    end: Annotated[str | None, to_option("Verify", "now")] = None,
     *,
     workspace: WorkspaceId = None,
     wait: Annotated[
@@ -99,22 +99,17 @@ def command(
         ),
     ] = 15,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Send missing records, under the site's lease.")
+        bool, flag("--repair", help="Send missing records, under the site's lease.")
     ] = False,
-    json_file: Annotated[
+    as_json: Annotated[bool, json_flag("the whole report, with all ids as ranges")] = False,
+    output: Annotated[
         Path | None,
         typer.Option(
-            "--json",
-            metavar="FILE",
-            dir_okay=False,
-            allow_dash=True,
-            help="Write the report to this file as JSON, with all ids as ranges.  [dim]-: to "
-            "standard output[/]",
+            "--out", metavar="FILE", dir_okay=False, help="Write that JSON to this file as well."
         ),
     ] = None,
     host: SiteHost = None,
-    folder: LocalFolder = None,
-    settings_file: SettingsFile = None,
+    place: Place,
 ) -> None:
     """Prove that every record is there: read Jira again and look up each record.
 
@@ -127,22 +122,23 @@ def command(
 
     For example:
 
-      jira-audit verify --from 2026-03-01T00:00:00Z --workspace …
+      jira-audit verify --from 30d
+      jira-audit verify --from 2026-03-01 --workspace … --out report.json
     """
     needs = EVERYTHING if repair else EVERYTHING - {"ingestion"}
-    with site_context(folder, settings_file, host, needs) as ctx:
+    with site_context(place, host, needs) as ctx:
         now = wiring.CLOCK.now()
         window = parse_range(begin, end, now, now)
         table = wiring.table(ctx.settings, workspace)
         with exit_on_interrupt(ctx.err, "What a repair sent is in the ledger: verify again."):
-            verified = _verify(ctx, window, table, 0 if folder else wait)
+            verified = _verify(ctx, window, table, 0 if place.folder else wait)
             repaired = _repair(ctx, verified) if repair else None
-        name = _table_name(folder, workspace)
+        name = _table_name(place.folder, workspace)
         payload = _payload(ctx.host, window, now, name, verified, repaired)
-        _write(ctx, payload, json_file)
+        _write(ctx, payload, as_json=as_json, output=output)
         if repaired and repaired.error:
             raise repaired.error
-        if code := {"missing": 1, "unknown": UNKNOWN, "delayed": UNKNOWN}.get(payload["answer"]):
+        if code := EXIT_CODES.get(payload["answer"]):
             raise typer.Exit(code)
 
 
@@ -179,14 +175,16 @@ def _repair(ctx: SiteContext, verified: Verified) -> Repaired:
         return verify.repair(run, backfills, verified)
 
 
-def _write(ctx: SiteContext, payload: dict[str, Any], json_file: Path | None) -> None:
-    if json_file and str(json_file) == "-":
+def _write(
+    ctx: SiteContext, payload: dict[str, Any], *, as_json: bool, output: Path | None
+) -> None:
+    if as_json:
         print_json(payload)
-        return
-    show_lines(ctx.out, None, _counts(payload))
-    print_message(ctx.out, _summary(ctx.host, payload))
-    if json_file:
-        wiring.write_file(json_file, encoding.dumps(payload) + b"\n")
+    else:
+        show_lines(ctx.out, None, _counts(payload))
+        print_message(ctx.out, _summary(ctx.host, payload))
+    if output:
+        wiring.write_file(output, encoding.dumps(payload) + b"\n")
 
 
 # The report.

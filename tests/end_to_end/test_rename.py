@@ -117,7 +117,7 @@ def test_a_renamed_site_in_a_folder_is_complete_and_verified(
     arguments = ["verify", "--folder", str(tmp_path), "--from", begins]
 
     for more in [], ["--repair"]:
-        ended = CliRunner().invoke(cli, [*arguments, *more, "--json", str(tmp_path / "report")])
+        ended = CliRunner().invoke(cli, [*arguments, *more, "--out", str(tmp_path / "report")])
         report = json.loads((tmp_path / "report").read_bytes())
 
         assert (ended.exit_code, report["missing"]["count"]) == (0, 0), ended.output

@@ -13,7 +13,8 @@ from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import TransientError
 from jira_audit.core.schedule import PollSchedule
 from jira_audit.core.timestamps import DAY, HOUR, MINUTE, SECOND
-from jira_audit.operations.judgement import VERDICTS, Judgement, Limits, exit_code, judge
+from jira_audit.operations.exit_codes import worst
+from jira_audit.operations.judgement import VERDICTS, Judgement, Limits, judge
 from jira_audit.operations.status import Status
 from tests.fakes.world import HOST, START, World
 from tests.flow.test_collect import answer_with, world_with
@@ -168,8 +169,8 @@ def test_storage_that_does_not_answer_is_unknown(monkeypatch: pytest.MonkeyPatch
 
     assert (judgement.verdict, judgement.exit_code) == ("unknown", 3)
     assert judgement.findings[0].sentence == f"{HOST}: storage is away"
-    assert exit_code([judgement, judged(stored())]) == 3
-    assert exit_code([judgement, judged(stored(letters=1))]) == 1
+    assert worst([judgement.exit_code, judged(stored()).exit_code]) == 3
+    assert worst([judgement.exit_code, judged(stored(letters=1)).exit_code]) == 1
 
 
 @pytest.mark.parametrize("state", ["unreadable", "broken"])

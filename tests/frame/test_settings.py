@@ -1028,10 +1028,17 @@ def test_reset_of_what_is_no_host_is_refused(site: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["2026-09-14T00:00:00", "2026-09-14", "yesterday", "ALL", "#1", "contoso.atlassian.net=", "0"],
+    ["2026-09-14T00:00:00", "20260914", "yesterday", "ALL", "#1", "contoso.atlassian.net=", "0"],
 )
 def test_reset_without_a_valid_time_is_refused(value: str) -> None:
     assert "with its zone" in problem("CHECKPOINT_RESET", value)
+
+
+@pytest.mark.parametrize("value", ["2026-09-14", "contoso.atlassian.net=2026-09-14#again"])
+def test_reset_to_a_date_begins_with_it(value: str) -> None:
+    reset = settings_with(CHECKPOINT_RESET=value).policy.reset
+
+    assert reset == Reset(value, timestamps.parse("2026-09-14T00:00:00Z"))
 
 
 def test_reset_into_the_future_is_refused() -> None:

@@ -30,7 +30,7 @@ def hours_ago(hours: float) -> str:
 def collect_last_hour(run: Run, folder: Path) -> int:
     """Let the ticks begin an hour ago, and tell how many rows they had."""
     os.environ["INITIAL_LOOKBACK_HOURS"] = "1"
-    assert run("collect", "--to", folder).code == 0
+    assert run("collect", "--folder", folder).code == 0
     return len(ids_in(folder))
 
 

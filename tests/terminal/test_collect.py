@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def ids_in(folder: Path) -> list[int]:
 def test_folder_gets_rows_and_checkpoint_and_a_rerun_adds_none(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
-    first, second = (run("collect", "--to", tmp_path) for _ in range(2))
+    first, second = (run("collect", "--folder", tmp_path) for _ in range(2))
 
     assert (first.code, second.code) == (0, 0)
     assert "200 new rows in " in first.out
@@ -53,7 +54,7 @@ def test_folder_gets_rows_and_checkpoint_and_a_rerun_adds_none(
 def test_output_without_a_terminal_is_plain_lines(
     run_apart: Run, site: Site, tmp_path: Path
 ) -> None:
-    ended = run_apart("collect", "--to", tmp_path)
+    ended = run_apart("collect", "--folder", tmp_path, "--verbose")
 
     assert ESCAPE not in ended.out + ended.err
     assert ended.out.count("\n") == 1
@@ -64,9 +65,10 @@ def test_output_without_a_terminal_is_plain_lines(
 def test_output_on_a_terminal_shows_progress(site: Site, tmp_path: Path) -> None:
     os.environ["TERM"] = "xterm-256color"
 
-    shown = on_a_terminal("collect", "--to", tmp_path)
+    shown = on_a_terminal("collect", "--folder", tmp_path)
 
-    assert "pages, " in shown
+    assert f"127.0.0.1: at {time.strftime('%Y-', time.gmtime(time.time() - 86_400))}" in shown
+    assert " records, " in shown
     assert "200 new rows" in shown
 
 
@@ -75,7 +77,7 @@ def test_site_that_refuses_exits_with_1_and_says_what_to_do(
 ) -> None:
     os.environ["JIRA_API_TOKEN"] = "wrong-and-still-secret"
 
-    ended = run("collect", "--to", tmp_path)
+    ended = run("collect", "--folder", tmp_path)
 
     assert ended.code == 1
     assert "ERROR 127.0.0.1: Jira does not know the credentials" in ended.err
@@ -88,7 +90,7 @@ def test_site_that_another_run_holds_exits_with_0(run: Run, site: Site, tmp_path
     lease = LocalCheckpoints(tmp_path, wiring.CLOCK).take(Checkpoint.first("127.0.0.1", 0, 0))
     assert lease
 
-    ended = run("collect", "--to", tmp_path)
+    ended = run("collect", "--folder", tmp_path)
     lease.release()
 
     assert ended.code == 0
@@ -101,7 +103,7 @@ def test_settings_that_are_wrong_are_listed_before_any_request(
 ) -> None:
     os.environ |= {"JIRA_USERNAME": "", "OVERLAP_MINUTES": "soon"}
 
-    ended = run("collect", "--to", tmp_path)
+    ended = run("collect", "--folder", tmp_path)
 
     assert ended.code == 2
     assert ended.out == ""
@@ -125,7 +127,7 @@ def test_settings_file_adds_to_the_environment(run: Run, site: Site, tmp_path: P
     file = tmp_path / "local.settings.json"
     file.write_text(json.dumps({"IsEncrypted": False, "Values": values}), encoding="utf-8-sig")
 
-    ended = run("collect", "--to", tmp_path / "out", "--settings", file)
+    ended = run("collect", "--folder", tmp_path / "out", "--settings", file)
 
     assert ended.code == 0
     assert "200 new rows" in ended.out
@@ -146,7 +148,7 @@ def test_settings_file_that_is_invalid_is_a_problem(
     file = tmp_path / "local.settings.json"
     file.write_text(content)
 
-    ended = run("collect", "--to", tmp_path, "--settings", file)
+    ended = run("collect", "--folder", tmp_path, "--settings", file)
 
     assert ended.code == 2
     assert ended.err.startswith(f"--settings {file} ")
@@ -193,7 +195,7 @@ def test_ctrl_c_exits_with_130_and_leaves_no_gap_or_duplicate(
 ) -> None:
     halting = Halting(count=12_000, first=5_000)
     with set_up(halting):
-        process = begin("collect", "--to", tmp_path, out=subprocess.PIPE, err=subprocess.PIPE)
+        process = begin("collect", "--folder", tmp_path, out=subprocess.PIPE, err=subprocess.PIPE)
         halting.wait_until_halted(tmp_path / "checkpoints/127.0.0.1.json")
         process.send_signal(signal.SIGINT)
         interrupted = end(process)
@@ -201,7 +203,7 @@ def test_ctrl_c_exits_with_130_and_leaves_no_gap_or_duplicate(
         checkpoint = json.loads((tmp_path / "checkpoints/127.0.0.1.json").read_bytes())
         halting.go_on.set()
 
-        next_run = run_apart("collect", "--to", tmp_path)
+        next_run = run_apart("collect", "--folder", tmp_path)
 
     assert interrupted.code == 130
     assert interrupted.err.splitlines()[-1].startswith("Interrupted. What was delivered is in")
@@ -272,12 +274,12 @@ def test_ctrl_c_saves_what_each_site_has_delivered(run_apart: Run, tmp_path: Pat
                 for address in addresses
             ]
         )
-        process = begin("collect", "--to", tmp_path, out=subprocess.PIPE, err=subprocess.PIPE)
+        process = begin("collect", "--folder", tmp_path, out=subprocess.PIPE, err=subprocess.PIPE)
         halting.wait_until_halted(tmp_path / "checkpoints/127.0.0.1.json")
         process.send_signal(signal.SIGINT)
         halting.go_on.set()
         interrupted = end(process)
-        next_run = run_apart("collect", "--to", tmp_path)
+        next_run = run_apart("collect", "--folder", tmp_path)
 
     assert interrupted.code == 130
     assert "Traceback" not in interrupted.err

@@ -16,7 +16,7 @@ ESCAPE = "\x1b"
 def test_demo_adds_only_new_rows_in_its_second_run(run_apart: Run, tmp_path: Path) -> None:
     folder = tmp_path / "new"
 
-    ended = run_apart("demo", "--dir", folder)
+    ended = run_apart("demo", "--folder", folder)
 
     assert (ended.code, ended.err) == (0, "")
     assert "300 new rows" in ended.out
@@ -41,13 +41,13 @@ def test_demo_says_where_the_files_are_and_what_is_next(run_apart: Run, tmp_path
     )
     assert Path(table).is_file()
     assert Path(table).is_relative_to(tmp_path)
-    assert "collect --to ./out" in ended.out.splitlines()[-1]
+    assert "collect --folder ./out" in ended.out.splitlines()[-1]
 
 
 def test_demo_refuses_a_folder_that_is_not_empty(run: Run, tmp_path: Path) -> None:
     tmp_path.joinpath("mine").touch()
 
-    ended = run("demo", "--dir", tmp_path)
+    ended = run("demo", "--folder", tmp_path)
 
     assert ended.code == 2
     said = " ".join(ended.err.replace("│", " ").split())  # the frame breaks lines where it must
@@ -58,13 +58,13 @@ def test_demo_refuses_a_folder_that_is_not_empty(run: Run, tmp_path: Path) -> No
 def test_console_without_unicode_does_not_end_the_demo(run_apart: Run, tmp_path: Path) -> None:
     os.environ["PYTHONIOENCODING"] = "ascii"
 
-    ended = run_apart("demo", "--dir", tmp_path)
+    ended = run_apart("demo", "--folder", tmp_path)
 
     assert (ended.code, ended.err) == (0, "")
 
 
 def test_console_without_a_terminal_has_no_colours(run_apart: Run, tmp_path: Path) -> None:
-    assert ESCAPE not in run_apart("demo", "--dir", tmp_path).out
+    assert ESCAPE not in run_apart("demo", "--folder", tmp_path).out
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
@@ -73,7 +73,7 @@ def test_console_on_a_terminal_has_colours_unless_disabled(
 ) -> None:
     os.environ |= {"TERM": "xterm-256color", "NO_COLOR": no_color}
 
-    shown = on_a_terminal("demo", "--dir", tmp_path)
+    shown = on_a_terminal("demo", "--folder", tmp_path)
 
     assert "300 new rows" in shown
     assert (f"{ESCAPE}[32m" in shown) == coloured

@@ -48,8 +48,8 @@ class UnreadableRecord(FakeJira):
 def test_files_of_collect_are_for_their_owner_alone(
     run: Run, site: Site, tmp_path: Path, folder: Path
 ) -> None:
-    assert run("collect", "--to", folder).code == 0
-    assert run("collect", "--to", tmp_path / "new").code == 0
+    assert run("collect", "--folder", folder).code == 0
+    assert run("collect", "--folder", tmp_path / "new").code == 0
 
     assert modes(folder) == modes(tmp_path / "new") == ONLY_THE_OWNERS
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
@@ -59,7 +59,7 @@ def test_files_of_dead_letters_are_for_their_owner_alone(run: Run, folder: Path)
     site = UnreadableRecord(USERNAME, TOKEN)
     site.add(records(2))
     with set_up(site):
-        run("collect", "--to", folder)
+        run("collect", "--folder", folder)
 
     assert list((folder / "dead-letters").rglob("*.json"))
     assert modes(folder) == ONLY_THE_OWNERS
@@ -68,14 +68,14 @@ def test_files_of_dead_letters_are_for_their_owner_alone(run: Run, folder: Path)
 def test_files_of_demo_and_the_reports_are_for_their_owner_alone(
     run: Run, site: Site, tmp_path: Path, folder: Path
 ) -> None:
-    assert run("demo", "--dir", folder).code == 0
-    assert run("collect", "--to", folder / "site").code == 0
+    assert run("demo", "--folder", folder).code == 0
+    assert run("collect", "--folder", folder / "site").code == 0
     written = tmp_path / "written"
     written.mkdir()
 
     assert run("report", "--folder", folder, "--out", written / "page.html").code == 0
     verify = ("verify", "--from", "all", "--folder", folder / "site")
-    assert run(*verify, "--json", written / "a.json").code == 0
+    assert run(*verify, "--out", written / "a.json").code == 0
 
     assert modes(folder) == ONLY_THE_OWNERS
     assert {path.name for path in written.iterdir()} == {"page.html", "a.json"}
@@ -88,9 +88,9 @@ def test_files_that_links_lead_to_are_not_written(run: Run, site: Site, folder: 
     for name in (TABLE_FILE, "checkpoints/127.0.0.1.new", "page.html", "report.json"):
         (folder / name).symlink_to(victim)
 
-    collected = run("collect", "--to", folder)
+    collected = run("collect", "--folder", folder)
     reported = run("report", "--folder", folder, "--out", folder / "page.html")
-    verified = run("verify", "--from", "all", "--folder", folder, "--json", folder / "report.json")
+    verified = run("verify", "--from", "all", "--folder", folder, "--out", folder / "report.json")
 
     assert not victim.exists()
     assert collected.code == reported.code == verified.code == 1
@@ -107,8 +107,8 @@ def test_files_are_not_written_into_another_users_folder(
     else:
         monkeypatch.setattr(os, "geteuid", lambda: 12_345)
 
-    collected = run("collect", "--to", folder)
-    shown = run("demo", "--dir", folder)
+    collected = run("collect", "--folder", folder)
+    shown = run("demo", "--folder", folder)
     reported = run("report", "--folder", folder, "--out", folder / "page.html")
 
     assert list(folder.iterdir()) == []

@@ -60,7 +60,7 @@ def test_help_names_the_settings_and_exit_codes(run: Run) -> None:
     for word in (
         *("JIRA_SITE_URL", "JIRA_USERNAME", "JIRA_API_TOKEN"),
         *("DATA_COLLECTION_ENDPOINT", "LOGS_DCR_RULE_ID", "AzureWebJobsStorage"),
-        *("Exit codes", "collect --to ./out", "--settings local.settings.json"),
+        *("Exit codes", "collect --folder ./out", "--settings local.settings.json"),
     ):
         assert word in ended.out
 

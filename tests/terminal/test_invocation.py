@@ -75,13 +75,13 @@ class Installation:
         """What is printed, which has run as it is."""
         line = invocation.command()
         done = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-c", f"{line} collect --to ./out"],
+            ["bash", "--noprofile", "--norc", "-c", f"{line} collect --folder ./out"],
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith("collect --to ./out\n")
+        assert done.stdout.endswith("collect --folder ./out\n")
         return line
 
 
@@ -219,7 +219,9 @@ def test_remedy_names_the_command_that_make_demo_installed(
 ) -> None:
     installation.set_python(make_program(tmp_path / "usr" / "python3"), base=True)
 
-    assert remedy("collect", "--to", "my out") == ".venv/bin/jira-audit collect --to 'my out'"
+    assert (
+        remedy("collect", "--folder", "my out") == ".venv/bin/jira-audit collect --folder 'my out'"
+    )
 
 
 def test_remedy_without_an_environment_makes_one(
@@ -229,9 +231,9 @@ def test_remedy_without_an_environment_makes_one(
     installation.set_path(tmp_path / "usr")
     shutil.rmtree(installation.checkout / ".venv")
 
-    assert remedy("collect", "--to", "my out") == (
+    assert remedy("collect", "--folder", "my out") == (
         "python3 -m venv .venv && .venv/bin/python -m pip install -e '.[terminal]' && "
-        ".venv/bin/jira-audit collect --to 'my out'"
+        ".venv/bin/jira-audit collect --folder 'my out'"
     )
 
 
@@ -279,7 +281,7 @@ def test_demo_prints_a_collect_command_that_runs(checkout: Path, site: Site) -> 
 
     ended = run_in_shell(line, checkout)
 
-    assert line == ".venv/bin/jira-audit collect --to ./out"
+    assert line == ".venv/bin/jira-audit collect --folder ./out"
     assert ended.code == 0, ended.err
     rows = (checkout / "out" / "Jira_Audit_CL.jsonl").read_bytes().splitlines()
     assert len(rows) == len(site.records)
@@ -287,7 +289,9 @@ def test_demo_prints_a_collect_command_that_runs(checkout: Path, site: Site) -> 
 
 def test_demo_names_a_report_on_its_rows(checkout: Path, tmp_path: Path) -> None:
     to = shlex.quote(str(tmp_path / "a b"))
-    shown = run_in_shell(f"jira-audit demo --dir {to}", checkout, str(checkout / ".venv" / "bin"))
+    shown = run_in_shell(
+        f"jira-audit demo --folder {to}", checkout, str(checkout / ".venv" / "bin")
+    )
     (line,) = [each.strip() for each in shown.out.splitlines() if " report " in each]
 
     assert line == f"jira-audit report --folder {to}"

@@ -11,6 +11,7 @@ import pytest
 
 from jira_audit import wiring
 from jira_audit.core.checkpoint import Checkpoint
+from jira_audit.core.letters import Letter
 from jira_audit.edge.local import LocalCheckpoints, LocalLetters
 from tests.terminal.conftest import TOKEN, USERNAME, Ended, Run, Site, now_ms
 from tests.terminal.test_operate import HOST, ORIGINAL, PATH, REFUSED, UNREADABLE, Place, blobs
@@ -255,7 +256,7 @@ def test_folder_with_one_site_is_replayed_without_settings(run: Run, folder: Pat
 @pytest.mark.parametrize("url", [None, f"https://{DEMO}"])
 def test_folder_of_the_demo_can_be_read(url: str | None, run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    assert run("demo", "--dir", folder).code == 0
+    assert run("demo", "--folder", folder).code == 0
     if url:
         os.environ[SITE] = url
 
@@ -314,9 +315,7 @@ def test_folder_without_any_site_is_reported(
 def test_folder_needs_jiras_settings_to_ask_jira(
     command: tuple[str, ...], run: Run, folder: Path
 ) -> None:
-    option = "--to" if command == ("collect",) else "--folder"
-
-    ended = run(*command, option, folder)
+    ended = run(*command, "--folder", folder)
 
     assert ended.code == 2
     assert [line.split()[0] for line in ended.err.splitlines()] == [
@@ -326,7 +325,10 @@ def test_folder_needs_jiras_settings_to_ask_jira(
     ]
 
 
-@pytest.mark.parametrize("command", LOOKING[2:])
+LISTS = ("dead-letters", "list"), ("originals", "list")
+
+
+@pytest.mark.parametrize("command", [each for each in LOOKING[2:] if each not in LISTS])
 def test_site_must_be_named_beside_a_wrong_entry(
     command: tuple[str, ...], run: Run, folder: Path
 ) -> None:
@@ -341,3 +343,27 @@ def test_site_must_be_named_beside_a_wrong_entry(
     assert f"name one of {HOST}" in unnamed.err
     assert wrong.err.startswith("JIRA_SITES[2]: ")
     assert run_read_only(run, command, "--folder", folder, "--site", HOST).out
+
+
+@pytest.mark.parametrize("command", LISTS)
+def test_lists_are_of_every_site_and_a_wrong_entry_stops_no_other(
+    command: tuple[str, ...], run: Run, folder: Path
+) -> None:
+    entry = {"username": USERNAME, "api_token_setting": "CONTOSO_TOKEN"}
+    wrong, other = "contoso.atlassian.net", "b.example"
+    urls = f"http://{HOST}:1", f"https://{other}"
+    sites = [*({"url": url, **entry} for url in urls), {"url": f"https://{wrong}"}]
+    set_only(JIRA_SITES=json.dumps(sites))
+    stored = Letter.original(other, {"id": 23, "created": "2026-03-02T12:00:00.000+0000"})
+    assert LocalLetters(folder, wiring.CLOCK).keep(stored)
+
+    ended = run(*command, "--folder", folder)
+    chosen = run_read_only(run, command, "--folder", folder, "--site", HOST, "--site", other)
+
+    named = {line.split("\t")[0] for line in ended.out.splitlines()}
+    assert named == {HOST, other} if command[0] == "originals" else {HOST}
+    assert ended.code == 1
+    assert len(ended.err.splitlines()) == 1
+    assert ended.err.startswith(f"{wrong}: ")
+    assert "username is missing" in ended.err
+    assert chosen.out == ended.out

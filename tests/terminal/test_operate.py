@@ -128,9 +128,9 @@ def test_letters_are_listed_without_their_records(place: Place) -> None:
 
     assert (ended.code, ended.err) == (0, "")
     lines = [line.split("\t") for line in ended.out.splitlines()]
-    assert [(name, kind, reason) for name, kind, _, reason in lines] == [
-        ("2026-03-01/17", "refused", "the rows are refused (HTTP 400)"),
-        ("undated/18", "unreadable", "no readable created time"),
+    assert [(site, name, kind, reason) for site, name, kind, _, reason in lines] == [
+        (HOST, "2026-03-01/17", "refused", "the rows are refused (HTTP 400)"),
+        (HOST, "undated/18", "unreadable", "no readable created time"),
     ]
 
 
@@ -138,7 +138,7 @@ def test_letters_are_listed_as_json(local: Place) -> None:
     ended = local("dead-letters", "list", "--json")
 
     first, _ = [json.loads(line) for line in ended.out.splitlines()]
-    assert list(first) == ["name", "kind", "status", "kept", "reason"]
+    assert list(first) == ["site", "name", "kind", "status", "kept", "reason"]
     assert (first["name"], first["status"]) == (REFUSED.name, 400)
 
 
@@ -176,7 +176,7 @@ def test_letter_is_shown_exactly(place: Place, name: str) -> None:
 
 
 def test_originals_are_listed_and_shown_but_never_sent(place: Place) -> None:
-    assert place("originals", "list").out == "2026-03-01/19\n"
+    assert place("originals", "list").out == f"{HOST}\t2026-03-01/19\n"
     assert json.loads(place("originals", "show", "2026-03-01/19").out)["kind"] == "truncated"
     assert place("originals", "replay", "2026-03-01/19").code == 2
     assert place("dead-letters", "replay", ORIGINAL.name).code == 2
@@ -198,7 +198,10 @@ def test_letter_that_is_missing_exits_with_1(place: Place) -> None:
     ended = place("dead-letters", "show", "2026-03-01/20")
 
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err == f"there is no dead-letters/{HOST}/2026-03-01/20.json\n"
+    assert ended.err == (
+        f"there is no dead-letters/{HOST}/2026-03-01/20.json: run jira-audit dead-letters list "
+        f"--site {HOST}\n"
+    )
 
 
 def test_replay_sends_letters_and_deletes_them_once_accepted(place: Place) -> None:
@@ -397,7 +400,7 @@ def test_checkpoint_that_is_garbled_cannot_steer_a_terminal(local: Place) -> Non
 
 
 def test_reset_makes_the_next_run_read_from_its_time(place: Place, site: Site) -> None:
-    collect_to = ("--to", place.more[1]) if place.more else ()
+    collect_to = place.more
     assert place.run("collect", *collect_to).code == 0
     through = place.checkpoint().through
     moment = timestamps.text(now_ms() - 5 * HOUR_MS)
@@ -560,7 +563,7 @@ def test_jira_is_never_asked(local: Place, site: Site) -> None:
 
 def test_site_must_be_named_if_there_are_several(run: Run, site: Site, tmp_path: Path) -> None:
     as_two_sites()
-    assert run("collect", "--to", tmp_path).code == 0
+    assert run("collect", "--folder", tmp_path).code == 0
 
     unnamed = run("checkpoint", "show", "--folder", tmp_path)
     named = run("checkpoint", "show", "--folder", tmp_path, "--site", "LOCALHOST")

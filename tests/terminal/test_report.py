@@ -20,7 +20,7 @@ from tests.terminal.test_operate import HOST, Place, blobs
 def demo_folder(run: Run, tmp_path: Path) -> Path:
     """What the demo leaves behind: rows and a checkpoint."""
     folder = tmp_path / "out"
-    assert run("demo", "--dir", folder).code == 0
+    assert run("demo", "--folder", folder).code == 0
     return folder
 
 

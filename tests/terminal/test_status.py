@@ -48,8 +48,7 @@ def local(request: pytest.FixtureRequest, site: Site) -> Place:
 
 
 def collect(place: Place) -> int:
-    to = ("--to", place.more[1]) if place.more else ()
-    return place.run("collect", *to).code
+    return place.run("collect", *place.more).code
 
 
 def test_status_of_a_site_is_one_line(place: Place) -> None:
@@ -184,7 +183,7 @@ def test_status_includes_every_site_and_every_wrong_entry(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
     as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
-    assert run("collect", "--to", tmp_path).code == 1
+    assert run("collect", "--folder", tmp_path).code == 1
 
     ended = run("status", "--folder", tmp_path)
     told = [
@@ -209,7 +208,7 @@ def test_status_of_several_sites_is_a_table_on_a_terminal(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
     as_two_sites()
-    assert run("collect", "--to", tmp_path).code == 0
+    assert run("collect", "--folder", tmp_path).code == 0
     os.environ["TERM"] = "xterm-256color"
 
     shown = on_a_terminal("status", "--folder", tmp_path)
@@ -328,7 +327,7 @@ def test_limit_that_is_no_duration_is_refused(local: Place) -> None:
 
 def test_sites_are_filtered_by_name_and_by_verdict(run: Run, site: Site, tmp_path: Path) -> None:
     as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
-    assert run("collect", "--to", tmp_path).code == 1
+    assert run("collect", "--folder", tmp_path).code == 1
 
     def named(*options: str) -> tuple[int, list[str]]:
         ended = run("status", "--folder", tmp_path, *options)

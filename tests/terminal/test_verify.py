@@ -30,8 +30,7 @@ FROM = ("--from", timestamps.text(now_ms() - 23 * HOUR_MS))
 
 
 def collect(place: Place) -> int:
-    to = ("--to", place.more[1]) if place.more else ()
-    return place.run("collect", *to).code
+    return place.run("collect", *place.more).code
 
 
 @pytest.fixture(params=[folder, pytest.param(blobs, marks=pytest.mark.servers)])
@@ -82,7 +81,7 @@ def facts(out: str) -> dict[str, str]:
 
 
 def report(place: Place, *arguments: str | Path) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(place("verify", *FROM, *arguments, "--json", "-").out)
+    told: dict[str, Any] = json.loads(place("verify", *FROM, *arguments, "--json").out)
     return told
 
 
@@ -231,7 +230,7 @@ def test_workspace_package_that_is_missing_is_named(
 def test_report_is_written_for_an_auditor_to_file(place: Place, tmp_path: Path) -> None:
     file = tmp_path / "report.json"
 
-    ended = place("verify", *FROM, "--json", file)
+    ended = place("verify", *FROM, "--out", file)
 
     assert ended.code == 0
     assert "nothing is missing" in ended.out
@@ -265,7 +264,7 @@ def test_report_defines_every_answer(local: Place) -> None:
 
 
 def test_report_on_standard_output_is_alone_and_without_records(place: Place) -> None:
-    ended = place("verify", *FROM, "--json", "-")
+    ended = place("verify", *FROM, "--json")
 
     assert len(ended.out.splitlines()) == 1
     assert "summary" not in ended.out
@@ -279,7 +278,7 @@ def test_jira_failure_exits_with_1_and_leaves_no_report(
 ) -> None:
     site.refusal = 403
 
-    ended = local("verify", *FROM, "--json", tmp_path / "report.json")
+    ended = local("verify", *FROM, "--out", tmp_path / "report.json")
 
     assert (ended.code, ended.out) == (1, "")
     assert "lacks the global permission Administer Jira" in ended.err
@@ -302,7 +301,7 @@ def test_repair_leaves_alone_a_site_that_another_run_holds(local: Place, tmp_pat
 
 def test_site_that_is_named_is_the_one_verified(run: Run, site: Site, tmp_path: Path) -> None:
     as_two_sites()
-    assert run("collect", "--to", tmp_path).code == 0
+    assert run("collect", "--folder", tmp_path).code == 0
     file = tmp_path / TABLE_FILE
     rows = [line for line in file.read_text().splitlines() if '"site_s":"localhost"' in line]
     file.write_text("\n".join(rows) + "\n")
@@ -328,7 +327,7 @@ def test_interrupt_says_how_to_resume_and_leaves_nothing_half_done(
 
     monkeypatch.setattr(verify, part, interrupt)
 
-    ended = local("verify", *FROM, "--repair", "--json", tmp_path / "report.json")
+    ended = local("verify", *FROM, "--repair", "--out", tmp_path / "report.json")
 
     assert (ended.code, ended.out) == (130, "")
     assert "verify again" in ended.err
@@ -344,7 +343,7 @@ def test_interrupt_says_how_to_resume_and_leaves_nothing_half_done(
         ["--from", "2999-01-01T00:00:00Z"],
         ["--from", "2026-03-02T00:00:00Z", "--to", "2026-03-01T00:00:00Z"],
         [*FROM, "--wait", "-1"],
-        [*FROM, "--json", "."],
+        [*FROM, "--out", "."],
     ],
 )
 def test_range_that_is_invalid_is_a_usage_error(local: Place, arguments: list[str]) -> None:
