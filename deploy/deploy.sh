@@ -381,7 +381,16 @@ connector=(
 [ "$alerts" != True ] || connector+=(Microsoft.Insights/scheduledQueryRules/write)
 [ "$alerts" != True ] || [ -z "$alert_email" ] || connector+=(Microsoft.Insights/actionGroups/write)
 [ -n "$insights" ] || connector+=(Microsoft.Insights/components/write)
+subnet=$(parameter outboundSubnetResourceId) closed=$(parameter privateEndpointSubnetResourceId) zones=''
+if [ -n "$closed" ]; then
+    [ -n "$subnet" ] || wrong "privateEndpointSubnetResourceId needs outboundSubnetResourceId: the app's way to it"
+    zones=$(parameter privateDnsZoneResourceIds | grep -o "/subscriptions/[^'\"]*" || true)
+    connector+=(Microsoft.Network/privateEndpoints/write)
+    [ -z "$zones" ] || connector+=(Microsoft.Network/privateEndpoints/privateDnsZoneGroups/write)
+fi
 may "$in_group" "${connector[@]}"
+for each in $subnet $closed; do may "$each" Microsoft.Network/virtualNetworks/subnets/join/action; done
+for each in $zones; do may "$each" Microsoft.Network/privateDnsZones/join/action; done
 if [ -n "$insights" ]; then
     may "$insights" Microsoft.Authorization/roleAssignments/write
     may "${insights%%/providers/*}" Microsoft.Resources/deployments/write
@@ -393,7 +402,10 @@ if { [ "$create_table" = true ] && [ "$tables" != v2 ]; } || [ -n "$missing" ] |
 fi
 [ -z "$classic" ] || watched+=(Microsoft.OperationalInsights/workspaces/tables/migrate/action)
 [ "$(parameter savedQueries)" != True ] || watched+=(Microsoft.OperationalInsights/workspaces/savedSearches/write)
-[ "$(parameter connectorCard)" != True ] || watched+=(Microsoft.SecurityInsights/dataConnectorDefinitions/write)
+# Sentinel is not in Azure China any more, and the template makes no card there.
+[ "$(parameter connectorCard)" != True ] ||
+    [ "$(az account show --query environmentName --output tsv)" = AzureChinaCloud ] ||
+    watched+=(Microsoft.SecurityInsights/dataConnectorDefinitions/write)
 if [ "${#watched[@]}" -gt 0 ]; then
     may "$workspace" "${watched[@]}"
     may "${workspace%%/providers/*}" Microsoft.Resources/deployments/write
@@ -403,7 +415,8 @@ $(cat "$temporary/lacking.txt")
 Ask on the workspace's resource group for Log Analytics Contributor
 and Microsoft Sentinel Contributor, or set connectorCard to false in --parameters;
 on the connector's, and on that of an existing Application Insights, for Owner,
-or for Contributor and Role Based Access Control Administrator.
+or for Contributor and Role Based Access Control Administrator;
+on that of a subnet or private DNS zone that you give, for Network Contributor.
 deploy/README.md has the table."
 
 # Where the app goes. A plan that a region does not offer fails only after storage and vault were made.
@@ -414,7 +427,6 @@ if [[ $where == '['* ]]; then
     [ "$exists" != true ] || where=$(az group show --name "$group" --query location --output tsv)
 fi
 where=$(tr -d ' ' <<<"$where" | tr '[:upper:]' '[:lower:]')
-subnet=$(parameter outboundSubnetResourceId)
 if [ "$plan" = flex ]; then
     regions=$(az functionapp list-flexconsumption-locations --query '[].name' --output tsv) ||
         refuse "the regions of Flex Consumption cannot be read"

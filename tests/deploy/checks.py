@@ -35,6 +35,21 @@ INSIGHTS = (
     f"/subscriptions/{WORKSPACE_SUBSCRIPTION}/resourceGroups/monitoring"
     "/providers/Microsoft.Insights/components/shared"
 )
+NETWORK = (
+    f"/subscriptions/{WORKSPACE_SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network"
+)
+CLOSED: dict[str, Any] = {
+    "outboundSubnetResourceId": f"{NETWORK}/virtualNetworks/spoke/subnets/app",
+    "privateEndpointSubnetResourceId": f"{NETWORK}/virtualNetworks/spoke/subnets/private",
+    "privateDnsZoneResourceIds": {
+        "blob": f"{NETWORK}/privateDnsZones/privatelink.blob.example",
+        "vault": f"{NETWORK}/privateDnsZones/privatelink.vault.example",
+    },
+    "dataCollectionEndpointResourceId": (
+        f"/subscriptions/{WORKSPACE_SUBSCRIPTION}/resourceGroups/monitoring"
+        "/providers/Microsoft.Insights/dataCollectionEndpoints/private"
+    ),
+}
 ANSWERS: dict[str, Any] = {
     "workspaceResourceId": WORKSPACE,
     "jiraSiteUrl": "https://contoso.atlassian.net",
@@ -42,6 +57,14 @@ ANSWERS: dict[str, Any] = {
     "jiraApiToken": "a secret token",
 }
 NO_SITE = ANSWERS | {"jiraSiteUrl": "", "jiraUsername": "", "jiraApiToken": ""}
+A_PROVIDERS_SITES = [
+    {
+        "url": f"https://customer{n}.atlassian.net",
+        "oauth_client_id": "client",
+        "oauth_client_secret_setting": f"JIRA_API_TOKEN_{n}",
+    }
+    for n in range(12)
+]
 PACKAGE = f"https://packages.example/v{jira_audit.__version__}/released-package.zip"
 WAYS: dict[str, dict[str, Any]] = {
     "the four answers": ANSWERS,
@@ -68,7 +91,7 @@ WAYS: dict[str, dict[str, Any]] = {
         "logsIngestionAudience": "https://monitor.azure.com",
         "instanceMemoryMB": 2048,
         "maximumInstanceCount": 100,
-        "outboundSubnetResourceId": "/subscriptions/s/resourceGroups/n/providers/p/v/n/subnets/s",
+        "outboundSubnetResourceId": f"{NETWORK}/virtualNetworks/spoke/subnets/app",
         "applicationInsightsResourceId": INSIGHTS,
         "alertEmail": "security@contoso.example",
         "alertActionGroupIds": ["/subscriptions/s/actionGroups/one"],
@@ -81,17 +104,8 @@ WAYS: dict[str, dict[str, Any]] = {
         ],
         "jiraSiteTokens": {"JIRA_API_TOKEN_ONE": "a third secret"},
     },
-    "a provider's sites": NO_SITE
-    | {
-        "jiraSites": [
-            {
-                "url": f"https://customer{n}.atlassian.net",
-                "oauth_client_id": "client",
-                "oauth_client_secret_setting": f"JIRA_API_TOKEN_{n}",
-            }
-            for n in range(12)
-        ]
-    },
+    "a provider's sites": NO_SITE | {"jiraSites": A_PROVIDERS_SITES},
+    "a closed network": NO_SITE | CLOSED | {"jiraSites": A_PROVIDERS_SITES},
     "as little as possible": ANSWERS
     | {"alerts": False, "connectorCard": False, "savedQueries": False},
 }
@@ -105,12 +119,15 @@ API_VERSIONS = {
     "Microsoft.Authorization/roleAssignments": "2022-04-01",
     "Microsoft.Insights/actionGroups": "2023-01-01",
     "Microsoft.Insights/components": "2020-02-02",
+    "Microsoft.Insights/dataCollectionEndpoints": "2023-03-11",
     "Microsoft.Insights/dataCollectionRules": "2023-03-11",
     "Microsoft.Insights/diagnosticSettings": "2021-05-01-preview",
     "Microsoft.Insights/scheduledQueryRules": "2023-12-01",
     "Microsoft.KeyVault/vaults": "2023-07-01",
     "Microsoft.KeyVault/vaults/secrets": "2023-07-01",
     "Microsoft.ManagedIdentity/userAssignedIdentities": "2023-01-31",
+    "Microsoft.Network/privateEndpoints": "2024-01-01",
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups": "2024-01-01",
     "Microsoft.OperationalInsights/workspaces": "2022-10-01",
     "Microsoft.OperationalInsights/workspaces/savedSearches": "2020-08-01",
     "Microsoft.OperationalInsights/workspaces/tables": "2022-10-01",
@@ -282,7 +299,7 @@ def references_wait_for_what_they_read(template: Template) -> list[str]:
     for way, resources in _ways(template):
         active = {each.id for each in resources if each.active}
         waits = _waits(resources)
-        given = {WORKSPACE, INSIGHTS if INSIGHTS not in active else ""}
+        given = {WORKSPACE, INSIGHTS, CLOSED["dataCollectionEndpointResourceId"]} - active
         for resource in resources:
             for read in resource.references - given:
                 if read not in active:
@@ -298,8 +315,9 @@ def outputs_read_resources_that_exist(template: Template) -> list[str]:
     for way, resources in _ways(template):
         there = {each.id for each in resources if each.active}
         nested = [each.body["properties"]["outputs"] for each in of_type(resources, NESTED)]
+        given = WAYS[way].get("dataCollectionEndpointResourceId")
         for read, _ in read_at_run_time([arm.outputs(template, WAYS[way]), nested]):
-            if read not in there:
+            if read not in {*there, given}:
                 problems.append(f"{way}: an output reads {read}, which is not there")
     return problems
 
@@ -593,6 +611,8 @@ def app_starts_after_what_it_needs(template: Template) -> list[str]:
         "Microsoft.Authorization/roleAssignments",
         "Microsoft.KeyVault/vaults/secrets",
         "Microsoft.Insights/dataCollectionRules",
+        "Microsoft.Network/privateEndpoints",
+        "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
         "Microsoft.Storage/storageAccounts/blobServices/containers",
     }
     for way, resources in _ways(template):
@@ -759,6 +779,71 @@ def access_is_closed_where_it_can_be(template: Template) -> list[str]:
             problems.append(f"{way}: the app has another identity")
         if site(resources).body["properties"].get("keyVaultReferenceIdentity") != own.id:
             problems.append(f"{way}: nobody opens the vault")
+    return problems
+
+
+@check
+def closed_network_is_left_by_private_endpoints_alone(template: Template) -> list[str]:
+    """https://learn.microsoft.com/azure/azure-functions/configure-networking-how-to"""
+    problems = []
+    for way, resources in _ways(template):
+        subnet = WAYS[way].get("privateEndpointSubnetResourceId", "")
+        zones = WAYS[way].get("privateDnsZoneResourceIds", {})
+        wanted = {"publicNetworkAccess": "Disabled", "defaultAction": "Deny"}
+        if not subnet:
+            wanted = {"publicNetworkAccess": "Enabled", "defaultAction": "Allow"}
+        (account,) = of_type(resources, "Microsoft.Storage/storageAccounts")
+        (vault,) = of_type(resources, "Microsoft.KeyVault/vaults")
+        for each in (account, vault):
+            properties = each.body["properties"]
+            found = {**properties, **properties["networkAcls"]}
+            problems += [
+                f"{way}: {each.id}: {name} is {found[name]}"
+                for name, value in wanted.items()
+                if found[name] != value
+            ]
+        queued = "AzureWebJobs.collect_site.Disabled" not in app_settings(resources)
+        targets = {("blob", account.id), ("vault", vault.id)}
+        targets |= {("queue", account.id)} if queued else set()
+        ends = of_type(resources, "Microsoft.Network/privateEndpoints")
+        connections = [
+            (connection["properties"], each.body["properties"]["subnet"]["id"])
+            for each in ends
+            for connection in each.body["properties"]["privateLinkServiceConnections"]
+        ]
+        made = {
+            (group, connection["privateLinkServiceId"])
+            for connection, place in connections
+            for group in connection["groupIds"]
+            if place == subnet
+        }
+        if made != (targets if subnet else set()):
+            problems.append(f"{way}: private endpoints for {made}")
+        names = {
+            each.id.split("/privateDnsZoneGroups/")[0].rsplit("-", 1)[1]: config["properties"]
+            for each in of_type(
+                resources, "Microsoft.Network/privateEndpoints/privateDnsZoneGroups"
+            )
+            for config in each.body["properties"]["privateDnsZoneConfigs"]
+        }
+        if {group: each["privateDnsZoneId"] for group, each in names.items()} != zones:
+            problems.append(f"{way}: names are registered in {names}")
+    return problems
+
+
+@check
+def rows_go_to_the_collection_endpoint_that_is_given(template: Template) -> list[str]:
+    problems = []
+    for way, resources in _ways(template):
+        given = WAYS[way].get("dataCollectionEndpointResourceId")
+        (rule,) = of_type(resources, "Microsoft.Insights/dataCollectionRules")
+        (deployment,) = [each for each in resources if each.id == rule.template]
+        endpoint = str(deployment.body["properties"]["outputs"]["endpoint"])
+        wanted = f"<{rule.id}@2023-03-11.endpoints.logsIngestion>"
+        if given:
+            wanted = f"<{given}@2023-03-11.logsIngestion.endpoint>"
+        if (rule.body["properties"]["dataCollectionEndpointId"], endpoint) != (given, wanted):
+            problems.append(f"{way}: rows go to {endpoint}")
     return problems
 
 

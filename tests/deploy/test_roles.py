@@ -52,6 +52,13 @@ ROLES: dict[str, tuple[list[str], list[str]]] = {
         ],
         [],
     ),
+    "Network Contributor": (
+        [
+            *("Microsoft.Authorization/*/read", "Microsoft.Network/*", "Microsoft.Support/*"),
+            "Microsoft.Resources/deployments/*",
+        ],
+        [],
+    ),
     "Microsoft Sentinel Contributor": (
         [
             *("Microsoft.SecurityInsights/*", "Microsoft.Insights/workbooks/*"),
@@ -64,7 +71,8 @@ ROLES: dict[str, tuple[list[str], list[str]]] = {
 }
 
 CONNECTOR, WATCHED, INSIGHTS = "the connector", "the workspace", "an existing Application Insights"
-GROUPS = {"sentinel": WATCHED, "monitoring": INSIGHTS}
+NETWORK = "the network"
+GROUPS = {"sentinel": WATCHED, "monitoring": INSIGHTS, "network": NETWORK}
 
 Needed = set[tuple[str, str]]
 """Pairs of whose resource group, and an action."""
@@ -77,6 +85,13 @@ def written(way: str) -> Needed:
         if each.active:
             group = each.id.split("/")[4]
             found.add((GROUPS.get(group, CONNECTOR), f"{each.type}/write"))
+    # Who puts something into a subnet, or a name into a zone:
+    # https://learn.microsoft.com/azure/private-link/rbac-permissions
+    answers = checks.WAYS[way]
+    if "outboundSubnetResourceId" in answers or "privateEndpointSubnetResourceId" in answers:
+        found.add((NETWORK, "Microsoft.Network/virtualNetworks/subnets/join/action"))
+    if "privateDnsZoneResourceIds" in answers:
+        found.add((NETWORK, "Microsoft.Network/privateDnsZones/join/action"))
     # Who gives an identity to an app: https://learn.microsoft.com/entra/identity/managed-identities-azure-resources
     found.add((CONNECTOR, "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"))
     return found
@@ -121,7 +136,7 @@ def test_roles_of_the_page_are_enough(way: str) -> None:
             assert may(roles, action), (whose, roles)
 
 
-@pytest.mark.parametrize("whose", [CONNECTOR, WATCHED, INSIGHTS])
+@pytest.mark.parametrize("whose", [CONNECTOR, WATCHED, INSIGHTS, NETWORK])
 def test_roles_of_the_page_are_all_needed(whose: str) -> None:
     needed = {action for way in checks.WAYS for where, action in written(way) if where == whose}
 
@@ -213,5 +228,38 @@ def test_role_for_the_workspace_alone_lacks_the_card(cloud: Cloud) -> None:
     assert "connectorCard" in done.stderr
 
 
-def test_page_names_the_three_resource_groups() -> None:
-    assert {whose for whose, _ in asked()} == {CONNECTOR, WATCHED, INSIGHTS}
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("environment", "asks"), [("AzureCloud", True), ("AzureChinaCloud", False)]
+)
+def test_script_asks_for_the_card_only_where_sentinel_is(
+    cloud: Cloud, environment: str, asks: bool
+) -> None:
+    cloud.answers = {
+        "account show --query environmentName *": [{"out": environment}],
+        **cloud.answers,
+    }
+
+    card = "Microsoft.SecurityInsights/dataConnectorDefinitions/write"
+    assert ((WATCHED, card) in lacking(cloud, "the four answers")) is asks
+
+
+@pytest.mark.servers
+def test_script_refuses_private_endpoints_that_the_app_cannot_reach(cloud: Cloud) -> None:
+    file = cloud.folder / "closed.json"
+    closed = {
+        "privateEndpointSubnetResourceId": {
+            "value": checks.CLOSED["privateEndpointSubnetResourceId"]
+        }
+    }
+    file.write_text(json.dumps({"parameters": closed}))
+
+    done = cloud.run("--parameters", str(file), *package_arguments(cloud))
+
+    assert done.returncode == 2
+    assert "needs outboundSubnetResourceId" in done.stderr
+    assert cloud.changes() == []
+
+
+def test_page_names_the_four_resource_groups() -> None:
+    assert {whose for whose, _ in asked()} == {CONNECTOR, WATCHED, INSIGHTS, NETWORK}

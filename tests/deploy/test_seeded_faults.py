@@ -153,6 +153,7 @@ DOOR = "Microsoft.Web/sites/basicPublishingCredentialsPolicies"
 CODE = "Microsoft.Web/sites/extensions"
 ROLE = "Microsoft.Authorization/roleAssignments"
 RULE = "Microsoft.Insights/dataCollectionRules"
+ENDPOINT = "Microsoft.Network/privateEndpoints"
 LOGS = "Microsoft.Insights/diagnosticSettings"
 INSIGHTS = "Microsoft.Insights/components"
 ALERT = "Microsoft.Insights/scheduledQueryRules"
@@ -468,6 +469,56 @@ FAULTS: list[tuple[str, str, Change]] = [
         lambda template: find_resource(template, SITE)["properties"].pop(
             "keyVaultReferenceIdentity"
         ),
+    ),
+    (
+        "closed_network_is_left_by_private_endpoints_alone",
+        "public storage",
+        put(STORAGE, "properties.publicNetworkAccess", "Enabled"),
+    ),
+    (
+        "closed_network_is_left_by_private_endpoints_alone",
+        "a vault that takes every address",
+        put(VAULT, "properties.networkAcls.defaultAction", "Allow"),
+    ),
+    (
+        "closed_network_is_left_by_private_endpoints_alone",
+        "no way to the queue",
+        rewrite(
+            "createArray(createObject('group', 'queue'", "createArray(createObject('group', 'q'"
+        ),
+    ),
+    (
+        "closed_network_is_left_by_private_endpoints_alone",
+        "in the app's subnet",
+        put(ENDPOINT, "properties.subnet.id", "[parameters('outboundSubnetResourceId')]"),
+    ),
+    (
+        "closed_network_is_left_by_private_endpoints_alone",
+        "endpoints where nobody asked",
+        drop(ENDPOINT, "condition"),
+    ),
+    (
+        "closed_network_is_left_by_private_endpoints_alone",
+        "names in one zone",
+        rewrite(
+            "('privateDnsZoneResourceIds')[variables('privateEndpoints')[copyIndex()].group]",
+            "('privateDnsZoneResourceIds').blob",
+        ),
+    ),
+    (
+        "rows_go_to_the_collection_endpoint_that_is_given",
+        "a rule without it",
+        put(RULE, "properties.dataCollectionEndpointId", None),
+    ),
+    (
+        "rows_go_to_the_collection_endpoint_that_is_given",
+        "rows go to the public endpoint",
+        rewrite("if(empty(parameters('endpointId')), ref", "if(true(), ref"),
+    ),
+    (
+        "app_starts_after_what_it_needs",
+        "an app before its private endpoints",
+        without_dependency(SITE, "private"),
     ),
     ("personal_data_expires", "no lifecycle rule", remove(LIFECYCLE)),
     ("personal_data_expires", "checkpoints are deleted", rewrite("{0}/originals/", "{0}/")),
