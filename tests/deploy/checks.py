@@ -932,6 +932,10 @@ def four_alerts_notify_somebody(template: Template) -> list[str]:
             properties = each.body["properties"]
             if properties["scopes"] != [watched] or not properties["enabled"]:
                 problems.append(f"{way}: {each.name} watches {properties['scopes']}")
+            if not properties["description"].endswith(
+                f" docs/alerts.md#{each.name.rsplit('-', 1)[1]}"
+            ):
+                problems.append(f"{way}: {each.name} does not say what to do")
             if properties["actions"]["actionGroups"] != told:
                 problems.append(f"{way}: {each.name} does not tell {told}")
         if bool(groups) != (on and "alertEmail" in WAYS[way]):

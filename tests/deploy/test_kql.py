@@ -120,6 +120,34 @@ def test_alert_on_failures_watches_the_functions(template: checks.Template) -> N
     assert "<app>" not in query
 
 
+def request(minutes_ago: int, success: str, app: str = "JiraAudit-Contoso") -> dict[str, Any]:
+    """An invocation of the app's timer."""
+    at = timestamps.text(NOW - minutes_ago * timestamps.MINUTE)
+    return {"timestamp": at, "name": "poll", "success": success, "cloud_RoleName": app}
+
+
+@pytest.mark.parametrize(
+    ("requests", "count"),
+    [
+        ([], 0),
+        ([request(ago, "False") for ago in range(0, 44, 5)], 0),  # roles come into force
+        ([request(ago, "False") for ago in range(0, 60, 5)], 2),
+        ([request(2_000, "True"), request(20, "False")], 1),
+        ([request(2_000, "True"), request(20, "True")], 0),
+        ([request(2_000, "True"), request(31, "False")], 0),  # told by an earlier evaluation
+        ([request(2_000, "True", "another-app"), request(20, "False")], 0),
+    ],
+)
+def test_alert_on_failures_leaves_a_new_app_time(
+    requests: list[dict[str, Any]], count: int, template: checks.Template
+) -> None:
+    workspace = Workspace({"requests": INSIGHTS["requests"]})
+    workspace.load("requests", requests)
+    query = alerts(template, functionAppName="jiraaudit-contoso")["failing"]["query"]
+
+    assert len(workspace.run(query)) == count
+
+
 LINE = Outcome(
     site="contoso.atlassian.net",
     result="partial",

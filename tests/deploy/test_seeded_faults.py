@@ -558,6 +558,7 @@ FAULTS: list[tuple[str, str, Change]] = [
         "nobody is told",
         put(ALERT, "properties.actions.actionGroups", []),
     ),
+    ("four_alerts_notify_somebody", "nowhere to read on", rewrite("alerts.md#{2}", "alerts.md")),
     (
         "four_alerts_notify_somebody",
         "on another resource",
