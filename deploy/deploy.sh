@@ -406,6 +406,7 @@ fi
 [ "$(parameter connectorCard)" != True ] ||
     [ "$(az account show --query environmentName --output tsv)" = AzureChinaCloud ] ||
     watched+=(Microsoft.SecurityInsights/dataConnectorDefinitions/write)
+[ "$(parameter auditWorkspace)" != True ] || watched+=(Microsoft.Authorization/roleAssignments/write)
 if [ "${#watched[@]}" -gt 0 ]; then
     may "$workspace" "${watched[@]}"
     may "${workspace%%/providers/*}" Microsoft.Resources/deployments/write
@@ -413,7 +414,8 @@ fi
 [ ! -s "$temporary/lacking.txt" ] || refuse "you lack permissions, and nothing was changed:
 $(cat "$temporary/lacking.txt")
 Ask on the workspace's resource group for Log Analytics Contributor
-and Microsoft Sentinel Contributor, or set connectorCard to false in --parameters;
+and Microsoft Sentinel Contributor, or set connectorCard to false in --parameters,
+and with auditWorkspace for Role Based Access Control Administrator;
 on the connector's, and on that of an existing Application Insights, for Owner,
 or for Contributor and Role Based Access Control Administrator;
 on that of a subnet or private DNS zone that you give, for Network Contributor.

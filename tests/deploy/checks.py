@@ -89,6 +89,7 @@ WAYS: dict[str, dict[str, Any]] = {
         "jiraAllowedHostSuffixes": "example.org",
         "checkpointReset": "2026-09-14T00:00:00Z",
         "logsIngestionAudience": "https://monitor.azure.com",
+        "auditWorkspace": True,
         "instanceMemoryMB": 2048,
         "maximumInstanceCount": 100,
         "outboundSubnetResourceId": f"{NETWORK}/virtualNetworks/spoke/subnets/app",
@@ -154,6 +155,8 @@ GRANTS = {
     ("Microsoft.Insights/dataCollectionRules", METRICS_PUBLISHER),
     ("Microsoft.Insights/components", METRICS_PUBLISHER),
 }
+LOG_ANALYTICS_READER = "73c42c96-874c-492b-b04d-ab87d138a893"
+FOR_THE_AUDIT = {("Microsoft.OperationalInsights/workspaces", LOG_ANALYTICS_READER)}
 FOR_A_QUEUE = {("Microsoft.Storage/storageAccounts", QUEUE_DATA_CONTRIBUTOR)}
 
 # https://learn.microsoft.com/azure/azure-functions/functions-app-settings#flex-consumption-plan-deprecations
@@ -591,14 +594,16 @@ def roles_are_the_least_at_the_least_scope(template: Template) -> list[str]:
                 problems.append(f"{way}: {each.name} has no principalType")
             if "userAssignedIdentities" not in str(properties["principalId"]):
                 problems.append(f"{way}: {each.name} is not for the identity")
-            named = {other.id for other in resources if other.active} | {INSIGHTS}
+            named = {other.id for other in resources if other.active} | {INSIGHTS, WORKSPACE}
             if scope not in named:
                 problems.append(f"{way}: {scope} is no resource of ours")
         queued = (
             len(WAYS[way].get("jiraSites", []))
             > template["parameters"]["queueSitesAbove"]["defaultValue"]
         )
-        if granted != GRANTS | (FOR_A_QUEUE if queued else set()):
+        wanted = GRANTS | (FOR_A_QUEUE if queued else set())
+        wanted |= FOR_THE_AUDIT if WAYS[way].get("auditWorkspace") else set()
+        if granted != wanted:
             problems.append(f"{way}: {granted}")
     return problems
 
@@ -718,6 +723,17 @@ def rule_sends_the_stream_to_its_tables(template: Template) -> list[str]:
                 problems.append(f"{way}: the flow goes nowhere")
             if len(flow["transformKql"]) > 15_360:
                 problems.append(f"{way}: the transformation is too long")
+    return problems
+
+
+@check
+def audit_reads_the_workspace_that_is_written_to(template: Template) -> list[str]:
+    problems = []
+    for way, resources in _ways(template):
+        found = app_settings(resources).get("AUDIT_WORKSPACE_ID")
+        asked = WAYS[way].get("auditWorkspace", False)
+        if found != (f"<{WORKSPACE}@2022-10-01.customerId>" if asked else None):
+            problems.append(f"{way}: reads {found}")
     return problems
 
 

@@ -422,6 +422,21 @@ FAULTS: list[tuple[str, str, Change]] = [
     ),
     ("rule_sends_the_stream_to_its_tables", "one table of both", no_second_flow),
     (
+        "audit_reads_the_workspace_that_is_written_to",
+        "a setting where nobody asked",
+        rewrite("if(parameters('auditWorkspace'), createArray", "if(true(), createArray"),
+    ),
+    (
+        "roles_are_the_least_at_the_least_scope",
+        "a reader where nobody asked",
+        drop(NESTED, "condition", checks.LOG_ANALYTICS_READER),
+    ),
+    (
+        "app_starts_after_what_it_needs",
+        "an app before its right to read",
+        without_dependency(SITE, "auditDeployment"),
+    ),
+    (
         "rule_errors_are_logged",
         "no category",
         put(LOGS, "properties.logs", []),
