@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 
-import jira_audit
 from jira_audit.settings.load import load
 from tests.deploy import arm, checks
 from tests.deploy.test_form import ELEMENTS, FORM, elements
@@ -186,15 +184,3 @@ def test_classic_table_ends_the_form(subtype: str, tables: str, right: bool) -> 
 @pytest.mark.parametrize("email", ["", "soc@contoso.example"])
 def test_form_warns_of_alerts_that_tell_nobody(email: str) -> None:
     assert fill(alertEmail=email).value(ELEMENTS["nobodyIsTold"]["visible"]) is (not email)
-
-
-def test_link_opens_the_template_with_the_form() -> None:
-    """The portal fetches both itself: raw files allow that, a release's files do not."""
-    page = (checks.ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
-    [address] = re.findall(r"https://portal\.azure\.com/#create/\S+?(?=\))", page)
-    template, form = address.split("/uri/")[1].split("/createUIDefinitionUri/")
-    raw = f"https://raw.githubusercontent.com/OWNER/REPOSITORY/v{jira_audit.__version__}/deploy"
-
-    assert unquote(template) == f"{raw}/{checks.TEMPLATE.name}"
-    assert unquote(form) == f"{raw}/{checks.FORM.name}"
-    assert "/" not in template + form

@@ -79,7 +79,7 @@ def test_workflows_may_do_nothing_and_keep_no_credentials(name: str) -> None:
     assert checkouts
     assert all(each["with"]["persist-credentials"] is False for each in checkouts)
     for job, its in workflow["jobs"].items():
-        if job != "publish":
+        if job not in {"publish", "portal"}:
             assert its["permissions"] == {"contents": "read"}, job
 
 
@@ -111,9 +111,10 @@ def test_release_needs_a_version_tag_and_a_passed_ci() -> None:
     jobs = workflow["jobs"]
 
     assert workflow["on"] == {"push": {"tags": ["v*"]}}
-    assert list(jobs) == ["test", "build", "publish"]
+    assert list(jobs) == ["test", "build", "publish", "portal"]
     assert jobs["build"]["needs"] == "test"
     assert jobs["publish"]["needs"] == "build"
+    assert jobs["portal"]["needs"] == ["build", "publish"]
     assert "jira_audit.__version__" in runs(workflow, "test")
     assert "bash .ci/run" in runs(workflow, "test")
 
@@ -126,7 +127,9 @@ def test_release_is_built_where_nothing_else_ran() -> None:
         *("actions/checkout", "actions/setup-python", "actions/upload-artifact")
     ]
     commands = runs(workflow, "build")
-    assert "python3.13 -I deploy/package " in commands
+    assert re.findall("^python3.13 -I (deploy/\\w+) ", commands, re.MULTILINE) == [
+        *("deploy/package", "deploy/release")
+    ]
     assert not re.search(r"\b(pip|npm|make|venv)\b", commands)
     # A cache is filled by other runs.
     assert not [each for each in steps(workflow) if "cache" in each.get("with", {})]
@@ -146,7 +149,9 @@ def test_release_is_published_by_a_job_that_runs_no_code_of_ours() -> None:
     assert uses(workflow, "publish") == [
         *("actions/download-artifact", "actions/attest", "actions/attest")
     ]
-    assert not re.search(r"python|bash|make|\./", runs(workflow, "publish"))
+    assert workflow["jobs"]["portal"]["permissions"] == {"contents": "write"}
+    assert uses(workflow, "portal") == ["actions/download-artifact"]
+    assert not re.search(r"python|bash|make|\./", runs(workflow, "publish", "portal"))
 
 
 def test_release_is_what_was_built_and_says_where_it_comes_from() -> None:
@@ -172,7 +177,9 @@ def test_release_is_what_was_built_and_says_where_it_comes_from() -> None:
 def test_release_lists_a_digest_of_each_file() -> None:
     build = runs(load_workflow("release.yml"), "build")
 
-    assert "deploy/createUiDefinition.json deploy/deploy.sh dist/" in build
+    order = ["deploy/package --address", "deploy/release --repository", "deploy/deploy.sh dist/"]
+    assert sorted(order, key=build.index) == order
+    assert build.index(order[-1]) < build.index("sha256sum")
     assert 'files=(*)\nsha256sum -- "${files[@]}" >SHA256SUMS' in build
 
 
