@@ -330,7 +330,7 @@ The connector cannot fill this table. Nothing was changed."
         classic=yes
         say "$table_name is a classic table: the Logs Ingestion API cannot fill it before it is migrated. Rows, columns,
 rules and queries stay. The migration is one-way: there is no way back to a classic table. Stop the old connector's
-Function App first; deploy/MOVING.md says why and what to look at."
+Function App first; docs/migrate.md says why and what to look at."
         if [ -z "$migrate" ] && [ -z "$what_if" ] && [ -t 0 ]; then
             read -rp "Migrate it, once everything else was looked at? Type the table's name for yes: " answer
             [ "$answer" = "$table_name" ] && migrate=yes
@@ -419,7 +419,7 @@ and with auditWorkspace for Role Based Access Control Administrator;
 on the connector's, and on that of an existing Application Insights, for Owner,
 or for Contributor and Role Based Access Control Administrator;
 on that of a subnet or private DNS zone that you give, for Network Contributor.
-deploy/README.md has the table."
+docs/deploy.md has the table."
 
 # Where the app goes. A plan that a region does not offer fails only after storage and vault were made.
 

@@ -266,7 +266,7 @@ SETTINGS: tuple[Setting, ...] = (
         "QUEUE_SITES_ABOVE",
         _RUN,
         "at most 10; with more sites, each is collected in an invocation of its own, by way of a "
-        "queue: [deploy/SCALE.md](deploy/SCALE.md)",
+        "queue: [docs/many-sites.md](docs/many-sites.md)",
         kind="number",
         default=QUEUE_ABOVE,
         at_least=0,

@@ -12,7 +12,7 @@ from tests.conftest import needed
 from tests.deploy import kql
 
 ROOT = Path(__file__).parents[2]
-MOVING = (ROOT / "deploy" / "MOVING.md").read_text(encoding="utf-8")
+MIGRATE = (ROOT / "docs" / "migrate.md").read_text(encoding="utf-8")
 CLASSIC = {
     name: kind
     for name, kind in COLUMNS.items()
@@ -43,7 +43,7 @@ def kusto(columns: dict[str, str]) -> dict[str, str]:
 
 
 def queries() -> list[str]:
-    blocks = re.findall(r"```kusto\n(.*?)```", MOVING, re.DOTALL)
+    blocks = re.findall(r"```kusto\n(.*?)```", MIGRATE, re.DOTALL)
     return [re.sub(r"^ +", "", each, flags=re.MULTILINE) for each in blocks]
 
 

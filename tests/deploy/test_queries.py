@@ -167,7 +167,7 @@ def test_saved_queries_have_unique_titles_and_places(saved_searches: dict[str, A
 
 def metrics() -> list[tuple[str, str]]:
     """The metrics that the page for operators tells of, and the query of each."""
-    page = (checks.ROOT / "deploy" / "OPERATING.md").read_text(encoding="utf-8")
+    page = (checks.ROOT / "docs" / "upgrade.md").read_text(encoding="utf-8")
     section = page.split("\n## What to watch\n")[1].split("\n## ")[0]
     return re.findall(r"^\| `(\w+)` \|[^|]*\| `([^`]*)` \|", section, re.MULTILINE)
 
@@ -188,7 +188,7 @@ def test_metrics_on_the_page_are_numbers_by_site(
 
 
 def test_saved_queries_are_all_named_in_the_steps_to_remove(saved_searches: dict[str, Any]) -> None:
-    page = (checks.ROOT / "deploy" / "OPERATING.md").read_text(encoding="utf-8")
+    page = (checks.ROOT / "docs" / "upgrade.md").read_text(encoding="utf-8")
     [names] = re.findall(r"for name in ([\w ]+); do", page)
 
     assert {f"jira-audit-{name}" for name in names.split()} == set(saved_searches)

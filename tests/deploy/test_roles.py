@@ -1,4 +1,4 @@
-"""Who has the roles that deploy/README.md asks for may deploy, and needs each of them.
+"""Who has the roles that docs/deploy.md asks for may deploy, and needs each of them.
 
 What is written, and where, comes from the template: every way of answering it that `WAYS` lists.
 """
@@ -24,7 +24,7 @@ from tests.deploy.test_deploy_sh import (
 
 __all__ = ["cloud"]  # a fixture
 
-README = (checks.ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+README = (checks.ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 # https://learn.microsoft.com/azure/role-based-access-control/built-in-roles: actions and notActions
 ROLES: dict[str, tuple[list[str], list[str]]] = {

@@ -279,7 +279,7 @@ def test_template_is_strict_json_without_duplicate_keys() -> None:
 def test_readme_says_why_each_resource_exists(
     template: checks.Template,
 ) -> None:
-    readme = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     kinds = {each.type for each in deploy(template)} - {"Microsoft.Resources/deployments"}
 
     assert [kind for kind in sorted(kinds) if f"`{kind}`" not in readme] == []

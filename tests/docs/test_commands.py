@@ -27,7 +27,7 @@ LINES = [
 
 def test_pages_have_commands() -> None:
     assert PAGES[0] == "README.md"
-    assert {"deploy/OPERATING.md", "deploy/sentinel/README.md", "tests/bench/README.md"} < {*PAGES}
+    assert {"docs/upgrade.md", "deploy/sentinel/README.md", "tests/bench/README.md"} < {*PAGES}
     assert len(ALL) > 30
     assert len(LINES) > 15
 

@@ -216,7 +216,7 @@ def test_python_path_inside_the_checkout_is_allowed(text: str) -> None:
     ("file", "text"),
     [
         ("README.md", "see [the facts](../beside/NOTES.md)"),
-        ("deploy/README.md", "see [the facts](../../NOTES.md#here)"),
+        ("docs/deploy.md", "see [the facts](../../NOTES.md#here)"),
         ("Makefile", "\tcat ../beside/data/page.json"),
         ("Makefile", "pages := $(CURDIR)/../beside"),
         ("deploy/deploy.sh", 'cat "$here/../../beside"'),
@@ -236,8 +236,8 @@ def test_text_path_outside_the_checkout_is_reported(file: str, text: str) -> Non
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("deploy/README.md", "see [README](../README.md#operating), and so on..."),
-        ("tests/bench/README.md", "[SCALE.md](../../deploy/SCALE.md)"),
+        ("docs/deploy.md", "see [README](../README.md#operating), and so on..."),
+        ("tests/bench/README.md", "[many-sites.md](../../docs/many-sites.md)"),
         ("deploy/deploy.sh", "package=${package:-$here/../dist/released-package.zip}"),
         ("deploy/deploy.sh", 'cd "${here}/.."; refuse "az account set --subscription ..."'),
         (".ci/run", 'cd "$(dirname "${BASH_SOURCE[0]}")/.."'),
