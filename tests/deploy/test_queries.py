@@ -167,8 +167,8 @@ def test_saved_queries_have_unique_titles_and_places(saved_searches: dict[str, A
 
 def metrics() -> list[tuple[str, str]]:
     """The metrics that the page for operators tells of, and the query of each."""
-    page = (checks.ROOT / "docs" / "upgrade.md").read_text(encoding="utf-8")
-    section = page.split("\n## What to watch\n")[1].split("\n## ")[0]
+    page = (checks.ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
+    section = page.split("\n## Add your own alerts\n")[1].split("\n## ")[0]
     return re.findall(r"^\| `(\w+)` \|[^|]*\| `([^`]*)` \|", section, re.MULTILINE)
 
 

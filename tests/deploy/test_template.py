@@ -276,13 +276,13 @@ def test_template_is_strict_json_without_duplicate_keys() -> None:
     assert json.loads(text, object_pairs_hook=once)["$schema"].endswith("deploymentTemplate.json#")
 
 
-def test_readme_says_why_each_resource_exists(
+def test_page_says_why_each_resource_exists(
     template: checks.Template,
 ) -> None:
-    readme = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "azure-resources.md").read_text(encoding="utf-8")
     kinds = {each.type for each in deploy(template)} - {"Microsoft.Resources/deployments"}
 
-    assert [kind for kind in sorted(kinds) if f"`{kind}`" not in readme] == []
+    assert [kind for kind in sorted(kinds) if f"`{kind}`" not in page] == []
 
 
 def provider(template: checks.Template, sites: int, **given: Any) -> dict[str, str]:

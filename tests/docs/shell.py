@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SHELL = {"sh", "bash", "shell", "zsh", "console"}
 POWERSHELL = {"powershell", "pwsh"}
-NOT_COMMANDS = {"ini", "json", "kusto", "mermaid", "python", "text", "yaml"}
+NOT_COMMANDS = {"bicep", "hcl", "ini", "json", "kusto", "mermaid", "python", "text", "yaml"}
 
 _NOT_OURS = {"build", "dist", "node_modules", "out"}
 _FENCE = re.compile(

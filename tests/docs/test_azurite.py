@@ -1,4 +1,4 @@
-"""Azurite as the README has one start it takes what the storage library sends."""
+"""Azurite as CONTRIBUTING.md has one start it takes what the storage library sends."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ OURS = ["--blobPort", "0", "--queuePort", "0", "--tablePort", "0", "--disableTel
 
 
 def azurite_arguments() -> list[str]:
-    """What the README gives to Azurite."""
+    """What the page gives to Azurite."""
     (found,) = [
         each
-        for command in shell.commands("README.md")
+        for command in shell.commands("CONTRIBUTING.md")
         for each in shell.simple_commands(command.text)
         if each[:3] == ["npx", "--yes", "azurite"]
     ]
@@ -45,7 +45,7 @@ def blob_port(process: subprocess.Popen[bytes], said: int) -> int:
     raise TimeoutError("Azurite did not say its port")
 
 
-def test_azurite_serves_as_the_readme_starts_it(tmp_path: Path) -> None:
+def test_azurite_serves_as_the_page_starts_it(tmp_path: Path) -> None:
     needed(azurite.is_installed(), "Azurite is not installed: make setup")
     with (tmp_path / "said").open("wb+") as said:
         process = subprocess.Popen(

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +43,22 @@ def runnable(page: str, *, network: bool) -> list[shell.Command]:
     return [each for each in shell.commands(page) if not listed.matching_entries(lists, each)]
 
 
+def names(page: str, words: str) -> bool:
+    return any(words in each.text for each in shell.commands(page))
+
+
+BEFORE_OTHERS = "docs/point-the-terminal.md"
+"""What pages for operators tell their readers to do first."""
+
+AFTER_OTHERS = "docs/backfill.md"
+"""It ends with a reset, after which a run has to come before anything else."""
+
 PAGES = [page for page in shell.pages() if runnable(page, network=False)]
-FROM_NOTHING = [
-    page
-    for page in PAGES
-    if any(listed.matching_entries(listed.NEEDS_THE_NETWORK, each) for each in shell.commands(page))
-]
+FROM_NOTHING = [page for page in PAGES if names(page, "bin/activate")]
 """Those that say how to make the environment."""
+
+AFTER_ANOTHER = [page for page in PAGES if names(page, "jira-audit ") and page not in FROM_NOTHING]
+ALONE = [page for page in PAGES if page not in AFTER_ANOTHER]
 
 
 def may_end_with(command: shell.Command, code: int | None) -> bool:
@@ -67,11 +76,11 @@ class Newcomer:
     in_place_of: Mapping[str, str]
     notes: Path
 
-    def follows(self, page: str, *, network: bool, seconds: float) -> None:
-        """Type what a page says, and look at what is left in the checkout after it."""
+    def follows(self, pages: Sequence[str], *, network: bool, seconds: float) -> None:
+        """Type what pages say, in one shell, and look at what is left in the checkout after it."""
         environment = {**self.environment}
-        typed = runnable(page, network=network)
-        # A page that makes no environment, or sets no site, stands on the README, which does.
+        typed = [each for page in pages for each in runnable(page, network=network)]
+        # A page that makes no environment, or sets no site, stands on the tutorial, which does.
         if not any("bin/activate" in each.text for each in typed):
             programs = self.checkout / ".venv" / "bin"
             environment["PATH"] = f"{programs}:{environment['PATH']}"
@@ -115,7 +124,7 @@ class Newcomer:
 
 @pytest.fixture
 def newcomer(installation: Installation, tmp_path: Path) -> Newcomer:
-    """With a site that has a day of records, and the letters that the README's examples name."""
+    """With a site that has a day of records, and the letters that the pages' examples name."""
     for program in ("bash", "git", "make"):
         needed(shutil.which(program), f"{program} is not installed")
     installation.site.add(
@@ -166,14 +175,27 @@ def record(record_id: int) -> Record:
     return {"id": record_id, "created": "2026-11-20T12:00:00.000+0000", "summary": "User added"}
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", PAGES)
-def test_page_runs_in_a_checkout_with_the_packages(page: str, newcomer: Newcomer) -> None:
+def install(newcomer: Newcomer) -> None:
     environment = newcomer.checkout / ".venv"
     checkouts.install(newcomer.checkout, environment)
     (environment / ".ready-terminal").touch()  # the Makefile's word for it
 
-    newcomer.follows(page, network=False, seconds=270)
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", ALONE)
+def test_page_runs_in_a_checkout_with_the_packages(page: str, newcomer: Newcomer) -> None:
+    install(newcomer)
+
+    newcomer.follows([page], network=False, seconds=270)
+
+
+@pytest.mark.timeout(300)
+def test_pages_for_operators_run_one_after_another(newcomer: Newcomer) -> None:
+    install(newcomer)
+    between = [page for page in AFTER_ANOTHER if page not in {BEFORE_OTHERS, AFTER_OTHERS}]
+    assert len(between) > 3
+
+    newcomer.follows([BEFORE_OTHERS, *between, AFTER_OTHERS], network=False, seconds=270)
 
 
 @pytest.mark.long
@@ -193,4 +215,4 @@ def test_page_runs_in_a_checkout_with_only_a_python(
         REQUESTS_CA_BUNDLE=str(certificates),
     )
 
-    newcomer.follows(page, network=True, seconds=800)
+    newcomer.follows([page], network=True, seconds=800)

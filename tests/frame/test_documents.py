@@ -15,9 +15,10 @@ from jira_audit.core.timestamps import HOUR, MINUTE, SECOND
 from jira_audit.settings.environment import SettingsReader
 from jira_audit.settings.load import load
 from jira_audit.settings.table import SETTINGS, Setting
+from tests.docs import shell
+from tests.docs.pages import tables
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 TESTS_README = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
 
@@ -53,15 +54,8 @@ def read_setting_names() -> set[str]:
     return asked - HOSTS_OWN
 
 
-def readme_table(heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading of the README."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n##")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
 def documented_default(row: Setting) -> str:
-    """The default as the README's table is to have it."""
+    """The default as the table in `docs/settings.md` is to have it."""
     if row.derived:
         return row.derived
     if isinstance(row.default, str):
@@ -71,8 +65,8 @@ def documented_default(row: Setting) -> str:
     return "required" if row.missing and not row.optional else ""
 
 
-def test_settings_table_in_the_readme_matches_the_code() -> None:
-    documented = readme_table("Settings")
+def test_settings_table_matches_the_code() -> None:
+    documented = tables("docs/settings.md")[0]
 
     assert documented == [[f"`{row.name}`", documented_default(row), row.help] for row in SETTINGS]
 
@@ -132,8 +126,8 @@ def test_settings_refuse_a_number_one_beyond_its_bounds() -> None:
                 assert number == value or not is_right
 
 
-def test_columns_table_in_the_readme_matches_the_code() -> None:
-    documented = {row[0].strip("`"): row[1] for row in readme_table("Columns")}
+def test_columns_table_matches_the_code() -> None:
+    documented = {row[0].strip("`"): row[1] for row in tables("docs/columns.md")[0]}
 
     assert documented == dict(COLUMNS)
 
@@ -172,8 +166,14 @@ def test_defences_are_each_shown_by_a_test() -> None:
     assert [what for what, whom, shown in claims if not whom.strip() or "`test_" not in shown] == []
 
 
-@pytest.mark.parametrize(
-    "command", sorted(set(re.findall(r"^make ([\w-]+)", README, re.MULTILINE)))
-)
-def test_make_targets_in_the_readme_exist(command: str) -> None:
-    assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+def test_make_targets_on_pages_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = {*re.findall(r"^([\w-]+):", makefile, re.MULTILINE)}
+    named = {
+        target
+        for page in shell.pages()
+        for target in re.findall(r"(?:^|`)make ([a-z][\w-]*)", shell.text(page), re.MULTILINE)
+    }
+
+    assert {"demo", "test", "package"} < named
+    assert named - targets == set()

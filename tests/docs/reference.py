@@ -1,0 +1,141 @@
+"""Makes what `docs` holds of the command line: `cli.md` from the help, and the demo's picture.
+
+`make docs` runs it; `tests/docs/test_reference.py` compares what is there with what it makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import rich._export_format
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperArgument
+
+from jira_audit.terminal import demo, invocation
+from jira_audit.terminal.cli import COMMANDS, cli
+from jira_audit.terminal.console import logging_to
+from tests.docs.commands import registered_commands
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+HEAD = """\
+# Commands
+
+<!-- Made from the commands' own help by `make docs`. -->
+
+[Install the command](tutorial.md#2-install-the-command) first. In a terminal, `--help` shows
+the same. [Exit codes](exit-codes.md) are those of all commands.
+"""
+
+COLUMNS = 96
+"""The picture's width, in characters."""
+
+
+def cli_page() -> str:
+    """The page of all commands."""
+    registered = registered_commands(cli)
+    table = ["| command | |", "| --- | --- |"]
+    sections = []
+    for name in COMMANDS:
+        summary = _paragraphs(registered[name].help)[0]
+        anchor = f"jira-audit-{name}".lower()
+        table.append(f"| [`{name}`](#{anchor}) | {summary} |")
+    for name, command in registered.items():
+        level = "#" * (2 + name.count(" "))
+        sections.append(f"{level} jira-audit {name}\n\n{_body(command)}")
+    return "\n\n".join([HEAD.rstrip(), "\n".join(table), *sections]) + "\n"
+
+
+def _body(command: Any) -> str:
+    parts = _paragraphs(command.help)
+    if rows := list(_parameters(command)):
+        parts.append("\n".join(["| option | |", "| --- | --- |", *rows]))
+    return "\n\n".join(parts)
+
+
+def _paragraphs(help_text: str) -> list[str]:
+    """Its paragraphs as Markdown; what is indented is shown as it is typed."""
+    found = []
+    for paragraph in _plain(help_text).split("\n\n"):
+        if paragraph.startswith("  "):
+            lines = [line.strip() for line in paragraph.splitlines()]
+            found.append("\n".join(["```text", *lines, "```"]))
+        else:
+            found.append(_escaped(" ".join(paragraph.split())))
+    return found
+
+
+def _parameters(command: Any) -> Iterator[str]:
+    """The rows of a command's arguments and options."""
+    for each in command.params:
+        names = [each.metavar or each.name] if isinstance(each, TyperArgument) else each.opts
+        value = "" if isinstance(each, TyperArgument) or each.is_flag else f" {each.metavar}"
+        shown = ", ".join(f"`{name}{value}`".replace("|", "\\|") for name in names)
+        told = [_escaped(" ".join(_plain(each.help or "").split()))]
+        if each.required:
+            told.append("*Required.*")
+        if each.default not in (None, False):
+            told.append(f"*Default: `{each.default}`.*")
+        yield f"| {shown} | {' '.join(told)} |"
+
+
+def _plain(text: str) -> str:
+    """Without Rich's markup."""
+    return Text.from_markup(text).plain
+
+
+def _escaped(text: str) -> str:
+    """What Markdown would take for markup, escaped."""
+    return re.sub(r"([|<*])", r"\\\1", text)
+
+
+# The font is whatever the reader has: a picture on a page loads nothing.
+PICTURE_FORMAT = re.sub(
+    r"@font-face \{\{.*?\}\}\s*", "", rich._export_format.CONSOLE_SVG_FORMAT, flags=re.DOTALL
+).replace("Fira Code, monospace", "Menlo, Consolas, 'DejaVu Sans Mono', monospace")
+
+
+def demo_picture() -> str:
+    """A picture of a terminal in which the demo was run."""
+    console = Console(
+        record=True,
+        width=COLUMNS,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        highlight=False,
+        emoji=False,
+    )
+    console.print("$ make demo")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        # Where the command is installed here is nothing that others have.
+        patch.object(invocation, "command", lambda: invocation.COMMAND),
+        logging_to(Console(stderr=True), logging.ERROR),
+    ):
+        if not demo.run_demo(Path("out"), console):
+            message = "the demo failed"
+            raise RuntimeError(message)
+    picture = console.export_svg(
+        title=invocation.COMMAND, code_format=PICTURE_FORMAT, unique_id="demo"
+    )
+    return "\n".join(line.rstrip() for line in picture.splitlines() if line.strip()) + "\n"
+
+
+def main() -> None:
+    (DOCS / "cli.md").write_text(cli_page(), encoding="utf-8")
+    (DOCS / "images" / "demo.svg").write_text(demo_picture(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
