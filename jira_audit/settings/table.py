@@ -210,9 +210,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "CHECKPOINT_RESET",
         _RUN,
-        "begin again at a time: an ISO time with zone, a date, or `all`. `contoso.atlassian.net=…` limits "
-        "it to one site. `#anything` after it only makes the value a new one. Each distinct value "
-        "is applied once, so leaving it set does nothing more",
+        "begin again at a time: an ISO time with zone, a date, or `all`. "
+        "`contoso.atlassian.net=…` limits it to one site. `#anything` after it only makes the "
+        "value a new one. Each distinct value is applied once, so leaving it set does nothing more",
         free=True,
     ),
     Setting(

@@ -60,8 +60,8 @@ and, except for collect --folder,
   DATA_COLLECTION_ENDPOINT  the data collection rule's ingestion endpoint
   LOGS_DCR_RULE_ID          the rule's immutable id, dcr-…
   AzureWebJobsStorage       connection string of the account for checkpoints
-To send, run az login first (in Azure, the app's identity sends). README.md
-lists all settings.
+To send, run az login first (in Azure, the app's identity sends).
+docs/settings.md lists all settings.
 
 [bold]Exit codes[/], of every command
 {_exit_codes()}
