@@ -51,6 +51,10 @@ def anchor_of(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
 
 
+ON_GITHUB = re.compile(r"\.\./\.\./(actions|tree)/[\w./-]+")
+"""What is no file: a page of the repository on GitHub, relative to where a page is shown there."""
+
+
 def links(page: str) -> Sequence[Link]:
     """The links to files of the checkout."""
     found = []
@@ -59,7 +63,8 @@ def links(page: str) -> Sequence[Link]:
             continue
         path, _, anchor = written.partition("#")
         target = normpath(join(dirname(page), unquote(path))) if path else page
-        found.append(Link(written, target, anchor))
+        if not ON_GITHUB.fullmatch(target):
+            found.append(Link(written, target, anchor))
     return found
 
 

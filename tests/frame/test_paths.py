@@ -134,12 +134,17 @@ _CLIMB = re.compile(
 )
 _FROM_ITSELF = (".md", ".js")
 
+# A link of a page to another part of the repository on GitHub, relative to its address there.
+_ON_GITHUB = re.compile(r"\]\((?:\.\./){2,}(?:actions|tree)/[\w./-]+\)")
+
 
 def outside_paths_in_text(file: str, text: str) -> list[str]:
     """Links and imports go from the file's own folder, and so does what follows a variable, as in
     `$here/..`; any other path goes from the root, where everything is started.
     """
     found = []
+    if file.endswith(".md"):
+        text = _ON_GITHUB.sub("]()", text)
     for match in _CLIMB.finditer(text):
         base, path = match["base"], match["path"]
         after_variable = base == "$" or (base in {")", "}"} and path.startswith("/"))
@@ -217,6 +222,7 @@ def test_python_path_inside_the_checkout_is_allowed(text: str) -> None:
     [
         ("README.md", "see [the facts](../beside/NOTES.md)"),
         ("docs/deploy.md", "see [the facts](../../NOTES.md#here)"),
+        ("README.md", "[tests](../../actions) and ![badge](../beside/tree/badge.svg)"),
         ("Makefile", "\tcat ../beside/data/page.json"),
         ("Makefile", "pages := $(CURDIR)/../beside"),
         ("deploy/deploy.sh", 'cat "$here/../../beside"'),
@@ -237,6 +243,7 @@ def test_text_path_outside_the_checkout_is_reported(file: str, text: str) -> Non
     ("file", "text"),
     [
         ("docs/deploy.md", "see [README](../README.md#operating), and so on..."),
+        ("README.md", "[![badge](../../actions/a/badge.svg)](../../tree/release)"),
         ("tests/bench/README.md", "[many-sites.md](../../docs/many-sites.md)"),
         ("deploy/deploy.sh", "package=${package:-$here/../dist/released-package.zip}"),
         ("deploy/deploy.sh", 'cd "${here}/.."; refuse "az account set --subscription ..."'),
