@@ -9,7 +9,8 @@ import pytest
 
 from jira_audit.core.records import COLUMNS
 from tests.conftest import needed
-from tests.deploy import kql
+from tests.deploy import checks, kql
+from tests.docs import shell
 
 ROOT = Path(__file__).parents[2]
 MIGRATE = (ROOT / "docs" / "migrate.md").read_text(encoding="utf-8")
@@ -63,6 +64,58 @@ def test_queries_are_valid_after_the_move() -> None:
 
     assert len(answers) == 3
     assert [each.problems for each in answers] == [[], [], []]
+
+
+IN_THE_WORKSPACE = {
+    "Jira_Audit_CL": kusto(dict(COLUMNS)),
+    # https://learn.microsoft.com/azure/azure-monitor/reference/tables/apptraces, and so on
+    "AppTraces": {
+        "TimeGenerated": "datetime",
+        "Message": "string",
+        "SeverityLevel": "int",
+        "OperationId": "string",
+        "AppRoleName": "string",
+        "Properties": "dynamic",
+    },
+    "AppExceptions": {
+        "TimeGenerated": "datetime",
+        "AppRoleName": "string",
+        "OuterMessage": "string",
+    },
+    "AzureActivity": {
+        "TimeGenerated": "datetime",
+        "Caller": "string",
+        "OperationNameValue": "string",
+        "ActivityStatusValue": "string",
+        "_ResourceId": "string",
+    },
+}
+
+
+def runs_function() -> str:
+    """What the template saves as JiraAuditRuns."""
+    return str(checks.load()["variables"]["runsFunction"])
+
+
+def test_queries_on_pages_are_valid() -> None:
+    needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
+    written = [
+        (f"{page}:{block.line}", block.text)
+        for page in shell.pages()
+        if page.startswith("docs/")
+        for block in shell.blocks(page)
+        if block.language == "kusto"
+    ]
+
+    answers = kql.analyse(
+        IN_THE_WORKSPACE,
+        [query for _, query in written],
+        {"JiraAuditRuns": ("()", runs_function())},
+    )
+
+    assert len(written) > 10
+    found = zip(written, answers, strict=True)
+    assert [(place, each.problems) for (place, _), each in found if each.problems] == []
 
 
 def test_query_for_the_first_run_is_valid() -> None:
