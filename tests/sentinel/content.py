@@ -55,7 +55,7 @@ HUNTS = sources("Hunting Queries")
 
 
 def functions() -> dict[str, Function]:
-    """Every parser by its name; JiraAudit, which the others call, comes first."""
+    """Every parser by its name; JiraAuditRecords, which the others call, comes first."""
     found = {}
     for source in sources("Parsers"):
         body = source.body
@@ -66,7 +66,7 @@ def functions() -> dict[str, Function]:
             for each in body.get("ParserParams", [])
         }
         found[name] = Function(name, given, query)
-    return dict(sorted(found.items(), key=lambda item: item[0] != "JiraAudit"))
+    return dict(sorted(found.items(), key=lambda item: item[0] != "JiraAuditRecords"))
 
 
 def _kusto(default: Any) -> str:
@@ -77,8 +77,11 @@ FUNCTIONS = functions()
 
 
 def saved_functions() -> dict[str, tuple[str, str]]:
-    """The functions as the analyser takes them."""
-    return {each.name: (each.parameters, each.query) for each in FUNCTIONS.values()}
+    """The functions as the analyser takes them, and Sentinel's own that the content calls."""
+    # The columns that every watchlist has: https://learn.microsoft.com/azure/sentinel/watchlists-queries
+    watchlist = ("(watchlistAlias: string)", "datatable(SearchKey: string) []")
+    ours = {each.name: (each.parameters, each.query) for each in FUNCTIONS.values()}
+    return {**ours, "_GetWatchlist": watchlist}
 
 
 def workbook_queries(book: Mapping[str, Any]) -> dict[str, str]:

@@ -18,13 +18,14 @@ from tests.sentinel.content import (
     Source,
     saved_functions,
 )
+from tests.sentinel.test_parser import COLUMNS
 from tests.sentinel.workspace_schemas import TELEMETRY, WORLDS
 
 ALL = {
     **{rule.name: rule.query for rule in RULES},
     **{hunt.name: hunt.query for hunt in HUNTS},
     **{f"workbook: {name}": query for name, query in WORKBOOK_QUERIES.items()},
-    **{name: function.query for name, function in FUNCTIONS.items() if not function.defaults},
+    **{name: f"{name}()" for name in FUNCTIONS},
 }
 EVERYWHERE = {
     **WORLDS,
@@ -86,6 +87,36 @@ def test_queries_read_no_more_than_their_period(source: Source) -> None:
         assert source.body["queryPeriod"] == period[1]
         frequency = re.search(r"let Frequency = (\w+);", source.query)
         assert frequency is None or frequency[1] == source.body["queryFrequency"]
-    reads = re.findall(r"\b(JiraAudit|AppTraces|AppRequests)\n\s*\|([^\n]*)", source.query)
+    reads = re.findall(r"\b(JiraAudit\w*)(.*)|\b(App\w+)\n\s*\|([^\n]*)", source.query)
     assert reads
-    assert all("TimeGenerated > ago(Period)" in first for _, first in reads)
+    for function, call, table, first in reads:
+        if table:
+            assert "TimeGenerated > ago(Period)" in first
+        else:
+            assert function == "JiraAuditRecords"
+            assert call.startswith("(ago(Period))")
+
+
+MICROSOFTS = list(COLUMNS)[:18]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_content_stands_with_microsofts_function_in_place(world: str) -> None:
+    # Of two functions of one name neither can be called; theirs has no column Site.
+    columns = ", ".join(MICROSOFTS)
+    theirs = {"JiraAudit": ("()", f"JiraAuditRecords() | project {columns}")}
+    tables = WORLDS[world] | TELEMETRY
+    ours = {name: query for name, query in ALL.items() if name != "JiraAudit"}
+
+    for name, found in zip(
+        ours, kql.analyse(tables, list(ours.values()), saved_functions() | theirs), strict=True
+    ):
+        assert not [each for each in found.problems if each.startswith("Error")], name
+
+
+def test_content_reads_no_function_that_microsoft_owns() -> None:
+    for name, query in ALL.items():
+        if name != "JiraAudit":
+            assert not re.search(r"\bJiraAudit\b", query), name
+    for name, function in FUNCTIONS.items():
+        assert not re.search(r"\bJiraAudit\b", function.query), name

@@ -18,7 +18,7 @@ ANSWERS = {"workspace": "soc", "functionAppName": APP}
 SEARCHES = "Microsoft.OperationalInsights/workspaces/savedSearches"
 ALERT_RULES = "Microsoft.SecurityInsights/alertRules"
 WORKBOOKS = "Microsoft.Insights/workbooks"
-ASIM = len(FUNCTIONS) - 1
+ASIM = len([name for name in FUNCTIONS if "AuditEvent" in name])
 
 
 def build(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +78,7 @@ def test_resources_have_only_elements_that_arm_knows() -> None:
 
 
 def test_sources_are_all_deployed() -> None:
-    resources = deploy()
+    resources = deploy(microsoftAlias=True)
 
     functions = {
         each.body["properties"]["functionAlias"]: each.body["properties"]
@@ -120,6 +120,15 @@ def test_parts_can_be_left_out_one_by_one(part: str, missing: dict[str, int]) ->
         assert gone == missing.get(kind, 0), kind
 
 
+def test_function_of_microsofts_name_is_deployed_only_when_asked_for() -> None:
+    def aliases(resources: list[arm.Resource]) -> set[str]:
+        found = (each.body["properties"] for each in of_type(resources, SEARCHES))
+        return {body["functionAlias"] for body in found if "functionAlias" in body}
+
+    assert aliases(deploy(microsoftAlias=True)) - aliases(deploy()) == {"JiraAudit"}
+    assert aliases(deploy()) == set(FUNCTIONS) - {"JiraAudit"}
+
+
 def test_rules_wait_for_the_parser_and_may_be_disabled() -> None:
     for rule in of_type(deploy(enableRules=False), ALERT_RULES):
         assert rule.body["properties"]["enabled"] is False
@@ -159,10 +168,9 @@ def test_resources_can_be_deployed_again() -> None:
 
 
 def test_resources_have_stable_names() -> None:
-    asim = [name for name in FUNCTIONS if name != "JiraAudit"]
-    hunting = [hunt.body["id"] for hunt in HUNTS]
-    saved = ["JiraAudit Data Parser", *asim, *hunting]
-    resources = deploy()
+    functions = ["JiraAudit Data Parser" if name == "JiraAudit" else name for name in FUNCTIONS]
+    saved = [*functions, *(hunt.body["id"] for hunt in HUNTS)]
+    resources = deploy(microsoftAlias=True)
 
     assert [each.name for each in of_type(resources, SEARCHES)] == [f"soc/{name}" for name in saved]
     assert [each.name for each in of_type(resources, ALERT_RULES)] == [
