@@ -40,14 +40,14 @@ REVIEWED_ROWS = 100_000
 @placed()
 def command(
     *,
-    begin: Annotated[str | None, from_option("Count", "first row, or 30d of a workspace")] = None,
-    end: Annotated[str | None, to_option("Count", "last row")] = None,
+    begin: Annotated[str | None, from_option("Show", "first row, or 30d of a workspace")] = None,
+    end: Annotated[str | None, to_option("Show", "last row")] = None,
     workspace: Annotated[
         str | None,
         typer.Option(
             "--workspace",
             metavar="ID",
-            help="Count the rows in this Log Analytics workspace's table (its Workspace ID, a "
+            help="Show the rows of this Log Analytics workspace's table (its Workspace ID, a "
             "GUID).",
         ),
     ] = None,

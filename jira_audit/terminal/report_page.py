@@ -106,7 +106,7 @@ def page(
     activity: Activity, review: Review, health: Sequence[Health], source: str, made: int
 ) -> str:
     """The page's HTML. `source` names where the rows were read; `made` is the current time."""
-    css = Markup(_source("report.css"))  # noqa: S704  our own file  # nosec B704
+    css = Markup(_source("report.css"))  # noqa: S704  our own file
     by_time: Counter[int] = Counter()
     for (at, _), rows in activity.over_time.items():
         by_time[at] += rows
