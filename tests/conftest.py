@@ -22,7 +22,9 @@ from tests import pages
 from tests.pages import Page, PagesUnusable
 from tests.reads import ReadGuard
 from tests.servers import azurite as azurite_server
+from tests.servers import browser as browser_process
 from tests.servers import worker as worker_process
+from tests.servers.browser import Browser
 from tests.servers.identity import Identity
 from tests.servers.ingestion import Ingestion
 
@@ -214,3 +216,15 @@ def start_worker() -> Iterator[StartWorker]:
             return running.enter_context(worker_process.Worker(app, environment))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A browser for the test session. Not every machine has one, CI's neither: it is no part that
+    a test of ours can install.
+    """
+    path = browser_process.executable()
+    if path is None:
+        pytest.skip("no browser to look at the page with: install Debian's package chromium")
+    with browser_process.run(path) as running:
+        yield running

@@ -81,6 +81,17 @@ def count(rows: Iterable[Mapping[str, Any]], window: Window) -> Activity:
     return activity
 
 
+def span(rows: Iterable[Mapping[str, Any]], window: Window) -> Window | None:
+    """From the first to the last record of a range; None if it has none."""
+    found: Window | None = None
+    for row in rows:
+        at = timestamps.parse(row["created_t"])
+        if window.start <= at <= window.end:
+            found = Window(at, at) if found is None else found
+            found = Window(min(found.start, at), max(found.end, at))
+    return found
+
+
 def actor_of(row: Mapping[str, Any]) -> str:
     """The author's legacy user key or account id; empty for Jira itself."""
     key, account = _text(row, "authorKey_s"), _text(row, "authorAccountId_s")

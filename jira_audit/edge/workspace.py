@@ -46,6 +46,9 @@ PAGE = 100_000
 https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#log-analytics-workspaces,
 https://github.com/Azure/azure-sdk-for-python/issues/32282"""
 
+ROWS_PAGE = 5_000
+"""Rows per query: at 64,000,000 bytes, 12 KB each; a record has less than 1 KB."""
+
 LONGEST_LIST = 20_000
 """Names per query, the most frequent ones."""
 
@@ -127,6 +130,43 @@ class Workspace:
                 if len(rows) < PAGE:
                     return TableInventory(Ledger().with_ids(ids), copies)
 
+    def span(self, sites: Sequence[str], window: Window) -> Window | None:
+        """From the first to the last record of these sites in a range; None if there is none.
+
+        Raises TransientError or SiteError.
+        """
+        with _as_table():
+            [ends] = self.ask(span_query(sites, window, self._only_site), window)
+            first, last = ends["earliest"], ends["latest"]
+            return None if first is None else Window(_timestamp_ms(first), _timestamp_ms(last))
+
+    def rows(self, sites: Sequence[str], window: Window, limit: int) -> Iterator[Mapping[str, Any]]:
+        """What the review reads of these sites' rows in a range: of each the latest `limit`.
+
+        Raises TransientError or SiteError.
+        """
+        for site in sites:
+            before, left = window.end + 1, limit
+            number: int | None = None
+            while left > 0:
+                query = rows_query(site, window, self._only_site, before, number)
+                with _as_table():
+                    part = [
+                        {**row, "created_t": timestamps.text(_timestamp_ms(row["created_t"]))}
+                        for row in self.ask(query, window)
+                    ]
+                    if part:
+                        oldest = part[-1]
+                        last = timestamps.parse(oldest["created_t"]), operator.index(oldest["id_d"])
+                        if number is not None and last >= (before, number):
+                            message = "the page was requested before"
+                            raise ValueError(message)
+                        before, number = last
+                yield from part[:left]
+                left -= len(part)
+                if len(part) < ROWS_PAGE:
+                    break
+
     def activity(self, sites: Sequence[str], window: Window) -> Activity:
         """Counts of these sites' rows in a range; long lists of names are truncated. Raises
         TransientError or SiteError.
@@ -148,7 +188,7 @@ class Workspace:
             found.sites[site] += rows
         unit = "1h" if found.unit == HOUR else "1d"
         for (at, category), rows in counted(f"at = bin(created_t, {unit}), name = Category"):
-            found.over_time[(at - _EPOCH) // timedelta(milliseconds=1), category] += rows
+            found.over_time[_timestamp_ms(at), category] += rows
         for (place,), rows in counted(f"place = {_DELAY}"):
             found.delays[place] += rows
         for (actor,), rows in counted(f"name = {_ACTOR}"):
@@ -298,6 +338,53 @@ Jira_Audit_CL
 | summarize rows = count() by {by}
 | top {LONGEST_LIST} by rows desc
 """
+
+
+def span_query(
+    sites: Sequence[str],
+    window: Window,
+    only_site: bool,  # noqa: FBT001
+) -> str:
+    """The times of the first and the last record."""
+    return f"""\
+Jira_Audit_CL
+{_where(sites, window, only_site=only_site)}
+| summarize earliest = min(created_t), latest = max(created_t)
+"""
+
+
+REVIEWED = (
+    *("created_t", "summary_s", "Category", "remoteAddress_s", "authorKey_s"),
+    *("authorAccountId_s", "objectItem_id_s", "objectItem_name_s", "objectItem_typeName_s"),
+    *("changedValues_s", "associatedItems_s"),
+)
+"""The columns that the review reads, beside the site."""
+
+
+def rows_query(
+    site: str,
+    window: Window,
+    only_site: bool,  # noqa: FBT001
+    before: int,
+    number: int | None,
+) -> str:
+    """The next rows of a site, the latest first: created before a moment, or with a lower id."""
+    at = f"datetime({timestamps.text(before)})"
+    same = "" if number is None else f" or (created_t == {at} and record < {number})"
+    return f"""\
+Jira_Audit_CL
+{_where([site], window, only_site=only_site)}
+| where isnotnull(id_d)
+| extend record = tolong(id_d)
+| where created_t < {at}{same}
+| sort by created_t desc, record desc
+| take {ROWS_PAGE}
+| project site_s = {json.dumps(site)}, id_d = record, {", ".join(REVIEWED)}
+"""
+
+
+def _timestamp_ms(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _where(sites: Sequence[str], window: Window, *, only_site: bool) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jira_audit.core import timestamps
-from jira_audit.core.activity import DELAYS, Activity, actor_of, count
+from jira_audit.core.activity import DELAYS, Activity, actor_of, count, span
 from jira_audit.core.timestamps import DAY, HOUR, MINUTE
 from jira_audit.core.window import Window
 
@@ -40,6 +40,13 @@ def test_range_includes_both_ends() -> None:
     rows = [row(RANGE.start), row(RANGE.end), row(RANGE.start - 1), row(RANGE.end + 1)]
 
     assert count(rows, RANGE).rows == 2
+
+
+def test_span_is_of_the_rows_in_the_range() -> None:
+    rows = [row(NOW - HOUR), row(NOW - 3 * HOUR), row(NOW - 2 * DAY), row(NOW + 1)]
+
+    assert span(rows, RANGE) == Window(NOW - 3 * HOUR, NOW - HOUR)
+    assert span([], RANGE) is None
 
 
 def test_missing_columns_are_not_counted() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ import trustme
 from azure.core.exceptions import ClientAuthenticationError
 
 from jira_audit.core import timestamps
-from jira_audit.core.activity import Activity, count
+from jira_audit.core.activity import Activity, count, span
 from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import COLUMNS, identify, to_row
+from jira_audit.core.review.review import review
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
 from jira_audit.edge import workspace as workspace_
 from jira_audit.edge.identity import Tokens, managed_identity
-from jira_audit.edge.workspace import Workspace, held_query
+from jira_audit.edge.workspace import REVIEWED, Workspace, held_query, rows_query
 from jira_audit.simulator.records import sample_records
 from tests.conftest import needed
 from tests.deploy import kql
@@ -491,6 +493,69 @@ def test_activity_equals_the_count_of_the_rows(
     assert len(found.delays) >= 3
 
 
+def test_review_of_the_rows_equals_that_of_the_table(
+    service: QueryService, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace_, "ROWS_PAGE", 90)
+    service.rows = sample_rows()
+    window = Window(NOW - 4 * DAY, NOW)
+
+    found = review(workspace.rows([SITE], window, 10_000), window)
+
+    expected = review(service.rows, window)
+    assert replace(found, people=expected.people) == expected
+    assert len(found.administrators) + len(found.auditing) > 5
+    assert len(service.queries) == 5
+
+
+def test_rows_are_the_latest_of_each_site(
+    service: QueryService, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace_, "ROWS_PAGE", 2)
+    others = [row(n, NOW - n * HOUR, site="other.atlassian.net") for n in range(1, 3)]
+    service.rows = [row(n, NOW - HOUR - n // 2) for n in range(1, 9)] + others
+
+    found = list(workspace.rows([SITE, "other.atlassian.net"], RANGE, 5))
+
+    assert [each["id_d"] for each in found] == [1, 3, 2, 5, 4, 1, 2]
+    assert timestamps.parse(found[0]["created_t"]) == NOW - HOUR
+
+
+@pytest.mark.parametrize("before", [1, HOUR])
+def test_rows_of_one_moment_are_each_read_once(
+    before: int, service: QueryService, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace_, "ROWS_PAGE", 3)
+    service.rows = [row(n, NOW - before) for n in range(8)]
+
+    found = list(workspace.rows([SITE], RANGE, 100))
+
+    assert [each["id_d"] for each in found] == [7, 6, 5, 4, 3, 2, 1, 0]
+
+
+def test_error_of_rows_that_repeat_a_page_is_a_sentence(
+    service: QueryService, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace_, "ROWS_PAGE", 1)
+    page = {"tables": [table("id_d", "created_t", rows=[[1, "2026-11-20T09:00:00Z"]])]}
+    page["tables"][0]["columns"][1]["type"] = "datetime"
+    service.script(*[Fault(200, JSON, json.dumps(page).encode())] * 9)
+
+    with pytest.raises(TransientError, match=SAYS_NO_TABLE):
+        list(workspace.rows([SITE], RANGE, 100))
+    assert len(service.queries) == 2
+
+
+def test_span_is_from_the_first_to_the_last_record(
+    service: QueryService, workspace: Workspace
+) -> None:
+    assert workspace.span([SITE], RANGE) is None
+    service.rows = [row(1, NOW - 7), row(2, NOW - 5 * HOUR), row(3, NOW - 9 * DAY)]
+
+    assert workspace.span([SITE], RANGE) == Window(NOW - 5 * HOUR, NOW - 7)
+    assert workspace.span([SITE], RANGE) == span(service.rows, RANGE)
+
+
 def test_activity_is_of_the_given_sites(service: QueryService, workspace: Workspace) -> None:
     service.rows = [row(1), row(2, site="other.atlassian.net"), row(3, site="third.atlassian.net")]
 
@@ -510,9 +575,12 @@ def test_activity_queries_are_valid_for_kustos_analyser(
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
     columns = {name: "bool" if kind == "boolean" else kind for name, kind in COLUMNS.items()}
     workspace.activity([SITE], RANGE)
+    workspace.span([SITE], RANGE)
+    list(workspace.rows([SITE], RANGE, 1))
+    later = rows_query(SITE, RANGE, only_site=True, before=NOW, number=7)
 
-    found = kql.analyse({"Jira_Audit_CL": columns}, service.queries)
+    found = kql.analyse({"Jira_Audit_CL": columns}, [*service.queries, later])
 
-    assert len(found) == 7
-    assert [each.problems for each in found] == [[]] * 7
-    assert all(each.columns["rows"] == "long" for each in found)
+    assert [each.problems for each in found] == [[]] * 10
+    assert [each.columns.get("rows") for each in found[:7]] == ["long"] * 7
+    assert all(set(REVIEWED) < set(each.columns) for each in found[8:])

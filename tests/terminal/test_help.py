@@ -123,6 +123,7 @@ def test_version_is_printed(run: Run) -> None:
     [
         ("typer", []),
         ("rich", []),
+        ("jinja2", []),
         ("filelock", ["report", "--folder", "."]),  # only a local folder needs it
     ],
 )

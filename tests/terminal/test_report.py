@@ -1,5 +1,6 @@
 """The command that writes a page: from a folder without settings, and from a workspace."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -35,6 +36,7 @@ def test_folder_is_reported_without_settings(run: Run, demo_folder: Path, tmp_pa
     assert "<b>315</b> rows" in html
     assert "fernmoor.atlassian.example" in html
     assert "<span class=good>ok</span>" in html
+    assert '<a class="verdict good" href="#connector">ok</a>' in html
 
 
 def test_page_is_written_to_the_current_folder(
@@ -65,6 +67,40 @@ def test_range_limits_the_rows(run: Run, demo_folder: Path, tmp_path: Path) -> N
 
     assert ended.out == f"{page}: 0 rows. It contains personal data.\n"
     assert "There are no rows in this range." in page.read_text(encoding="utf-8")
+
+
+def row(created: str, **columns: str) -> bytes:
+    at = {"created_t": created, "TimeGenerated": created}
+    return json.dumps({"id_d": 1, "site_s": HOST} | at | columns).encode() + b"\n"
+
+
+@pytest.fixture
+def two_days(tmp_path: Path) -> Path:
+    """A folder with rows of two days in 2025."""
+    folder = tmp_path / "two-days"
+    folder.mkdir()
+    (folder / TABLE_FILE).write_bytes(
+        row("2025-03-01T08:00:00Z") + row("2025-03-02T09:30:00Z", Category="system")
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "2025-03-01 08:00:00 UTC to 2025-03-02 09:30:00 UTC"),
+        (["--from", "2025-01-01T00:00:00Z"], "2025-01-01 00:00:00 UTC to 2025-03-02 09:30:00 UTC"),
+        (["--to", "2025-03-02T00:00:00Z"], "2025-03-01 08:00:00 UTC to 2025-03-02 00:00:00 UTC"),
+    ],
+)
+def test_range_fits_the_rows_unless_it_is_given(
+    options: list[str], expected: str, run: Run, two_days: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+
+    assert run("report", "--folder", two_days, "--out", page, *options).code == 0
+
+    assert expected in " ".join(page.read_text(encoding="utf-8").split())
 
 
 @pytest.fixture
