@@ -26,6 +26,7 @@ from jira_audit.core.clock import Clock, Deadline, RetryPolicy
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.outcome import Tally
 from jira_audit.core.policy import Policy
+from jira_audit.core.text import is_host
 from jira_audit.edge.access import (
     BasicCredentials,
     ClientCredentials,
@@ -290,6 +291,13 @@ def queue_places(settings: Settings, clock: Clock) -> tuple[BlobCheckpoints, Blo
     azure = settings.azure
     store = container(azure)
     return BlobCheckpoints(store, azure.lease_seconds, clock), BlobEnqueueTimes(store)
+
+
+def stored_sites(settings: Settings) -> list[str]:
+    """The sites that have a checkpoint in Azure. Raises TransientError or SiteError."""
+    azure = settings.azure
+    found = BlobCheckpoints(container(azure), azure.lease_seconds, CLOCK).leases()
+    return sorted(filter(is_host, found))
 
 
 def probe_storage(azure: Azure) -> None:

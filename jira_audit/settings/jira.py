@@ -22,6 +22,9 @@ Sites = tuple[tuple[Site, ...], tuple[InvalidSite, ...]]
 _GATEWAY = re.compile(r"https?://api\.[a-z0-9.-]+/ex/jira/([^/?#]+)", re.IGNORECASE)
 """https://developer.atlassian.com/cloud/jira/platform/rest/v3/intro/#authentication"""
 
+_SETTING_NAME = re.compile("[A-Z][A-Z0-9_]{0,39}")
+"""No token of Atlassian's looks so: they have lower-case letters."""
+
 _NOT_FOR_JIRA = ("AzureWebJobs", "WEBSITE_", "IDENTITY_", "APPLICATIONINSIGHTS_", "MSI_")
 
 _ENTRY_KEYS = {
@@ -66,6 +69,21 @@ def _entries(read: SettingsReader, text: str) -> list[Any]:
         '"auditor@contoso.com", "api_token_setting": "CONTOSO_API_TOKEN"}]',
     )
     return []
+
+
+def secret_settings(text: str) -> list[str]:
+    """The settings that the entries of `JIRA_SITES` name for their secrets."""
+    try:
+        entries = json.loads(text)
+    except ValueError:
+        return []
+    return [
+        value
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict)
+        for key, value in entry.items()
+        if key.endswith("_setting") and isinstance(value, str)
+    ]
 
 
 def _sites_of(read: SettingsReader, entries: list[Any]) -> Sites:
@@ -155,8 +173,9 @@ def _secret(read: SettingsReader, setting: str, name: str, key: str) -> tuple[st
     if not read.needs("jira"):
         return setting, f"{name}: {key}"
     value = read.raw(setting)
-    # Name only what is set; anything else may be a secret in the wrong place.
-    if value.strip():
+    # Name what is set, or looks like a setting's name; anything else may be a secret in the wrong
+    # place.
+    if value.strip() or _SETTING_NAME.fullmatch(setting):
         return value, f"{name}: {setting}"
     return "", f"{name}: {key}, which names no setting that is set,"
 

@@ -17,8 +17,8 @@ from jira_audit.core.errors import SettingsError
 from jira_audit.core.policy import Policy, Reset
 from jira_audit.settings.azure import read_azure
 from jira_audit.settings.environment import SettingsReader
-from jira_audit.settings.jira import Sites, read_sites
-from jira_audit.settings.table import EVERYTHING, Needs
+from jira_audit.settings.jira import Sites, read_sites, secret_settings
+from jira_audit.settings.table import EVERYTHING, SETTINGS, Needs
 from jira_audit.settings.values import Destination, LocalFolder, Settings
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,15 @@ def load(
     return Settings(
         sites, invalid, destination, policy, reset_site, budget_seconds, queue_above, schedule
     )
+
+
+def names_needed(environment: Mapping[str, str], needs: Needs) -> frozenset[str]:
+    """The names under which the settings that are needed may be set, with those of secrets that
+    entries of `JIRA_SITES` name.
+    """
+    rows = [row for row in SETTINGS if row.parts & needs]
+    secrets = secret_settings(environment.get("JIRA_SITES", "")) if "jira" in needs else ()
+    return frozenset(secrets).union(*((row.name, *row.aliases) for row in rows))
 
 
 def _needs_at(folder: Path | None, needs: Needs) -> Needs:

@@ -85,7 +85,7 @@ def command(
         exit_on_settings_error(err),
         progress_line(out, err, lambda: "checking Jira, ingestion and storage"),
     ):
-        known = environment(place.settings_file)
+        known = environment(place, EVERYTHING)
         try:
             load(known, wiring.CLOCK.now())
         except SettingsError as error:

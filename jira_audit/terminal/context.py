@@ -23,10 +23,11 @@ from jira_audit.core.errors import ConnectorError, SettingsError
 from jira_audit.core.policy import Reset
 from jira_audit.flow.ports import Ports
 from jira_audit.operations.exit_codes import ExitCode
-from jira_audit.settings.load import load
+from jira_audit.settings.load import load, names_needed
 from jira_audit.settings.table import EVERYTHING, Needs
 from jira_audit.settings.values import Settings, Site
 from jira_audit.terminal.console import consoles, exit_on_error, logging_to, print_message
+from jira_audit.terminal.deployment import app_settings, resolve
 from jira_audit.terminal.options import Place
 
 T = TypeVar("T")
@@ -69,11 +70,8 @@ def context(place: Place, needs: Needs, hosts: Collection[str] = ()) -> Iterator
     out, err = consoles()
     with logging_to(err, logging.INFO), exit_on_error(err):
         settings = load_settings(place, needs)
-        if place.folder and "jira" not in needs:
-            settings = settings.with_stored(_stored(place.folder))
-            if not settings.sites and not settings.invalid:
-                message = f"no site was collected into {place.folder}"
-                raise typer.BadParameter(message, param_hint="--folder")
+        if "jira" not in needs:
+            settings = _with_stored(settings, place)
         yield Context(only(settings, hosts), out, err)
 
 
@@ -142,8 +140,28 @@ def _at(ctx: Context, site: Site) -> SiteContext:
 
 def load_settings(place: Place, needs: Needs = EVERYTHING) -> Settings:
     """Load the settings of a place. Raises SettingsError."""
-    known = environment(place.settings_file)
+    known = environment(place, needs)
+    if place.storage_account and "jira" not in needs:
+        needs -= {"sites"}  # the account's contents name them
     return load(known, wiring.CLOCK.now(), place.folder, needs)
+
+
+def _with_stored(settings: Settings, place: Place) -> Settings:
+    """The settings, with the sites that are stored in a folder or account that was named."""
+    if place.folder:
+        hosts: Sequence[str] = _stored(place.folder)
+        where, option = f"no site was collected into {place.folder}", "--folder"
+    elif place.storage_account:
+        hosts = wiring.stored_sites(settings)
+        container = settings.azure.storage.container
+        where = f"no site has a checkpoint in the container {container} of {place.storage_account}"
+        option = "--storage-account"
+    else:
+        return settings
+    settings = settings.with_stored(hosts)
+    if not settings.sites and not settings.invalid:
+        raise typer.BadParameter(where, param_hint=option)
+    return settings
 
 
 def only(settings: Settings, hosts: Collection[str]) -> Settings:
@@ -189,11 +207,37 @@ def _candidates(settings: Settings, name: str | None, stored: Sequence[str]) -> 
     return [site for site in settings.sites if site.host in stored] or settings.sites
 
 
-def environment(settings_file: Path | None) -> Mapping[str, str]:
+def environment(place: Place, needs: Needs) -> Mapping[str, str]:
+    """The settings of a place, unchecked: the app's alone, or the process's environment.
+
+    Raises SettingsError.
+    """
+    known = _of_app(place.app, place.resource_group, needs) if place.app else None
+    if known is None:
+        known = _of_process(place.settings_file)
+    if place.storage_account is None:
+        return known
+    others = {name: known[name] for name in known if not name.startswith("AzureWebJobsStorage")}
+    return others | {"AzureWebJobsStorage__accountName": place.storage_account}
+
+
+def _of_app(app: str, group: str | None, needs: Needs) -> Mapping[str, str]:
+    """The app's settings, with the secrets that are needed; says why one could not be read."""
+    known = app_settings(app, group)
+    failures: dict[str, str] = {}
+    for names in ["JIRA_SITES"], names_needed(known, needs):  # the second may depend on the first
+        known, more = resolve(known, names)
+        failures |= more
+    _, err = consoles()
+    for name, reason in failures.items():
+        print_message(err, f"WARNING {name}: its secret could not be read: {reason}")
+    return known
+
+
+def _of_process(settings_file: Path | None) -> Mapping[str, str]:
     """The process's environment, plus missing variables from a settings file.
 
-    Changes the process's environment, as the Functions host does: Azure's libraries read it. Raises
-    SettingsError if the file is unreadable.
+    Changes the process's environment, as the Functions host does: Azure's libraries read it.
     """
     if settings_file:
         values = _values(settings_file)

@@ -68,10 +68,27 @@ def to_option(verb: str, default: str) -> Any:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a command finds the connector: its settings, and what runs have stored."""
+    """Where a command finds the connector: its settings, and what runs have stored.
+
+    Settings are this machine's, or those of the deployed `app` in the `resource_group`. What runs
+    have stored is in the `folder`, in the `storage_account`, or where the settings say.
+    """
 
     folder: Path | None = None
+    app: str | None = None
+    resource_group: str | None = None
+    storage_account: str | None = None
     settings_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises BadParameter for options that exclude each other."""
+        if self.app and self.settings_file:
+            raise typer.BadParameter("use either --app or --settings", param_hint="--app")
+        if self.folder and self.storage_account:
+            message = "use either --folder or --storage-account"
+            raise typer.BadParameter(message, param_hint="--storage-account")
+        if self.resource_group and not self.app:
+            raise typer.BadParameter("name the app, too: --app", param_hint="--resource-group")
 
 
 Folder = Literal["none", "written", "new"]
@@ -101,6 +118,31 @@ _NEW = Annotated[
 ]
 
 _OPTIONS: dict[str, Any] = {
+    "app": Annotated[
+        str | None,
+        typer.Option(
+            "--app",
+            metavar="NAME",
+            help="Use the settings of this Function App, read by az with your own rights.",
+        ),
+    ],
+    "resource_group": Annotated[
+        str | None,
+        typer.Option(
+            "--resource-group",
+            "-g",
+            metavar="GROUP",
+            help="The app's resource group.  [dim]default: that of az configure[/]",
+        ),
+    ],
+    "storage_account": Annotated[
+        str | None,
+        typer.Option(
+            "--storage-account",
+            metavar="NAME",
+            help="Use what runs have stored in this storage account, with your own rights.",
+        ),
+    ],
     "settings_file": Annotated[
         Path | None,
         typer.Option(
