@@ -933,13 +933,15 @@ def identity_reads_packages_in_our_own_storage_only(template: Template) -> list[
 
 
 @check
-def four_alerts_notify_somebody(template: Template) -> list[str]:
+def alerts_notify_somebody(template: Template) -> list[str]:
     problems = []
     for way, resources in _ways(template):
         alerts = of_type(resources, "Microsoft.Insights/scheduledQueryRules")
         names = {each.name.rsplit("-", 1)[1] for each in alerts}
         on = WAYS[way].get("alerts", True)
-        if names != ({"failing", "silent", "lagging", "letters"} if on else set()):
+        wanted = {"failing", "silent", "lagging", "letters"} if on else set()
+        wanted |= {"proof"} if on and WAYS[way].get("auditWorkspace") else set()
+        if names != wanted:
             problems.append(f"{way}: alerts {names}")
         watched = app_insights(resources)
         groups = [each.id for each in of_type(resources, "Microsoft.Insights/actionGroups")]

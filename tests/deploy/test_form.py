@@ -19,7 +19,8 @@ PARAMETERS = checks.load()["parameters"]
 # https://learn.microsoft.com/azure/azure-resource-manager/managed-applications/create-uidefinition-functions
 FUNCTIONS = {
     *("and", "basics", "concat", "contains", "empty", "equals", "greaterOrEquals", "if", "int"),
-    *("lessOrEquals", "location", "not", "or", "parse", "steps", "string"),
+    *("lessOrEquals", "location", "not", "or", "parse", "replace", "resourceGroup", "steps"),
+    *("string", "subscription", "toLower"),
 }
 ANSWERED_BY_THE_FORM = {"workspaceResourceId", "location", "createTable", "createV2Table"}
 """Parameters that no element is named after: picked from a list, or found out."""

@@ -103,10 +103,10 @@ def alerts(template: checks.Template, **given: Any) -> dict[str, dict[str, Any]]
 
 
 def test_alert_queries_are_valid_and_have_their_dimensions(template: checks.Template) -> None:
-    criteria = alerts(template)
+    criteria = alerts(template, auditWorkspace=True)
     analyses = kql.analyse(INSIGHTS, [each["query"] for each in criteria.values()])
 
-    assert len(criteria) == 4
+    assert len(criteria) == 5
     for (name, criterion), analysis in zip(criteria.items(), analyses, strict=True):
         assert analysis.problems == [], name
         for dimension in criterion["dimensions"]:
@@ -297,6 +297,40 @@ def test_alert_on_letters_counts_lines_of_the_app_only(template: checks.Template
     assert alert_rows(template, "letters", forged(delivered(5, 5, letters=1))) == []
 
 
+PROOF = (
+    "jira_audit_proof site=a from=2026-11-23T00:00:00.000Z to=2026-11-24T00:00:00.000Z "
+    "ledger=9 table=9 missing={missing} duplicated={duplicated}"
+)
+
+
+def unproven(minutes_ago: int) -> dict[str, Any]:
+    since = "2026-11-20T00:00:00.000Z"
+    message = f"b: the table has not been compared with the ledger since {since}, so a loss"
+    return heard(minutes_ago, message) | {"severityLevel": 3}
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ([heard(9, PROOF.format(missing=0, duplicated=0))], []),
+        ([heard(9, PROOF.format(missing=2, duplicated=0))], ["a"]),
+        ([heard(9, PROOF.format(missing=0, duplicated=1))], ["a"]),
+        ([unproven(9)], ["b"]),
+        ([heard(9, f"a: says {PROOF.format(missing=2, duplicated=0)}")], []),
+        (forged(heard(9, PROOF.format(missing=2, duplicated=0))), []),
+    ],
+)
+def test_alert_on_the_proof_names_each_site(
+    lines: list[dict[str, Any]], named: list[str], template: checks.Template
+) -> None:
+    workspace = Workspace({"traces": INSIGHTS["traces"]})
+    workspace.load("traces", lines)
+    given = {"functionAppName": "jiraaudit-contoso", "auditWorkspace": True}
+    query = alerts(template, **given)["proof"]["query"]
+
+    assert sorted(row["site"] for row in workspace.run(query)) == named
+
+
 def test_alert_on_silence_waits_as_long_as_asked(template: checks.Template) -> None:
     query = alerts(template, silenceAlertAfter="P1D")["silent"]["query"]
 
@@ -305,10 +339,14 @@ def test_alert_on_silence_waits_as_long_as_asked(template: checks.Template) -> N
 
 def test_alerts_look_back_further_than_their_last_evaluation(template: checks.Template) -> None:
     """A line that becomes searchable minutes late is else seen by no evaluation."""
-    found = checks.of_type(deploy(template), "Microsoft.Insights/scheduledQueryRules")
+    found = checks.of_type(
+        deploy(template, auditWorkspace=True), "Microsoft.Insights/scheduledQueryRules"
+    )
 
     assert {each.body["properties"]["evaluationFrequency"] for each in found} == {"PT15M"}
-    assert {each.body["properties"]["windowSize"] for each in found} == {"PT30M", "PT1H", "P2D"}
+    assert {each.body["properties"]["windowSize"] for each in found} == {
+        *("PT30M", "PT1H", "PT3H", "P2D"),
+    }
 
 
 def test_alert_on_lag_converts_minutes_to_seconds(template: checks.Template) -> None:

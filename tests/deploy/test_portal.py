@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -24,6 +25,7 @@ SITES = [
 FILLED: dict[str, dict[str, str]] = {
     "token": {},
     "scoped": {"scopedCloudId": "9a1f5b0e-7c56-4f5e-9d0e-2f4b8c6d7e8f"},
+    "serviceToken": {"scopedCloudId": "9a1f5b0e-7c56-4f5e-9d0e-2f4b8c6d7e8f"},
     "service": {"jiraOauthClientId": "client", "jiraOauthClientSecret": "a secret"},
     "several": {
         "jiraSites": json.dumps(SITES),
@@ -53,6 +55,8 @@ class Portal(arm.Scope):
             return {"id": checks.WORKSPACE}
         if name == "workspaceTables":
             return {"value": [{"name": "Heartbeat"}]}
+        if name in {"connectors", "flexRegions"}:
+            return {"value": self.answers.get(name, [])}
         element = ELEMENTS[name]
         default = element.get("defaultValue", "")
         if element["type"] == "Microsoft.Common.DropDown":
@@ -87,6 +91,88 @@ def deploy(portal: Portal) -> list[arm.Resource]:
     return arm.deploy(checks.load(), portal.value(FORM["outputs"]))
 
 
+def test_first_question_is_the_way_into_jira() -> None:
+    asked = [element for _, element in elements() if "label" in element]
+
+    assert asked[0]["name"] == "wayIn"
+
+
+def connector(group: str) -> dict[str, str]:
+    """As a list of resources has a Function App."""
+    where = f"/subscriptions/{arm.SUBSCRIPTION}/resourceGroups/{group}"
+    return {"id": f"{where}/providers/Microsoft.Web/sites/jira-audit-abc"}
+
+
+@pytest.mark.parametrize(
+    ("connectors", "shown"),
+    [
+        ([], set()),
+        ([connector(arm.RESOURCE_GROUP.upper())], {"connectorIsHere"}),
+        ([connector("other")], {"connectorIsElsewhere"}),
+        ([connector(f"{arm.RESOURCE_GROUP}-2")], {"connectorIsElsewhere"}),
+        ([connector("other"), connector(arm.RESOURCE_GROUP)], {"connectorIsHere"}),
+    ],
+)
+def test_form_says_that_a_connector_is_there(
+    connectors: list[dict[str, str]], shown: set[str]
+) -> None:
+    portal = fill(connectors=connectors)
+    boxes = ("connectorIsHere", "connectorIsElsewhere")
+
+    assert {name for name in boxes if portal.value(ELEMENTS[name]["visible"]) is True} == shown
+
+
+def test_form_looks_for_the_tag_that_the_template_writes() -> None:
+    path = fill().value(ELEMENTS["connectors"]["request"]["path"])
+    [tag] = re.findall("tagName eq '([^']*)'", unquote(path))
+
+    assert path.startswith(f"/subscriptions/{arm.SUBSCRIPTION}/resources?")
+    assert tag in checks.site(deploy(fill(**ALL))).body["tags"]
+
+
+def test_form_takes_a_resource_group_that_has_the_connector() -> None:
+    """By default a solution's form takes a new or an empty one."""
+    assert FORM["config"]["basics"]["resourceGroup"]["allowExisting"] is True
+
+
+REGIONS = [{"name": "North Europe"}, {"name": "East US 2"}]
+
+
+@pytest.mark.parametrize(
+    ("answers", "right"),
+    [
+        ({"flexRegions": REGIONS}, True),
+        ({"flexRegions": REGIONS[1:]}, False),
+        ({"flexRegions": REGIONS[1:], "hostingPlan": "premium"}, True),
+        ({"flexRegions": [{"name": "North Europe 2"}]}, False),
+        ({"flexRegions": []}, True),  # nobody knows: Azure says so at the deployment
+    ],
+)
+def test_region_without_flex_consumption_ends_the_form(
+    answers: dict[str, Any], right: bool
+) -> None:
+    [rule] = [
+        each["isValid"]
+        for each in ELEMENTS["packageUri"]["constraints"]["validations"]
+        if "isValid" in each
+    ]
+
+    assert fill(**answers).value(rule) is right
+
+
+def test_private_endpoints_need_a_way_to_them() -> None:
+    [rule] = [
+        each["isValid"]
+        for each in ELEMENTS["privateEndpointSubnetResourceId"]["constraints"]["validations"]
+        if "isValid" in each
+    ]
+    subnets = {name: value for name, value in checks.CLOSED.items() if "Subnet" in name}
+
+    assert fill().value(rule) is True
+    assert fill(**subnets).value(rule) is True
+    assert fill(**subnets | {"outboundSubnetResourceId": ""}).value(rule) is False
+
+
 def test_every_way_into_jira_is_offered() -> None:
     options = ELEMENTS["wayIn"]["constraints"]["allowedValues"]
 
@@ -117,7 +203,7 @@ def test_fields_of_a_way_are_shown_and_required(way: str) -> None:
     own = set(FILLED[way]) | {"packageUri"}
     if way != "several":
         own |= {"jiraSiteUrl", "jiraTokenExpires"}
-    if way in {"token", "scoped"}:
+    if way in {"token", "scoped", "serviceToken"}:
         own |= {"jiraUsername", "jiraApiToken"}
     if way == "service":
         own |= {"jiraCloudId"}
@@ -131,7 +217,9 @@ def test_form_deploys_the_code() -> None:
 
     assert code.body["properties"]["packageUri"] == checks.PACKAGE
     assert ELEMENTS["packageUri"]["constraints"]["required"]
-    assert not re.search(ELEMENTS["packageUri"]["constraints"]["regex"], "")
+    form_of_address = ELEMENTS["packageUri"]["constraints"]["validations"][0]["regex"]
+    assert re.search(form_of_address, checks.PACKAGE)
+    assert not re.search(form_of_address, "")
 
 
 @pytest.mark.parametrize(("uri", "says"), [("", "no code in the app"), (checks.PACKAGE, "403")])

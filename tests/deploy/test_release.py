@@ -96,7 +96,7 @@ def test_form_of_a_release_has_its_package(tmp_path: Path) -> None:
         if each["name"] == "packageUri"
     ]
     assert element["defaultValue"] == package_of(TAG)
-    assert re.search(element["constraints"]["regex"], element["defaultValue"])
+    assert re.search(element["constraints"]["validations"][0]["regex"], element["defaultValue"])
     element["defaultValue"] = ""
     assert form == ours
 
