@@ -4,6 +4,7 @@
     ├── SettingsError            an administrator corrects a setting
     ├── SiteError                this site stops until someone acts
     │   ├── CredentialsRefused   other credentials, or another address, may work
+    │   ├── AccessRefused        the credentials are right, and may not read
     │   └── UndocumentedSuccess  a batch may have been accepted
     ├── TransientError           the next tick retries
     │   ├── PageUnreadable       a page cannot be read: request fewer records
@@ -50,6 +51,10 @@ class SiteError(ConnectorError):
 
 class CredentialsRefused(SiteError):
     """Jira refuses the credentials (HTTP 401) at this address."""
+
+
+class AccessRefused(SiteError):
+    """Jira knows the credentials, and refuses the audit log to them (HTTP 403)."""
 
 
 class TransientError(ConnectorError):

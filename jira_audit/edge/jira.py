@@ -15,6 +15,7 @@ from jira_audit.core import encoding, timestamps
 from jira_audit.core.address import redirect_sentence
 from jira_audit.core.clock import Clock
 from jira_audit.core.errors import (
+    AccessRefused,
     CredentialsRefused,
     PageUnreadable,
     SiteError,
@@ -29,6 +30,9 @@ from jira_audit.edge import transport
 from jira_audit.edge.transport import Connection, ResponseUnusable, Route
 
 RECORDS_PATH = "/rest/api/3/auditing/record"
+PERMISSIONS_PATH = "/rest/api/3/mypermissions"
+ADMINISTER = "ADMINISTER"
+"""The key of the global permission Administer Jira."""
 
 PROBE_SECONDS = 60.0
 ANSWER_LIMIT = 8 * 1024 * 1024
@@ -69,10 +73,10 @@ _MEANINGS = {
         "and needs the scopes read:audit-log:jira and read:user:jira",
     ),
     403: Meaning(
-        SiteError,
+        AccessRefused,
         "Jira refuses: the account lacks the global permission Administer Jira; or all of the "
         "site's Jira products are on the Free plan, which has no audit log; or the site's IP "
-        "allow-list does not include this address",
+        "allow-list does not include this address. jira-audit check tells which",
     ),
     404: Meaning(
         SiteError,
@@ -167,6 +171,30 @@ class JiraSource:
         request = PageRequest(Window(now - timestamps.DAY, now), 0, 1)
         self.decipher(self.fetch(request, PROBE_SECONDS), request)
 
+    def administers(self) -> bool | None:
+        """Whether the account has the permission Administer Jira; None if Jira does not say.
+
+        Raises TransientError, or what opening the route raises. Anybody may ask, but a scoped token
+        needs a scope for it.
+        https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-permissions/
+        """
+        try:
+            connection = self._route.open()
+            answer = transport.fetch(
+                self._session,
+                "Jira",
+                "GET",
+                connection.base_url + PERMISSIONS_PATH,
+                limit=RECORD_LIMIT,
+                seconds=PROBE_SECONDS,
+                clock=self._clock,
+                params={"permissions": ADMINISTER},
+                auth=connection.auth,
+            )
+        except (TransientError, SiteError) as error:
+            raise error.with_site(self._site) from error
+        return parse_permission(answer)
+
     def _ask(self, connection: Connection, request: PageRequest, seconds: float) -> RawResponse:
         """Send one request over an open route."""
         window = request.window
@@ -196,6 +224,16 @@ class JiraSource:
             start = raw_record(error.start, request)[: limit - ENVELOPE_SIZE]
             unreadable = PageUnreadable(str(error), record=start)
         raise unreadable  # here, so that no context keeps the body in memory
+
+
+def parse_permission(answer: RawResponse) -> bool | None:
+    """Whether the response says that the account administers Jira; None if it says nothing."""
+    try:
+        content = encoding.loads(answer.body) if answer.status == 200 else {}
+        has_it = content["permissions"][ADMINISTER]["havePermission"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return has_it if isinstance(has_it, bool) else None
 
 
 def refuses_credentials(answer: RawResponse) -> bool:

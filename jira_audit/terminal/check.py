@@ -7,10 +7,10 @@ as the first run would.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,17 +21,18 @@ from jira_audit import wiring
 from jira_audit.core.errors import (
     BatchRefused,
     ConnectorError,
-    CredentialsRefused,
     SettingsError,
     SiteError,
 )
-from jira_audit.core.text import escaped, printable
+from jira_audit.core.text import escaped
 from jira_audit.flow.sending import PROBE
 from jira_audit.operations.exit_codes import ExitCode
 from jira_audit.settings.load import load
 from jira_audit.settings.table import EVERYTHING, Needs
 from jira_audit.settings.unknown import unknown_settings
-from jira_audit.settings.values import Azure, Settings, Site
+from jira_audit.settings.values import Azure, Settings
+from jira_audit.terminal.check_jira import jira_results
+from jira_audit.terminal.check_result import CheckResult, Part
 from jira_audit.terminal.console import (
     consoles,
     exit_on_settings_error,
@@ -40,34 +41,15 @@ from jira_audit.terminal.console import (
     print_message,
     progress_line,
 )
-from jira_audit.terminal.context import environment
+from jira_audit.terminal.context import environment, only
 from jira_audit.terminal.format import format_duration
-from jira_audit.terminal.options import Place, json_flag, placed
-
-Part = Literal["settings", "Jira", "ingestion", "storage"]
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """The result for one part. `sentence` says what works, or what to do.
-
-    A `warning` keeps nothing from working.
-    """
-
-    part: Part
-    ok: bool
-    sentence: str
-    warning: bool = False
-
-    @property
-    def mark(self) -> str:
-        """`ok`, `warning` or `failed`."""
-        return "failed" if not self.ok else "warning" if self.warning else "ok"
+from jira_audit.terminal.options import Place, SiteHosts, json_flag, placed
 
 
 @placed(folder="none")
 def command(
     *,
+    hosts: SiteHosts = None,
     as_json: Annotated[bool, json_flag("one object per line and result")] = False,
     place: Place,
 ) -> None:
@@ -92,10 +74,10 @@ def command(
             problems = error
             if as_json:
                 for problem in error.problems:
-                    _print_json(CheckResult("settings", ok=False, sentence=problem))
-        for result in check_results(known):
+                    print_json(CheckResult("settings", ok=False, sentence=problem).payload())
+        for result in check_results(known, hosts or ()):
             if as_json:
-                _print_json(result)
+                print_json(result.payload())
             else:
                 _show(out, result)
             results.append(result)
@@ -103,13 +85,24 @@ def command(
             if as_json:
                 raise typer.Exit(ExitCode.USAGE)
             raise problems
+    if not as_json and (counts := _counts(results)):
+        print_message(err, counts)
     if not all(result.ok for result in results):
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _print_json(result: CheckResult) -> None:
-    print_json({"part": result.part, "result": result.mark, "sentence": result.sentence})
+def _counts(results: Sequence[CheckResult]) -> str:
+    """How many of several sites failed, and which; empty for one site."""
+    sites = {result.site for result in results if result.site}
+    failed = sorted({result.site for result in results if result.site and not result.ok})
+    if len(sites) <= 1:
+        return ""
+    names = f": {', '.join(failed)}" if failed else ""
+    return f"{len(sites):,} sites: {len(sites) - len(failed):,} ok, {len(failed):,} failed{names}"
 
+
+NAMED_SITES = 3
+"""With more sites, the first line has their number."""
 
 STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
@@ -127,10 +120,13 @@ def _show(out: Console, result: CheckResult) -> None:
     out.print(table)
 
 
-def check_results(environment: Mapping[str, str]) -> Iterator[CheckResult]:
+def check_results(
+    environment: Mapping[str, str], hosts: Collection[str] = ()
+) -> Iterator[CheckResult]:
     """Check each part whose settings are complete; yields each result as soon as it is there.
 
-    Foreseen errors are results. What is wrong with the settings of other parts is not among them.
+    Of the sites, all are checked, or only those of `hosts`, side by side. Foreseen errors are
+    results. What is wrong with the settings of other parts is not among them.
     """
     now = wiring.CLOCK.now()
     whole = _loaded(environment, now, EVERYTHING)
@@ -141,11 +137,7 @@ def check_results(environment: Mapping[str, str]) -> Iterator[CheckResult]:
     # For a folder, no setting of Azure is needed; none is read or written here.
     jira = whole or _loaded(environment, now, frozenset({"sites", "jira"}), Path())
     if jira:
-        for entry in jira.invalid:
-            sentence = str(entry.error).removeprefix("settings: ")
-            yield CheckResult("settings", ok=False, sentence=sentence)
-        for site in jira.sites:
-            yield _jira(site)
+        yield from _sites_results(only(jira, hosts), now)
     sender = whole or _loaded(environment, now, frozenset({"ingestion"}))
     if sender and (to := sender.azure.ingestion):
         azure, stream = sender.azure, f"{to.stream} of {to.rule}"
@@ -157,6 +149,20 @@ def check_results(environment: Mapping[str, str]) -> Iterator[CheckResult]:
         store = stored.azure
         container = f"the container {store.storage.container} exists and can be written"
         yield _result("storage", lambda: wiring.probe_storage(store), container)
+
+
+def _sites_results(loaded: Settings, now: int) -> Iterator[CheckResult]:
+    """The results of every site, each as soon as it is there: one that hangs holds up no other."""
+    for entry in loaded.invalid:
+        sentence = str(entry.error).removeprefix("settings: ")
+        named = sentence if sentence.startswith(entry.site) else f"{entry.site}: {sentence}"
+        yield CheckResult("settings", ok=False, sentence=named, site=entry.site)
+    with ThreadPoolExecutor(wiring.MAX_CONCURRENT_SITES) as executor:
+        checks = [
+            executor.submit(lambda its: list(jira_results(its, now)), site) for site in loaded.sites
+        ]
+        for check in as_completed(checks):
+            yield from check.result()
 
 
 def _loaded(
@@ -174,7 +180,8 @@ def _settings_results(loaded: Settings) -> Iterator[CheckResult]:
     to = loaded.azure.ingestion
     if to is None:
         raise TypeError(loaded)  # all settings were loaded, and none for a folder
-    sites = ", ".join(site.host for site in loaded.sites)
+    hosts = [site.host for site in loaded.sites]
+    sites = ", ".join(hosts) if len(hosts) <= NAMED_SITES else f"{len(hosts):,} sites"
     where = f"complete: from {sites} to {to.stream} of {to.rule}"
     yield CheckResult("settings", ok=True, sentence=where)
     policy = loaded.policy
@@ -184,63 +191,6 @@ def _settings_results(loaded: Settings) -> Iterator[CheckResult]:
         f"{format_duration(policy.lookback)}, a run takes {loaded.budget_seconds} s at most"
     )
     yield CheckResult("settings", ok=True, sentence=f"in force: {values}")
-
-
-def _jira(site: Site) -> CheckResult:
-    """Whether the audit log can be read; tries the gateway if the site refuses the token."""
-    holder = site.holder
-    try:
-        wiring.source(site).probe()
-    except CredentialsRefused as refused:
-        if site.gateway:
-            return CheckResult("Jira", ok=False, sentence=str(refused))
-        return _through_gateway(site)
-    except ConnectorError as error:
-        return CheckResult("Jira", ok=False, sentence=str(error))
-    route = " through Atlassian's gateway" if site.gateway else ""
-    sentence = f"{holder} can read the audit log of {site.host}{route}"
-    if site.cloud_id:
-        return _compare_cloud_id(site, sentence)
-    return CheckResult("Jira", ok=True, sentence=sentence)
-
-
-def _through_gateway(site: Site) -> CheckResult:
-    """Whether a refused token is a scoped one, which only the gateway accepts."""
-    gateway = replace(site, gateway=True)
-    try:
-        wiring.source(gateway).probe()
-    except ConnectorError as error:
-        both = isinstance(error, CredentialsRefused)
-        sentence = (
-            f"{site.host}: Jira rejected the credentials (HTTP 401)"
-            f"{', directly and through the gateway' if both else ''}: the token is wrong, revoked "
-            "or expired, or the e-mail address is not its owner's"
-        )
-        if not both:
-            sentence += f". The gateway: {printable(str(error), 80)}"
-        return CheckResult("Jira", ok=False, sentence=sentence)
-    cloud_id = wiring.gateway(gateway).cloud_id()
-    sentence = (
-        f"the token of {site.holder} is scoped: {site.host} refuses it, Atlassian's "
-        f"gateway accepts it. Set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {cloud_id}"
-    )
-    return CheckResult("Jira", ok=False, sentence=sentence)
-
-
-def _compare_cloud_id(site: Site, sentence: str) -> CheckResult:
-    """Whether the cloud id in the settings is the site's own."""
-    try:
-        cloud_id = wiring.gateway(replace(site, cloud_id=None)).cloud_id()
-    except ConnectorError as error:
-        unchecked = f"; its cloud id could not be compared with that of {site.host}: {error}"
-        return CheckResult("Jira", ok=True, sentence=sentence + unchecked)
-    if cloud_id.lower() == (site.cloud_id or "").lower():
-        return CheckResult("Jira", ok=True, sentence=sentence)
-    wrong = (
-        f"the cloud id {site.cloud_id} belongs to another site, whose records would be delivered "
-        f"as those of {site.host}: set JIRA_CLOUD_ID (cloud_id in JIRA_SITES) to {cloud_id}"
-    )
-    return CheckResult("Jira", ok=False, sentence=wrong)
 
 
 def _result(part: Part, attempt: Callable[[], None], sentence: str) -> CheckResult:

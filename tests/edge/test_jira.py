@@ -28,6 +28,7 @@ from jira_audit import wiring
 from jira_audit.core import timestamps
 from jira_audit.core.clock import Deadline
 from jira_audit.core.errors import (
+    AccessRefused,
     ConnectorError,
     CredentialsRefused,
     OutOfTime,
@@ -284,7 +285,7 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
         SiteError,
         ("CAPTCHA", "browser", "HTTP 403"),
     ),
-    (403, {"X-Authentication-Denied-Reason": "OTHER"}, HTML, SiteError, ("Administer Jira",)),
+    (403, {"X-Authentication-Denied-Reason": "OTHER"}, HTML, AccessRefused, ("Administer Jira",)),
     (401, {}, b"", CredentialsRefused, (SAYS_TOKEN, "a year", "user name", "scoped", "HTTP 401")),
     (
         401,
@@ -293,12 +294,12 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
         CredentialsRefused,
         (SAYS_TOKEN, "scope does not match"),
     ),
-    (403, {}, HTML, SiteError, ("Administer Jira", "Free plan", "IP allow-list", "HTTP 403")),
+    (403, {}, HTML, AccessRefused, ("Administer Jira", "Free plan", "IP allow-list", "HTTP 403")),
     (
         403,
         {},
         b'{"message": "The IP address has been rejected because it is not on the allowed list."}',
-        SiteError,
+        AccessRefused,
         ("IP allow-list", "has been rejected"),
     ),
     (404, {}, HTML, SiteError, ("JIRA_SITE_URL", "HTTP 404")),
@@ -981,3 +982,28 @@ def test_error_that_is_large_is_not_quoted() -> None:
     with pytest.raises(SiteError) as raised:
         parse_page(RawResponse(403, {}, body, NOW), ASKED)
     assert "xxx" not in str(raised.value)
+
+
+# The permission
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "has_it"),
+    [
+        (200, b'{"permissions": {"ADMINISTER": {"havePermission": true}}}', True),
+        (200, b'{"permissions": {"ADMINISTER": {"havePermission": false}}}', False),
+        (200, b'{"permissions": {"ADMINISTER": {"havePermission": "no"}}}', None),
+        (200, b'{"permissions": {}}', None),
+        (200, b"[]", None),
+        (200, b"<html>", None),
+        (403, b'{"permissions": {"ADMINISTER": {"havePermission": true}}}', None),
+        (401, b"", None),
+    ],
+)
+def test_permission_is_what_jira_says_and_otherwise_unknown(
+    http: RequestsMock, time: Time, status: int, body: bytes, has_it: bool | None
+) -> None:
+    address = f"{BASE}/rest/api/3/mypermissions?permissions=ADMINISTER"
+    http.get(address, status=status, body=body, match_querystring=None)
+
+    assert source_at(BASE, time).administers() is has_it

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from jira_audit import wiring
 from jira_audit.simulator.records import Record, sample_records
 from jira_audit.simulator.server import serve
-from jira_audit.simulator.site import TENANT_PATH, FakeJira, Response
+from jira_audit.simulator.site import PERMISSIONS_PATH, TENANT_PATH, FakeJira, Response
 from jira_audit.terminal.cli import cli
 
 ROOT = Path(__file__).parents[2]
@@ -122,16 +122,23 @@ class TwoNames(FakeJira):
 
 
 class Site(TwoNames):
-    """A simulated site that can be told to refuse, and counts what it was asked."""
+    """A simulated site that can be told to refuse, and counts what it was asked.
+
+    Told so, it still says whether the account administers it.
+    """
 
     def __init__(self, records: list[Record]) -> None:
         super().__init__(USERNAME, TOKEN)
         self.add(records)
         self.refusal: int | None = None
+        self.administers: bool | None = None
         self.asked = 0
 
     def answer(self, *request: object) -> Response:
         self.asked += 1
+        if request[0] == PERMISSIONS_PATH and self.administers is not None:
+            said = {"permissions": {"ADMINISTER": {"havePermission": self.administers}}}
+            return Response(200, {}, json.dumps(said).encode())
         if self.refusal:
             return Response(self.refusal, {"Content-Type": "text/html"}, b"<html>no</html>")
         return super().answer(*request)  # type: ignore[arg-type]

@@ -2,16 +2,30 @@
 
 import json
 import os
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from azure.storage.blob import ContainerClient
 
 from jira_audit import wiring
+from jira_audit.simulator.site import Response
+from jira_audit.terminal.check import check_results
 from tests.servers.azurite import AT_ONCE
 from tests.servers.identity import Identity
 from tests.servers.ingestion import RULE, STREAM, Fault, Ingestion
-from tests.terminal.conftest import TOKEN, USERNAME, Ended, Run, Site
+from tests.terminal.conftest import (
+    TOKEN,
+    USERNAME,
+    Ended,
+    Run,
+    Site,
+    TwoNames,
+    as_two_sites,
+    set_up,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -78,10 +92,100 @@ def test_jira_with_a_wrong_token_is_named(run: Run) -> None:
     assert len(sentence) < 300
 
 
-def test_jira_without_the_permission_is_named(run: Run, site: Site) -> None:
-    site.refusal = 403
+@pytest.mark.parametrize(
+    ("administers", "said", "unsaid"),
+    [
+        (False, f"127.0.0.1: {USERNAME} lacks the global permission Administer Jira", "Free plan"),
+        (True, "are on the Free plan, which has no audit log", "allow-list"),
+        (None, "or the site's IP allow-list does not include this address", "jira-audit check"),
+    ],
+)
+def test_jira_that_refuses_is_asked_for_the_permission(
+    run: Run, site: Site, administers: bool | None, said: str, unsaid: str
+) -> None:
+    site.refusal, site.administers = 403, administers
 
-    assert "lacks the global permission Administer Jira" in only_failure(run("check"), "Jira")
+    sentence = only_failure(run("check"), "Jira")
+
+    assert said in sentence
+    assert unsaid not in sentence
+
+
+class Slow(TwoNames):
+    """At localhost, it answers only once it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(USERNAME, TOKEN)
+        self.told = threading.Event()
+
+    def answer(
+        self, path: str, query: Mapping[str, str], headers: Mapping[str, str], now_ms: int
+    ) -> Response:
+        if headers["Host"].startswith("localhost") and not self.told.wait(60):
+            return Response(503, {}, b"")
+        return super().answer(path, query, headers, now_ms)
+
+
+def test_site_that_hangs_holds_up_the_result_of_no_other() -> None:
+    slow = Slow()
+    with set_up(slow):
+        as_two_sites()
+        entries = json.loads(os.environ["JIRA_SITES"])
+        os.environ["JIRA_SITES"] = json.dumps(entries[::-1])
+        seen = []
+        for result in check_results(os.environ):
+            if result.site:
+                seen.append((result.site, result.ok))
+                slow.told.set()
+
+    assert seen == [("127.0.0.1", True), ("localhost", True)]
+
+
+def test_sites_are_counted_and_those_that_fail_are_named_by_host(run: Run, site: Site) -> None:
+    as_two_sites(
+        {"url": "https://contoso.atlassian.net", "username": "nobody"},
+        {"url": "https://b.atlassian.net", "username": "nobody", "api_token_setting": "B_TOKEN"},
+    )
+
+    ended = run("check")
+    told = [json.loads(line) for line in run("check", "--json").out.splitlines()]
+
+    assert ended.code == 1
+    count = "4 sites: 2 ok, 2 failed: b.atlassian.net, contoso.atlassian.net"
+    assert ended.err == f"{count}\n"
+    assert "contoso.atlassian.net: JIRA_SITES[3]: api_token_setting is missing" in ended.out
+    assert "b.atlassian.net: JIRA_SITES[4]: B_TOKEN is missing" in ended.out
+    assert {each["site"]: each["result"] for each in told if each["site"]} == {
+        "127.0.0.1": "ok",
+        "localhost": "ok",
+        "contoso.atlassian.net": "failed",
+        "b.atlassian.net": "failed",
+    }
+
+
+def test_sites_that_are_named_are_checked_alone(run: Run, site: Site) -> None:
+    as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
+
+    ended = run("check", "--site", "LOCALHOST")
+
+    assert ended.code == 0
+    assert [line for line in ended.out.splitlines() if "  Jira  " in line] == [
+        f"ok       Jira       {USERNAME} can read the audit log of localhost"
+    ]
+    assert run("check", "--site", "other.atlassian.net").code == 2
+
+
+def test_token_that_has_expired_is_a_warning_with_the_days(run: Run) -> None:
+    ended_on = (datetime.now(UTC) - timedelta(days=7)).date()
+    os.environ["JIRA_TOKEN_EXPIRES"] = str(ended_on)
+
+    ended = run("check")
+
+    assert ended.code == 0
+    warning = (
+        f"warning  Jira       127.0.0.1: the token or secret expired on {ended_on}, 7 days ago"
+    )
+    assert warning in ended.out
 
 
 def test_rule_that_is_wrong_is_named(run: Run) -> None:
