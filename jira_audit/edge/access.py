@@ -37,7 +37,7 @@ DEFAULT_TOKEN_LIFETIME = 600.0
 REFRESH_MARGIN = 120.0
 """Seconds before expiry. No token expires in flight."""
 
-_TOO_MANY = Meaning(TransientError, "Atlassian asks for fewer requests")
+_TOO_MANY = Meaning(TransientError, "Atlassian limits the rate of requests")
 _REFUSED = Meaning(
     SiteError,
     "Atlassian's token service does not know the OAuth client: its id or secret is wrong, or it "

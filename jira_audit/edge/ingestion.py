@@ -65,7 +65,7 @@ _MEANINGS = {
     ),
     408: _UNANSWERED,
     413: Meaning(BatchRefused, "the batch is too large for the ingestion service"),
-    429: Meaning(TransientError, "the ingestion service asks for fewer calls"),
+    429: Meaning(TransientError, "the ingestion service limits the rate of calls"),
     500: _UNANSWERED,
     502: _UNANSWERED,
     503: _UNANSWERED,

@@ -83,7 +83,7 @@ _MEANINGS = {
         "there is no Jira at this address: check that the URL (JIRA_SITE_URL), or the gateway's "
         "cloud id, is the site's",
     ),
-    429: Meaning(TransientError, "Jira asks for fewer requests", pause=True),
+    429: Meaning(TransientError, "Jira limits the rate of requests", pause=True),
     500: _RETRY_LATER,
     502: _RETRY_LATER,
     503: _RETRY_LATER,

@@ -78,7 +78,7 @@ _MEANINGS = {
         "there is no such workspace: give its Workspace ID, a GUID, not its name or resource id",
     ),
     408: _LATER,
-    429: Meaning(TransientError, "the workspace asks for fewer queries"),
+    429: Meaning(TransientError, "the workspace limits the rate of queries"),
     500: _LATER,
     502: _LATER,
     503: _LATER,

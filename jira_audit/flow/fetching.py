@@ -205,7 +205,7 @@ class PageRequests:
     def _ask(self, request: PageRequest) -> Future[_Answered]:
         if self._throttle.is_on:
             wait = duration_text(self._throttle.seconds_left)
-            message = f"Jira asks for fewer requests (wait: {wait})"
+            message = f"Jira limits the rate of requests (wait: {wait})"
             raise TransientError(message, pause=True)
         while not self._reserve(request, WAIT_SECONDS):
             if self._deadline.left() < -GRACE_SECONDS:

@@ -31,6 +31,7 @@ NOT_OURS: Mapping[str, str] = {
     r"at hand": "available",
     r"come to grief|comes to grief": "fail",
     r"whoever would": "to",
+    r"asks? for fewer (requests|calls|queries)": "limit the rate",
     r"utili[sz]e": "use",
     r"in order to": "to",
     r"please": "leave it out",

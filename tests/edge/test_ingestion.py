@@ -157,7 +157,7 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
         ("LOGS_DCR_RULE_ID", "DATA_COLLECTION_ENDPOINT", "InvalidDcrImmutableId"),
     ),
     (413, JSON, refusal("ContentLengthLimitExceeded"), BatchRefused, ("too large",)),
-    (429, {}, b"", TransientError, ("fewer calls", "HTTP 429")),
+    (429, {}, b"", TransientError, ("limits the rate", "HTTP 429")),
     (408, {}, b"", Unanswered, ("unavailable", "HTTP 408")),
     (500, JSON, refusal("InternalServerError"), Unanswered, ("unavailable", "Internal")),
     (502, {}, HTML, Unanswered, ("unavailable", "HTTP 502")),

@@ -305,7 +305,7 @@ MEANINGS: list[tuple[int, Mapping[str, str], bytes, type[ConnectorError], tuple[
     (404, {}, HTML, SiteError, ("JIRA_SITE_URL", "HTTP 404")),
     (405, {}, b"", SiteError, ("not documented", "HTTP 405")),
     (410, {}, b"", SiteError, ("not documented", "HTTP 410")),
-    (429, {}, b"", TransientError, ("fewer requests", "HTTP 429")),
+    (429, {}, b"", TransientError, ("limits the rate", "HTTP 429")),
     (500, {}, b'{"errorMessages": ["Internal"]}', TransientError, (SAYS_LATER, "HTTP 500")),
     (502, {}, HTML, TransientError, (SAYS_LATER, "HTTP 502")),
     (503, {}, PAGE, TransientError, (SAYS_LATER, "HTTP 503")),

@@ -220,7 +220,7 @@ def test_query_is_retried_after_the_time_asked_for(
 
     assert time.slept == [0.0, 17.0]
     assert (
-        "asks for fewer queries (HTTP 429: ThrottledError; wait: 17 seconds) (retrying"
+        "limits the rate of queries (HTTP 429: ThrottledError; wait: 17 seconds) (retrying"
         in caplog.text
     )
 
