@@ -13,12 +13,13 @@ from tests.docs import shell
 
 NOT_RUN: Mapping[str, str] = {
     r"az ": "needs the Azure CLI, signed in to a subscription",
-    r"export \w+=\$\(az ": "needs the Azure CLI, signed in to a subscription",
     r"(bash |deploy/)deploy\.sh ": "needs the Azure CLI; tests/deploy runs it against a stand-in",
     r"(gh attestation verify|sha256sum --check) ": "needs a release, or a package that was built",
     r"func start$": "needs the Functions host; tests/end_to_end runs the worker library instead",
     r"npx --yes azurite ": "takes ports that every checkout on the machine would take; "
     "tests/docs/test_azurite.py starts Azurite with the same words on ports of its own",
+    r"jira-audit .*--(app|storage-account) ": "reads a deployment by az; tests/terminal has a "
+    "stand-in",
     r"jira-audit .*--workspace ": "asks a Log Analytics workspace; tests/terminal has a stand-in",
     r"curl ": "asks a real site, or fetches a file of a release",
     r"make (format|lint|test(-all|-rest)?)( |$)": "is what runs this",
