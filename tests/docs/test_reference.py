@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -16,9 +15,9 @@ from jira_audit.core.mapper import Mapper
 from jira_audit.core.outcome import Outcome, Tally
 from jira_audit.core.records import Identity, created_of, id_of
 from jira_audit.operations.exit_codes import MEANINGS
+from jira_audit.operations.judgement import VERDICTS
 from tests.docs import pages, reference, shell
 
-SVG = "{http://www.w3.org/2000/svg}"
 IMAGES = sorted((shell.ROOT / "docs" / "images").glob("*.svg"))
 
 
@@ -29,13 +28,10 @@ def test_command_page_is_made_from_the_help() -> None:
 def test_picture_of_the_demo_is_made_by_the_demo() -> None:
     """But for times, durations and their widths."""
     committed = (shell.ROOT / "docs" / "images" / "demo.svg").read_text(encoding="utf-8")
+    texts = reference.texts_in(committed)
 
-    assert texts(committed) == texts(reference.demo_picture()), "run make docs"
-
-
-def texts(picture: str) -> list[str]:
-    elements = ET.fromstring(picture).iter(f"{SVG}text")
-    return [re.sub(r"\d+", "0", each.text or "") for each in elements]
+    assert "every record of the site, once" in " ".join(texts).replace("\xa0", " ")
+    assert texts == reference.texts_in(reference.demo_picture()), "run make docs"
 
 
 @pytest.mark.parametrize("picture", IMAGES, ids=lambda path: path.name)
@@ -95,6 +91,10 @@ def test_dead_letter_is_documented_field_by_field() -> None:
     blob = json.loads(Letter("refused", "why", "a", {"id": 1}, 400).encode(0))
 
     assert code_names("docs/blobs.md", "Dead letter") == list(blob)
+
+
+def test_verdicts_are_documented_from_the_worst_on() -> None:
+    assert tuple(code_names("docs/point-the-terminal.md", "Look")) == VERDICTS
 
 
 def test_exit_codes_are_those_of_the_commands_and_the_script() -> None:
