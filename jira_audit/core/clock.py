@@ -117,7 +117,7 @@ def retry(
             if is_final(error) or tries > policy.retries:
                 raise
             if wait > deadline.left():
-                message = f"{error} (no time left in this run to retry; the next tick continues)"
+                message = f"{error} (no time was left to retry; the next run continues)"
                 raise OutOfTime(message) from error
             if wait > LONGEST_WAIT:
                 message = f"{error} (too long to wait for: try again later)"

@@ -77,10 +77,15 @@ def context(place: Place, needs: Needs, hosts: Collection[str] = ()) -> Iterator
 
 @contextmanager
 def site_context(place: Place, host: str | None, needs: Needs) -> Iterator[SiteContext]:
-    """As `context`, for the site of this host; None: the only site."""
+    """As `context`, for the site of this host; None: the only site. A failure names the site."""
     with context(place, needs) as ctx:
         site = _site(ctx.settings, host, _stored(place.folder) if place.folder else ())
-        yield _at(ctx, site)
+        try:
+            yield _at(ctx, site)
+        except SettingsError:
+            raise
+        except ConnectorError as error:
+            raise error.with_site(site.host) from error
 
 
 def for_each_site(

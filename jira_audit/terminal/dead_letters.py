@@ -51,6 +51,11 @@ group = typer.Typer(
 )
 
 
+KEPT = (
+    "{host}: a letter that is kept cannot be sent by this version, for the reason above. To delete "
+    "it on purpose, run jira-audit dead-letters discard NAME --site {host} --reason TEXT"
+)
+
 COLUMNS = "site", "name", "kind", "kept", "reason"
 
 
@@ -164,6 +169,8 @@ def replay_dead_letters(
             print_json(_replayed_payload(ctx.host, replayed))
         else:
             print_message(ctx.out, _summary(ctx.host, replayed))
+            if replayed.kept:
+                print_message(ctx.err, KEPT.format(host=ctx.host))
         if replayed.error:
             raise replayed.error
         if replayed.kept or replayed.skipped:
@@ -195,12 +202,17 @@ def _summary(host: str, replayed: Replayed) -> Text:
     if replayed.skipped:
         text = "nothing was sent: another run holds the lease. Retry in a few minutes."
         return Text.assemble((host, "bold yellow"), f": {text}")
-    parts = [f"{_dead_letters(replayed.sent)} sent again and deleted"]
+    parts = [f"{_dead_letters(replayed.sent)} sent again and deleted"] if replayed.sent else []
     if replayed.gone:
         parts.append(f"{len(replayed.gone)} deleted, because a run had delivered the record")
     if replayed.kept:
         parts.append(f"{len(replayed.kept)} kept")
-    return _sentence(host, parts, failed=replayed.error is not None, any_left=bool(replayed.kept))
+    return _sentence(
+        host,
+        parts or ["no dead letter was sent" if replayed.error else "there are no dead letters"],
+        failed=replayed.error is not None,
+        any_left=bool(replayed.kept),
+    )
 
 
 def _dead_letters(names: Sequence[str]) -> str:
@@ -210,7 +222,7 @@ def _dead_letters(names: Sequence[str]) -> str:
 def _sentence(host: str, parts: Sequence[str], *, failed: bool, any_left: bool) -> Text:
     """What was done with a site's letters, in the colour of how it ended."""
     style = "bold red" if failed else "bold yellow" if any_left else "bold green"
-    end = "; then an error stopped it." if failed else "."
+    end = "; an error stopped the rest." if failed else "."
     return Text.assemble((host, style), f": {'; '.join(parts)}{end}")
 
 
@@ -274,7 +286,12 @@ def _discarded_summary(host: str, done: Discarded) -> Text:
     if done.skipped:
         text = "nothing was deleted: another run holds the lease. Retry in a few minutes."
         return Text.assemble((host, "bold yellow"), f": {text}")
-    parts = [f"{_dead_letters(done.discarded)} discarded"]
+    parts = [f"{_dead_letters(done.discarded)} discarded"] if done.discarded else []
     if done.absent:
         parts.append(f"{len(done.absent)} not found")
-    return _sentence(host, parts, failed=done.error is not None, any_left=bool(done.absent))
+    return _sentence(
+        host,
+        parts or ["no dead letter was discarded"],
+        failed=done.error is not None,
+        any_left=bool(done.absent),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
@@ -43,6 +44,30 @@ SiteHosts = Annotated[
         help="Only this site; several times for several sites.  [dim]default: all[/]",
     ),
 ]
+
+
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def _workspace_id(text: str | None) -> str | None:
+    """The id, if it is a GUID: a name would only fail after requests. Raises BadParameter."""
+    if text is not None and not _GUID.fullmatch(text):
+        message = (
+            "must be the Workspace ID, a GUID; az monitor log-analytics workspace show --query "
+            "customerId prints it"
+        )
+        raise typer.BadParameter(message)
+    return text
+
+
+def workspace_option(what: str) -> Any:
+    """The option --workspace; `what` says what is done with its table."""
+    return typer.Option(
+        "--workspace",
+        metavar="ID",
+        callback=_workspace_id,
+        help=f"{what}: the Workspace ID of the Log Analytics workspace, a GUID.",
+    )
 
 
 def from_option(verb: str, default: str = "") -> Any:

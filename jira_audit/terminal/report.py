@@ -21,7 +21,7 @@ from jira_audit.settings.load import BEGINNING_OF_ALL
 from jira_audit.settings.table import STORED
 from jira_audit.terminal.console import consoles, exit_on_error, print_message, progress_line
 from jira_audit.terminal.context import context
-from jira_audit.terminal.options import Place, from_option, placed, to_option
+from jira_audit.terminal.options import Place, from_option, placed, to_option, workspace_option
 from jira_audit.terminal.report_page import Health, page
 from jira_audit.terminal.status import summary
 from jira_audit.terminal.statuses import judgements, local_judgements
@@ -44,12 +44,7 @@ def command(
     end: Annotated[str | None, to_option("Show", "last row")] = None,
     workspace: Annotated[
         str | None,
-        typer.Option(
-            "--workspace",
-            metavar="ID",
-            help="Show the rows of this Log Analytics workspace's table (its Workspace ID, a "
-            "GUID).",
-        ),
+        workspace_option("Show the rows of a workspace's table"),
     ] = None,
     output: Annotated[
         Path,

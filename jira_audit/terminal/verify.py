@@ -40,6 +40,7 @@ from jira_audit.terminal.options import (
     json_flag,
     placed,
     to_option,
+    workspace_option,
 )
 from jira_audit.terminal.times import parse_range
 
@@ -73,11 +74,7 @@ METHOD = (
 
 WorkspaceId = Annotated[
     str | None,
-    typer.Option(
-        "--workspace",
-        metavar="ID",
-        help="Query the table as well: the Workspace ID of the Log Analytics workspace, a GUID.",
-    ),
+    workspace_option("Query the table as well"),
 ]
 
 

@@ -186,7 +186,7 @@ def test_waits_are_reported_before_they_begin() -> None:
 
 def test_deadline_prevents_a_wait_beyond_it() -> None:
     world = World()
-    with pytest.raises(OutOfTime, match=r"busy.*next tick") as raised:
+    with pytest.raises(OutOfTime, match=r"busy.*the next run") as raised:
         world.retry(fail_then_succeed(busy_error(61)), left=60)
     assert isinstance(raised.value.__cause__, TransientError)
     assert (world.calls, world.slept, world.heard) == (1, [], [])

@@ -152,7 +152,7 @@ def test_letter_that_cannot_be_read_is_listed_as_such(local: Place) -> None:
     shown = local("dead-letters", "show", "2026-03-01/17")
     assert shown.code == 1
     assert shown.out == "garbled \\u001b[2J\n"
-    assert shown.err == f"{REFUSED.name} cannot be read as a letter (JSONDecodeError)\n"
+    assert shown.err == f"{HOST}: {REFUSED.name} cannot be read as a letter (JSONDecodeError)\n"
 
 
 def test_letters_are_a_table_on_a_terminal(local: Place) -> None:
@@ -199,8 +199,8 @@ def test_letter_that_is_missing_exits_with_1(place: Place) -> None:
 
     assert (ended.code, ended.out) == (1, "")
     assert ended.err == (
-        f"there is no dead-letters/{HOST}/2026-03-01/20.json: run jira-audit dead-letters list "
-        f"--site {HOST}\n"
+        f"{HOST}: there is no dead-letters/{HOST}/2026-03-01/20.json: run jira-audit dead-letters "
+        f"list --site {HOST}\n"
     )
 
 
@@ -226,7 +226,9 @@ def test_replay_says_what_stays_and_why_and_exits_with_1(place: Place) -> None:
 
     assert ended.code == 1
     assert ended.out == f"{HOST}: 1 dead letter sent again and deleted; 1 kept.\n"
-    assert f"{UNREADABLE.name} is kept: the record has no readable created time" in ended.err
+    *_, why, what_to_do = ended.err.splitlines()
+    assert why == (f"WARNING {UNREADABLE.name} is kept: the record has no readable created time")
+    assert f"jira-audit dead-letters discard NAME --site {HOST} --reason TEXT" in what_to_do
 
 
 def test_replay_is_reported_as_json(local: Place) -> None:
@@ -252,8 +254,10 @@ def test_replay_that_is_stopped_says_what_to_do(request: pytest.FixtureRequest, 
     ended = place("dead-letters", "replay", "--all")
 
     assert ended.code == 1
-    assert "0 dead letters sent again and deleted; then an error stopped it." in ended.out
-    assert "check LOGS_DCR_RULE_ID" in ended.err
+    assert ended.out == f"{HOST}: no dead letter was sent; an error stopped the rest.\n"
+    (said,) = ended.err.splitlines()
+    assert said.startswith(f"{HOST}: ")
+    assert "check LOGS_DCR_RULE_ID" in said
     assert place.get(REFUSED.name)
 
 
@@ -299,6 +303,16 @@ def test_letters_list_says_on_standard_error_that_it_is_empty(local: Place) -> N
     ended = local("dead-letters", "list")
 
     assert (ended.code, ended.out, ended.err) == (0, "", f"{HOST}: no dead letters.\n")
+
+
+def test_replay_of_all_without_a_letter_says_so(local: Place) -> None:
+    local.collected()
+    for letter in (REFUSED, UNREADABLE):
+        (Path(local.more[1]) / letter.name).unlink()
+
+    ended = local("dead-letters", "replay", "--all")
+
+    assert (ended.code, ended.out, ended.err) == (0, f"{HOST}: there are no dead letters.\n", "")
 
 
 def test_discard_deletes_letters_with_a_reason(place: Place) -> None:

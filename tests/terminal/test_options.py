@@ -13,13 +13,17 @@ import typer
 
 from jira_audit import __version__
 from jira_audit.core import timestamps
+from jira_audit.core.outcome import Tally
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.operations.exit_codes import MEANINGS, ExitCode
 from jira_audit.settings.load import BEGINNING_OF_ALL
 from jira_audit.terminal.cli import cli
+from jira_audit.terminal.collect import Progress
 from jira_audit.terminal.times import parse_duration, parse_from, parse_range, parse_to
 from tests.docs.commands import commands
-from tests.terminal.conftest import ROOT, Run, Site
+from tests.servers.ingestion import Fault, Ingestion
+from tests.terminal.conftest import ROOT, Run, Site, as_two_sites
+from tests.terminal.test_operate import blobs
 
 NOW = timestamps.parse("2026-11-27T21:00:00Z")
 MIDNIGHT = timestamps.parse("2026-11-27T00:00:00Z")
@@ -158,6 +162,85 @@ def test_backfill_in_json_has_its_range(run: Run, site: Site, tmp_path: Path) ->
 
 def test_version_has_a_short_option(run: Run) -> None:
     assert run("-V").out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("option", ["--quiet", "-q"])
+def test_collect_that_is_quiet_prints_only_what_is_not_ok(
+    run: Run, site: Site, tmp_path: Path, option: str
+) -> None:
+    well = run("collect", "--folder", tmp_path, option)
+    site.refusal = 503
+    ill = run("collect", "--folder", tmp_path, option)
+
+    assert (well.code, well.out, well.err) == (0, "", "")
+    assert ill.code == 1
+    assert ill.out.startswith("127.0.0.1: failed")
+    assert [line.split()[:2] for line in ill.err.splitlines()] == [["ERROR", "127.0.0.1:"]]
+
+
+def test_collect_says_each_thing_once(run: Run, site: Site, tmp_path: Path) -> None:
+    assert run("collect", "--folder", tmp_path).code == 0
+
+    ended = run("collect", "--folder", tmp_path)
+
+    assert (len(ended.out.splitlines()), ended.err) == (1, "")
+    assert "INFO jira_audit site=127.0.0.1" in run("collect", "--folder", tmp_path, "-v").err
+
+
+def test_collect_works_on_the_sites_that_are_named(run: Run, site: Site, tmp_path: Path) -> None:
+    as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
+
+    named = run("collect", "--folder", tmp_path, "--site", "LOCALHOST")
+    both = run("collect", "--folder", tmp_path)
+    wrong = run("collect", "--folder", tmp_path, "--site", "contoso.atlassian.net")
+
+    assert named.code == 0
+    assert [line.split(":")[0] for line in named.out.splitlines()] == ["localhost"]
+    assert (both.code, len(both.out.splitlines())) == (1, 3)
+    assert (wrong.code, wrong.out) == (1, "contoso.atlassian.net: could not start.\n")
+    assert run("collect", "--folder", tmp_path, "--site", "other.atlassian.net").code == 2
+
+
+def test_progress_of_collect_shows_from_now_and_how_far() -> None:
+    one, another = Tally(), Tally()
+    begin = NOW - 10 * DAY
+    progress = Progress({"a.example": one, "b.example": another}, NOW)
+    assert progress.text() == "2 sites: connecting, 0 records, 0 rows"
+
+    one.position, another.position = begin, NOW
+    progress.text()
+    one.position, one.records, another.rows = begin + 5 * DAY, 1_200, 34
+
+    assert progress.text() == (
+        "2 sites: 2 begun, the furthest behind a.example: at 2026-11-22 21:00:00 UTC, 50% of "
+        "2026-11-17 21:00:00 UTC to 2026-11-27 21:00:00 UTC, 1,200 records, 34 rows"
+    )
+
+
+@pytest.mark.parametrize("command", [("verify", "--from", "1d"), ("report",)])
+def test_workspace_that_is_no_guid_is_refused_before_any_request(
+    run: Run, site: Site, command: tuple[str, ...]
+) -> None:
+    ended = run(*command, "--workspace", "sentinel")
+
+    assert ended.code == 2
+    assert "a GUID" in ended.err
+    assert "customerId" in ended.err
+    assert site.asked == 0
+
+
+@pytest.mark.servers
+def test_ingestion_that_refuses_is_named_with_its_site(
+    run: Run, request: pytest.FixtureRequest, site: Site
+) -> None:
+    blobs(request)
+    ingestion: Ingestion = request.getfixturevalue("ingestion")
+    ingestion.script(Fault(403))
+
+    ended = run("collect", "--quiet")
+
+    assert ended.code == 1
+    assert ended.err.startswith("ERROR 127.0.0.1: the identity may not send")
 
 
 # Completion
