@@ -128,3 +128,29 @@ def test_query_for_the_first_run_is_valid() -> None:
 
     assert answer.problems == []
     assert answer.columns == {"Success": "bool", "Said": "string"}
+
+
+def given(page: str, language: str) -> dict[str, set[str]]:
+    """The parameters that the page's example of a language gives, and how each is written."""
+    [example] = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    [block] = re.findall(r"(?:params: \{|jsonencode\(\{)\n(.*?)\n  \}", example, re.DOTALL)
+    found: dict[str, set[str]] = {}
+    for name, value in re.findall(r"^\s+(\w+)\s*(?:: |= )(.*)$", block, re.MULTILINE):
+        found.setdefault(name, set()).add(value)
+    return found
+
+
+@pytest.mark.parametrize("language", ["bicep", "hcl"])
+def test_examples_give_the_templates_parameters(language: str) -> None:
+    page = (ROOT / "docs" / "bicep-and-terraform.md").read_text(encoding="utf-8")
+    parameters = checks.load()["parameters"]
+    required = {name for name, each in parameters.items() if "defaultValue" not in each}
+
+    example = given(page, language)
+
+    assert required <= set(example) <= set(parameters)
+    for name, [value] in example.items():
+        inner = value.removeprefix("{ value = ").removesuffix(" }")
+        literal = re.fullmatch(r"(true|false)|['\"].*['\"]", inner)
+        kind = "bool" if literal and literal[1] else "string"
+        assert not literal or parameters[name]["type"] == kind, name
