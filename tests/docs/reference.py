@@ -20,6 +20,7 @@ import rich._export_format
 from rich.console import Console
 from rich.text import Text
 from typer.core import TyperArgument
+from typer.main import get_command
 
 from jira_audit.terminal import demo, invocation
 from jira_audit.terminal.cli import COMMANDS, cli
@@ -53,7 +54,8 @@ def cli_page() -> str:
     for name, command in registered.items():
         level = "#" * (2 + name.count(" "))
         sections.append(f"{level} jira-audit {name}\n\n{_body(command)}")
-    return "\n\n".join([HEAD.rstrip(), "\n".join(table), *sections]) + "\n"
+    own = "\n".join(["| option | |", "| --- | --- |", *_parameters(get_command(cli))])
+    return "\n\n".join([HEAD.rstrip(), "\n".join(table), own, *sections]) + "\n"
 
 
 def _body(command: Any) -> str:
