@@ -129,6 +129,15 @@ def test_function_of_microsofts_name_is_deployed_only_when_asked_for() -> None:
     assert aliases(deploy()) == set(FUNCTIONS) - {"JiraAudit"}
 
 
+def test_rules_are_left_out_where_sentinel_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arm, "CLOUD", "AzureChinaCloud")
+
+    made = deploy()
+
+    assert of_type(made, ALERT_RULES) == []
+    assert of_type(made, SEARCHES)
+
+
 def test_rules_wait_for_the_parser_and_may_be_disabled() -> None:
     for rule in of_type(deploy(enableRules=False), ALERT_RULES):
         assert rule.body["properties"]["enabled"] is False
