@@ -1,4 +1,4 @@
-"""Makes what `docs` holds of the command line: `cli.md` from the help, and the demo's picture.
+"""Makes the pages of the commands and of the template's parameters, and the demo's picture.
 
 `make docs` runs it; `tests/docs/test_reference.py` compares what is there with what it makes.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import re
 import tempfile
@@ -38,6 +39,22 @@ HEAD = """\
 the same. [Exit codes](exit-codes.md) are those of all commands.
 """
 
+PARAMETERS_HEAD = """\
+# Template parameters
+
+<!-- Made from deploy/azuredeploy.json by `make docs`. -->
+
+Give them in a parameters file, `--parameters mine.json` of the script, or in the portal's form.
+Give all of them again with every deployment: what is left out goes back to its default.
+
+```json
+{"parameters": {"jiraTokenExpires": {"value": "2027-03-31"}, "sweepHours": {"value": 72}}}
+```
+
+| parameter | default | |
+| --- | --- | --- |
+"""
+
 COLUMNS = 96
 """The picture's width, in characters."""
 
@@ -56,6 +73,27 @@ def cli_page() -> str:
         sections.append(f"{level} jira-audit {name}\n\n{_body(command)}")
     own = "\n".join(["| option | |", "| --- | --- |", *_parameters(get_command(cli))])
     return "\n\n".join([HEAD.rstrip(), "\n".join(table), own, *sections]) + "\n"
+
+
+def parameters_page() -> str:
+    """The page of the template's parameters."""
+    template = json.loads((DOCS.parent / "deploy" / "azuredeploy.json").read_text("utf-8"))
+    rows = []
+    for name, parameter in template["parameters"].items():
+        shown = _default(parameter.get("defaultValue"))
+        description = _escaped(parameter["metadata"]["description"])
+        if choices := parameter.get("allowedValues"):
+            description += f" One of {', '.join(f'`{each}`' for each in choices)}."
+        rows.append(f"| `{name}` | {shown} | {description} |\n")
+    return PARAMETERS_HEAD + "".join(rows)
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return "*required*"
+    if value in ("", [], {}):
+        return ""
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
 def _body(command: Any) -> str:
@@ -143,6 +181,7 @@ def texts_in(picture: str) -> list[str]:
 
 def main() -> None:
     (DOCS / "cli.md").write_text(cli_page(), encoding="utf-8")
+    (DOCS / "parameters.md").write_text(parameters_page(), encoding="utf-8")
     file, picture = DOCS / "images" / "demo.svg", demo_picture()
     if not file.exists() or texts_in(file.read_text(encoding="utf-8")) != texts_in(picture):
         file.write_text(picture, encoding="utf-8")

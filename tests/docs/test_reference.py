@@ -25,6 +25,10 @@ def test_command_page_is_made_from_the_help() -> None:
     assert shell.text("docs/cli.md") == reference.cli_page(), "run make docs"
 
 
+def test_page_of_parameters_is_made_from_the_template() -> None:
+    assert shell.text("docs/parameters.md") == reference.parameters_page(), "run make docs"
+
+
 def test_picture_of_the_demo_is_made_by_the_demo() -> None:
     """But for times, durations and their widths."""
     committed = (shell.ROOT / "docs" / "images" / "demo.svg").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator, Mapping
 
@@ -89,6 +90,16 @@ def test_messages_use_the_words_of_the_field() -> None:
 
     assert len(found) > 300
     assert [(file, words) for file, words in found if words] == []
+
+
+def test_template_and_form_use_the_words_of_the_field() -> None:
+    template = json.loads((ROOT / "deploy" / "azuredeploy.json").read_text(encoding="utf-8"))
+    texts = [each["metadata"]["description"] for each in template["parameters"].values()]
+    texts += [each["title"] + each["description"] for each in template["variables"]["alertRules"]]
+    texts.append((ROOT / "deploy" / "createUiDefinition.json").read_text(encoding="utf-8"))
+
+    assert len(texts) > 40
+    assert unusual_words("\n".join(texts)) == []
 
 
 @pytest.mark.parametrize("page", GUIDES)
