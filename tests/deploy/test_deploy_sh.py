@@ -49,6 +49,7 @@ TABLE = f"{WORKSPACE}/tables/Jira_Audit_CL"
 PYTHON = getattr(sys, "_base_executable", sys.executable)
 """Without the environment's packages, and started with -IS: it is started a thousand times here."""
 
+PROVIDERS = sorted({each["type"].split("/")[0] for each in TEMPLATE["resources"]})
 TOKEN = 'ATATT3x-secret"\\token='
 
 OWNER = {"value": [{"actions": ["*"], "notActions": []}]}
@@ -218,6 +219,7 @@ def cloud(tmp_path: Path) -> Cloud:
     cloud = Cloud(tmp_path)
     cloud.set_answers("version *", "2.91.0")
     cloud.set_answers("functionapp list-flexconsumption-locations *", "East US\nwesteurope")
+    cloud.set_answers("provider list *", "\n".join(PROVIDERS))
     cloud.set_answers("group show *", "westeurope")
     cloud.set_answers("account show *", SUBSCRIPTION.rpartition("/")[2])
     cloud.set_answers("resource list * --name sentinel *", WORKSPACE)
