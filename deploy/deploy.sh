@@ -582,7 +582,10 @@ if [ "$plan" = flex ]; then
             say "The code is published; the app does not answer yet."
             break
         fi
-        if ((attempt == 30)) || ! grep -qiE '403|forbidden|AuthorizationPermissionMismatch' "$temporary/error"; then
+        # Why it failed, az reads from the app's publishing log, and fails with its own error where that is not there yet:
+        # show_deployment_log, in the same file.
+        if ((attempt == 30)) ||
+            ! grep -qiE '403|forbidden|AuthorizationPermissionMismatch|failed to connect' "$temporary/error"; then
             cat "$temporary/error" >&2
             refuse "the code was not published; run this again with --keep-token"
         fi
