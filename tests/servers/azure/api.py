@@ -177,6 +177,12 @@ def _register(azure: Azure, asked: Asked) -> Answer:
     return 200, _provider(azure, subscription, namespace)
 
 
+def _locations(azure: Azure, asked: Asked) -> Answer:
+    azure.demand("Microsoft.Resources/subscriptions/locations/read", group_of(asked.path))
+    spelled = [(each.replace(" ", "").lower(), each) for each in FLEX_REGIONS]
+    return 200, {"value": [{"name": name, "displayName": each} for name, each in spelled]}
+
+
 def _regions(azure: Azure, asked: Asked) -> Answer:
     azure.demand("Microsoft.Web/geoRegions/read", group_of(asked.path))
     return 200, {"value": [{"name": each, "properties": {"name": each}} for each in FLEX_REGIONS]}
@@ -338,6 +344,25 @@ def _references(azure: Azure, asked: Asked) -> Answer:
     return 200, {"value": shown}
 
 
+def _stacks(azure: Azure, asked: Asked) -> Answer:
+    """https://learn.microsoft.com/rest/api/appservice/provider/get-function-app-stacks-for-location"""
+    settings = {
+        "appSettingsDictionary": {"FUNCTIONS_WORKER_RUNTIME": "python"},
+        "gitHubActionSettings": {"isSupported": True},
+        "appInsightsSettings": {"isSupported": True},
+        "Sku": [{"skuCode": "FC1"}],
+    }
+    minor = {"value": "3.13", "stackSettings": {"linuxRuntimeSettings": settings}}
+    python = {"name": "python", "properties": {"majorVersions": [{"minorVersions": [minor]}]}}
+    return 200, {"value": [python]}
+
+
+def _app_settings(azure: Azure, asked: Asked) -> Answer:
+    site = asked.path.partition("/config/")[0]
+    azure.demand("Microsoft.Web/sites/config/list/action", site)
+    return 200, {"id": asked.path, "properties": dict(_app(azure, site).settings)}
+
+
 def _host_keys(azure: Azure, asked: Asked) -> Answer:
     azure.demand("Microsoft.Web/sites/host/listkeys/action", asked.path)
     app = _app(azure, asked.path.partition("/host/")[0])
@@ -380,6 +405,7 @@ ROUTES: list[tuple[str, Callable[[Azure, Asked], Answer]]] = [
     (rf"GET {_SUBSCRIPTION}/providers(/[^/]+)?", _providers),
     (rf"POST {_SUBSCRIPTION}/providers/[^/]+/register", _register),
     (rf"GET {_SUBSCRIPTION}/providers/Microsoft\.Web/geoRegions", _regions),
+    (rf"GET {_SUBSCRIPTION}/locations", _locations),
     (rf"GET {_VAULTS}/deletedVaults", _deleted_vaults),
     (
         rf"POST {_VAULTS}/locations/[^/]+/deletedVaults/[^/]+/purge",
@@ -395,6 +421,8 @@ ROUTES: list[tuple[str, Callable[[Azure, Asked], Answer]]] = [
     (r"POST /\S+/Microsoft\.Insights/components/[^/]+/query", _query),
     (rf"POST {_SITE}/config/configreferences/appsettings/refresh", _refresh),
     (rf"GET {_SITE}/config/configreferences/appsettings", _references),
+    (rf"POST {_SITE}/config/appsettings/list", _app_settings),
+    (r"GET /providers/Microsoft\.Web/locations/[^/]+/functionAppStacks", _stacks),
     (rf"POST {_SITE}/host/default/listkeys", _host_keys),
 ]
 

@@ -111,6 +111,7 @@ class Azure:
         return [each for each in self.resources.values() if each["type"].lower() == kind.lower()]
 
     def put_group(self, group_id: str, location: str) -> Body:
+        group_id = f"/subscriptions/{subscription_of(group_id)}/resourceGroups/{name_of(group_id)}"
         there = self.groups.get(key(group_id))
         if there is not None and there["location"] != location:
             raise Refusal(

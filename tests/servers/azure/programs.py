@@ -33,7 +33,7 @@ class Programs:
     cut: Callable[[str, Moment], bool] = lambda line, moment: False
     calls: list[str] = field(default_factory=list)
     slept: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def installed(self, folder: Path, *, az: bool = True) -> Iterator[dict[str, str]]:
@@ -50,7 +50,7 @@ class Programs:
         class _Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 asked = json.loads(self.rfile.readline())
-                with programs._lock:
+                with programs.lock:
                     answer = programs.answer(asked["program"], asked["argv"])
                 self.wfile.write(json.dumps(answer).encode() + b"\n")
 
@@ -66,8 +66,8 @@ class Programs:
     def answer(self, program: str, argv: list[str]) -> dict[str, Any]:
         azure = self.commands.azure
         if program == "sleep":
-            self.slept += int(argv[0])
-            azure.advance(timedelta(seconds=int(argv[0])))
+            self.slept += round(float(argv[0]))
+            azure.advance(timedelta(seconds=float(argv[0])))
             return _said(0)
         if program == "date":
             return _said(0, f"{azure.now:{argv[-1].removeprefix('+')}}\n")
