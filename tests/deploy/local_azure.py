@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy import checks
-from tests.deploy.test_deploy_sh import SCRIPT
+from tests.deploy.test_deploy_sh import CLASSIC_COLUMNS, FOREIGN, SCRIPT
 from tests.deploy.test_form import FORM
 from tests.deploy.test_portal import fill
-from tests.servers.azure.api import Api
+from tests.servers.azure.api import NAMESPACES, Api
 from tests.servers.azure.app import App
 from tests.servers.azure.cloud import Azure, Body, owner
 from tests.servers.azure.commands import Commands
@@ -178,3 +178,12 @@ def wait_for_a_run(azure: Azure) -> None:
         if runs and "have Azure resolve it again" in runs[-1].message:
             azure.resolve(only_app(azure))
     raise AssertionError(f"no run succeeded: {only_app(azure).runs}")
+
+
+def put_classic_table(azure: Azure) -> None:
+    azure.put_old_table(TABLE, "Classic", CLASSIC_COLUMNS | FOREIGN)
+
+
+def register_all(azure: Azure) -> None:
+    for namespace in NAMESPACES:
+        azure.register(SUBSCRIPTION, namespace)

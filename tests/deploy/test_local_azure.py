@@ -37,15 +37,16 @@ from tests.deploy.local_azure import (
     everything,
     new_azure,
     only_app,
+    put_classic_table,
+    register_all,
     release_template,
     wait_for_a_run,
 )
-from tests.deploy.test_deploy_sh import CLASSIC_COLUMNS, FOREIGN
 from tests.deploy.test_package import SITE_PACKAGES, checkout, package_file, wheels
 from tests.deploy.test_roles import CONNECTOR, WATCHED, choices
 from tests.end_to_end.conftest import now
 from tests.servers import azurite
-from tests.servers.azure.api import NAMESPACES, Fault
+from tests.servers.azure.api import Fault
 from tests.servers.azure.app import App
 from tests.servers.azure.cloud import Azure
 from tests.servers.azure.refusal import Refusal
@@ -168,6 +169,8 @@ def by_form(azure: Azure, folder: Path, jira_url: str) -> None:
     wait_for_a_run(azure)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_rows_arrive_by_every_way_whenever_the_roles_are_in_force(
     reality: Reality, package_file: Path
 ) -> None:
@@ -194,6 +197,8 @@ def test_rows_arrive_by_every_way_whenever_the_roles_are_in_force(
     assert len(results) == 1  # the same names and settings, whichever way
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_package_that_azure_builds_again_has_no_function(
     reality: Reality, package_file: Path
 ) -> None:
@@ -213,10 +218,6 @@ def test_package_that_azure_builds_again_has_no_function(
 
 
 # Cut off, and run again.
-
-
-def put_classic_table(azure: Azure) -> None:
-    azure.put_old_table(TABLE, "Classic", CLASSIC_COLUMNS | FOREIGN)
 
 
 CHANGES = {
@@ -254,7 +255,7 @@ def test_script_that_was_killed_after_a_change_goes_on_from_there(
     assert everything(installer.azure) == uninterrupted
 
 
-@pytest.mark.parametrize("way", ["template", "form"])
+@pytest.mark.parametrize("way", ["template", pytest.param("form", marks=pytest.mark.long)])
 def test_deployment_that_failed_at_any_resource_is_deployed_again(way: str) -> None:
     template = release_template() if way == "template" else checks.load()
     answers = answers_of_the_template() if way == "template" else answers_of_the_form()
@@ -263,6 +264,7 @@ def test_deployment_that_failed_at_any_resource_is_deployed_again(way: str) -> N
     whole.after_write = written.append
     deploy_until_it_works(whole, template, answers)
     assert len(written) > 30
+    expected = everything(whole)
 
     for last in written:
         azure = new_azure()
@@ -277,14 +279,14 @@ def test_deployment_that_failed_at_any_resource_is_deployed_again(way: str) -> N
             deploy_template(azure, template, answers)
         azure.after_write = lambda resource_id: None
         deploy_template(azure, template, answers)
-        assert everything(azure) == everything(whole), last
+        assert everything(azure) == expected, last
 
 
 def test_script_waits_for_a_deployment_that_goes_on_by_itself(installer: Installer) -> None:
     """Interrupted with Ctrl-C, az ends and the deployment does not."""
     azure = installer.azure
     deployment = f"{GROUP}/providers/Microsoft.Resources/deployments/jira-audit"
-    azure.deployments[deployment.lower()] = {"active_until": azure.now + timedelta(minutes=5)}
+    azure.deployments[deployment.lower()] = {"active_until": azure.now + timedelta(minutes=20)}
 
     done = installer.run()
 
@@ -293,11 +295,6 @@ def test_script_waits_for_a_deployment_that_goes_on_by_itself(installer: Install
 
 
 # Who may deploy.
-
-
-def register_all(azure: Azure) -> None:
-    for namespace in NAMESPACES:
-        azure.register(SUBSCRIPTION, namespace)
 
 
 def person_with(connector: set[str], watched: set[str]) -> Person:
