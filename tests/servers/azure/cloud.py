@@ -329,6 +329,8 @@ class Azure:
             for each in schema["columns"]:
                 if types.get(each["name"], each["type"].lower()) != each["type"].lower():
                     raise Refusal(400, "InvalidParameter", f"Type of {each['name']} cannot change")
+        follows = body["properties"].get("retentionInDays") in {None, -1}
+        body["properties"]["retentionInDaysAsDefault"] = follows
         schema["tableSubType"] = "DataCollectionRuleBased"
         schema["standardColumns"] = [{"name": "TenantId", "type": "guid"}]
 
@@ -365,6 +367,13 @@ class Azure:
         when = before["properties"]["createdOn"] if before else self.now.isoformat()
         mine["createdOn"] = when
 
+    def _write_plan(self, resource_id: str, body: Body, before: Body | None) -> None:
+        regions = {each.replace(" ", "").lower() for each in FLEX_REGIONS}
+        if body["sku"]["name"] == "FC1" and body["location"] not in regions:
+            raise Refusal(
+                409, "Conflict", f"FlexConsumption is not available in {body['location']}"
+            )
+
     def _write_site(self, resource_id: str, body: Body, before: Body | None) -> None:
         """References are fetched when the settings change, not when the same are put again.
 
@@ -398,6 +407,9 @@ class Azure:
     def _write_card(self, resource_id: str, body: Body, before: Body | None) -> None:
         if key(parent_of(resource_id)) not in self.with_sentinel:
             raise Refusal(400, "BadRequest", "The workspace is not onboarded to Microsoft Sentinel")
+
+    def _write_onboarding(self, resource_id: str, body: Body, before: Body | None) -> None:
+        self.with_sentinel.add(key(parent_of(resource_id)))
 
     def fetch(self, address: str) -> bytes:
         if address not in self.packages:
@@ -473,6 +485,8 @@ _WRITES: dict[str, Callable[[Azure, str, Body, Body | None], None]] = {
     "microsoft.managedidentity/userassignedidentities": Azure._write_identity,
     "microsoft.operationalinsights/workspaces/tables": Azure._write_table,
     "microsoft.securityinsights/dataconnectordefinitions": Azure._write_card,
+    "microsoft.securityinsights/onboardingstates": Azure._write_onboarding,
+    "microsoft.web/serverfarms": Azure._write_plan,
     "microsoft.web/sites": Azure._write_site,
     "microsoft.web/sites/extensions": Azure._write_extension,
 }

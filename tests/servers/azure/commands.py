@@ -24,6 +24,7 @@ from tests.servers.azure.refusal import Refusal
 VERSION = "2.91.0"
 RETRIES = 3
 """What azure-core does on 429 and 5xx; `az rest` and the package's upload do not."""
+DEPLOYMENT = timedelta(minutes=6)
 _AGAIN = {429, 500, 502, 503, 504}
 
 Out = tuple[int, str, str]
@@ -280,6 +281,7 @@ def _what_if(commands: Commands, line: Line) -> Any:
 def _create(commands: Commands, line: Line) -> Any:
     # azure-cli 2.91.0, resource/custom.py, _deploy_arm_template_core_unmodified: validated first
     _validate(commands, line)
+    commands.azure.advance(DEPLOYMENT)
     return commands.ask("PUT", _deployment(commands, line), _content(line))
 
 
@@ -310,7 +312,11 @@ def _publish(commands: Commands, line: Line) -> Any:
 def _rest(commands: Commands, line: Line) -> Any:
     """azure-cli 2.91.0, core/util.py, send_raw_request: one try, and the answer's text as error."""
     uri, given = line.need("--uri"), line.options.get("--body")
-    body = json.loads(Path(given[1:]).read_text(encoding="utf-8")) if given else None
+    if given is None:
+        body = None
+    else:
+        text = Path(given[1:]).read_text(encoding="utf-8") if given.startswith("@") else given
+        body = json.loads(text)
     status, answer = commands.api.respond(line.need("--method"), uri, body)
     if status >= 400:
         raise Failed(f"{HTTPStatus(status).phrase}({json.dumps(answer)})")
