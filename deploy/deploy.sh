@@ -97,12 +97,31 @@ done
 [ -z "$package" ] || [[ $package = /* ]] || package=$from/$package
 [ -z "$parameters" ] || [ -r "$parameters" ] || wrong "$parameters cannot be read"
 [ -r "$template" ] || refuse "$template is missing: it belongs beside this script"
+case ${OSTYPE:-} in
+    # https://www.msys2.org/docs/filesystem-paths/: arguments that begin with / become Windows paths
+    msys* | cygwin*) refuse "Git Bash changes resource ids into Windows paths: use https://shell.azure.com, or WSL" ;;
+esac
 for program in az python3; do
     command -v "$program" >/dev/null || refuse "$program is needed and not installed"
 done
 
 az() { # never reads what is typed for this script, and says only what went wrong
     command az "$@" --only-show-errors </dev/null
+}
+
+# az repeats its own calls, but not `az rest`: azure-cli 2.91.0, core/util.py, send_raw_request. Its errors begin with the
+# reason of the HTTP status.
+rest() {
+    local attempt
+    for attempt in 5 15 30 0; do
+        az rest "$@" 2>"$temporary/rest" && return 0
+        ((attempt > 0)) || break
+        grep -qiE '^ERROR: (too many requests|internal server error|bad gateway|service unavailable|gateway time-?out)' \
+            "$temporary/rest" || break
+        sleep "$attempt"
+    done
+    cat "$temporary/rest" >&2
+    return 1
 }
 
 # A trace (bash -x, SHELLOPTS=xtrace) would show the token, however it is given.
@@ -306,13 +325,13 @@ fi
 tables=$(parameter tables)
 create_table=true create_v2_table=true classic=''
 table="$workspace/tables/$table_name?api-version=$table_api"
-there=$(az rest --method get --uri "$workspace/tables?api-version=$table_api" --query 'value[].name' --output tsv) ||
+there=$(rest --method get --uri "$workspace/tables?api-version=$table_api" --query 'value[].name' --output tsv) ||
     refuse "the tables of $workspace cannot be read"
 grep -qx Jira_Audit_v2_CL <<<"$there" && create_v2_table=false
 grep -qx "$table_name" <<<"$there" && create_table=false
 
 look() { # sets kind, missing and different
-    az rest --method get --uri "$table" >"$temporary/table.json" || refuse "the table $table_name cannot be read"
+    rest --method get --uri "$table" >"$temporary/table.json" || refuse "the table $table_name cannot be read"
     python3 -I -c "$look_at_table" "$template" "$temporary/union.json" \
         <"$temporary/table.json" >"$temporary/look.txt"
     kind=$(awk '$1 == "kind" { print $2 }' "$temporary/look.txt")
@@ -346,7 +365,7 @@ fi
 may() { # scope actions...
     local scope=$1
     shift
-    az rest --method get --uri "$scope/providers/Microsoft.Authorization/permissions?api-version=$permissions_api" \
+    rest --method get --uri "$scope/providers/Microsoft.Authorization/permissions?api-version=$permissions_api" \
         >"$temporary/permissions.json" || refuse "what you may do in $scope cannot be read"
     python3 -I -c "$lacking" "$@" <"$temporary/permissions.json" | sed "s|^|  $scope: |" >>"$temporary/lacking.txt"
 }
@@ -421,6 +440,22 @@ or for Contributor and Role Based Access Control Administrator;
 on that of a subnet or private DNS zone that you give, for Network Contributor.
 docs/deploy.md has the table."
 
+# The resource providers that the deployment needs. Azure registers those of a template itself, if the caller may.
+# https://learn.microsoft.com/azure/azure-resource-manager/management/resource-providers-and-types
+
+if registered=$(az provider list --query "[?registrationState=='Registered'].namespace" --output tsv 2>"$temporary/error"); then
+    unregistered=()
+    for each in $(printf '%s\n' "${connector[@]}" | sed 's|/.*||' | sort -u); do
+        grep -qix "$each" <<<"$registered" || unregistered+=("$each/register/action")
+    done
+    [ "${#unregistered[@]}" = 0 ] || may "$in_subscription" "${unregistered[@]}"
+    [ ! -s "$temporary/lacking.txt" ] || refuse "resource providers are not registered, which you may not do; \
+nothing was changed. Ask the subscription's owner for:
+$(sed 's|.* \(.*\)/register/action|  az provider register --wait --namespace \1|' "$temporary/lacking.txt")"
+else
+    say "Whether the resource providers are registered you may not look up: $(tail -n 1 "$temporary/error")"
+fi
+
 # Where the app goes. A plan that a region does not offer fails only after storage and vault were made.
 
 where=$(parameter location)
@@ -430,8 +465,13 @@ if [[ $where == '['* ]]; then
 fi
 where=$(tr -d ' ' <<<"$where" | tr '[:upper:]' '[:lower:]')
 if [ "$plan" = flex ]; then
-    regions=$(az functionapp list-flexconsumption-locations --query '[].name' --output tsv) ||
-        refuse "the regions of Flex Consumption cannot be read"
+    if ! regions=$(az functionapp list-flexconsumption-locations --query '[].name' --output tsv 2>"$temporary/error"); then
+        # Roles on resource groups do not allow it: the regions are the subscription's.
+        grep -qi authorizationfailed "$temporary/error" || refuse "the regions of Flex Consumption cannot be read:
+$(tail -n 3 "$temporary/error")"
+        say "Whether Flex Consumption is offered in $where you may not look up: $(tail -n 1 "$temporary/error")"
+        regions=$where
+    fi
     grep -qix "$where" <<<"${regions// /}" || refuse "Flex Consumption is not offered in $where, and nothing was changed.
 Give another location in --parameters, or hostingPlan premium. It is offered in:
 ${regions:-no region of this cloud}"
@@ -493,7 +533,7 @@ fi
 # The table's migration, which cannot be undone, and its columns: after all that can refuse.
 
 if [ -n "$classic" ]; then
-    az rest --method post --uri "$workspace/tables/$table_name/migrate?api-version=$table_api" >/dev/null
+    rest --method post --uri "$workspace/tables/$table_name/migrate?api-version=$table_api" >/dev/null
     for ((attempt = 0; attempt < 20; attempt++)); do
         look
         [ "$kind" = Classic ] || break
@@ -504,7 +544,7 @@ if [ -n "$classic" ]; then
 fi
 if [ -n "$missing" ]; then
     say "Adding to $table_name, every other column staying: $missing"
-    az rest --method put --uri "$table" --headers Content-Type=application/json \
+    rest --method put --uri "$table" --headers Content-Type=application/json \
         --body "@$temporary/union.json" >/dev/null
     for ((attempt = 0; attempt < 20; attempt++)); do
         look
@@ -517,7 +557,16 @@ $different"
 fi
 
 say "Deploying into $group; this takes some minutes."
-az deployment group create "${arguments[@]}" --query properties.outputs --output json >"$temporary/outputs.json"
+for ((attempt = 1; ; attempt++)); do
+    az deployment group create "${arguments[@]}" --query properties.outputs --output json \
+        >"$temporary/outputs.json" 2>"$temporary/error" && break
+    if ((attempt == 30)) || ! grep -q DeploymentActive "$temporary/error"; then
+        cat "$temporary/error" >&2
+        refuse "the deployment failed (above). What was made stays; run this again, and it goes on from there"
+    fi
+    say "An earlier deployment, perhaps one that was interrupted, is still being carried out; waiting for it."
+    sleep 60
+done
 app=$(output functionAppName)
 
 # A new role takes up to 30 minutes; until then storage and the rule answer 403.
@@ -533,7 +582,10 @@ if [ "$plan" = flex ]; then
             say "The code is published; the app does not answer yet."
             break
         fi
-        if ((attempt == 30)) || ! grep -qiE '403|forbidden|AuthorizationPermissionMismatch' "$temporary/error"; then
+        # Why it failed, az reads from the app's publishing log, and fails with its own error where that is not there yet:
+        # show_deployment_log, in the same file.
+        if ((attempt == 30)) ||
+            ! grep -qiE '403|forbidden|AuthorizationPermissionMismatch|failed to connect' "$temporary/error"; then
             cat "$temporary/error" >&2
             refuse "the code was not published; run this again with --keep-token"
         fi
@@ -573,7 +625,7 @@ exceptions | where timestamp > datetime($began) and cloud_RoleName =~ '$app'
 until then runs may fail with 403, and lose nothing: the next one goes on. It is safe to interrupt this."
     told='' run=none refresh_at=0
     for ((attempt = 0; attempt < 45; attempt++)); do
-        if ! az rest --method post --uri "$insights/query?api-version=$query_api" \
+        if ! rest --method post --uri "$insights/query?api-version=$query_api" \
             --headers Content-Type=application/json --body "@$temporary/query.json" \
             >"$temporary/rows.json" 2>"$temporary/error"; then
             if grep -qiE 'bad ?request|forbidden|authorizationfailed|insufficientaccess' "$temporary/error"; then
@@ -594,7 +646,7 @@ print({True: "ok", False: "failed"}.get(row[0], "none"), " ".join((row[1] or "")
         if [[ $said == *'Key Vault reference that did not resolve'* ]] && ((attempt >= refresh_at)); then
             refresh_at=$((attempt + 5))
             say "Asking Azure to resolve the Key Vault references again."
-            az rest --method post --uri "$references" >/dev/null 2>"$temporary/error" ||
+            rest --method post --uri "$references" >/dev/null 2>"$temporary/error" ||
                 say "Azure did not: $(tail -n 1 "$temporary/error")"
         fi
         sleep 60

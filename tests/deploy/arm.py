@@ -18,6 +18,7 @@ from typing import Any
 
 SUBSCRIPTION = "00000000-0000-0000-0000-00000000000a"
 RESOURCE_GROUP = "connector"
+LOCATION = "northeurope"
 CLOUD = "AzureCloud"
 FUNCTIONS_OF_ARM = {
     *("and", "array", "base64", "bool", "coalesce", "concat", "contains", "copyIndex"),
@@ -210,6 +211,7 @@ class Scope:
     variables: Mapping[str, Any] = field(default_factory=dict)
     subscription: str = SUBSCRIPTION
     group: str = RESOURCE_GROUP
+    location: str = LOCATION
     indices: dict[str, int] = field(default_factory=dict)
     lambdas: dict[str, Any] = field(default_factory=dict)
     references: set[str] = field(default_factory=set)
@@ -298,7 +300,7 @@ class Scope:
 
     def _resourceGroup(self) -> dict[str, str]:  # noqa: N802  ARM's name
         where = f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
-        return {"id": where, "name": self.group, "location": "northeurope"}
+        return {"id": where, "name": self.group, "location": self.location}
 
     def _resourceId(self, *parts: str) -> str:  # noqa: N802  ARM's name
         return _id(self._resourceGroup()["id"], *parts)
@@ -385,13 +387,34 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def deploy(template: Mapping[str, Any], given: Mapping[str, Any]) -> list[Resource]:
+@dataclass(frozen=True)
+class Place:
+    """The resource group that a template is deployed into."""
+
+    subscription: str = SUBSCRIPTION
+    group: str = RESOURCE_GROUP
+    location: str = LOCATION
+
+
+HERE = Place()
+
+
+def deploy(
+    template: Mapping[str, Any], given: Mapping[str, Any], place: Place = HERE
+) -> list[Resource]:
     """Every resource of a template, those of nested ones and inactive ones too."""
-    return list(_resources(template, Scope(_parameters(template, given), _of(template)), ""))
+    return list(_resources(template, _scope(template, given, place), ""))
 
 
-def outputs(template: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    return _outputs(template, Scope(_parameters(template, given), _of(template)))
+def outputs(
+    template: Mapping[str, Any], given: Mapping[str, Any], place: Place = HERE
+) -> dict[str, Any]:
+    return _outputs(template, _scope(template, given, place))
+
+
+def _scope(template: Mapping[str, Any], given: Mapping[str, Any], place: Place) -> Scope:
+    parameters, variables = _parameters(template, given), _of(template)
+    return Scope(parameters, variables, place.subscription, place.group, place.location)
 
 
 def _outputs(template: Mapping[str, Any], scope: Scope) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import shutil
 import ssl
 import subprocess
@@ -49,6 +50,7 @@ TABLE = f"{WORKSPACE}/tables/Jira_Audit_CL"
 PYTHON = getattr(sys, "_base_executable", sys.executable)
 """Without the environment's packages, and started with -IS: it is started a thousand times here."""
 
+PROVIDERS = sorted({each["type"].split("/")[0] for each in TEMPLATE["resources"]})
 TOKEN = 'ATATT3x-secret"\\token='
 
 OWNER = {"value": [{"actions": ["*"], "notActions": []}]}
@@ -131,7 +133,7 @@ class Cloud:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=110,
             **options,
         )
 
@@ -218,6 +220,7 @@ def cloud(tmp_path: Path) -> Cloud:
     cloud = Cloud(tmp_path)
     cloud.set_answers("version *", "2.91.0")
     cloud.set_answers("functionapp list-flexconsumption-locations *", "East US\nwesteurope")
+    cloud.set_answers("provider list *", "\n".join(PROVIDERS))
     cloud.set_answers("group show *", "westeurope")
     cloud.set_answers("account show *", SUBSCRIPTION.rpartition("/")[2])
     cloud.set_answers("resource list * --name sentinel *", WORKSPACE)
@@ -735,6 +738,21 @@ def test_package_is_published_once_the_app_may_write_it(cloud: Cloud) -> None:
     assert (cloud.folder / "sleeps").read_text().startswith("60")
 
 
+# azure-cli 2.91.0, appservice/custom.py, show_deployment_log: in the place of the cause.
+LOG_IS_AWAY = (
+    "ERROR: Failed to connect to 'https://jira.scm/api/deployments/' with status code '401'"
+)
+
+
+def test_package_is_published_again_if_its_log_cannot_be_read(cloud: Cloud) -> None:
+    cloud.set_failure("functionapp deployment source config-zip *", LOG_IS_AWAY, "")
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 0, done.stderr
+    assert cloud.changes() == ["deploy", "publish", "publish"]
+
+
 def test_package_of_a_release_waits_for_the_role(
     cloud: Cloud, tmp_path: Path, address: str
 ) -> None:
@@ -1240,6 +1258,40 @@ def test_first_run_that_is_not_waited_for_is_mentioned(cloud: Cloud) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "its first run was not waited for" in done.stdout
+
+
+@pytest.mark.parametrize("system", ["msys", "cygwin"])
+def test_git_bash_is_sent_to_the_cloud_shell(cloud: Cloud, system: str) -> None:
+    cloud.more = {"OSTYPE": system}
+
+    done = cloud.run(*package_arguments(cloud))
+
+    assert done.returncode == 1
+    assert cloud.calls() == []
+    assert "https://shell.azure.com" in done.stderr
+
+
+# What came with bash 4 and 5: https://git.savannah.gnu.org/cgit/bash.git/tree/NEWS. macOS has 3.2.
+NEWER_BASH = (
+    r"\b(declare|local|typeset) -[a-zA-Z]*[AnNgIlu]|\b(mapfile|readarray|coproc)\b"
+    r"|&>>|\|&|;;?&(?!&)"
+    r"|\$\{\w+(\[[^]]*\])?(,|\^|@[A-Za-z])|\bEPOCH|BASHPID|printf [^|;]*%\(|\[\[? -v |wait -n"
+)
+
+
+@pytest.mark.parametrize("newer", ["declare -A x", "${x,,}", "mapfile -t x", "a |& b", "a &>> b"])
+def test_search_for_newer_bash_finds_it(newer: str) -> None:
+    assert re.search(NEWER_BASH, newer)
+
+
+def test_script_runs_on_the_bash_of_macos() -> None:
+    code = [
+        line
+        for line in SCRIPT.read_text(encoding="utf-8").splitlines()
+        if not line.lstrip().startswith("#")
+    ]
+
+    assert [line for line in code if re.search(NEWER_BASH, line)] == []
 
 
 def test_call_that_the_stand_in_does_not_know_fails_the_script(cloud: Cloud) -> None:

@@ -5,7 +5,6 @@ What is written, and where, comes from the template: every way of answering it t
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 from typing import Any
@@ -21,54 +20,11 @@ from tests.deploy.test_deploy_sh import (
     package_arguments,
     table,
 )
+from tests.servers.azure.roles import ROLES, grants
 
 __all__ = ["cloud"]  # a fixture
 
 README = (checks.ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-
-# https://learn.microsoft.com/azure/role-based-access-control/built-in-roles: actions and notActions
-ROLES: dict[str, tuple[list[str], list[str]]] = {
-    "Owner": (["*"], []),
-    "Contributor": (
-        ["*"],
-        [
-            *("Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write"),
-            "Microsoft.Authorization/elevateAccess/Action",
-        ],
-    ),
-    "Role Based Access Control Administrator": (
-        [
-            *("Microsoft.Authorization/roleAssignments/write", "*/read"),
-            *("Microsoft.Authorization/roleAssignments/delete", "Microsoft.Support/*"),
-        ],
-        [],
-    ),
-    "Log Analytics Contributor": (
-        [
-            *("*/read", "Microsoft.Insights/alertRules/*", "Microsoft.Support/*"),
-            *("Microsoft.Insights/diagnosticSettings/*", "Microsoft.OperationalInsights/*"),
-            *("Microsoft.OperationsManagement/*", "Microsoft.Resources/deployments/*"),
-            "Microsoft.Resources/subscriptions/resourcegroups/deployments/*",
-        ],
-        [],
-    ),
-    "Network Contributor": (
-        [
-            *("Microsoft.Authorization/*/read", "Microsoft.Network/*", "Microsoft.Support/*"),
-            "Microsoft.Resources/deployments/*",
-        ],
-        [],
-    ),
-    "Microsoft Sentinel Contributor": (
-        [
-            *("Microsoft.SecurityInsights/*", "Microsoft.Insights/workbooks/*"),
-            *("Microsoft.OperationalInsights/workspaces/*/read", "Microsoft.Support/*"),
-            *("Microsoft.OperationalInsights/workspaces/savedSearches/*", "*/read"),
-            "Microsoft.Resources/deployments/*",
-        ],
-        [],
-    ),
-}
 
 CONNECTOR, WATCHED, INSIGHTS = "the connector", "the workspace", "an existing Application Insights"
 NETWORK = "the network"
@@ -98,15 +54,7 @@ def written(way: str) -> Needed:
 
 
 def may(roles: set[str], action: str) -> bool:
-    """Each role by itself: what one leaves out, another may give."""
-    for actions, without in map(ROLES.__getitem__, roles):
-        granted, refused = (
-            any(fnmatch.fnmatchcase(action.lower(), each.lower()) for each in patterns)
-            for patterns in (actions, without)
-        )
-        if granted and not refused:
-            return True
-    return False
+    return grants(roles, action)
 
 
 def asked() -> list[tuple[str, list[set[str]]]]:

@@ -34,10 +34,11 @@ _KEY = b"signs the tokens of tests"
 ISSUER = "https://sts.windows.net/00000000-0000-0000-0000-000000000000/"
 
 
-def issue(audience: str, expires_on: int) -> str:
+def issue(audience: str, expires_on: int, **more: str) -> str:
+    """A token; `more` are further claims."""
     now = int(time.time()) - 60
     head = _text(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
-    claims = {"aud": audience, "iss": ISSUER, "nbf": now, "iat": now, "exp": expires_on}
+    claims = {"aud": audience, "iss": ISSUER, "nbf": now, "iat": now, "exp": expires_on, **more}
     signed = f"{head}.{_text(json.dumps(claims).encode())}"
     return f"{signed}.{_text(_signature(signed.encode()))}"
 
