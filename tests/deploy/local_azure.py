@@ -100,7 +100,7 @@ class Installer:
             capture_output=True,
             text=True,
             check=False,
-            timeout=110,
+            timeout=280,
             start_new_session=True,  # to be killed as a whole, and nothing else
         )
 

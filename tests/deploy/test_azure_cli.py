@@ -163,6 +163,37 @@ def test_package_is_rebuilt_unless_az_is_told_not_to(signed: Signed) -> None:
     assert b"cpython-313" not in app.package
 
 
+def test_rehearsal_is_looked_at_and_removed_with_the_real_az(signed: Signed) -> None:
+    """What deploy/rehearse gives beside the commands of deploy.sh."""
+    azure = signed.azure
+    azure.put_group(GROUP, REGION)
+    answers = answers_of_the_template() | {"purgeProtection": False}
+    outputs = deploy_template(azure, checks.load(), answers)["properties"]["outputs"]
+    site = f"{GROUP}/providers/Microsoft.Web/sites/{outputs['functionAppName']['value']}"
+    references = f"{site}/config/configreferences/appsettings?api-version=2022-03-01"
+    vault = outputs["keyVaultName"]["value"]
+    lines = (
+        "provider show --namespace Microsoft.Web --query registrationState --output tsv",
+        "deployment group show --resource-group jira-rg --name portal --query properties.outputs",
+        f"rest --method get --uri {references} --query value[].properties.status --output tsv",
+        "group delete --name jira-rg --yes",
+        f"keyvault purge --name {vault} --location {REGION}",
+    )
+
+    said = [signed.cli.run(*shlex.split(each), "--only-show-errors") for each in lines]
+
+    assert [each.stderr for each in said] == [""] * len(lines)
+    assert said[0].stdout == "Registered\n"
+    assert json.loads(said[1].stdout) == outputs
+    assert said[2].stdout == "AccessToKeyVaultDenied\n"  # the roles are two minutes away
+    assert (only_group(azure), azure.deleted_vaults) == (True, {})
+
+
+def only_group(azure: Azure) -> bool:
+    """Whether nothing is in the connector's group."""
+    return not [each for each in azure.resources if each.startswith(f"{GROUP}/".lower())]
+
+
 def test_what_if_of_the_real_az_runs(signed: Signed) -> None:
     signed.azure.put_group(GROUP, REGION)
     before = everything(signed.azure)

@@ -258,16 +258,26 @@ def _migrate(azure: Azure, asked: Asked) -> Answer:
 
 
 def _deleted_vaults(azure: Azure, asked: Asked) -> Answer:
+    """https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/list-deleted"""
     azure.demand("Microsoft.KeyVault/deletedVaults/read", group_of(asked.path))
-    return 200, {
-        "value": [
-            {
-                "id": f"{asked.path}/{each['name']}",
-                "name": each["name"],
-                "properties": {"location": each["location"], "vaultId": each["id"]},
-            }
-            for each in azure.deleted_vaults.values()
-        ]
+    return 200, {"value": [_deleted(each) for each in azure.deleted_vaults.values()]}
+
+
+def _deleted_vault(azure: Azure, asked: Asked) -> Answer:
+    azure.demand("Microsoft.KeyVault/locations/deletedVaults/read", group_of(asked.path))
+    vault = azure.deleted_vaults.get(name_of(asked.path).lower())
+    if vault is None:
+        raise Refusal(404, "DeletedVaultNotFound", f"No deleted vault {name_of(asked.path)}")
+    return 200, _deleted(vault)
+
+
+def _deleted(vault: Body) -> Body:
+    subscription = "/".join(vault["id"].split("/")[:3])
+    where = f"{subscription}/providers/Microsoft.KeyVault/locations/{vault['location']}"
+    return {
+        "id": f"{where}/deletedVaults/{vault['name']}",
+        "name": vault["name"],
+        "properties": {"location": vault["location"], "vaultId": vault["id"]},
     }
 
 
@@ -421,6 +431,7 @@ ROUTES: list[tuple[str, Callable[[Azure, Asked], Answer]]] = [
     (rf"GET {_SUBSCRIPTION}/providers/Microsoft\.Web/geoRegions", _regions),
     (rf"GET {_SUBSCRIPTION}/locations", _locations),
     (rf"GET {_VAULTS}/deletedVaults", _deleted_vaults),
+    (rf"GET {_VAULTS}/locations/[^/]+/deletedVaults/[^/]+", _deleted_vault),
     (
         rf"POST {_VAULTS}/locations/[^/]+/deletedVaults/[^/]+/purge",
         _purge,
