@@ -233,6 +233,24 @@ def test_alert_on_silence_names_each_site(
     assert sorted(row["site"] for row in workspace.run(query)) == named
 
 
+@pytest.mark.parametrize("roles_after", [0, 20, 30])
+def test_no_alert_is_raised_by_a_first_deployment(
+    roles_after: int, template: checks.Template
+) -> None:
+    """Each evaluation of the first two hours, whose runs fail until the roles are in force."""
+    found = alerts(template, functionAppName="jiraaudit-contoso")
+    workspace = Workspace(INSIGHTS)
+    for age in range(15, 120, 15):
+        ticks = [(age - at, at < roles_after) for at in range(0, age, 5)]  # minutes ago, refused
+        workspace.empty()
+        lines = [expects(ago, "a") for ago, _ in ticks]
+        lines += [ran(ago, "a", "failed" if refused else "ok") for ago, refused in ticks]
+        workspace.load("traces", lines)
+        workspace.load("requests", [request(ago, str(not refused)) for ago, refused in ticks])
+        for name in ("failing", "silent", "letters"):
+            assert workspace.run(found[name]["query"]) == [], (age, name)
+
+
 FORGERIES: list[dict[str, Any]] = [
     {"cloud_RoleName": "another-app"},
     {"cloud_RoleName": None},
