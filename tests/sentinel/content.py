@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -97,9 +98,17 @@ def workbook_queries(book: Mapping[str, Any]) -> dict[str, str]:
     return {name: fill_parameters(query) for name, query in found.items()}
 
 
-def fill_parameters(query: str, sites: str = "'*'") -> str:
-    """As the workbook puts it to the service; `*` stands for all sites."""
-    return query.replace("{TimeRange:grain}", "1h").replace("{Site}", sites)
+_CHOSEN = re.compile(r"\{(\w+)\}")
+
+
+def fill_parameters(
+    query: str, sites: str = "'*'", chosen: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """As the workbook puts it to the service; `*` stands for all sites. `chosen` has what a chosen
+    row exports; of an item that waits for a choice it is empty.
+    """
+    query = query.replace("{TimeRange:grain}", "1h").replace("{Site}", sites)
+    return _CHOSEN.sub(lambda match: chosen.get(match[1], ""), query)
 
 
 WORKBOOK = json.loads(

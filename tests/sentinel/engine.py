@@ -33,7 +33,7 @@ _DUCKDB = {
     "dynamic": "JSON",
 }
 _IF_EXISTS = re.compile(r"""column_ifexists\(\s*(['"])(\w+)\1\s*,\s*((?:[^()]|\([^()]*\))*)\)""")
-_LITERAL_TEXT = re.compile(r"""tostring\((['"])(\w*)\1\)""")
+_LITERAL_TEXT = re.compile(r"""\btostring\((['"])(\w*)\1\)""")
 _OR_NOTHING = re.compile(r"""coalesce\((tostring\(\w+\)), ""\)""")
 _WATCHLIST = re.compile(r"""_GetWatchlist\((['"])(\w+)\1\)""")
 _TO_TEXT = re.compile(

@@ -54,7 +54,10 @@ _MEASURE = """
       continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    for (const box of range.getClientRects()) {
+    let scrolls = false;
+    for (let at = element; at !== document.body; at = at.parentElement)
+      scrolls ||= /auto|scroll/.test(getComputedStyle(at).overflowX);
+    for (const box of scrolls ? [] : range.getClientRects()) {
       if (box.left < -0.5 || box.right > width + 0.5)
         found.push(`outside the window: ${describe(element)}`);
       for (let at = element; at && at !== document.body; at = at.parentElement) {
