@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import trustme
 
 from jira_audit import __version__, wiring
-from jira_audit.__main__ import main
 from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import decode
 from jira_audit.core.ledger import Ledger
@@ -203,25 +201,6 @@ def test_workspace_that_may_not_be_read_gives_no_answer(
 
     assert (ended.code, ended.out) == (1, "")
     assert "needs the role Log Analytics Reader" in ended.err
-
-
-@pytest.mark.servers
-def test_workspace_package_that_is_missing_is_named(
-    azure: Place,
-    service: QueryService,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setitem(sys.modules, "azure.monitor.query", None)
-    monkeypatch.setattr(sys, "argv", ["jira_audit", "verify", *FROM, "--workspace", WORKSPACE])
-
-    with pytest.raises(SystemExit) as ended:
-        main()
-
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("The command line needs azure.monitor.query, which is not installed")
-    assert said.count("\n") == 1
 
 
 # The report
