@@ -47,6 +47,7 @@ def collect(run: Run, plan: Plan) -> Outcome:
             # The tick, then the sweep; or a backfill.
             for task in plan.tasks(checkpoint, now, reader):
                 for window in reader.windows(task.range):  # oldest first
+                    window.settled = task.settled
                     for page in window:  # newest first
                         unknown = intake.unknown(page)  # marks the run; raises if ids restarted
                         window.fresh += len(unknown)
@@ -63,8 +64,8 @@ def collect(run: Run, plan: Plan) -> Outcome:
                     intake.end_window(window.ending)
                     delivery.apply(partial(Checkpoint.stepping, step=window.step))
                     if window.is_closed:  # else it is read again, or cut
-                        closed = Closed(task, window.window, window.through, window.smallest)
-                        delivery.after_pending(closed)
+                        read = window.window, window.through, window.smallest, window.created
+                        delivery.after_pending(Closed(task, *read))
                 if reader.deadline_came:
                     delivery.after_pending(partial(task.cut, position=reader.position))
                     break
@@ -78,6 +79,7 @@ def collect(run: Run, plan: Plan) -> Outcome:
                 recorder.complete = True
             recorder.error = reader.error
             delivery.finish(reader.error, complete=recorder.complete)  # sends, waits, saves
+            run.ports.table and audit_table(run, lease, delivery, reader.now)  # once a day
     return recorder.outcome()
 
 
@@ -120,6 +122,16 @@ def check_lease_is_fresh(run: Run, now: int) -> None:
     saved = saved_at(run.ports.checkpoints.stored(run.site))
     if saved is not None and now - saved > UNSAVED_AFTER:
         raise SiteError(stuck_lease(run.site, saved))
+
+
+def audit_table(run: Run, lease: Lease, delivery: Delivery, now: int) -> bool:
+    """Compare the table with the ledger, if that is due; whether it was done.
+
+    A query that fails is no failure of the run.
+    """
+    from jira_audit.flow.audit import audit  # noqa: PLC0415  only where there is a table
+
+    return audit(run, lease, delivery, now)
 
 
 def empty_log(checkpoint: Checkpoint) -> SiteError:

@@ -19,9 +19,10 @@ from jira_audit.core.completeness import Findings, RecordStatus
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
+from jira_audit.flow.ports import Table
 from jira_audit.operations import verify
 from jira_audit.operations.exit_codes import ExitCode
-from jira_audit.operations.verify import Lookup, Repaired, Table, Verified
+from jira_audit.operations.verify import Lookup, Repaired, Verified
 from jira_audit.settings.table import EVERYTHING
 from jira_audit.terminal.console import (
     exit_on_interrupt,
@@ -305,16 +306,10 @@ def _count(records: dict[str, Any], *, with_ids: bool) -> str:
     """The number of records and, on request, their first ids."""
     details = []
     if with_ids and records["ids"]:
-        details.append(_first_ids(records["ids"]))
+        details.append(Ledger(tuple(records["ids"])).sample(RANGES_SHOWN))
     if with_ids and "without_id" in records:
         details.append(f"{len(records['without_id']):,} without an id")
     return f"{records['count']:,}" + (f": {'; '.join(details)}" if details else "")
-
-
-def _first_ids(ranges: list[tuple[int, int]]) -> str:
-    ids = [str(a) if a == b else f"{a} to {b}" for a, b in ranges[:RANGES_SHOWN]]
-    more = len(ranges) - RANGES_SHOWN
-    return ", ".join([*ids, *([f"and {more:,} more ranges"] if more > 0 else [])])
 
 
 def _summary(host: str, payload: dict[str, Any]) -> Text:
