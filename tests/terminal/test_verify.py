@@ -1,9 +1,11 @@
 """The command that verifies: what it says, writes, sends, and with which exit code it ends."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from jira_audit.core.records import TABLE_FILE
 from jira_audit.edge.local import LocalCheckpoints
 from jira_audit.operations import verify
 from jira_audit.settings.azure import PUBLIC_CLOUD
+from jira_audit.terminal.certificate import page
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
 from tests.terminal.conftest import HOUR_MS, Run, Site, as_two_sites, now_ms
@@ -343,3 +346,100 @@ def test_verify_prints_a_table_and_a_sentence_on_a_terminal(local: Place) -> Non
 
 def test_verify_with_wrong_settings_exits_with_2(run: Run, tmp_path: Path) -> None:
     assert run("verify", *FROM, "--folder", tmp_path).code == 2
+
+
+# The certificate
+
+
+class Certificate(HTMLParser):
+    """What a certificate's page shows, and the JSON in it."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(content.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append(data.strip())
+
+    @property
+    def data(self) -> Any:
+        [attributes] = [attributes for tag, attributes in self.tags if tag == "script"]
+        assert attributes == {"type": "application/json", "id": "certificate"}
+        return json.loads(next(text for text in self.texts if text.startswith("{")))
+
+
+def test_certificate_is_one_file_with_its_sha_256_beside_it(local: Place, tmp_path: Path) -> None:
+    file = tmp_path / "certificate.html"
+
+    ended = local("verify", *FROM, "--certificate", file)
+
+    assert ended.code == 0
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert f"{file}: SHA-256 {digest}" in ended.out
+    beside = tmp_path / "certificate.html.sha256"
+    assert beside.read_text(encoding="utf-8") == f"{digest}  certificate.html\n"
+    read = Certificate(file.read_bytes())
+    assert "Complete: nothing is missing." in read.texts
+    assert read.data["site"] == HOST
+    assert read.data["verification"]["answer"] == "complete"
+    assert read.data["issued"]["versions"]["connector"] == __version__
+    assert read.data["issued"]["by"]
+    assert f"{read.data['verification']['in_jira']['count']:,}" in read.texts
+
+
+def test_certificate_needs_nothing_else_and_runs_nothing(local: Place, tmp_path: Path) -> None:
+    file = tmp_path / "certificate.html"
+    local("verify", *FROM, "--certificate", file)
+
+    read = Certificate(file.read_bytes())
+
+    assert not [tag for tag, attributes in read.tags if {"src", "href"} & set(attributes)]
+    [policy] = [its["content"] for _, its in read.tags if its.get("http-equiv")]
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_certificate_of_a_loss_says_so(local: Place, tmp_path: Path) -> None:
+    table = Path(local.more[1]) / TABLE_FILE
+    table.write_bytes(b"".join(table.read_bytes().splitlines(keepends=True)[:-5]))
+    file = tmp_path / "certificate.html"
+
+    ended = local("verify", *FROM, "--certificate", file)
+
+    assert ended.code == 1
+    read = Certificate(file.read_bytes())
+    assert "Records are missing." in read.texts
+    assert read.data["verification"]["missing"]["count"] == 5
+    assert f"the oldest row, of any site: {read.data['retention']['oldest_row']}" in read.texts
+
+
+def test_certificate_shows_any_text_as_text() -> None:
+    report = {"site": "</script><script>alert(1)</script>", "answer": "complete", "method": "&"}
+    report |= dict.fromkeys(("from", "to", "began", "ended", "complete_up_to", "table"), "<b>")
+    certificate = {
+        "site": report["site"],
+        "cloud_id": None,
+        "former_hosts": ["<i>"],
+        "ids": None,
+        "issued": {"by": "<u>", "jira_account": "", "versions": {}},
+        "gaps": [],
+        "retention": {
+            "oldest_record_shown": None,
+            "oldest_row": None,
+            "missing_before_oldest_row": {"count": 0, "ids": []},
+        },
+        "daily_audit": {"audited": None, "proof": None},
+        "verification": report,
+    }
+
+    read = Certificate(page(certificate, {}).encode())
+
+    assert read.data == certificate
+    assert not {"b", "i", "u"} & {tag for tag, _ in read.tags}
+    assert "alert(1)" not in read.texts
