@@ -14,6 +14,7 @@ from typing import Self
 from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, saved_at
 from jira_audit.core.errors import ConnectorError, SiteError
+from jira_audit.core.http import duration_text
 from jira_audit.core.mapper import Mapper
 from jira_audit.core.outcome import Outcome, Result, ending
 from jira_audit.core.plan import Closed, Plan
@@ -107,10 +108,21 @@ def begin(run: Run, lease: Lease, plan: Plan, now: int) -> Checkpoint:
             length = now - checkpoint.through + run.policy.overlap
             checkpoint = checkpoint.cautious(now, length)
             lease.save(checkpoint)  # before it can be killed too
+            announce(checkpoint, length)
     except BaseException:  # an interruption, too
         release_quietly(lease)
         raise
     return checkpoint
+
+
+def announce(checkpoint: Checkpoint, length: int) -> None:
+    """Say that the last run may have sent rows that this one sends again."""
+    log.warning(
+        "%s: the last run was killed, or does not know what became of a batch: rows of records "
+        "created in the last %s may be in the table several times",
+        checkpoint.site,
+        duration_text(length / timestamps.SECOND),
+    )
 
 
 def check_lease_is_fresh(run: Run, now: int) -> None:

@@ -21,6 +21,7 @@ from jira_audit.edge.local import LocalCheckpoints
 from jira_audit.operations import verify
 from jira_audit.settings.azure import PUBLIC_CLOUD
 from jira_audit.terminal.certificate import page
+from tests.servers.identity import Identity
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
 from tests.terminal.conftest import HOUR_MS, Run, Site, as_two_sites, now_ms
@@ -346,6 +347,52 @@ def test_verify_prints_a_table_and_a_sentence_on_a_terminal(local: Place) -> Non
 
 def test_verify_with_wrong_settings_exits_with_2(run: Run, tmp_path: Path) -> None:
     assert run("verify", *FROM, "--folder", tmp_path).code == 2
+
+
+# The daily audit
+
+
+@pytest.mark.servers
+def test_daily_audit_asks_the_workspace_once_with_the_apps_identity(
+    azure: Place, service: QueryService, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jira_audit.core.plan.SETTLED_AFTER", 0)  # the records are of today
+    before = azure.checkpoint()
+    assert before.audit is None
+    azure.put(PATH, replace(before, swept=before.through - 25 * HOUR_MS).encode(0))
+    os.environ["AUDIT_WORKSPACE_ID"] = WORKSPACE
+    service.rows = service.rows[1:]
+
+    ended = azure("collect")
+
+    assert ended.code == 0
+    audit = azure.checkpoint().audit
+    assert audit
+    assert audit.proof
+    assert audit.proof.jira == audit.proof.ledger > 100
+    assert (audit.proof.table, audit.proof.absent) == (audit.proof.ledger - 1, 1)
+    assert (audit.proof.missing, audit.proof.duplicated) == (0, 0)
+    assert len(service.queries) == 1
+    assert service.endpoint in {call["resource"] for call in identity.calls}
+    assert ", 1 not there yet" in azure("status").out
+
+
+@pytest.mark.servers
+def test_daily_audit_that_may_not_ask_is_a_warning_of_a_good_run(
+    azure: Place, service: QueryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jira_audit.core.plan.SETTLED_AFTER", 0)
+    before = azure.checkpoint()
+    azure.put(PATH, replace(before, swept=before.through - 25 * HOUR_MS).encode(0))
+    os.environ["AUDIT_WORKSPACE_ID"] = WORKSPACE
+    service.script(FORBIDDEN)
+
+    ended = azure("collect")
+
+    assert ended.code == 0
+    assert "could not be compared with the ledger" in ended.err
+    assert "needs the role Log Analytics Reader" in ended.err
+    assert azure.checkpoint().audited is None
 
 
 # The certificate
