@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jira_audit.core import encoding, timestamps
-from jira_audit.core.audit import Audit, Day, Proof
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import Identity
 from jira_audit.core.text import SENTENCE_LENGTH, printable
 from jira_audit.core.timestamps import DAY, MINUTE
 from jira_audit.core.window import FIRST_STEP
+
+if TYPE_CHECKING:
+    from jira_audit.core.audit import Audit, Day
 
 VERSION = 1
 """Increases only when an older connector could do harm with the new format."""
@@ -99,11 +101,10 @@ class Checkpoint:
 
         The cloud id is asked for again: another tenant may have the address now.
         """
-        begins_anew = self.audit and Audit.begun(start, now, is_new=False)
         return replace(
             Checkpoint.first(self.site, start, now),
             reset=reset,
-            audit=begins_anew,
+            audit=self.audit and self.audit.begun(start, now, is_new=False),
             former=self.former,
             moving_from=self.moving_from,
             unknown=self.unknown,
@@ -208,6 +209,12 @@ class Checkpoint:
     def sweep_done(self, began: int) -> Checkpoint:
         """The next sweep finds records that appeared after this one `began`."""
         return replace(self, sweep=None, swept=began)
+
+    def audited_from(self, now: int, *, is_new: bool) -> Checkpoint:
+        """The audit begins."""
+        from jira_audit.core.audit import Audit  # noqa: PLC0415  only where there is an audit
+
+        return replace(self, audit=Audit.begun(self.start, now, is_new=is_new))
 
     def auditing(self, audit: Audit | None) -> Checkpoint:
         return replace(self, audit=audit)
@@ -437,6 +444,8 @@ def _suspect(value: Any) -> Identity:
 
 
 def _audit(value: Any) -> Audit:
+    from jira_audit.core.audit import Audit, Proof  # noqa: PLC0415  only where there is an audit
+
     return Audit(
         next=timestamps.parse(value["next"]),
         since=timestamps.parse(value["since"]),
@@ -450,6 +459,8 @@ def _audit(value: Any) -> Audit:
 
 
 def _day(value: Any) -> Day:
+    from jira_audit.core.audit import Day  # noqa: PLC0415  as above
+
     start, end = timestamps.parse(value["from"]), timestamps.parse(value["to"])
     return Day(start, end, _ledger(value["ids"]), value["asked"] is True)
 

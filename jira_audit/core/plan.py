@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from jira_audit.core import timestamps
-from jira_audit.core.audit import REACH, SETTLED_AFTER, Audit
 from jira_audit.core.checkpoint import CLOCK_SKEW, Checkpoint
 from jira_audit.core.errors import SiteError
 from jira_audit.core.policy import Policy
@@ -230,12 +229,12 @@ class Schedule:
         reset = self.policy.reset
         if reset and reset.value != checkpoint.reset:
             checkpoint = checkpoint.reset_to(reset.start, now, reset.value)
-        if self.policy.audits != bool(checkpoint.audit):
-            is_new = checkpoint.is_new and reset is None
-            begun = Audit.begun(checkpoint.start, now, is_new=is_new)
-            checkpoint = checkpoint.auditing(begun if self.policy.audits else None)
-        if checkpoint.audit and checkpoint.audit.next < now - REACH:
-            audit = checkpoint.audit.skipping_to(now - REACH)
+        if self.policy.audits and checkpoint.audit is None:
+            checkpoint = checkpoint.audited_from(now, is_new=checkpoint.is_new and reset is None)
+        elif checkpoint.audit and not self.policy.audits:
+            checkpoint = checkpoint.auditing(None)
+        if checkpoint.audit and checkpoint.audit.is_behind(now):
+            audit = checkpoint.audit.catching_up(now)
             checkpoint = checkpoint.sweep_abandoned().auditing(audit)
         if checkpoint.halted:
             raise SiteError(checkpoint.halt_sentence)
@@ -265,7 +264,8 @@ class Schedule:
             began = min(at, checkpoint.sweep.began) if checkpoint.sweep else at
             if newest := newest_range(checkpoint, began, sweep):
                 yield NewestTask(newest)
-            settled = min(began - SETTLED_AFTER, sweep.end) if checkpoint.audit else None
+            audit = checkpoint.audit
+            settled = audit.settled(began, sweep.end) if audit else None
             yield SweepTask(sweep, began, settled)
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:

@@ -6,14 +6,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from jira_audit.core import timestamps
-from jira_audit.core.audit import Audit, Compared, Places, compare, may_be_deleted, without_deleted
+from jira_audit.core.audit import Audit
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import RetryPolicy, retry
-from jira_audit.core.completeness import TableInventory
+from jira_audit.core.comparison import (
+    Compared,
+    Places,
+    compare,
+    may_be_deleted,
+    without_deleted,
+)
 from jira_audit.core.errors import ConnectorError
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.letters import id_in
@@ -23,6 +31,8 @@ from jira_audit.flow.ports import Lease, Run, Table
 from jira_audit.flow.sending import log_wait
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RANGES_NAMED = 10
 """Ranges of ids in a message."""
@@ -63,14 +73,17 @@ def _compare(
     """None if the table keeps nothing of these days any more."""
     start, end = min(day.start for day in kept.days), max(day.end for day in kept.days)
 
-    def ask() -> TableInventory:
-        lease.hold(run.policy.send_seconds)
-        return table.held(run.site, Window(start, end), checkpoint.former)
+    def ask(query: Callable[[], T]) -> T:
+        def attempt() -> T:
+            lease.hold(run.policy.send_seconds)
+            return query()
 
-    on_wait = partial(log_wait, run.site)
-    held = retry(ask, policy=RetryPolicy(), deadline=run.deadline, on_wait=on_wait)
+        on_wait = partial(log_wait, run.site)
+        return retry(attempt, policy=RetryPolicy(), deadline=run.deadline, on_wait=on_wait)
+
+    held = ask(lambda: table.held(run.site, Window(start, end), checkpoint.former))
     if any(may_be_deleted(day, held.ids, now) for day in kept.days):
-        oldest = retry(table.oldest, policy=RetryPolicy(), deadline=run.deadline, on_wait=on_wait)
+        oldest = ask(table.oldest)
         judged = without_deleted(kept, held.ids, oldest, now)
         if len(judged.days) < len(kept.days):
             log.warning(

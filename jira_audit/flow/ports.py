@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
 from jira_audit.core.cloud_id import StoredTenant
-from jira_audit.core.completeness import TableInventory
 from jira_audit.core.http import RawResponse
 from jira_audit.core.letters import Folder, Letter
 from jira_audit.core.outcome import Tally
@@ -19,6 +18,9 @@ from jira_audit.core.policy import Policy
 from jira_audit.core.prefetch import PagePeek
 from jira_audit.core.window import Window
 from jira_audit.flow.memory import BATCH_BYTES, RESPONSE_BYTES, ByteBudget
+
+if TYPE_CHECKING:
+    from jira_audit.core.completeness import TableInventory
 
 
 class Source(Protocol):

@@ -356,7 +356,7 @@ def test_verify_with_wrong_settings_exits_with_2(run: Run, tmp_path: Path) -> No
 def test_daily_audit_asks_the_workspace_once_with_the_apps_identity(
     azure: Place, service: QueryService, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jira_audit.core.plan.SETTLED_AFTER", 0)  # the records are of today
+    monkeypatch.setattr("jira_audit.core.audit.SETTLED_AFTER", 0)  # the records are of today
     before = azure.checkpoint()
     assert before.audit is None
     azure.put(PATH, replace(before, swept=before.through - 25 * HOUR_MS).encode(0))
@@ -381,7 +381,7 @@ def test_daily_audit_asks_the_workspace_once_with_the_apps_identity(
 def test_daily_audit_that_may_not_ask_is_a_warning_of_a_good_run(
     azure: Place, service: QueryService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jira_audit.core.plan.SETTLED_AFTER", 0)
+    monkeypatch.setattr("jira_audit.core.audit.SETTLED_AFTER", 0)
     before = azure.checkpoint()
     azure.put(PATH, replace(before, swept=before.through - 25 * HOUR_MS).encode(0))
     os.environ["AUDIT_WORKSPACE_ID"] = WORKSPACE
