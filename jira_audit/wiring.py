@@ -50,7 +50,7 @@ from jira_audit.edge.tenant import SiteTenant
 from jira_audit.edge.transport import Route
 from jira_audit.flow.fetching import MAX_CONCURRENT_REQUESTS
 from jira_audit.flow.memory import BATCH_BYTES, RESPONSE_BYTES, ByteBudget
-from jira_audit.flow.ports import Pools, Ports, Run, Source
+from jira_audit.flow.ports import Pools, Ports, Run, Source, Table
 from jira_audit.settings.table import Part
 from jira_audit.settings.values import (
     ApiToken,
@@ -67,7 +67,6 @@ if TYPE_CHECKING:
 
     from jira_audit.edge.local import LocalCheckpoints, LocalLetters, LocalTable
     from jira_audit.edge.workspace import Workspace
-    from jira_audit.operations.verify import Table
 
 CLOCK = Clock(
     now=lambda: time.time_ns() // 1_000_000,
@@ -169,6 +168,7 @@ def ports(
             BlobLetters(store, clock),
             BlobCheckpoints(store, azure.lease_seconds, clock, "backfills"),
             tenant(site, clock),
+            audited_table(azure, clock) if azure.audit_workspace else None,
         )
 
     def in_folder(folder: Path) -> Ports:
@@ -348,8 +348,8 @@ def table(settings: Settings, id_: str | None) -> Table | None:
 
 
 def workspace(settings: Settings, id_: str) -> Workspace:
-    """A Log Analytics workspace. Raises TypeError for a local folder."""
-    from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  the timer never needs it
+    """A Log Analytics workspace, for a command. Raises TypeError for a local folder."""
+    from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  as in `audited_table`
 
     azure = settings.azure
     return Workspace(
@@ -358,6 +358,32 @@ def workspace(settings: Settings, id_: str) -> Workspace:
         credential=lambda: Tokens(credential(azure.client_id, azure.managed_identity), CLOCK),
         clock=CLOCK,
         only_site=settings.is_single,
+    )
+
+
+AUDIT_BYTES = 4 * 1024 * 1024
+"""Of the answer to the audit's query, at most: a day's ids as ranges are far less."""
+
+
+@cache
+def audited_table(azure: Azure, clock: Clock) -> Table:
+    """The table that the daily audit queries; the run retries, and holds the lease meanwhile.
+
+    Rows without a site are the classic connector's, and prove nothing of ours.
+    """
+    from jira_audit.edge.workspace import Workspace  # noqa: PLC0415  only where one is set
+
+    if azure.audit_workspace is None:
+        raise TypeError(azure)
+    return Workspace(
+        azure.audit_workspace,
+        endpoint=azure.queries,
+        credential=lambda: Tokens(credential(azure.client_id, azure.managed_identity), clock),
+        clock=clock,
+        only_site=False,
+        seconds=azure.send_seconds,
+        limit=AUDIT_BYTES,
+        policy=RetryPolicy(retries=0),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jira_audit.core import encoding, timestamps
 from jira_audit.core.errors import SiteError
@@ -19,6 +19,9 @@ from jira_audit.core.records import Identity
 from jira_audit.core.text import SENTENCE_LENGTH, printable
 from jira_audit.core.timestamps import DAY, MINUTE
 from jira_audit.core.window import FIRST_STEP
+
+if TYPE_CHECKING:
+    from jira_audit.core.audit import Audit, Day
 
 VERSION = 1
 """Increases only when an older connector could do harm with the new format."""
@@ -55,6 +58,8 @@ class Checkpoint:
     `suspect` is one record that may show restarted ids, which is no evidence yet.
     `began` marks a run that was killed, or does not know whether its rows were accepted.
     No decision depends on `last` (outcome) and `late_found` (since *from*).
+    Every record created up to `audited` was compared with the table; `audit` is the daily audit's,
+    None without one.
 
     `cloud_id` is the tenant's, if known; `claim` one that is not yet compared with those of other
     checkpoints. `former` are the site's earlier hosts. With `moving_from`, one of these, what is
@@ -76,6 +81,8 @@ class Checkpoint:
     pruned: int | None = None
     swept: int | None = None
     sweep: Sweep | None = None
+    audited: int | None = None
+    audit: Audit | None = None
     reset: str | None = None
     halted: str | None = None
     suspect: Identity | None = None
@@ -97,6 +104,7 @@ class Checkpoint:
         return replace(
             Checkpoint.first(self.site, start, now),
             reset=reset,
+            audit=self.audit and self.audit.begun(start, now, is_new=False),
             former=self.former,
             moving_from=self.moving_from,
             unknown=self.unknown,
@@ -202,6 +210,29 @@ class Checkpoint:
         """The next sweep finds records that appeared after this one `began`."""
         return replace(self, sweep=None, swept=began)
 
+    def audited_from(self, now: int, *, is_new: bool) -> Checkpoint:
+        """The audit begins."""
+        from jira_audit.core.audit import Audit  # noqa: PLC0415  only where there is an audit
+
+        return replace(self, audit=Audit.begun(self.start, now, is_new=is_new))
+
+    def auditing(self, audit: Audit | None) -> Checkpoint:
+        return replace(self, audit=audit)
+
+    def noting(self, created: Mapping[int, int], settled: int) -> Checkpoint:
+        """A sweep has shown these ids of settled records, with their created times."""
+        return replace(self, audit=self.audit and self.audit.noting(created, settled))
+
+    def announcing(self, ids: Iterable[int]) -> Checkpoint:
+        """Rows with these ids may be in the table several times."""
+        if self.audit is None:
+            return self
+        return replace(self, audit=self.audit.announcing(Ledger().with_ids(ids)))
+
+    def audited_through(self, timestamp_ms: int, audit: Audit) -> Checkpoint:
+        """The days up to `timestamp_ms` were compared with the table."""
+        return replace(self, audited=timestamp_ms, audit=audit)
+
     def sweep_abandoned(self) -> Checkpoint:
         """The sweep is due as before, and begins anew."""
         return replace(self, sweep=None)
@@ -234,9 +265,14 @@ class Checkpoint:
         """For a run that finds the mark of another: marked anew, with half the step.
 
         Half the `length` of what there is to read (milliseconds), if that is less. So each run that
-        is killed makes the next one take less.
+        is killed makes the next one take less. What it may have sent is sent again.
         """
-        return replace(self, began=at, step=max(1, min(self.step, length) // 2))
+        step = max(1, min(self.step, length) // 2)
+        audit = self.audit
+        if audit:
+            begins = at - length
+            audit = audit.unsure_of(min(begins, self.sweep.through) if self.sweep else begins, at)
+        return replace(self, began=at, step=step, audit=audit)
 
     def ended(self, last: Mapping[str, Any], late_found: int) -> Checkpoint:
         return replace(self, last=last, late_found=self.late_found + late_found)
@@ -275,6 +311,7 @@ class Checkpoint:
     def _is_small(self, limit: int) -> bool:
         """Whether this surely takes at most `limit` bytes, without encoding it."""
         entries = len(self.ledger.ranges) + len(self.marks)
+        entries += self.audit.entries if self.audit else 0
         return not self.unknown and entries * ENTRY_SIZE + OTHER_FIELDS_SIZE <= limit
 
     def encode(self, saved: int) -> bytes:
@@ -332,7 +369,7 @@ class Field:
     def read_into(self, values: dict[str, Any], value: Any) -> None:
         try:
             values[self.attribute] = self.form.read(value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, KeyError):
             if not self.informs:
                 raise
 
@@ -406,6 +443,46 @@ def _suspect(value: Any) -> Identity:
     return Identity(_whole(value["id"]), timestamps.parse(value["created"]))
 
 
+def _audit(value: Any) -> Audit:
+    from jira_audit.core.audit import Audit, Proof  # noqa: PLC0415  only where there is an audit
+
+    return Audit(
+        next=timestamps.parse(value["next"]),
+        since=timestamps.parse(value["since"]),
+        shown=_ledger(value["shown"]),
+        days=tuple(_day(day) for day in _list(value["days"])),
+        announced=_ledger(value["announced"]),
+        unsure=Ledger.of([(timestamps.parse(a), timestamps.parse(b)) for a, b in value["unsure"]]),
+        asked=None if value["asked"] is None else timestamps.parse(value["asked"]),
+        proof=None if value["proof"] is None else Proof.of(value["proof"]),
+    )
+
+
+def _day(value: Any) -> Day:
+    from jira_audit.core.audit import Day  # noqa: PLC0415  as above
+
+    start, end = timestamps.parse(value["from"]), timestamps.parse(value["to"])
+    return Day(start, end, _ledger(value["ids"]), value["asked"] is True)
+
+
+def _written_audit(audit: Audit) -> Mapping[str, Any]:
+    text = timestamps.text
+    return {
+        "next": text(audit.next),
+        "since": text(audit.since),
+        "shown": audit.shown.ranges,
+        "days": [
+            {"from": text(day.start), "to": text(day.end), "ids": day.ids.ranges}
+            | {"asked": day.is_asked}
+            for day in audit.days
+        ],
+        "announced": audit.announced.ranges,
+        "unsure": [[text(start), text(end)] for start, end in audit.unsure.ranges],
+        "asked": None if audit.asked is None else text(audit.asked),
+        "proof": audit.proof and audit.proof.payload(),
+    }
+
+
 _SITE = Form(None, lambda value: value)
 _MOMENT = Form(timestamps.text, timestamps.parse)
 _SWEEP = Form(
@@ -415,6 +492,8 @@ _SWEEP = Form(
 _SUSPECT = Form(
     lambda identity: {"id": identity.id, "created": timestamps.text(identity.created)}, _suspect
 )
+
+_AUDIT = Form(_written_audit, _audit)
 
 FIELDS = (
     Field("site", "site", _SITE),
@@ -436,6 +515,8 @@ FIELDS = (
     Field("pruned", "pruned", _MOMENT, nullable=True),
     Field("swept", "swept", _MOMENT, nullable=True),
     Field("sweep", "sweep", _SWEEP, nullable=True),
+    Field("audited", "audited", _MOMENT, nullable=True, required=False),
+    Field("audit", "audit", _AUDIT, nullable=True, required=False, informs=True),
     Field("reset", "reset", Form(None, _text), nullable=True),
     Field("halted", "halted", Form(None, _text), nullable=True, required=False),
     Field("suspect", "suspect", _SUSPECT, nullable=True, required=False),

@@ -109,6 +109,7 @@ class Findings:
     `missing_at`: the created times of the missing records. `accepted`: the ids in the ledgers.
     `copies`: how often the table has each id with duplicates. `only_in_table`: ids that Jira no
     longer shows. `table_through`: the created time of the newest record in the table.
+    `oldest_shown`: that of the oldest record that Jira shows.
     """
 
     by_status: Mapping[RecordStatus, Ledger]
@@ -119,6 +120,7 @@ class Findings:
     copies: Mapping[int, int]
     only_in_table: Ledger
     table_through: int | None = None
+    oldest_shown: int | None = None
 
     @property
     def lost(self) -> Ledger:
@@ -205,6 +207,7 @@ def compare(
         copies=table.copies if table else {},
         only_in_table=table.ids.without(in_jira) if table else Ledger(),
         table_through=table_through,
+        oldest_shown=min(shown.created, default=None),
     )
 
 

@@ -39,6 +39,12 @@ class Ledger:
         """The ids between those dealt with, which Jira may still show late."""
         return Ledger(tuple((a[1] + 1, b[0] - 1) for a, b in pairwise(self.ranges)))
 
+    def sample(self, ranges: int) -> str:
+        """The first ids, for a message: `10007, 10009 to 10012, and 3 more ranges`."""
+        ids = [str(a) if a == b else f"{a} to {b}" for a, b in self.ranges[:ranges]]
+        more = len(self.ranges) - ranges
+        return ", ".join([*ids, *([f"and {more:,} more ranges"] if more > 0 else [])])
+
     def with_ids(self, ids: Iterable[int]) -> Ledger:
         """This ledger and these ids, in any order; they may repeat."""
         return Ledger.of([*self.ranges, *[(record_id, record_id) for record_id in ids]])

@@ -63,7 +63,7 @@ class Outcome:
 
     def payload(self) -> dict[str, object]:
         """The outcome as JSON; `error` is the sentence for people."""
-        return self._pairs() | {"error": _said(self.error)}
+        return self._pairs() | {"error": self.error and _said(self.error)}
 
     def _pairs(self) -> dict[str, object]:
         pairs: dict[str, object] = {
@@ -77,10 +77,8 @@ class Outcome:
         return pairs | {"duration_ms": self.duration_ms}
 
 
-def _said(error: Exception | None) -> str | None:
+def _said(error: Exception) -> str:
     """An error's text for people; of a bug, only its type: its text may contain a secret."""
-    if error is None:
-        return None
     return str(error) if isinstance(error, ConnectorError) else type(error).__name__
 
 
@@ -119,4 +117,4 @@ def remembered(
     Only the type of a bug is stored: its text may contain a secret or a record.
     """
     at = timestamps.text(now)
-    return {"outcome": result, "at": at, **tally.counts(), "error": _said(error)}
+    return {"outcome": result, "at": at, **tally.counts(), "error": error and _said(error)}

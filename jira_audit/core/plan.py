@@ -5,8 +5,8 @@ The timer reads the tick and, once a day, the sweep (`Schedule`). A backfill rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from jira_audit.core import timestamps
@@ -38,6 +38,10 @@ class Task(Protocol):
     def range(self) -> ReadRange:
         """The range to read, oldest first."""
 
+    @property
+    def settled(self) -> int | None:
+        """The ids of records created up to then are noted for the audit; None: of none."""
+
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
         """The records of a closed window up to `through` were dealt with."""
 
@@ -55,15 +59,19 @@ class Task(Protocol):
 class Closed:
     """The change to the checkpoint once a closed window's records are dealt with.
 
-    `through`: the window's end, or Jira's clock if earlier. `smallest`: the smallest id.
+    `through`: the window's end, or Jira's clock if earlier. `smallest`: the smallest id. `created`:
+    the created times by id, if the task's `settled` asks for them.
     """
 
     task: Task
     window: Window
     through: int
     smallest: int | None
+    created: Mapping[int, int] = field(default_factory=dict)
 
     def __call__(self, checkpoint: Checkpoint) -> Checkpoint:
+        if self.created and self.task.settled is not None:
+            checkpoint = checkpoint.noting(self.created, self.task.settled)
         if self.smallest is not None:
             checkpoint = checkpoint.marked(self.window.start, self.window.end, self.smallest)
         return self.task.closed(checkpoint, self.through)
@@ -100,6 +108,7 @@ class Tick:
     """The overlap, and everything after it."""
 
     range: ReadRange
+    settled: None = None
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
         return checkpoint.read_through(through)
@@ -122,6 +131,7 @@ class SweepTask:
 
     range: ReadRange
     began: int
+    settled: int | None = None
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
         """Store the sweep's position; a later run continues from it."""
@@ -133,6 +143,8 @@ class SweepTask:
 
     def done(self, checkpoint: Checkpoint) -> Checkpoint:
         """The next sweep is due in a day."""
+        if self.settled is not None and checkpoint.audit:
+            checkpoint = checkpoint.auditing(checkpoint.audit.swept(self.settled))
         return checkpoint.sweep_done(self.began)
 
     def must_show_records(self, checkpoint: Checkpoint) -> bool:
@@ -157,6 +169,7 @@ class NewestTask:
     """
 
     range: ReadRange
+    settled: None = None
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:  # noqa: ARG002
         return checkpoint
@@ -176,6 +189,7 @@ class BackfillTask:
     """One range before the ticks' checkpoint."""
 
     range: ReadRange
+    settled: None = None
 
     def closed(self, checkpoint: Checkpoint, through: int) -> Checkpoint:
         return checkpoint.read_through(through)
@@ -215,6 +229,13 @@ class Schedule:
         reset = self.policy.reset
         if reset and reset.value != checkpoint.reset:
             checkpoint = checkpoint.reset_to(reset.start, now, reset.value)
+        if self.policy.audits and checkpoint.audit is None:
+            checkpoint = checkpoint.audited_from(now, is_new=checkpoint.is_new and reset is None)
+        elif checkpoint.audit and not self.policy.audits:
+            checkpoint = checkpoint.auditing(None)
+        if checkpoint.audit and checkpoint.audit.is_behind(now):
+            audit = checkpoint.audit.catching_up(now)
+            checkpoint = checkpoint.sweep_abandoned().auditing(audit)
         if checkpoint.halted:
             raise SiteError(checkpoint.halt_sentence)
         if checkpoint.through > now + CLOCK_SKEW:
@@ -243,7 +264,9 @@ class Schedule:
             began = min(at, checkpoint.sweep.began) if checkpoint.sweep else at
             if newest := newest_range(checkpoint, began, sweep):
                 yield NewestTask(newest)
-            yield SweepTask(sweep, began)
+            audit = checkpoint.audit
+            settled = audit.settled(began, sweep.end) if audit else None
+            yield SweepTask(sweep, began, settled)
 
     def done(self, checkpoint: Checkpoint, now: int) -> Checkpoint:
         """Prune to the size limit, now that every window read has its mark."""
@@ -349,4 +372,7 @@ def earliest_reread(checkpoint: Checkpoint, now: int, overlap: int, length: int)
 
 def _sweep_start(checkpoint: Checkpoint, now: int, length: int) -> int:
     late = now if checkpoint.swept is None else checkpoint.swept - max(0, length - SWEEP_EVERY)
-    return checkpoint.earliest(min(now - length, late))
+    start = min(now - length, late)
+    return checkpoint.earliest(
+        min(start, checkpoint.audit.reads_from(now)) if checkpoint.audit else start
+    )

@@ -26,6 +26,7 @@ class Policy:
     `lookback`, `overlap` and `sweep` are milliseconds. With `event_time`, `TimeGenerated` is the
     created time. At most `in_flight` batches of at most `batch_bytes` are sent at once, each within
     `send_seconds`. `hosts` are those of all sites that are set up, in the order of the settings.
+    `audits`: once a day, the table is compared with the ledger.
     """
 
     lookback: int = 24 * HOUR
@@ -37,3 +38,4 @@ class Policy:
     batch_bytes: int = BATCH_LIMIT
     send_seconds: float = 30.0
     hosts: tuple[str, ...] = ()
+    audits: bool = False

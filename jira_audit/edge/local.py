@@ -227,6 +227,10 @@ class LocalTable:
         copies = {number: times for number, times in seen.items() if times > 1}
         return TableInventory(Ledger().with_ids(seen), copies)
 
+    def oldest(self) -> int | None:
+        """When the oldest row was written."""
+        return min((timestamps.parse(row["TimeGenerated"]) for row in self.rows()), default=None)
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row; none without a file. Ignores an incomplete last line.
 

@@ -139,13 +139,14 @@ def fetch(
     limit: int,
     seconds: float,
     clock: Clock,
+    read_seconds: float = READ_SECONDS,
     **options: Any,
 ) -> RawResponse:
     """One request and its response, whatever the status. Redirects are not followed.
 
-    The body has at most `limit` bytes and arrives within about `seconds`; `options` go to
-    `requests`. Raises TransientError, which names the `service`, if there is no response, and
-    ResponseUnusable if it exceeds these bounds.
+    The body has at most `limit` bytes and arrives within about `seconds`, each piece within
+    `read_seconds`; `options` go to `requests`. Raises TransientError, which names the `service`, if
+    there is no response, and ResponseUnusable if it exceeds these bounds.
     """
     try:
         with session.request(
@@ -154,7 +155,7 @@ def fetch(
             timeout=Timeout(  # type: ignore[arg-type]  # requests passes it on to urllib3
                 total=seconds,
                 connect=min(CONNECT_SECONDS, seconds),
-                read=min(READ_SECONDS, seconds),
+                read=min(read_seconds, seconds),
             ),
             allow_redirects=False,  # credentials go to this host alone
             stream=True,

@@ -1,6 +1,6 @@
-"""Queries of the table in a Log Analytics workspace, for `verify` and `report`.
+"""Queries of the table in a Log Analytics workspace: for the daily audit, `verify` and `report`.
 
-For the terminal, not for Azure. The first query imports the library.
+The app imports this only where a workspace is set.
 https://learn.microsoft.com/azure/azure-monitor/logs/api/overview
 """
 
@@ -12,7 +12,6 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,30 +20,21 @@ from jira_audit.core.activity import COLUMNS, DELAYS, Activity, joined
 from jira_audit.core.clock import RETRY_LOG_FORMAT, Clock, Deadline, RetryPolicy, retry
 from jira_audit.core.completeness import TableInventory
 from jira_audit.core.errors import SiteError, TransientError
-from jira_audit.core.http import Meaning, StatusTable, error_for
+from jira_audit.core.http import Meaning, RawResponse, StatusTable, error_for
 from jira_audit.core.ledger import Ledger
+from jira_audit.core.text import quoted
 from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
-from jira_audit.edge.transport import (
-    MALFORMED,
-    azure_transport,
-    os_error,
-    quoted_code,
-    secrets_of,
-    unreachable,
-)
+from jira_audit.edge.transport import MALFORMED, fetch, session
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
-    from azure.core.pipeline import PipelineResponse
-    from azure.monitor.query import LogsQueryClient
 
 log = logging.getLogger(__name__)
 
-PAGE = 100_000
-"""Ids per query; the service returns at most 500,000 rows and 64,000,000 bytes.
-https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#log-analytics-workspaces,
-https://github.com/Azure/azure-sdk-for-python/issues/32282"""
+BLOCK = 500
+"""Ids that one row of an answer describes, at most. A block without gaps is a range; of any other,
+its ids are listed."""
 
 ROWS_PAGE = 5_000
 """Rows per query: at 64,000,000 bytes, 12 KB each; a record has less than 1 KB."""
@@ -52,11 +42,16 @@ ROWS_PAGE = 5_000
 LONGEST_LIST = 20_000
 """Names per query, the most frequent ones."""
 
-CONNECT_SECONDS = 5.0
-SERVER_SECONDS = 180
-"""The service's time limit for one query."""
+ANSWER_LIMIT = 64_000_000
+"""The service's own limit, in bytes, beside 500,000 rows: millions of ids, even with gaps.
+https://learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits#log-analytics-workspaces,
+https://github.com/Azure/azure-sdk-for-python/issues/32282"""
 
-READ_SECONDS = SERVER_SECONDS + 20.0
+SERVER_SECONDS = 180.0
+"""The service's time limit for one query.
+https://learn.microsoft.com/azure/azure-monitor/logs/api/timeouts"""
+
+RETRIES = RetryPolicy()
 
 _LATER = Meaning(TransientError, "the workspace cannot be queried just now")
 _MEANINGS = {
@@ -70,8 +65,8 @@ _MEANINGS = {
     ),
     403: Meaning(
         SiteError,
-        "you may not read the workspace: the signed-in account needs the role Log Analytics "
-        "Reader on it",
+        "the workspace may not be read: the signed-in account, or the app's identity, needs the "
+        "role Log Analytics Reader on it. A new role takes up to 30 minutes",
     ),
     404: Meaning(
         SiteError,
@@ -90,10 +85,11 @@ https://learn.microsoft.com/azure/azure-monitor/logs/api/errors"""
 
 
 class Workspace:
-    """One workspace; sends one query at a time.
+    """One workspace. Thread-safe.
 
     `workspace` is its id, a GUID; `endpoint` its cloud's query service. With `only_site`, rows
-    without a site count as this site's: the classic connector wrote such rows.
+    without a site count as this site's: the classic connector wrote such rows. A query takes at
+    most about `seconds`, its answer at most `limit` bytes; `policy` says how it is retried.
     """
 
     def __init__(
@@ -104,31 +100,39 @@ class Workspace:
         credential: Callable[[], TokenCredential],
         clock: Clock,
         only_site: bool,
+        seconds: float = SERVER_SECONDS + 20.0,
+        limit: int = ANSWER_LIMIT,
+        policy: RetryPolicy = RETRIES,
     ) -> None:
         self._workspace, self._endpoint, self._make_credential = workspace, endpoint, credential
         self._clock, self._only_site = clock, only_site
+        self._seconds, self._limit, self._policy = seconds, limit, policy
+        self._session = session()
 
     def held(self, site: str, window: Window, former: Sequence[str] = ()) -> TableInventory:
-        """How many rows each record of a site has, of those created in a range.
+        """How many rows each record of a site has, of those created in a range. One query.
 
         Rows of its `former` hosts count. Raises TransientError or SiteError, also for a partial
         answer.
         """
-        ids: list[int] = []
+        ranges: list[tuple[int, int]] = []
         copies: dict[int, int] = {}
-        while True:
-            rows = self.ask(
-                held_query((site, *former), window, self._only_site, ids[-1] if ids else None),
-                window,
-            )
-            with _as_table():
-                if ids and rows and rows[0]["record"] <= ids[-1]:
-                    message = "the page was requested before"
-                    raise ValueError(message)
-                ids += (operator.index(row["record"]) for row in rows)  # no null, no text
-                copies |= {row["record"]: row["copies"] for row in rows if row["copies"] > 1}
-                if len(rows) < PAGE:
-                    return TableInventory(Ledger().with_ids(ids), copies)
+        rows = self.ask(held_query((site, *former), window, only_site=self._only_site), window)
+        with _as_table():
+            for row in rows:
+                its = _ranges_of(row)
+                ranges += its
+                if operator.index(row["copies"]) > 1:
+                    copies |= dict.fromkeys(Ledger(tuple(its)), row["copies"])
+            return TableInventory(Ledger.of(ranges), copies)
+
+    def oldest(self) -> int | None:
+        """When the oldest row of the table was written, whatever its site: a sign of what the
+        table's retention has left. None for an empty table. Raises TransientError or SiteError.
+        """
+        (row,) = self.ask(OLDEST_QUERY, None)
+        with _as_table():
+            return None if row["oldest"] is None else timestamps.parse(row["oldest"])
 
     def span(self, sites: Sequence[str], window: Window) -> Window | None:
         """From the first to the last record of these sites in a range; None if there is none.
@@ -138,7 +142,9 @@ class Workspace:
         with _as_table():
             [ends] = self.ask(span_query(sites, window, self._only_site), window)
             first, last = ends["earliest"], ends["latest"]
-            return None if first is None else Window(_timestamp_ms(first), _timestamp_ms(last))
+            if first is None:
+                return None
+            return Window(timestamps.parse(first), timestamps.parse(last))
 
     def rows(self, sites: Sequence[str], window: Window, limit: int) -> Iterator[Mapping[str, Any]]:
         """What the review reads of these sites' rows in a range: of each the latest `limit`.
@@ -152,7 +158,7 @@ class Workspace:
                 query = rows_query(site, window, self._only_site, before, number)
                 with _as_table():
                     part = [
-                        {**row, "created_t": timestamps.text(_timestamp_ms(row["created_t"]))}
+                        {**row, "created_t": timestamps.text(timestamps.parse(row["created_t"]))}
                         for row in self.ask(query, window)
                     ]
                     if part:
@@ -188,7 +194,7 @@ class Workspace:
             found.sites[site] += rows
         unit = "1h" if found.unit == HOUR else "1d"
         for (at, category), rows in counted(f"at = bin(created_t, {unit}), name = Category"):
-            found.over_time[_timestamp_ms(at), category] += rows
+            found.over_time[timestamps.parse(at), category] += rows
         for (place,), rows in counted(f"place = {_DELAY}"):
             found.delays[place] += rows
         for (actor,), rows in counted(f"name = {_ACTOR}"):
@@ -197,86 +203,52 @@ class Workspace:
             for names, rows in counted(", ".join(columns)):
                 found.aspects[aspect][joined(names)] += rows
 
-    def ask(self, query: str, window: Window) -> Sequence[Mapping[str, Any]]:
-        """The query's rows about records created in a range, with retries.
+    def ask(self, query: str, window: Window | None) -> Sequence[Mapping[str, Any]]:
+        """The query's rows about records created in a range (None: at any time), with retries.
 
         Raises TransientError or SiteError.
         """
         # A row is written after its record was created; our clock may be behind Jira's.
-        since = _EPOCH + timedelta(milliseconds=window.start - DAY)
-        until = _EPOCH + timedelta(milliseconds=self._clock.now() + DAY)
+        since = timestamps.text(window.start - DAY) if window else "1970-01-01T00:00:00Z"
+        written = f"{since}/{timestamps.text(self._clock.now() + DAY)}"
         return retry(
-            lambda: self._ask_once(query, (since, until)),
-            policy=RetryPolicy(),
+            lambda: self._ask_once(query, written),
+            policy=self._policy,
             deadline=Deadline.after(self._clock, math.inf),
             on_wait=partial(log.warning, RETRY_LOG_FORMAT),
         )
 
-    def _ask_once(
-        self, query: str, written: tuple[datetime, datetime]
-    ) -> Sequence[Mapping[str, Any]]:
-        from azure.core.exceptions import AzureError, HttpResponseError  # noqa: PLC0415
-        from azure.monitor.query import LogsQueryPartialResult  # noqa: PLC0415
-
-        requests: list[Any] = []
-
-        def check(response: PipelineResponse[Any, Any]) -> None:
-            requests.append(response.http_request)
-            self._check(response)
-
-        try:
-            with _as_table():
-                answer = self._client.query_workspace(
-                    self._workspace,
-                    query,
-                    timespan=written,
-                    server_timeout=SERVER_SECONDS,
-                    raw_response_hook=check,
-                    retry_total=0,
-                    permit_redirects=False,  # the token goes to this host alone
-                    connection_timeout=CONNECT_SECONDS,
-                    read_timeout=READ_SECONDS,
-                )
-        except HttpResponseError as error:
-            raise TransientError(_NO_TABLE) from error
-        except AzureError as error:
-            raise TransientError(unreachable("the workspace", error)) from error
-        except OSError as error:
-            raise os_error("the workspace", error) from error
-        if isinstance(answer, LogsQueryPartialResult):
-            code = answer.partial_error.code if answer.partial_error else "no reason given"
-            said = quoted_code(code, requests[-1])
-            message = f"the workspace returned only part of the result ({said})"
-            raise TransientError(message)
-        with _as_table():
-            (table,) = answer.tables
-            return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-
-    def _check(self, response: PipelineResponse[Any, Any]) -> None:
-        """Raise the error for a response that is not a 200.
-
-        The library would parse any body as JSON.
-        """
-        answer = response.http_response
-        status: int = answer.status_code
-        if status == 200:
-            return
-        raise error_for(
-            status,
-            STATUS,
-            headers=answer.headers,
-            now=self._clock.now(),
-            detail=quoted_code(_error_code(answer.content), response.http_request),
-            secrets=secrets_of(response.http_request),
+    def _ask_once(self, query: str, written: str) -> Sequence[Mapping[str, Any]]:
+        token = self._credential.get_token(f"{self._endpoint}/.default").token
+        answer = fetch(
+            self._session,
+            "the workspace",
+            "POST",
+            f"{self._endpoint}/v1/workspaces/{self._workspace}/query",
+            limit=self._limit,
+            seconds=self._seconds,
+            read_seconds=self._seconds,
+            clock=self._clock,
+            json={"query": query, "timespan": written},
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Prefer": f"wait={min(SERVER_SECONDS, self._seconds):.0f}",
+            },
         )
+        if answer.status != 200:
+            raise error_for(
+                answer.status,
+                STATUS,
+                headers=answer.headers,
+                now=answer.at,
+                detail=quoted(_error_code(answer.body), answer.secrets),
+                secrets=answer.secrets,
+            )
+        return _rows(answer)
 
     @cached_property
-    def _client(self) -> LogsQueryClient:
-        from azure.monitor.query import LogsQueryClient  # noqa: PLC0415
-
-        return LogsQueryClient(
-            self._make_credential(), endpoint=self._endpoint, transport=azure_transport()
-        )
+    def _credential(self) -> TokenCredential:
+        return self._make_credential()
 
 
 _NO_TABLE = "the workspace answered HTTP 200, but the body is not the table that was asked for"
@@ -291,25 +263,51 @@ def _as_table() -> Iterator[None]:
         raise TransientError(_NO_TABLE) from error
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+def _rows(answer: RawResponse) -> Sequence[Mapping[str, Any]]:
+    """The rows of the one table. Raises TransientError for part of it, and for anything else."""
+    with _as_table():
+        body = encoding.loads(answer.body)
+        (table,) = body["tables"]
+        names = [column["name"] for column in table["columns"]]
+        rows = [dict(zip(names, row, strict=True)) for row in table["rows"]]
+        error = body.get("error")
+        code = error["code"] if error else ""
+    if error:
+        said = quoted(str(code or "no reason given"), answer.secrets)
+        message = f"the workspace returned only part of the result ({said})"
+        raise TransientError(message)
+    return rows
 
 
-def held_query(
-    hosts: Sequence[str],
-    window: Window,
-    only_site: bool,  # noqa: FBT001
-    after: int | None,
-) -> str:
-    """The next ids, ascending, and how many rows each has."""
+def held_query(hosts: Sequence[str], window: Window, *, only_site: bool) -> str:
+    """The ids in blocks, and how many rows each id of a block has; without `records`, a block has
+    all ids from `least` to `most`.
+    """
     return f"""\
 Jira_Audit_CL
 {_where(hosts, window, only_site=only_site)}
 | where isnotnull(id_d)
 | summarize copies = count() by record = tolong(id_d)
-{"" if after is None else f"| where record > {after}"}
-| top {PAGE} by record asc
+| summarize least = min(record), most = max(record), ids = count(), records = make_list(record)
+    by copies, block = bin(record, {BLOCK})
+| project copies, least, most, records = iff(ids == most - least + 1, "", tostring(records))
 """
 
+
+def _ranges_of(row: Mapping[str, Any]) -> Sequence[tuple[int, int]]:
+    """The ranges of ids that one row of `held_query` describes."""
+    least, most = operator.index(row["least"]), operator.index(row["most"])  # no null, no text
+    if row["records"]:
+        return (
+            Ledger().with_ids(map(operator.index, encoding.loads(row["records"].encode()))).ranges
+        )
+    if most - least >= BLOCK:
+        message = "longer than a block"
+        raise ValueError(message)
+    return [(least, most)]
+
+
+OLDEST_QUERY = "Jira_Audit_CL\n| summarize oldest = min(TimeGenerated)\n"
 
 _ACTOR = (
     "iff(isnotempty(authorAccountId_s) and "
@@ -381,10 +379,6 @@ Jira_Audit_CL
 | take {ROWS_PAGE}
 | project site_s = {json.dumps(site)}, id_d = record, {", ".join(REVIEWED)}
 """
-
-
-def _timestamp_ms(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _where(sites: Sequence[str], window: Window, *, only_site: bool) -> str:

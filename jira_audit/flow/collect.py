@@ -14,6 +14,7 @@ from typing import Self
 from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, saved_at
 from jira_audit.core.errors import ConnectorError, SiteError
+from jira_audit.core.http import duration_text
 from jira_audit.core.mapper import Mapper
 from jira_audit.core.outcome import Outcome, Result, ending
 from jira_audit.core.plan import Closed, Plan
@@ -47,6 +48,7 @@ def collect(run: Run, plan: Plan) -> Outcome:
             # The tick, then the sweep; or a backfill.
             for task in plan.tasks(checkpoint, now, reader):
                 for window in reader.windows(task.range):  # oldest first
+                    window.settled = task.settled
                     for page in window:  # newest first
                         unknown = intake.unknown(page)  # marks the run; raises if ids restarted
                         window.fresh += len(unknown)
@@ -63,8 +65,8 @@ def collect(run: Run, plan: Plan) -> Outcome:
                     intake.end_window(window.ending)
                     delivery.apply(partial(Checkpoint.stepping, step=window.step))
                     if window.is_closed:  # else it is read again, or cut
-                        closed = Closed(task, window.window, window.through, window.smallest)
-                        delivery.after_pending(closed)
+                        read = window.window, window.through, window.smallest, window.created
+                        delivery.after_pending(Closed(task, *read))
                 if reader.deadline_came:
                     delivery.after_pending(partial(task.cut, position=reader.position))
                     break
@@ -78,6 +80,7 @@ def collect(run: Run, plan: Plan) -> Outcome:
                 recorder.complete = True
             recorder.error = reader.error
             delivery.finish(reader.error, complete=recorder.complete)  # sends, waits, saves
+            run.ports.table and audit_table(run, lease, delivery, reader.now)  # once a day
     return recorder.outcome()
 
 
@@ -105,10 +108,21 @@ def begin(run: Run, lease: Lease, plan: Plan, now: int) -> Checkpoint:
             length = now - checkpoint.through + run.policy.overlap
             checkpoint = checkpoint.cautious(now, length)
             lease.save(checkpoint)  # before it can be killed too
+            announce(checkpoint, length)
     except BaseException:  # an interruption, too
         release_quietly(lease)
         raise
     return checkpoint
+
+
+def announce(checkpoint: Checkpoint, length: int) -> None:
+    """Say that the last run may have sent rows that this one sends again."""
+    log.warning(
+        "%s: the last run was killed, or does not know what became of a batch: rows of records "
+        "created in the last %s may be in the table several times",
+        checkpoint.site,
+        duration_text(length / timestamps.SECOND),
+    )
 
 
 def check_lease_is_fresh(run: Run, now: int) -> None:
@@ -120,6 +134,16 @@ def check_lease_is_fresh(run: Run, now: int) -> None:
     saved = saved_at(run.ports.checkpoints.stored(run.site))
     if saved is not None and now - saved > UNSAVED_AFTER:
         raise SiteError(stuck_lease(run.site, saved))
+
+
+def audit_table(run: Run, lease: Lease, delivery: Delivery, now: int) -> bool:
+    """Compare the table with the ledger, if that is due; whether it was done.
+
+    A query that fails is no failure of the run.
+    """
+    from jira_audit.flow.audit import audit  # noqa: PLC0415  only where there is a table
+
+    return audit(run, lease, delivery, now)
 
 
 def empty_log(checkpoint: Checkpoint) -> SiteError:

@@ -63,6 +63,11 @@ class Delivery:
         return self._sends.sender.is_cautious
 
     @property
+    def has_failed(self) -> bool:
+        """Whether a send or a save has failed."""
+        return self._error is not None
+
+    @property
     def through(self) -> int:
         """The moment up to which everything is dealt with so far."""
         return self._progress.checkpoint.through
@@ -242,6 +247,8 @@ class Delivery:
         tally.rows += len(receipt.accepted)
         tally.batches += receipt.batches
         tally.bytes += receipt.bytes
+        if receipt.unsure:
+            self._announce([identity.id for identity in receipt.unsure])
         self._error = self._error or receipt.error
         if receipt.error and not isinstance(receipt.error, OutOfTime):
             return  # it may be the configuration, so no row is a dead letter
@@ -252,6 +259,15 @@ class Delivery:
         else:
             if not receipt.error:
                 self._progress.settle(number)
+
+    def _announce(self, ids: Sequence[int]) -> None:
+        """Say that rows may be in the table several times: the audit does not count them."""
+        log.warning(
+            "%s: %d rows may be in the table several times: a send had no answer",
+            self._run.site,
+            len(ids),
+        )
+        self._progress.apply(partial(Checkpoint.announcing, ids=ids))
 
     def _save(self) -> None:
         if self._progress.checkpoint == self.saved:

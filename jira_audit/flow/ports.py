@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.clock import Deadline
@@ -16,7 +16,11 @@ from jira_audit.core.outcome import Tally
 from jira_audit.core.pages import PageRequest, RecordsPage
 from jira_audit.core.policy import Policy
 from jira_audit.core.prefetch import PagePeek
+from jira_audit.core.window import Window
 from jira_audit.flow.memory import BATCH_BYTES, RESPONSE_BYTES, ByteBudget
+
+if TYPE_CHECKING:
+    from jira_audit.core.completeness import TableInventory
 
 
 class Source(Protocol):
@@ -153,11 +157,28 @@ class Letters(Protocol):
         """
 
 
+class Table(Protocol):
+    """The table, read back."""
+
+    def held(self, site: str, window: Window, former: Sequence[str] = ()) -> TableInventory:
+        """The ids in the table of a site's records created in a range, and their copies.
+
+        Rows of its `former` hosts count. Raises TransientError or SiteError; never returns a
+        partial answer.
+        """
+
+    def oldest(self) -> int | None:
+        """When the oldest row was written, whatever its site: a sign of what the table's retention
+        has left. None for an empty table. Raises as `held` does.
+        """
+
+
 @dataclass(frozen=True)
 class Ports:
     """What one site's run uses outside.
 
-    `checkpoints` are those of the ticks or, in a backfill, those of `backfills`.
+    `checkpoints` are those of the ticks or, in a backfill, those of `backfills`. `table` is for the
+    daily audit, None without one.
     """
 
     source: Source
@@ -166,6 +187,7 @@ class Ports:
     letters: Letters
     backfills: Checkpoints
     tenant: Tenant
+    table: Table | None = None
 
 
 def _first_done(futures: Sequence[Future[Any]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Self
@@ -48,7 +48,8 @@ class WindowReading:
     The caller counts new records in `fresh`; without any, a list that moved hid nothing. It sets
     `too_large` if it cannot hold more of the window, which is then read as shorter ones. `through`
     is the window's end, or Jira's clock if earlier; `oldest` the earliest created time; `smallest`
-    the smallest id. After the last page, `ending` says how the window ended (None: the deadline
+    the smallest id. With `settled`, `created` are the created times by id, of a window that begins
+    by then. After the last page, `ending` says how the window ended (None: the deadline
     came), `step` is the next window's length (milliseconds), and `left` the rest of the range.
     """
 
@@ -64,6 +65,8 @@ class WindowReading:
     too_large: bool = False
     ending: WindowResult | None = None
     left: ReadRange | None = None
+    settled: int | None = None
+    created: dict[int, int] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Page]:
         """The pages, once."""
@@ -82,6 +85,8 @@ class WindowReading:
             self.oldest = min(self.oldest, *created)
             ids = page.identified
             self.smallest = min(ids) if self.smallest is None else min(self.smallest, *ids)
+            if self.settled is not None and self.window.start <= self.settled:
+                self.created |= {number: identity.created for number, (identity, _) in ids.items()}
 
     def ending_at(self, page: Page) -> WindowResult | None:
         """How the window ends with this page; None if another follows."""

@@ -37,9 +37,14 @@ TOO_LARGE = 413
 
 @dataclass
 class Receipt:
-    """The result of one batch. After an `error`, rows may be in neither list."""
+    """The result of one batch. After an `error`, rows may be in neither list.
+
+    `unsure` rows may be in the table several times: they were sent again after a send without an
+    answer, or will be by a later run.
+    """
 
     accepted: list[Identity] = field(default_factory=list)
+    unsure: list[Identity] = field(default_factory=list)
     refused: list[tuple[Row, BatchRefused]] = field(default_factory=list)
     batches: int = 0
     bytes: int = 0
@@ -81,10 +86,10 @@ class Sender:
             part = parts.pop()
             body = part.body
             try:
-                self._send(body)
+                self._send(body, part, receipt)
             except BatchRefused as refusal:
                 if not probed and refusal.status != TOO_LARGE:
-                    probe(refusal, self._send)
+                    self._probe(refusal)
                     probed = True
                 if len(part.rows) > 1:
                     parts.extend(reversed(part.halves()))
@@ -99,7 +104,10 @@ class Sender:
             if parts:
                 self._check_deadline()
 
-    def _send(self, body: bytes) -> None:
+    def _probe(self, refusal: BatchRefused) -> None:
+        probe(refusal, lambda body: self._send(body, None, Receipt()))
+
+    def _send(self, body: bytes, part: Batch | None, receipt: Receipt) -> None:
         may_have_arrived = False
         with ExitStack() as turn:
 
@@ -113,8 +121,12 @@ class Sender:
             try:
                 send(body, self._run, self._lease, on_wait)
             except BaseException as error:
-                self.is_unsure |= may_have_arrived or _is_unsure(error)
+                may_have_arrived |= _is_unsure(error)
+                self.is_unsure |= may_have_arrived
                 raise
+            finally:
+                if may_have_arrived and part:
+                    receipt.unsure.extend([row.identity for row in part.rows])
 
     def _await_turn(self, error: TransientError, turn: ExitStack) -> None:
         """Wait until no other batch is sent again; raise `error` if this one must not be."""

@@ -16,7 +16,16 @@ from jira_audit.operations.exit_codes import ExitCode
 from jira_audit.operations.status import Status, lag
 
 Verdict = Literal[
-    "failed", "unknown", "token expired", "late", "dead letters", "new", "token expires", "ok"
+    "failed",
+    "unknown",
+    "token expired",
+    "late",
+    "missing",
+    "dead letters",
+    "unproven",
+    "new",
+    "token expires",
+    "ok",
 ]
 
 VERDICTS: tuple[Verdict, ...] = (
@@ -24,7 +33,9 @@ VERDICTS: tuple[Verdict, ...] = (
     "unknown",  # storage does not answer
     "token expired",
     "late",  # nothing was saved for three polls, or the lag is too long
+    "missing",  # the daily audit misses records in the table, or has found duplicates
     "dead letters",  # some wait
+    "unproven",  # the daily audit has not succeeded for three days
     "new",  # no run has ended yet
     "token expires",
     "ok",
@@ -133,6 +144,7 @@ def _of_status(status: Status, now: int, limits: Limits) -> Iterator[Finding]:
     else:
         yield from _of_runs(status, status.checkpoint, now)
         yield from _lateness(status, status.checkpoint, now, limits)
+        yield from _of_audit(status.site, status.checkpoint, now)
     if status.letters:
         one = status.letters == 1
         waiting = "1 dead letter waits" if one else f"{status.letters:,} dead letters wait"
@@ -182,6 +194,29 @@ def _lateness(
             "ago than --max-lag: see what its runs log"
         )
         yield Finding("late", message)
+
+
+def _of_audit(site: str, checkpoint: Checkpoint, now: int) -> Iterator[Finding]:
+    audit = checkpoint.audit
+    if audit is None:
+        return
+    proof = audit.proof
+    if proof and (proof.missing or proof.duplicated):
+        found = (f"{proof.missing:,} missing", f"{proof.duplicated:,} duplicated")
+        counts = " and ".join(text for text in found if not text.startswith("0 "))
+        first = min([proof.start, *(day.start for day in audit.days)])
+        message = (
+            f"{site}: the daily audit has found records of the table {counts}: run jira-audit "
+            f"verify --site {site} --from {timestamps.text(first)} --workspace ID"
+        )
+        yield Finding("missing", message)
+    if audit.is_unproven(now):
+        message = (
+            f"{site}: the table has not been compared with the ledger since "
+            f"{timestamps.text(audit.since)}: see what the runs log; the app's identity needs the "
+            "role Log Analytics Reader on the workspace"
+        )
+        yield Finding("unproven", message)
 
 
 def _of_token(

@@ -5,6 +5,7 @@ Asks Jira nothing, takes no lease, changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -64,6 +65,7 @@ class Status:
                 "late_found": checkpoint.late_found,
                 "gaps": {"ids": gaps.count, "ranges": gaps.ranges},
                 "pruned": None if checkpoint.pruned is None else timestamps.text(checkpoint.pruned),
+                **_audit_payload(checkpoint),
             }
         backfill = self.backfill
         return payload | {
@@ -78,6 +80,15 @@ class Status:
             "token_expires": expires and expires.isoformat(),
             "token_days_left": expires and days_left(expires, now),
         }
+
+
+def _audit_payload(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """How far the daily audit has compared the table, and what it found last."""
+    audited, audit = checkpoint.audited, checkpoint.audit
+    return {
+        "audited": None if audited is None else timestamps.text(audited),
+        "proof": audit and audit.proof and audit.proof.payload(),
+    }
 
 
 def lag(checkpoint: Checkpoint, now: int) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import Checkpoint, decode, saved_at
@@ -16,7 +15,6 @@ from jira_audit.core.completeness import (
     Findings,
     JiraInventory,
     KnownState,
-    TableInventory,
     compare,
 )
 from jira_audit.core.errors import ConnectorError, RecordRejected, SiteError
@@ -30,7 +28,7 @@ from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import FIRST_STEP, ReadRange, Window, WindowResult
 from jira_audit.flow.delivery import Delivery, release_quietly
 from jira_audit.flow.identity import check_moved
-from jira_audit.flow.ports import Checkpoints, Lease, Ports, Run
+from jira_audit.flow.ports import Checkpoints, Lease, Ports, Run, Table
 from jira_audit.flow.reader import Reader, WindowReading
 
 POLL_SECONDS = 30.0
@@ -39,17 +37,6 @@ POLL_SECONDS = 30.0
 DELAYED_FOR = DAY
 """Milliseconds for which a table that is behind, as in an incident of the service, excuses absent
 rows. https://learn.microsoft.com/azure/azure-monitor/logs/data-ingestion-time"""
-
-
-class Table(Protocol):
-    """The table, read back. No run needs it."""
-
-    def held(self, site: str, window: Window, former: Sequence[str] = ()) -> TableInventory:
-        """The ids in the table of a site's records created in a range, and their copies.
-
-        Rows of its `former` hosts count. Raises TransientError or SiteError; never returns a
-        partial answer.
-        """
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def _policy(read: SettingsReader, destination: Destination | None, reset: Reset 
         event_time=read.choice("TIME_GENERATED_SOURCE") == "created",
         reset=reset,
         send_seconds=destination.send_seconds if destination else Policy.send_seconds,
+        audits=destination is not None and destination.audits,
     )
 
 

@@ -158,6 +158,11 @@ class Azure:
     client_id: str | None = None
     audit_workspace: str | None = None
 
+    @property
+    def audits(self) -> bool:
+        """Whether the table is compared with the ledger once a day."""
+        return self.audit_workspace is not None
+
     def match(self, azure: Callable[[Azure], _T], folder: Callable[[Path], _T]) -> _T:  # noqa: ARG002
         """Call `azure` with these settings; `folder` is for a `LocalFolder`."""
         return azure(self)
@@ -169,6 +174,7 @@ class LocalFolder:
 
     path: Path
     send_seconds: ClassVar[float] = Policy.send_seconds
+    audits: ClassVar[bool] = False
 
     def match(self, azure: Callable[[Azure], _T], folder: Callable[[Path], _T]) -> _T:  # noqa: ARG002
         """Call `folder` with the path; `azure` is for an `Azure`."""

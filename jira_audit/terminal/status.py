@@ -53,8 +53,9 @@ def command(
     """Judge each site's health: verdict, watermark, last run, dead letters.
 
     The verdict, the worst first: failed; unknown, if storage does not answer; token expired; late,
-    if nothing was saved for three polls or --max-lag is exceeded; dead letters, if some wait; new;
-    token expires; ok.
+    if nothing was saved for three polls or --max-lag is exceeded; missing, if the daily audit has
+    found the table incomplete, or duplicates in it; dead letters, if some wait; unproven, if it has
+    not succeeded for three days; new; token expires; ok.
 
     "Records": delivered or dead-lettered since the checkpoint began. "Late": those of them that an
     earlier run had missed. "Gaps": ids in between that Jira has not shown; a hint, not a proof: use
@@ -124,7 +125,27 @@ def summary(judged: Judgement) -> Mapping[str, str]:
         "backfill": f"{utc(backfill.start)} to {utc(backfill.through)}" if backfill else "",
         "token": _token(judged),
         "running since": "" if since is None else utc(since),
+        "in the table up to": _proof(status.checkpoint),
     }
+
+
+def _proof(checkpoint: Checkpoint | None) -> str:
+    """`2026-11-19 12:00 UTC, proven 2026-11-20 12:00 UTC`, and what the daily audit has found."""
+    audit = checkpoint and checkpoint.audit
+    if not audit:
+        return ""
+    if audit.proof is None:
+        return "not compared yet"
+    found = [
+        f"{number:,} {name}"
+        for number, name in (
+            (audit.proof.missing, "missing"),
+            (audit.proof.duplicated, "duplicated"),
+            (audit.proof.absent, "not there yet"),
+        )
+        if number
+    ]
+    return ", ".join([utc(audit.proof.end), f"proven {utc(audit.proof.at)}", *found])
 
 
 def _progress(checkpoint: Checkpoint, now: int) -> dict[str, str]:

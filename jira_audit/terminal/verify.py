@@ -19,10 +19,13 @@ from jira_audit.core.completeness import Findings, RecordStatus
 from jira_audit.core.ledger import Ledger
 from jira_audit.core.records import TABLE_FILE
 from jira_audit.core.window import Window
+from jira_audit.flow.ports import Table
 from jira_audit.operations import verify
+from jira_audit.operations.certificate import statement
 from jira_audit.operations.exit_codes import ExitCode
-from jira_audit.operations.verify import Lookup, Repaired, Table, Verified
+from jira_audit.operations.verify import Lookup, Repaired, Verified
 from jira_audit.settings.table import EVERYTHING
+from jira_audit.terminal import certificate
 from jira_audit.terminal.console import (
     exit_on_interrupt,
     print_json,
@@ -105,6 +108,16 @@ def command(
             "--out", metavar="FILE", dir_okay=False, help="Write that JSON to this file as well."
         ),
     ] = None,
+    certificate_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--certificate",
+            metavar="FILE",
+            dir_okay=False,
+            help="Write a certificate for an auditor to this HTML file, with the same JSON in it, "
+            "and its SHA-256 to a file beside it.",
+        ),
+    ] = None,
     host: SiteHost = None,
     place: Place,
 ) -> None:
@@ -121,6 +134,7 @@ def command(
 
       jira-audit verify --from 30d
       jira-audit verify --from 2026-03-01 --workspace … --out report.json
+      jira-audit verify --from 90d --workspace … --certificate certificate.html
     """
     needs = EVERYTHING if repair else EVERYTHING - {"ingestion"}
     with site_context(place, host, needs) as ctx:
@@ -133,6 +147,12 @@ def command(
         name = _table_name(place.folder, workspace)
         payload = _payload(ctx.host, window, now, name, verified, repaired)
         _write(ctx, payload, as_json=as_json, output=output)
+        if certificate_file:
+            oldest = table.oldest() if table else None
+            issue = certificate.issue(ctx.site.holder)
+            stated = statement(payload, verified, oldest, issue)
+            digest = certificate.write(certificate_file, stated, COUNTS)
+            print_message(ctx.err if as_json else ctx.out, f"{certificate_file}: SHA-256 {digest}")
         if repaired and repaired.error:
             raise repaired.error
         if code := EXIT_CODES.get(payload["answer"]):
@@ -305,16 +325,10 @@ def _count(records: dict[str, Any], *, with_ids: bool) -> str:
     """The number of records and, on request, their first ids."""
     details = []
     if with_ids and records["ids"]:
-        details.append(_first_ids(records["ids"]))
+        details.append(Ledger(tuple(records["ids"])).sample(RANGES_SHOWN))
     if with_ids and "without_id" in records:
         details.append(f"{len(records['without_id']):,} without an id")
     return f"{records['count']:,}" + (f": {'; '.join(details)}" if details else "")
-
-
-def _first_ids(ranges: list[tuple[int, int]]) -> str:
-    ids = [str(a) if a == b else f"{a} to {b}" for a, b in ranges[:RANGES_SHOWN]]
-    more = len(ranges) - RANGES_SHOWN
-    return ", ".join([*ids, *([f"and {more:,} more ranges"] if more > 0 else [])])
 
 
 def _summary(host: str, payload: dict[str, Any]) -> Text:

@@ -18,7 +18,8 @@ from typing import Any
 NOT_ALWAYS_NEEDED = (
     "azure.identity",
     "azure.monitor.ingestion",
-    "azure.monitor.query",
+    "jira_audit.edge.workspace",
+    "jira_audit.flow.audit",
     "typer",
     "rich",
     "filelock",

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jira_audit.core.audit import Audit, Day, Proof
 from jira_audit.core.checkpoint import CLOCK_SKEW, SIZE_LIMIT, Checkpoint, Sweep, decode
 from jira_audit.core.errors import SiteError
 from jira_audit.core.ledger import Ledger
@@ -40,6 +41,17 @@ FULL = Checkpoint(
     pruned=NOON - 2 * DAY,
     swept=NOON - HOUR,
     sweep=Sweep(NOON - DAY, NOON - HOUR, NOON),
+    audited=NOON - DAY,
+    audit=Audit(
+        next=NOON - DAY + 1,
+        since=NOON - HOUR,
+        shown=Ledger(((10_200, 10_210),)),
+        days=(Day(NOON - 2 * DAY, NOON - DAY, Ledger(((10_100, 10_100),)), is_asked=True),),
+        announced=Ledger(((10_150, 10_160),)),
+        unsure=Ledger(((NOON - HOUR, NOON),)),
+        asked=NOON - MINUTE,
+        proof=Proof(NOON - 2 * DAY, NOON - DAY, NOON - HOUR, 7, 6, 1, 4, 1, 2, 3),
+    ),
     reset="contoso.atlassian.net=all#2",
     halted="the site's ids have restarted",
     suspect=Identity(10_100, NOON - 2),
@@ -67,6 +79,35 @@ BLOB = {
         "through": "2021-01-19T12:00:00.000Z",
         "end": "2021-01-20T11:00:00.000Z",
         "began": "2021-01-20T12:00:00.000Z",
+    },
+    "audited": "2021-01-19T12:00:00.000Z",
+    "audit": {
+        "next": "2021-01-19T12:00:00.001Z",
+        "since": "2021-01-20T11:00:00.000Z",
+        "shown": [[10_200, 10_210]],
+        "days": [
+            {
+                "from": "2021-01-18T12:00:00.000Z",
+                "to": "2021-01-19T12:00:00.000Z",
+                "ids": [[10_100, 10_100]],
+                "asked": True,
+            }
+        ],
+        "announced": [[10_150, 10_160]],
+        "unsure": [["2021-01-20T11:00:00.000Z", "2021-01-20T12:00:00.000Z"]],
+        "asked": "2021-01-20T11:59:00.000Z",
+        "proof": {
+            "from": "2021-01-18T12:00:00.000Z",
+            "to": "2021-01-19T12:00:00.000Z",
+            "at": "2021-01-20T11:00:00.000Z",
+            "jira": 7,
+            "ledger": 6,
+            "letters": 1,
+            "table": 4,
+            "absent": 1,
+            "missing": 2,
+            "duplicated": 3,
+        },
     },
     "reset": "contoso.atlassian.net=all#2",
     "halted": "the site's ids have restarted",
@@ -111,6 +152,24 @@ def test_fields_are_all_written_and_read(field: dataclasses.Field[Any]) -> None:
 
 timestamp_ms = st.integers(-(10**12), 10**13)
 
+ledgers = st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 50)).map(Ledger().with_ids)
+moments = st.lists(st.tuples(timestamp_ms, st.integers(0, 10**9))).map(
+    lambda ranges: Ledger.of([(start, start + length) for start, length in ranges])
+)
+audits = st.builds(
+    Audit,
+    next=timestamp_ms,
+    since=timestamp_ms,
+    shown=ledgers,
+    days=st.lists(
+        st.builds(Day, timestamp_ms, timestamp_ms, ledgers, is_asked=st.booleans()), max_size=3
+    ).map(tuple),
+    announced=ledgers,
+    unsure=moments,
+    asked=st.none() | timestamp_ms,
+    proof=st.none() | st.builds(Proof, *[timestamp_ms] * 3, *[st.integers(0, 10**9)] * 7),
+)
+
 checkpoints = st.builds(
     lambda start, ahead, **rest: Checkpoint(SITE, start, start + ahead, **rest),
     start=timestamp_ms,
@@ -131,6 +190,8 @@ checkpoints = st.builds(
     late_found=st.integers(0, 10**9),
     swept=st.none() | timestamp_ms,
     sweep=st.none() | st.builds(Sweep, timestamp_ms, timestamp_ms, timestamp_ms),
+    audited=st.none() | timestamp_ms,
+    audit=st.none() | audits,
     reset=st.none() | texts,
     halted=st.none() | texts,
     suspect=st.none() | st.builds(Identity, st.integers(-(2**63), 2**63 - 1), timestamp_ms),
@@ -175,6 +236,8 @@ def test_checkpoint_of_a_first_run_is_complete() -> None:
         "pruned": None,
         "swept": "2021-01-20T12:00:00.000Z",
         "sweep": None,
+        "audited": None,
+        "audit": None,
         "reset": None,
         "halted": None,
         "suspect": None,
@@ -243,7 +306,7 @@ def test_blob_that_is_no_checkpoint_raises_an_error_with_the_remedy(content: byt
 
 OPTIONAL = {
     *("cloud_id", "claim", "former", "moving_from", "reread", "halted", "suspect", "began"),
-    *("last", "late_found", "saved"),
+    *("last", "late_found", "saved", "audited", "audit"),
 }
 
 
@@ -398,6 +461,7 @@ def test_reset_keeps_its_value_and_unknown_fields() -> None:
         NOON - 9 * DAY,
         step=3_600_000,
         swept=NOON + 5,
+        audit=Audit.begun(NOON - 9 * DAY, NOON + 5, is_new=False),
         reset="all#3",
         former=("old.atlassian.net", "older.atlassian.net"),
         moving_from="old.atlassian.net",

@@ -21,7 +21,7 @@ from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import TransientError, Unanswered
 from jira_audit.core.pages import PageRequest
 from jira_audit.core.window import Window
-from jira_audit.edge import access, blobs, identity, tenant, workspace
+from jira_audit.edge import access, blobs, identity, tenant
 from jira_audit.edge.access import BasicCredentials, ClientCredentials, DirectRoute, Gateway
 from jira_audit.edge.blobs import BlobCheckpoints, Retries, client_options
 from jira_audit.edge.identity import Tokens, managed_identity
@@ -118,6 +118,7 @@ def ask_workspace(url: str) -> None:
         credential=Credential,
         clock=replace(CLOCK, sleep=lambda _: None),
         only_site=True,
+        seconds=LIMIT,
     )
     workspace.held("s", Window(0, 1))
 
@@ -134,8 +135,6 @@ def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (blobs, identity):
         monkeypatch.setattr(module, "CONNECT_SECONDS", LIMIT / 2)
         monkeypatch.setattr(module, "READ_SECONDS", LIMIT / 2)
-    monkeypatch.setattr(workspace, "CONNECT_SECONDS", LIMIT / 2)
-    monkeypatch.setattr(workspace, "READ_SECONDS", LIMIT / 2)
 
 
 CLIENTS = {

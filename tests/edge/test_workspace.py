@@ -1,12 +1,12 @@
-"""That the table is read back whole or not at all, and that every answer says who acts. With
-Microsoft's own query library against a server that answers as theirs does.
+"""That the table is read back whole or not at all, and that every answer says who acts. The server
+answers as Microsoft's does: their own query library reads the same from it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trustme
 from azure.core.exceptions import ClientAuthenticationError
+from azure.monitor.query import LogsQueryClient, LogsQueryResult
 
 from jira_audit.core import timestamps
 from jira_audit.core.activity import Activity, count, span
@@ -26,7 +27,13 @@ from jira_audit.core.timestamps import DAY, HOUR
 from jira_audit.core.window import Window
 from jira_audit.edge import workspace as workspace_
 from jira_audit.edge.identity import Tokens, managed_identity
-from jira_audit.edge.workspace import REVIEWED, Workspace, held_query, rows_query
+from jira_audit.edge.workspace import (
+    OLDEST_QUERY,
+    REVIEWED,
+    Workspace,
+    held_query,
+    rows_query,
+)
 from jira_audit.simulator.records import sample_records
 from tests.conftest import needed
 from tests.deploy import kql
@@ -149,18 +156,71 @@ def test_inventory_includes_rows_written_at_any_later_time(
     assert workspace.held(SITE, long_ago) == inventory_of(1, 2)
 
 
-@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 25])
-def test_inventory_longer_than_one_answer_comes_in_pages(
-    count: int, service: QueryService, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        range(1, 1_200),  # two full blocks and one begun
+        [*range(490, 510), *range(600, 700, 3), 5_000],
+        [-501, -500, -499, -3, 0, 499, 500, 501],
+        [],
+    ],
+)
+def test_inventory_of_any_ids_is_exact_with_one_query(
+    numbers: Iterable[int], service: QueryService, workspace: Workspace
 ) -> None:
-    monkeypatch.setattr(workspace_, "PAGE", 10)
-    numbers = [-4, -3, *range(1, 3 * count, 3)][:count]
-    service.rows = [row(each) for each in reversed(numbers)] * 2
+    numbers = list(numbers)
+    service.rows = [row(each) for each in [*reversed(numbers), *numbers[::7]]]
 
     found = workspace.held(SITE, RANGE)
 
-    assert found == TableInventory(Ledger().with_ids(numbers), dict.fromkeys(numbers, 2))
-    assert len(service.queries) == count // 10 + 1
+    assert found == TableInventory(Ledger().with_ids(numbers), dict.fromkeys(numbers[::7], 2))
+    assert len(service.queries) == 1
+
+
+def test_inventory_of_a_day_without_gaps_is_a_short_answer(
+    service: QueryService, identity: Identity, time: Time
+) -> None:
+    service.rows = [row(each) for each in range(10_000, 13_000)]
+
+    found = workspace_of(service, time, limit=600).held(SITE, RANGE)
+
+    assert found == inventory_of(*range(10_000, 13_000))
+
+
+def test_inventory_that_is_too_long_is_an_error(
+    service: QueryService, identity: Identity, time: Time
+) -> None:
+    service.rows = [row(each) for each in range(10_000, 13_000, 2)]
+
+    with pytest.raises(TransientError, match="response is too long"):
+        workspace_of(service, time, limit=600).held(SITE, RANGE)
+
+
+def test_oldest_row_is_that_of_any_site(service: QueryService, workspace: Workspace) -> None:
+    assert workspace.oldest() is None
+
+    old = {"TimeGenerated": timestamps.text(NOW - 90 * DAY), "id_d": 5}
+    service.rows = [row(1), old, row(2, site="other.atlassian.net")]
+
+    assert workspace.oldest() == NOW - 90 * DAY
+
+
+def test_inventory_is_what_microsofts_own_library_reads(
+    service: QueryService, workspace: Workspace, identity: Identity, time: Time
+) -> None:
+    service.rows = [row(each) for each in (5, 6, 7, 9, 6)]
+    workspace.held(SITE, RANGE)
+    credential = managed_identity(None, time.clock)
+    library = LogsQueryClient(credential, endpoint=service.endpoint)
+
+    answer = library.query_workspace(WORKSPACE, service.queries[0], timespan=None)
+
+    assert isinstance(answer, LogsQueryResult)
+    (found,) = answer.tables
+    rows = {row[0]: row[1:] for row in map(list, found.rows)}
+    assert found.columns == list(COLUMNS_HELD)
+    assert rows.pop(2) == [6, 6, ""]
+    assert {copies: sorted(json.loads(each[-1])) for copies, each in rows.items()} == {1: [5, 7, 9]}
 
 
 # Queries
@@ -175,15 +235,15 @@ def test_query_quotes_any_site_name(service: QueryService, workspace: Workspace)
 def test_query_is_valid_for_kustos_analyser() -> None:
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
     columns = {name: "bool" if kind == "boolean" else kind for name, kind in COLUMNS.items()}
-    queries = [
-        held_query(SITE, RANGE, only_site, after)
-        for only_site in (False, True)
-        for after in (None, 7)
-    ]
+    queries = [held_query([SITE], RANGE, only_site=only_site) for only_site in (False, True)]
 
-    for analysis in kql.analyse({"Jira_Audit_CL": columns}, queries):
+    oldest, *held = kql.analyse({"Jira_Audit_CL": columns}, [OLDEST_QUERY, *queries])
+
+    assert (oldest.problems, oldest.columns) == ([], {"oldest": "datetime"})
+    for analysis in held:
         assert analysis.problems == []
-        assert analysis.columns == {"record": "long", "copies": "long"}
+        long = dict.fromkeys(("copies", "least", "most"), "long")
+        assert analysis.columns == long | {"records": "string"}
 
 
 @pytest.mark.parametrize(
@@ -310,6 +370,8 @@ def table(*columns: str, rows: Any = ()) -> dict[str, Any]:
     return {"name": "PrimaryResult", "columns": typed, "rows": rows}
 
 
+COLUMNS_HELD = ("copies", "least", "most", "records")
+
 NOT_THE_TABLE: list[Any] = [
     [],
     None,
@@ -318,12 +380,15 @@ NOT_THE_TABLE: list[Any] = [
     {"tables": []},
     {"tables": 5},
     {"tables": [{}]},
-    {"tables": [table("record", "copies"), table("record", "copies")]},
-    {"tables": [table("record", rows=[[1]])]},
-    {"tables": [table("record", "copies", rows=[[1]])]},
-    {"tables": [table("record", "copies", rows=[["a", "b"]])]},
-    {"tables": [table("record", "copies", rows=[[None, 1]])]},
-    {"tables": [table("record", "copies", rows=5)]},
+    {"tables": [table(*COLUMNS_HELD), table(*COLUMNS_HELD)]},
+    {"tables": [table("copies", rows=[[1]])]},
+    {"tables": [table(*COLUMNS_HELD, rows=[[1]])]},
+    {"tables": [table(*COLUMNS_HELD, rows=[["a", "b", "c", "d"]])]},
+    {"tables": [table(*COLUMNS_HELD, rows=[[1, None, 1, ""]])]},
+    {"tables": [table(*COLUMNS_HELD, rows=[[1, 1, 10**9, ""]])]},
+    {"tables": [table(*COLUMNS_HELD, rows=[[1, 1, 2, "[1"]])]},
+    {"tables": [table(*COLUMNS_HELD, rows=[[1, 1, 2, '[1, "2"]']])]},
+    {"tables": [table(*COLUMNS_HELD, rows=5)]},
     {"error": {"code": "A", "innererror": 5}},
 ]
 
@@ -352,18 +417,6 @@ def test_error_of_an_activity_of_another_form_is_a_sentence(
         workspace.activity([SITE], RANGE)
 
 
-def test_error_of_an_answer_that_repeats_a_page_is_a_sentence(
-    service: QueryService, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workspace_, "PAGE", 2)
-    page = {"tables": [table("record", "copies", rows=[[1, 1], [2, 1]])]}
-    service.script(*[Fault(200, JSON, json.dumps(page).encode())] * 9)
-
-    with pytest.raises(TransientError, match=SAYS_NO_TABLE):
-        workspace.held(SITE, RANGE)
-    assert len(service.queries) == 2
-
-
 def test_error_of_a_partial_answer_is_one_short_line(
     service: QueryService, workspace: Workspace
 ) -> None:
@@ -385,7 +438,7 @@ def test_error_of_a_partial_answer_does_not_show_the_token(
     service: QueryService, identity: Identity, time: Time
 ) -> None:
     token = managed_identity(None, time.clock).get_token(f"{service.endpoint}/.default").token
-    partial = {"tables": [table("record", "copies")], "error": {"code": f"Bad:{token}"}}
+    partial = {"tables": [table(*COLUMNS_HELD)], "error": {"code": f"Bad:{token}"}}
     service.script(*[Fault(200, JSON, json.dumps(partial).encode())] * 5)
     tokens = Tokens(FixedToken(token), time.clock)
 

@@ -257,26 +257,54 @@ class FakeSink:
 class FakeTable:
     """The table as it is read back: the rows that the sink accepted, after a delay.
 
-    A row appears `seconds` after its `TimeGenerated`; a row with an id in `dropped` never does.
+    A row appears `seconds` after its `TimeGenerated`; it is deleted `retention` milliseconds after
+    it. A row with an id in `dropped` never appears. `others` are rows of other writers: of another
+    site, or of the classic connector, without a site or an id. With `deduplicates`, the service
+    keeps one row of each id, whatever its site. A query meets `faults`, and is an effect.
     """
 
-    def __init__(self, sink: FakeSink, time: Time) -> None:
+    def __init__(self, journal: Journal, sink: FakeSink, time: Time) -> None:
         self.seconds, self.dropped, self.asked = 0.0, set[int](), 0
-        self._sink, self._time = sink, time
+        self.retention = 30 * timestamps.DAY
+        self.deduplicates = False
+        self.others: list[dict[str, Any]] = []
+        self.faults = Faults()
+        self._journal, self._sink, self._time = journal, sink, time
 
     def held(self, site: str, window: Window, former: Sequence[str] = ()) -> TableInventory:
-        self.asked += 1
-        until = self._time.now - round(self.seconds * 1000)
+        with self._journal.effect("query"):
+            self.asked += 1
+            return self.faults.run(lambda: self._held({site, *former}, window))
+
+    def oldest(self) -> int | None:
+        with self._journal.effect("query"):
+            self.asked += 1
+            return min(
+                (timestamps.parse(row["TimeGenerated"]) for row in self._rows()), default=None
+            )
+
+    def _held(self, hosts: set[str], window: Window) -> TableInventory:
         seen = Counter(
             row["id_d"]
-            for row in self._sink.table
-            if row["site_s"] in {site, *former}
+            for row in self._rows()
+            if row.get("site_s") in hosts
             and window.start <= timestamps.parse(row["created_t"]) <= window.end
-            and timestamps.parse(row["TimeGenerated"]) <= until
-            and row["id_d"] not in self.dropped
+            and row.get("id_d") is not None
         )
         copies = {number: times for number, times in seen.items() if times > 1}
         return TableInventory(Ledger().with_ids(seen), copies)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        until = self._time.now - round(self.seconds * 1000)
+        rows = [
+            row
+            for row in [*self.others, *self._sink.table]
+            if until - self.retention <= timestamps.parse(row["TimeGenerated"]) <= until
+            and row.get("id_d") not in self.dropped
+        ]
+        if self.deduplicates:
+            return list({row.get("id_d"): row for row in reversed(rows)}.values())
+        return rows
 
 
 class MemoryStore:
@@ -530,7 +558,7 @@ class World:
         self.jira = JiraTransport(self.journal, self.time, page_cap)
         self.sink = FakeSink(self.journal, self.time)
         self.sink_in_use: Sink = self.sink
-        self.table = FakeTable(self.sink, self.time)
+        self.table = FakeTable(self.journal, self.sink, self.time)
         self.store = MemoryStore(self.journal, self.time)
         self.page_size = page_size
         self.hosts: Sequence[str] = [HOST]
@@ -602,8 +630,9 @@ class World:
             tenant._session.mount("https://", self.jira)
             self._tenants[host] = tenant
         backfills = self.store.backfills()
+        table = self.table if self.policy.audits else None
         return Ports(
-            source, self.sink_in_use, self.store, self.store, backfills, self._tenants[host]
+            source, self.sink_in_use, self.store, self.store, backfills, self._tenants[host], table
         )
 
     def run_until_crash(self, act: Callable[[], object] | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jira_audit.core.audit import Audit, Proof
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import TransientError
 from jira_audit.core.schedule import PollSchedule
@@ -187,3 +188,36 @@ def test_stopped_run_is_no_failure() -> None:
 def test_ok_is_the_least_of_all_verdicts() -> None:
     assert VERDICTS[0] == "failed"
     assert VERDICTS[-1] == "ok"
+
+
+def audited(found: Proof | None, since: int = START) -> Status:
+    audit = replace(Audit.begun(START - DAY, since, is_new=True), proof=found)
+    return stored(replace(WELL, audit=audit))
+
+
+PROVEN = Proof(START - 2 * DAY, START - DAY, START, 9, 9, 0, 9, 0, 0, 0)
+
+
+def test_proof_without_a_difference_is_ok() -> None:
+    assert judged(audited(PROVEN)).verdict == "ok"
+    assert judged(audited(replace(PROVEN, absent=3))).verdict == "ok"  # asked for again tomorrow
+
+
+@pytest.mark.parametrize(
+    ("missing", "duplicated", "words"),
+    [(2, 0, "2 missing: "), (0, 1, "1 duplicated: "), (2, 1, "2 missing and 1 duplicated: ")],
+)
+def test_proof_with_a_difference_needs_someone(missing: int, duplicated: int, words: str) -> None:
+    judgement = judged(audited(replace(PROVEN, missing=missing, duplicated=duplicated)))
+
+    assert (judgement.verdict, judgement.exit_code) == ("missing", 1)
+    assert words in judgement.findings[0].sentence
+    assert "verify --site contoso.atlassian.net --from 2026-11-18T12:00" in (
+        judgement.findings[0].sentence
+    )
+
+
+def test_three_days_without_a_proof_need_someone() -> None:
+    assert judged(audited(PROVEN, START - 3 * DAY + 1)).verdict == "ok"
+    assert judged(audited(PROVEN, START - 3 * DAY)).verdict == "unproven"
+    assert judged(audited(None, START - 3 * DAY)).exit_code == 1

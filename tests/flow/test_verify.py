@@ -355,7 +355,7 @@ def test_verify_changes_nothing_and_takes_no_lease() -> None:
     world.verify(START - DAY, table=True)
 
     assert world.store.blobs == before
-    assert set(world.journal.entries) == {"fetch", "stored", "names"}
+    assert set(world.journal.entries) == {"fetch", "stored", "names", "query"}
 
 
 def test_verify_logs_no_secret_and_no_record(caplog: pytest.LogCaptureFixture) -> None:

@@ -32,7 +32,7 @@ COLUMNS = (
         "late",
         "gaps",
     ),
-    *("backfill", "token", "running since"),
+    *("backfill", "token", "running since", "in the table up to"),
 )
 
 

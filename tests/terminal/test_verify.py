@@ -1,10 +1,11 @@
 """The command that verifies: what it says, writes, sends, and with which exit code it ends."""
 
+import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 import trustme
 
 from jira_audit import __version__, wiring
-from jira_audit.__main__ import main
 from jira_audit.core import timestamps
 from jira_audit.core.checkpoint import decode
 from jira_audit.core.ledger import Ledger
@@ -20,6 +20,8 @@ from jira_audit.core.records import TABLE_FILE
 from jira_audit.edge.local import LocalCheckpoints
 from jira_audit.operations import verify
 from jira_audit.settings.azure import PUBLIC_CLOUD
+from jira_audit.terminal.certificate import page
+from tests.servers.identity import Identity
 from tests.servers.ingestion import Ingestion
 from tests.servers.workspace import FORBIDDEN, WORKSPACE, QueryService
 from tests.terminal.conftest import HOUR_MS, Run, Site, as_two_sites, now_ms
@@ -205,25 +207,6 @@ def test_workspace_that_may_not_be_read_gives_no_answer(
     assert "needs the role Log Analytics Reader" in ended.err
 
 
-@pytest.mark.servers
-def test_workspace_package_that_is_missing_is_named(
-    azure: Place,
-    service: QueryService,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setitem(sys.modules, "azure.monitor.query", None)
-    monkeypatch.setattr(sys, "argv", ["jira_audit", "verify", *FROM, "--workspace", WORKSPACE])
-
-    with pytest.raises(SystemExit) as ended:
-        main()
-
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("The command line needs azure.monitor.query, which is not installed")
-    assert said.count("\n") == 1
-
-
 # The report
 
 
@@ -364,3 +347,146 @@ def test_verify_prints_a_table_and_a_sentence_on_a_terminal(local: Place) -> Non
 
 def test_verify_with_wrong_settings_exits_with_2(run: Run, tmp_path: Path) -> None:
     assert run("verify", *FROM, "--folder", tmp_path).code == 2
+
+
+# The daily audit
+
+
+@pytest.mark.servers
+def test_daily_audit_asks_the_workspace_once_with_the_apps_identity(
+    azure: Place, service: QueryService, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jira_audit.core.audit.SETTLED_AFTER", 0)  # the records are of today
+    before = azure.checkpoint()
+    assert before.audit is None
+    azure.put(PATH, replace(before, swept=before.through - 25 * HOUR_MS).encode(0))
+    os.environ["AUDIT_WORKSPACE_ID"] = WORKSPACE
+    service.rows = service.rows[1:]
+
+    ended = azure("collect")
+
+    assert ended.code == 0
+    audit = azure.checkpoint().audit
+    assert audit
+    assert audit.proof
+    assert audit.proof.jira == audit.proof.ledger > 100
+    assert (audit.proof.table, audit.proof.absent) == (audit.proof.ledger - 1, 1)
+    assert (audit.proof.missing, audit.proof.duplicated) == (0, 0)
+    assert len(service.queries) == 1
+    assert service.endpoint in {call["resource"] for call in identity.calls}
+    assert ", 1 not there yet" in azure("status").out
+
+
+@pytest.mark.servers
+def test_daily_audit_that_may_not_ask_is_a_warning_of_a_good_run(
+    azure: Place, service: QueryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jira_audit.core.audit.SETTLED_AFTER", 0)
+    before = azure.checkpoint()
+    azure.put(PATH, replace(before, swept=before.through - 25 * HOUR_MS).encode(0))
+    os.environ["AUDIT_WORKSPACE_ID"] = WORKSPACE
+    service.script(FORBIDDEN)
+
+    ended = azure("collect")
+
+    assert ended.code == 0
+    assert "could not be compared with the ledger" in ended.err
+    assert "needs the role Log Analytics Reader" in ended.err
+    assert azure.checkpoint().audited is None
+
+
+# The certificate
+
+
+class Certificate(HTMLParser):
+    """What a certificate's page shows, and the JSON in it."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(content.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append(data.strip())
+
+    @property
+    def data(self) -> Any:
+        [attributes] = [attributes for tag, attributes in self.tags if tag == "script"]
+        assert attributes == {"type": "application/json", "id": "certificate"}
+        return json.loads(next(text for text in self.texts if text.startswith("{")))
+
+
+def test_certificate_is_one_file_with_its_sha_256_beside_it(local: Place, tmp_path: Path) -> None:
+    file = tmp_path / "certificate.html"
+
+    ended = local("verify", *FROM, "--certificate", file)
+
+    assert ended.code == 0
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert f"{file}: SHA-256 {digest}" in ended.out
+    beside = tmp_path / "certificate.html.sha256"
+    assert beside.read_text(encoding="utf-8") == f"{digest}  certificate.html\n"
+    read = Certificate(file.read_bytes())
+    assert "Complete: nothing is missing." in read.texts
+    assert read.data["site"] == HOST
+    assert read.data["verification"]["answer"] == "complete"
+    assert read.data["issued"]["versions"]["connector"] == __version__
+    assert read.data["issued"]["by"]
+    assert f"{read.data['verification']['in_jira']['count']:,}" in read.texts
+
+
+def test_certificate_needs_nothing_else_and_runs_nothing(local: Place, tmp_path: Path) -> None:
+    file = tmp_path / "certificate.html"
+    local("verify", *FROM, "--certificate", file)
+
+    read = Certificate(file.read_bytes())
+
+    assert not [tag for tag, attributes in read.tags if {"src", "href"} & set(attributes)]
+    [policy] = [its["content"] for _, its in read.tags if its.get("http-equiv")]
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_certificate_of_a_loss_says_so(local: Place, tmp_path: Path) -> None:
+    table = Path(local.more[1]) / TABLE_FILE
+    table.write_bytes(b"".join(table.read_bytes().splitlines(keepends=True)[:-5]))
+    file = tmp_path / "certificate.html"
+
+    ended = local("verify", *FROM, "--certificate", file)
+
+    assert ended.code == 1
+    read = Certificate(file.read_bytes())
+    assert "Records are missing." in read.texts
+    assert read.data["verification"]["missing"]["count"] == 5
+    assert f"the oldest row, of any site: {read.data['retention']['oldest_row']}" in read.texts
+
+
+def test_certificate_shows_any_text_as_text() -> None:
+    report = {"site": "</script><script>alert(1)</script>", "answer": "complete", "method": "&"}
+    report |= dict.fromkeys(("from", "to", "began", "ended", "complete_up_to", "table"), "<b>")
+    certificate = {
+        "site": report["site"],
+        "cloud_id": None,
+        "former_hosts": ["<i>"],
+        "ids": None,
+        "issued": {"by": "<u>", "jira_account": "", "versions": {}},
+        "gaps": [],
+        "retention": {
+            "oldest_record_shown": None,
+            "oldest_row": None,
+            "missing_before_oldest_row": {"count": 0, "ids": []},
+        },
+        "daily_audit": {"audited": None, "proof": None},
+        "verification": report,
+    }
+
+    read = Certificate(page(certificate, {}).encode())
+
+    assert read.data == certificate
+    assert not {"b", "i", "u"} & {tag for tag, _ in read.tags}
+    assert "alert(1)" not in read.texts
