@@ -49,15 +49,14 @@ SiteHosts = Annotated[
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
-def _workspace_id(text: str | None) -> str | None:
-    """The id, if it is a GUID: a name would only fail after requests. Raises BadParameter."""
+def require_workspace_id(text: str | None) -> None:
+    """Raises BadParameter for what is no GUID: a name would only fail after requests."""
     if text is not None and not _GUID.fullmatch(text):
         message = (
             "must be the Workspace ID, a GUID; az monitor log-analytics workspace show --query "
             "customerId prints it"
         )
-        raise typer.BadParameter(message)
-    return text
+        raise typer.BadParameter(message, param_hint="--workspace")
 
 
 def workspace_option(what: str) -> Any:
@@ -65,7 +64,6 @@ def workspace_option(what: str) -> Any:
     return typer.Option(
         "--workspace",
         metavar="ID",
-        callback=_workspace_id,
         help=f"{what}: the Workspace ID of the Log Analytics workspace, a GUID.",
     )
 

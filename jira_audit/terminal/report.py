@@ -21,7 +21,14 @@ from jira_audit.settings.load import BEGINNING_OF_ALL
 from jira_audit.settings.table import STORED
 from jira_audit.terminal.console import consoles, exit_on_error, print_message, progress_line
 from jira_audit.terminal.context import context
-from jira_audit.terminal.options import Place, from_option, placed, to_option, workspace_option
+from jira_audit.terminal.options import (
+    Place,
+    from_option,
+    placed,
+    require_workspace_id,
+    to_option,
+    workspace_option,
+)
 from jira_audit.terminal.report_page import Health, page
 from jira_audit.terminal.status import summary
 from jira_audit.terminal.statuses import judgements, local_judgements
@@ -68,6 +75,7 @@ def command(
     if bool(place.folder) == bool(workspace):
         message = "use either --folder or --workspace"
         raise typer.BadParameter(message, param_hint="--workspace")
+    require_workspace_id(workspace)
     out, err = consoles()
     with exit_on_error(err):
         now = wiring.CLOCK.now()

@@ -42,6 +42,7 @@ from jira_audit.terminal.options import (
     from_option,
     json_flag,
     placed,
+    require_workspace_id,
     to_option,
     workspace_option,
 )
@@ -136,6 +137,7 @@ def command(
       jira-audit verify --from 2026-03-01 --workspace … --out report.json
       jira-audit verify --from 90d --workspace … --certificate certificate.html
     """
+    require_workspace_id(workspace)
     needs = EVERYTHING if repair else EVERYTHING - {"ingestion"}
     with site_context(place, host, needs) as ctx:
         now = wiring.CLOCK.now()
