@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jira_audit.core import timestamps
+from jira_audit.core.audit import Proof
 from jira_audit.core.outcome import Outcome, Result, Tally
 from jira_audit.core.records import COLUMNS
 from tests.conftest import needed
@@ -315,10 +316,9 @@ def test_alert_on_letters_counts_lines_of_the_app_only(template: checks.Template
     assert alert_rows(template, "letters", forged(delivered(5, 5, letters=1))) == []
 
 
-PROOF = (
-    "jira_audit_proof site=a from=2026-11-23T00:00:00.000Z to=2026-11-24T00:00:00.000Z "
-    "ledger=9 table=9 missing={missing} duplicated={duplicated}"
-)
+def proof(missing: int, duplicated: int) -> str:
+    found = Proof(0, timestamps.DAY, NOW, 9, 9, 0, 9 - missing, 0, missing, duplicated)
+    return found.line("a")
 
 
 def unproven(minutes_ago: int) -> dict[str, Any]:
@@ -330,12 +330,12 @@ def unproven(minutes_ago: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("lines", "named"),
     [
-        ([heard(9, PROOF.format(missing=0, duplicated=0))], []),
-        ([heard(9, PROOF.format(missing=2, duplicated=0))], ["a"]),
-        ([heard(9, PROOF.format(missing=0, duplicated=1))], ["a"]),
+        ([heard(9, proof(0, 0))], []),
+        ([heard(9, proof(2, 0))], ["a"]),
+        ([heard(9, proof(0, 1))], ["a"]),
         ([unproven(9)], ["b"]),
-        ([heard(9, f"a: says {PROOF.format(missing=2, duplicated=0)}")], []),
-        (forged(heard(9, PROOF.format(missing=2, duplicated=0))), []),
+        ([heard(9, f"a: says {proof(2, 0)}")], []),
+        (forged(heard(9, proof(2, 0))), []),
     ],
 )
 def test_alert_on_the_proof_names_each_site(
@@ -347,6 +347,14 @@ def test_alert_on_the_proof_names_each_site(
     query = alerts(template, **given)["proof"]["query"]
 
     assert sorted(row["site"] for row in workspace.run(query)) == named
+
+
+def test_alert_on_the_proof_reads_the_error_that_is_logged(template: checks.Template) -> None:
+    query = alerts(template, auditWorkspace=True)["proof"]["query"]
+    [said] = re.findall("message contains '([^']*)'", query)
+
+    source = (checks.ROOT / "jira_audit" / "flow" / "audit.py").read_text(encoding="utf-8")
+    assert f'"%s{said}%s' in source
 
 
 def test_alert_on_silence_waits_as_long_as_asked(template: checks.Template) -> None:
