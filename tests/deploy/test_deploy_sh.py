@@ -1284,12 +1284,10 @@ def test_search_for_newer_bash_finds_it(newer: str) -> None:
     assert re.search(NEWER_BASH, newer)
 
 
-def test_script_runs_on_the_bash_of_macos() -> None:
-    code = [
-        line
-        for line in SCRIPT.read_text(encoding="utf-8").splitlines()
-        if not line.lstrip().startswith("#")
-    ]
+@pytest.mark.parametrize("name", ["deploy.sh", "rehearse"])
+def test_script_runs_on_the_bash_of_macos(name: str) -> None:
+    text = SCRIPT.with_name(name).read_text(encoding="utf-8")
+    code = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
 
     assert [line for line in code if re.search(NEWER_BASH, line)] == []
 

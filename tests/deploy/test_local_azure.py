@@ -238,6 +238,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return everything(azure)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", CHANGES, ids=CHANGES.get)
 def test_script_that_was_killed_after_a_change_goes_on_from_there(
     installer: Installer, uninterrupted: dict[str, Any], change: str

@@ -202,6 +202,8 @@ def hold(claim: Claim, folder: Path, script: str) -> None:
         claim(installer)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_shown_by_the_local_azure(tmp_path: Path, name: str) -> None:
     needed(shutil.which("bash"), "bash is not installed")

@@ -144,8 +144,8 @@ def _providers(azure: Azure, asked: Asked) -> Answer:
 
 NAMESPACES = (
     *("Microsoft.App", "Microsoft.Authorization", "Microsoft.Insights", "Microsoft.KeyVault"),
-    *("Microsoft.ManagedIdentity", "Microsoft.OperationalInsights", "Microsoft.Resources"),
-    *("Microsoft.SecurityInsights", "Microsoft.Storage", "Microsoft.Web"),
+    *("Microsoft.ManagedIdentity", "Microsoft.Network", "Microsoft.OperationalInsights"),
+    *("Microsoft.Resources", "Microsoft.SecurityInsights", "Microsoft.Storage", "Microsoft.Web"),
 )
 
 
