@@ -216,12 +216,14 @@ def _count_lists(activity: Activity, review: Review) -> Sequence[CountList]:
 
 def _by_aspect(activity: Activity, review: Review, aspect: Aspect) -> CountList:
     title, nobody = TITLES[aspect]
+    # A legacy user name is one person's at one site; of several sites the counts do not say which.
+    site = next(iter(activity.sites)) if len(activity.sites) == 1 else ""
     counts: Counter[tuple[str, str]] = Counter()
     for name, rows in activity.aspects[aspect].items():
         if aspect == "actor" and name:
-            counts[_name_and_id(review.people.person("", name))] += rows
+            counts[_name_and_id(review.people.person(site, name))] += rows
         elif aspect == "object" and name.startswith(_USER):
-            known, id_ = _name_and_id(review.people.person("", name.removeprefix(_USER)))
+            known, id_ = _name_and_id(review.people.person(site, name.removeprefix(_USER)))
             counts[_USER + known, id_] += rows
         else:
             counts[name or f"({nobody})", ""] += rows

@@ -276,6 +276,18 @@ def test_lists_name_people_and_their_ids() -> None:
     assert f"USER · Anna Berg {ANNA} 1" in said
 
 
+def test_lists_know_legacy_names_of_one_site() -> None:
+    changed = {"Full name": ("", "Anna Berg")}
+    rows = [
+        event(60, "User updated", by=(ANNA, "anna"), on=("USER", ANNA), changed=changed),
+        event(50, "Project created", by=(ANNA, ANNA_KEY)),
+    ]
+
+    assert f"Who did it Anna Berg {ANNA} 2" in sections(render(*rows))
+    elsewhere = event(9, "Project created", by=None, site="b.example")
+    assert "Who did it Anna Berg" not in sections(render(rows[0], elsewhere))
+
+
 def test_findings_without_an_author_say_so() -> None:
     assert f"{BEN_KEY} removed from site-admins by no author" in sections(
         render(leaves(30, BEN_KEY, "site-admins"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jira_audit.core import timestamps
+from jira_audit.core.audit import Proof
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.timestamps import DAY, MINUTE
 from jira_audit.operations.judgement import VERDICTS, judge
@@ -52,17 +52,19 @@ def proof(
 ) -> dict[str, Any]:
     """The line of a daily proof, as Application Insights has it."""
     at = NOW - round(minutes_ago * MINUTE)
-    pairs = {
-        "site": site,
-        "from": timestamps.text(at - 3 * DAY),
-        "to": timestamps.text(at - 2 * DAY),
-        "ledger": 100,
-        "table": 100 - missing,
-        "missing": missing,
-        "duplicated": duplicated,
-    }
-    text = " ".join(f"{name}={value}" for name, value in pairs.items())
-    return {**line(minutes_ago), "Message": f"jira_audit_proof {text}"}
+    found = Proof(
+        at - 3 * DAY,
+        at - 2 * DAY,
+        at,
+        jira=100,
+        ledger=100,
+        letters=0,
+        table=100 - missing,
+        absent=0,
+        missing=missing,
+        duplicated=duplicated,
+    )
+    return {**line(minutes_ago), "Message": found.line(site)}
 
 
 def sample_activity() -> dict[str, Any]:
