@@ -61,8 +61,10 @@ def command(
     earlier run had missed. "Gaps": ids in between that Jira has not shown; a hint, not a proof: use
     verify for that.
 
-    If the output is not a terminal, each site is a tab-separated line. Exit code 0 if every site is
-    ok, 1 if one needs someone, else 3 if one cannot be known.
+    If the output is not a terminal, each site is a tab-separated line: site, verdict, last run,
+    from, complete up to, lag, records, dead letters, late, gaps, backfill, token, running since, in
+    the table up to. Exit code 0 if every site is ok, 1 if one needs someone, else 3 if one cannot
+    be known.
     """
     limit = None if max_lag is None else parse_duration(max_lag, "--max-lag")
     with context(place, STORED, hosts or ()) as ctx:

@@ -73,6 +73,12 @@ def test_status_of_a_site_is_one_line(place: Place) -> None:
     assert facts["token"] == "2999-01-01"
 
 
+def test_status_names_its_columns_in_help(run: Run) -> None:
+    text = " ".join(run("status", "--help").out.split())
+
+    assert f"each site is a tab-separated line: {', '.join(COLUMNS)}. Exit code" in text
+
+
 def test_status_as_json_says_the_same(place: Place) -> None:
     assert collect(place) == 0
 
