@@ -126,7 +126,8 @@ def run_settings(
 
 
 def _outcome_of(entry: InvalidSite, clock: Clock) -> Outcome:
-    outcome = Outcome(entry.site, "failed", Tally(), None, clock.now(), 0, entry.error)
+    error = entry.error.with_site(entry.site)
+    outcome = Outcome(entry.site, "failed", Tally(), None, clock.now(), 0, error)
     _log(outcome)
     return outcome
 

@@ -84,24 +84,33 @@ def print_message(console: Console, message: str | Text) -> None:
     console.print(text, soft_wrap=not console.is_terminal)
 
 
+SHORT = 18
+"""The longest value, in characters, that a table does not wrap if there is room."""
+
+
 def show_lines(
     out: Console, header: Sequence[str] | None, lines: Iterable[Sequence[str | Text]]
 ) -> None:
     """Print a table on a terminal, else tab-separated lines without the header.
 
-    A `Text` is the program's own; text from outside is a string.
+    A `Text` is the program's own; text from outside is a string. Short values are not wrapped.
     """
     if not out.is_terminal:
         for line in lines:
             typer.echo("\t".join(one_line(str(cell)) for cell in line))
         return
+    rows = [
+        [Text(one_line(each)) if isinstance(each, str) else each for each in line] for line in lines
+    ]
+    if not rows:
+        return
     table = Table(box=box.SIMPLE_HEAD if header else None, show_header=bool(header), pad_edge=False)
-    for name in header or ("", ""):
-        table.add_column(name, header_style="bold", overflow="fold")
-    for line in lines:
-        table.add_row(*(Text(one_line(each)) if isinstance(each, str) else each for each in line))
-    if table.row_count:
-        out.print(table)
+    for name, cells in zip(header or ("", ""), zip(*rows, strict=True), strict=True):
+        is_short = max(map(len, cells)) <= SHORT
+        table.add_column(name, header_style="bold", overflow="fold", no_wrap=is_short)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
 
 
 def print_json(value: object) -> None:

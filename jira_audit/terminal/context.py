@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -102,11 +102,34 @@ def for_each_site(
         except ConnectorError as error:
             return error.with_site(site.host)
 
-    with ThreadPoolExecutor(wiring.MAX_CONCURRENT_SITES) as executor:
-        results = executor.map(attempt, ctx.settings.sites)
-        yield from zip((site.host for site in ctx.settings.sites), results, strict=True)
+    if len(ctx.settings.sites) == 1:  # on this thread, so that Ctrl-C interrupts it
+        (site,) = ctx.settings.sites
+        yield site.host, attempt(site)
+    else:
+        yield from _side_by_side(ctx.settings.sites, attempt)
     for entry in ctx.settings.invalid:
         yield entry.site, entry.error.with_site(entry.site)
+
+
+def _side_by_side(sites: Sequence[Site], attempt: Callable[[Site], T]) -> Iterator[tuple[str, T]]:
+    """Each site's result, in their order. An interrupt does not wait for the rest."""
+    executor = ThreadPoolExecutor(wiring.MAX_CONCURRENT_SITES)
+    try:
+        attempts = [(site.host, executor.submit(attempt, site)) for site in sites]
+        for host, each in attempts:
+            yield host, each.result()
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def of_stored(ctx: Context, place: Place) -> Context:
+    """The context without sites that were not collected into the place's folder, if any was."""
+    stored = _stored(place.folder) if place.folder else ()
+    hosts = [site.host for site in ctx.settings.sites if site.host in stored]
+    if not hosts:
+        return ctx
+    names = {*hosts, *(entry.site for entry in ctx.settings.invalid)}
+    return replace(ctx, settings=ctx.settings.only(names))
 
 
 @contextmanager

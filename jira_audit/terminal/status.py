@@ -24,8 +24,8 @@ from jira_audit.terminal.options import Place, SiteHosts, flag, json_flag, place
 from jira_audit.terminal.statuses import judgements
 from jira_audit.terminal.times import parse_duration
 
-TABLE_COLUMNS = "site", "verdict", "last run", "lag", "records", "dead letters", "token"
-"""The columns that fit on a terminal for several sites."""
+TABLE_COLUMNS = "site", "verdict", "last run", "lag", "dead letters", "token"
+"""The columns that fit on a terminal for several sites, if they have a value."""
 
 STYLES: Mapping[Verdict, str] = {"ok": "green", "new": "yellow", "token expires": "yellow"}
 """The colour of a verdict; red for all others."""
@@ -61,8 +61,10 @@ def command(
     earlier run had missed. "Gaps": ids in between that Jira has not shown; a hint, not a proof: use
     verify for that.
 
-    If the output is not a terminal, each site is a tab-separated line. Exit code 0 if every site is
-    ok, 1 if one needs someone, else 3 if one cannot be known.
+    If the output is not a terminal, each site is a tab-separated line: site, verdict, last run,
+    from, complete up to, lag, records, dead letters, late, gaps, backfill, token, running since, in
+    the table up to. Exit code 0 if every site is ok, 1 if one needs someone, else 3 if one cannot
+    be known.
     """
     limit = None if max_lag is None else parse_duration(max_lag, "--max-lag")
     with context(place, STORED, hosts or ()) as ctx:
@@ -102,19 +104,25 @@ def _show(out: Console, found: Sequence[Judgement]) -> None:
     if len(cells) == 1:
         show_lines(out, None, [line for line in cells[0].items() if line[1]])
     else:
-        show_lines(out, TABLE_COLUMNS, [[line[name] for name in TABLE_COLUMNS] for line in cells])
+        names = [
+            name
+            for name in TABLE_COLUMNS
+            if any(str(line[name]) not in {"", "0"} for line in cells)
+        ]
+        for line, each in zip(cells, found, strict=True):
+            line["last run"] = _last_run(each, rounded=True)
+        show_lines(out, names, [[line[name] for name in names] for line in cells])
 
 
 def summary(judged: Judgement) -> Mapping[str, str]:
     """A site's status for people, by name; an unknown value is empty."""
     status, now = judged.status, judged.now
-    ago = "" if status.saved is None else f", {format_duration(max(0, now - status.saved))} ago"
     values = _progress(status.checkpoint, now) if status.checkpoint else {}
     backfill, since = status.backfill, judged.running_since
     return {
         "site": status.site,
         "verdict": judged.verdict,
-        "last run": f"{status.state}{ago}",
+        "last run": _last_run(judged),
         "from": values.get("from", ""),
         "complete up to": values.get("complete up to", ""),
         "lag": values.get("lag", ""),
@@ -146,6 +154,15 @@ def _proof(checkpoint: Checkpoint | None) -> str:
         if number
     ]
     return ", ".join([utc(audit.proof.end), f"proven {utc(audit.proof.at)}", *found])
+
+
+def _last_run(judged: Judgement, *, rounded: bool = False) -> str:
+    """`ok, 2 min 3 s ago`; rounded, `ok, 2 min ago`."""
+    status = judged.status
+    if status.saved is None:
+        return status.state
+    words = format_duration(max(0, judged.now - status.saved)).split()
+    return f"{status.state}, {' '.join(words[:2] if rounded else words)} ago"
 
 
 def _progress(checkpoint: Checkpoint, now: int) -> dict[str, str]:

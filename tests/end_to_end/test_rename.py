@@ -118,7 +118,7 @@ def test_a_renamed_site_in_a_folder_is_complete_and_verified(
 
     for more in [], ["--repair"]:
         ended = CliRunner().invoke(cli, [*arguments, *more, "--out", str(tmp_path / "report")])
-        report = json.loads((tmp_path / "report").read_bytes())
+        (report,) = json.loads((tmp_path / "report").read_bytes())["sites"]
 
         assert (ended.exit_code, report["missing"]["count"]) == (0, 0), ended.output
     once(rows_of(tmp_path))

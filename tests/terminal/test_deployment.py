@@ -130,7 +130,7 @@ def test_command_that_asks_jira_reads_the_secret_from_the_vault(
     ended = at_app(run, "verify", "--from", "1d", "--json")
 
     assert ended.code in {0, 3}
-    assert json.loads(ended.out)["in_jira"]["count"] == 200
+    assert json.loads(ended.out)["sites"][0]["in_jira"]["count"] == 200
     show = f"keyvault secret show --vault-name {VAULT} --name {SECRET} --output json"
     assert az.calls[1:] == [show]
 

@@ -197,6 +197,7 @@ def test_collect_works_on_the_sites_that_are_named(run: Run, site: Site, tmp_pat
     assert named.code == 0
     assert [line.split(":")[0] for line in named.out.splitlines()] == ["localhost"]
     assert (both.code, len(both.out.splitlines())) == (1, 3)
+    assert "ERROR contoso.atlassian.net: settings: JIRA_SITES[3]: api_token_setting" in both.err
     assert (wrong.code, wrong.out) == (1, "contoso.atlassian.net: could not start.\n")
     assert run("collect", "--folder", tmp_path, "--site", "other.atlassian.net").code == 2
 

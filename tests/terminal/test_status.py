@@ -73,6 +73,12 @@ def test_status_of_a_site_is_one_line(place: Place) -> None:
     assert facts["token"] == "2999-01-01"
 
 
+def test_status_names_its_columns_in_help(run: Run) -> None:
+    text = " ".join(run("status", "--help").out.split())
+
+    assert f"each site is a tab-separated line: {', '.join(COLUMNS)}. Exit code" in text
+
+
 def test_status_as_json_says_the_same(place: Place) -> None:
     assert collect(place) == 0
 
@@ -179,6 +185,25 @@ def test_status_of_one_site_is_a_list_on_a_terminal(local: Place) -> None:
     assert "\t" not in shown
 
 
+def test_status_of_several_sites_is_one_line_each_at_80_columns(
+    run: Run, site: Site, tmp_path: Path
+) -> None:
+    os.environ |= {"TERM": "xterm-256color", "COLUMNS": "80", "NO_COLOR": "1"}
+    as_two_sites()
+    assert run("collect", "--folder", tmp_path).code == 0
+    host = "jira-of-contoso.atlassian.net"
+    known = Checkpoint.first(host, now_ms(), now_ms())
+    content = known.ended({"outcome": "failed", "error": f"{host}: x"}, 0).encode(now_ms())
+    (tmp_path / "checkpoints" / f"{host}.json").write_bytes(content)
+
+    shown = on_a_terminal("status", "--folder", tmp_path).replace("\r", "")
+
+    lines = [line.split() for line in shown.splitlines() if " ago" in line]
+    assert sorted(line[0] for line in lines) == [HOST, host, "localhost"]
+    assert all({"ago"} < set(line[1:]) for line in lines)
+    assert not [line for line in shown.splitlines() if line.split()[:1] == ["ago"]]
+
+
 def test_status_includes_every_site_and_every_wrong_entry(
     run: Run, site: Site, tmp_path: Path
 ) -> None:
@@ -214,7 +239,7 @@ def test_status_of_several_sites_is_a_table_on_a_terminal(
     shown = on_a_terminal("status", "--folder", tmp_path)
 
     # A heading of two words wraps if a time beside it is long, such as `640 ms ago`.
-    for word in ("lag", "records", "dead", "letters", "localhost", "127.0.0.1"):
+    for word in ("lag", "last run", "localhost", "127.0.0.1"):
         assert word in shown
     assert "\t" not in shown
 

@@ -83,8 +83,14 @@ def facts(out: str) -> dict[str, str]:
 
 
 def report(place: Place, *arguments: str | Path) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(place("verify", *FROM, *arguments, "--json").out)
-    return told
+    return site_report(place("verify", *FROM, *arguments, "--json").out)
+
+
+def site_report(text: str | bytes) -> dict[str, Any]:
+    """What the report says of its one site, with what it says of all."""
+    told: dict[str, Any] = json.loads(text)
+    (site,) = told.pop("sites")
+    return {**told, **site}
 
 
 # Answers
@@ -217,8 +223,8 @@ def test_report_is_written_for_an_auditor_to_file(place: Place, tmp_path: Path) 
 
     assert ended.code == 0
     assert "nothing is missing" in ended.out
-    told = json.loads(file.read_bytes())
-    assert (told["v"], told["connector"], told["site"]) == (1, __version__, HOST)
+    told = site_report(file.read_bytes())
+    assert (told["v"], told["connector"], told["site"]) == (2, __version__, HOST)
     assert told["from"] == FROM[1]
     assert told["from"] < told["complete_up_to"] <= told["to"]
     assert told["to"] <= told["began"] <= told["asked"] <= told["ended"]
@@ -289,13 +295,76 @@ def test_site_that_is_named_is_the_one_verified(run: Run, site: Site, tmp_path: 
     rows = [line for line in file.read_text().splitlines() if '"site_s":"localhost"' in line]
     file.write_text("\n".join(rows) + "\n")
 
-    assert run("verify", *FROM, "--folder", tmp_path).code == 2
+    assert run("verify", *FROM, "--folder", tmp_path).code == 1
     assert run("verify", *FROM, "--folder", tmp_path, "--site", "localhost").code == 0
     missing = run("verify", *FROM, "--folder", tmp_path, "--site", HOST, "--repair")
 
     assert missing.code == 0
     assert "200 of 200 records were missing, and were sent now" in missing.out
     assert run("verify", *FROM, "--folder", tmp_path, "--site", HOST).code == 0
+
+
+@pytest.fixture
+def several(run: Run, site: Site, tmp_path: Path) -> Path:
+    """A folder with two sites, of which one misses a record, and a third entry that is wrong."""
+    as_two_sites({"url": "https://contoso.atlassian.net", "username": "nobody"})
+    assert run("collect", "--folder", tmp_path).code == 1
+    file = tmp_path / TABLE_FILE
+    lines = file.read_text().splitlines()
+    lines.remove(next(line for line in lines if '"site_s":"localhost"' in line))
+    file.write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def test_report_of_all_sites_has_the_worst_answer_and_each_site(run: Run, several: Path) -> None:
+    out = several / "report.json"
+    ended = run("verify", *FROM, "--folder", several, "--json", "--out", out)
+
+    told = json.loads(ended.out)
+    assert ended.code == 1
+    assert json.loads(out.read_bytes()) == told
+    assert (told["v"], told["answer"]) == (2, "missing")
+    assert told["answers"] == {"missing": 1, "failed": 1, "complete": 1}
+    sites = {each["site"]: each for each in told["sites"]}
+    assert sites[HOST]["answer"] == "complete"
+    assert sites["localhost"]["missing"]["count"] == 1
+    assert "JIRA_SITES[3]: api_token_setting is missing" in sites["contoso.atlassian.net"]["error"]
+    assert not {"method", "from", "to", "connector"} & set(sites[HOST])
+
+
+def test_verify_of_all_sites_is_a_line_for_each_and_a_sentence_for_those_not_complete(
+    run: Run, several: Path
+) -> None:
+    ended = run("verify", *FROM, "--folder", several)
+
+    lines = {line.split("\t")[0]: line.split("\t")[1:] for line in ended.out.splitlines()}
+    assert lines[HOST] == ["complete", "200", "200", "0", "0", "0"]
+    assert lines["localhost"] == ["missing", "200", "200", "0", "1", "0"]
+    assert lines["contoso.atlassian.net"] == ["failed", "", "", "", "", ""]
+    missing, failed, counted = ended.err.splitlines()
+    assert missing == "localhost: 1 of 200 records are MISSING. --repair sends them."
+    assert failed.startswith("contoso.atlassian.net: ")
+    assert counted == "3 sites: 1 missing, 1 failed, 1 complete"
+
+
+def test_repair_of_all_sites_sends_what_each_misses(run: Run, several: Path) -> None:
+    before = len((several / TABLE_FILE).read_text().splitlines())
+    chosen = ("--site", HOST, "--site", "localhost")
+
+    ended = run("verify", *FROM, "--folder", several, *chosen, "--repair")
+
+    assert ended.code == 0
+    assert len((several / TABLE_FILE).read_text().splitlines()) == before + 1
+    assert ended.err.splitlines()[-1] == "2 sites: 1 repaired, 1 complete"
+
+
+def test_certificates_of_several_sites_are_files_named_after_them(run: Run, several: Path) -> None:
+    run("verify", *FROM, "--folder", several, "--certificate", several / "certificate.html")
+
+    assert {path.name for path in several.glob("certificate*.html")} == {
+        f"certificate-{HOST}.html",
+        "certificate-localhost.html",
+    }
 
 
 @pytest.mark.parametrize("part", ["read", "repair"])
