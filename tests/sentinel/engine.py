@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb_kql
 from duckdb_kql.stored_functions import ResolvedFunctions, StoredFunction, parse_functions
+from duckdb_kql.translate import CLOCK_SLOT
 
 from jira_audit.core import timestamps
 from tests.deploy.kql import Columns
@@ -21,7 +22,7 @@ from tests.sentinel.content import FUNCTIONS, without_comments
 from tests.sentinel.workspace_schemas import TELEMETRY, WORLDS
 
 NOW = timestamps.parse("2026-11-25T12:00:00Z")
-"""When every query is run."""
+"""When a query is run unless it is said."""
 
 _DUCKDB = {
     "string": "VARCHAR",
@@ -97,8 +98,11 @@ class Workspace:
         for table in self._schema:
             self._connection.execute(f'DELETE FROM "{table}"')
 
-    def run(self, query: str) -> list[dict[str, Any]]:
-        """The rows a query gives. Raises duckdb_kql.KqlError for what the engine cannot do."""
+    def run(self, query: str, at: int = NOW) -> list[dict[str, Any]]:
+        """The rows a query gives, run `at` this time.
+
+        Raises duckdb_kql.KqlError for what the engine cannot do.
+        """
         # A table that the workspace has not is empty here, so its columns may be read.
         there = frozenset(column for columns in self._schema.values() for column in columns)
         called = [f for f in FUNCTIONS.values() if f.name in query or f.name == "JiraAuditRecords"]
@@ -109,7 +113,10 @@ class Workspace:
             ),
             tuple((name, tuple(columns)) for name, columns in self._schema.items()),
         )
-        result = self._connection.execute(sql, parameters)
+        clock = {
+            name: datetime.fromtimestamp(at / 1000, UTC).replace(tzinfo=None) for name in parameters
+        }
+        result = self._connection.execute(sql, clock)
         names = [column[0] for column in result.description or ()]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
@@ -128,8 +135,8 @@ def _known(text: str, there: frozenset[str]) -> str:
 @cache
 def _translated(
     query: str, functions: tuple[str, ...], schema: tuple[tuple[str, tuple[str, ...]], ...]
-) -> tuple[str, dict[str, Any]]:
-    """The query in DuckDB's SQL, its functions expanded, and the SQL's parameters."""
+) -> tuple[str, list[str]]:
+    """The query in DuckDB's SQL, its functions expanded, and the name that its clock has there."""
     parsed: ResolvedFunctions = {None: {f.name: f for f in map(_parsed, functions)}}
     sql = duckdb_kql.to_sql(
         query,
@@ -137,7 +144,8 @@ def _translated(
         query_now=datetime.fromtimestamp(NOW / 1000, UTC),
         functions=parsed,
     )
-    return _TO_TEXT.sub(_to_text, sql), dict(sql.parameters)
+    assert set(sql.parameters) <= {CLOCK_SLOT}
+    return _TO_TEXT.sub(_to_text, sql), list(sql.parameters)
 
 
 def _to_text(found: re.Match[str]) -> str:

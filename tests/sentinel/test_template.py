@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -136,6 +137,30 @@ def test_rules_are_left_out_where_sentinel_is_not(monkeypatch: pytest.MonkeyPatc
 
     assert of_type(made, ALERT_RULES) == []
     assert of_type(made, SEARCHES)
+
+
+def queries(**given: Any) -> dict[str, str]:
+    return {
+        each.name: each.body["properties"]["query"]
+        for each in of_type(deploy(**given), ALERT_RULES)
+    }
+
+
+def test_thresholds_are_set_by_the_deployment() -> None:
+    (rule,) = (rule for rule in RULES if rule.name == "JiraMassDeletion")
+
+    tuned = queries(thresholds={"JiraMassDeletion_ManyThings": 25})
+
+    assert tuned.pop(rule.body["id"]) == rule.query.replace("ManyThings = 10;", "ManyThings = 25;")
+    assert tuned.items() < queries().items()
+
+
+def test_page_lists_exactly_the_thresholds() -> None:
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    told = {name: int(number) for name, number in re.findall(r"`(Jira\w+_\w+)` ([0-9]+)", page)}
+
+    assert told == TEMPLATE["variables"]["defaults"]
+    assert len(told) >= 15
 
 
 def test_rules_wait_for_the_parser_and_may_be_disabled() -> None:

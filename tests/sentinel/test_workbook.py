@@ -18,7 +18,7 @@ from tests.deploy.kql import analyse
 from tests.sentinel import workbook_page
 from tests.sentinel.content import WORKBOOK, WORKBOOK_QUERIES, fill_parameters, saved_functions
 from tests.sentinel.engine import NOW, Workspace
-from tests.sentinel.stories import ANNA, BEN, SITE, act, forged, joins, line, lines
+from tests.sentinel.stories import ANNA, BEN, SITE, act, forged, joins, key_of, line, lines
 from tests.sentinel.stories.habits import days_of_work, deleted
 from tests.sentinel.stories.rights import made_administrator, scheme
 from tests.sentinel.workspace_fixtures import workspace
@@ -221,8 +221,8 @@ def test_administrators_are_those_the_log_itself_shows() -> None:
     found = workspace("classic", records).run(QUERIES["administrators"])
 
     assert [(row["What"], row["Group"].split("-")[0], row["Account"]) for row in found] == [
-        ("member", "trusted", ANNA),
-        ("member", "helpdesk", BEN),
+        ("member", "trusted", key_of(ANNA)),
+        ("member", "helpdesk", key_of(BEN)),
         ("Administer Jira", "helpdesk", ""),
     ]
 

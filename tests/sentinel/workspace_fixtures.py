@@ -59,6 +59,7 @@ def workspace(
     telemetry: Mapping[str, list[dict[str, Any]]] | None = None,
     *,
     site: str = SITE,
+    watchlists: Mapping[str, list[str]] | None = None,
 ) -> Workspace:
     """A workspace of one of the worlds, with these records in each of its tables.
 
@@ -74,6 +75,8 @@ def workspace(
         made.load("Jira_Audit_v2_CL", as_v2_rows(sent))
     for table, found in (telemetry or {}).items():
         made.load(table, found)
+    for name, keys in (watchlists or {}).items():
+        made.load(f"Watchlist_{name}", [{"SearchKey": key} for key in keys])
     return made
 
 

@@ -41,6 +41,16 @@ TELEMETRY: dict[str, Columns] = {
         "DurationMs": "real",
         "AppRoleName": "string",
     },
+    # Of Microsoft's solution Atlassian Organization Audit, 3.0.0: what is read of it.
+    "AtlassianAuditEvents_CL": {
+        "TimeGenerated": "datetime",
+        "Action": "string",
+        "ActorId": "string",
+        "ActorEmail": "string",
+        "EventId": "string",
+        "SrcIpAddr": "string",
+        "Context": "dynamic",
+    },
 }
 
 WORLDS: Mapping[str, dict[str, Columns]] = {

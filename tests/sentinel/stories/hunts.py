@@ -1,8 +1,22 @@
 """What each hunt shows, and what it does not."""
 
-from tests.sentinel.stories import ANNA, BEN, ELSEWHERE, OFFICE, Record, Story, act, joins, leaves
+from tests.sentinel.stories import (
+    ANNA,
+    BEN,
+    ELSEWHERE,
+    OFFICE,
+    Record,
+    Story,
+    act,
+    deactivated,
+    global_permission,
+    joins,
+    key_of,
+    leaves,
+    user,
+)
 from tests.sentinel.stories.habits import DAY, days_of_work, deleted
-from tests.sentinel.stories.rights import global_permission, scheme
+from tests.sentinel.stories.rights import scheme
 
 CAROL = "557058:3f6d2c70-9c1f-4c8e-8f0e-6a1d5b1f4c22"
 SCHEME = ("SCHEME", "Default Permission Scheme")
@@ -38,9 +52,9 @@ STORIES = {
     "JiraGrantsByAccount": [
         Story(
             "two grants by Anna in a month",
-            [joins(30 * DAY, BEN, "finance"), joins(20 * DAY, BEN, "sales")],
+            [joins(30 * DAY, BEN, "finance", by=ANNA), joins(20 * DAY, BEN, "sales", by=ANNA)],
             fires=True,
-            expect={"Actor": ANNA, "Grants": 2},
+            expect={"Actor": key_of(ANNA), "Grants": 2},
         ),
         Story(
             "Carol has a role in a project, as Ben had before",
@@ -54,7 +68,7 @@ STORIES = {
         ),
         Story(
             "contractors may administer Jira",
-            [global_permission("Administer Jira")],
+            [global_permission(DAY, "Administer Jira", "contractors")],
             fires=True,
             expect={"Receivers": '["contractors"]', "Given": '["Administer Jira"]'},
         ),
@@ -67,7 +81,7 @@ STORIES = {
             [scheme(DAY, ("", "Project Role"), ("", "Browse Projects"))],
             fires=True,
             expect={
-                "Actor": ANNA,
+                "Actor": key_of(ANNA),
                 "Object": SCHEME[1],
                 "Permission": "Browse Projects",
             },
@@ -85,7 +99,7 @@ STORIES = {
             "Anna acts from two places",
             [*days_of_work(2, 1), *days_of_work(1, 1, at=ELSEWHERE)],
             fires=True,
-            expect={"Actor": ANNA, "Networks": 2, "Acts": 3},
+            expect={"Actor": key_of(ANNA), "Networks": 2, "Acts": 3},
         ),
         Story(
             "and through a proxy, from a network of the newer kind",
@@ -109,12 +123,18 @@ STORIES = {
     "JiraUndoneWithinAnHour": [
         Story(
             "half an hour in finance",
-            [joins(DAY, BEN, "finance"), leaves(DAY - 30, BEN, "finance", by=BEN)],
+            [joins(DAY, BEN, "finance", by=ANNA), leaves(DAY - 30, BEN, "finance", by=BEN)],
             fires=True,
-            expect={"Member": BEN, "Actor": ANNA, "TakenBy": BEN, "Address": OFFICE},
+            expect={
+                "Member": key_of(BEN),
+                "Actor": key_of(ANNA),
+                "TakenBy": key_of(BEN),
+                "Address": OFFICE,
+            },
         ),
         Story(
-            "two hours in finance", [joins(DAY, BEN, "finance"), leaves(DAY - 120, BEN, "finance")]
+            "two hours in finance",
+            [joins(DAY, BEN, "finance", by=ANNA), leaves(DAY - 120, BEN, "finance", by=ANNA)],
         ),
     ],
     "JiraChangedAndChangedBack": [
@@ -125,13 +145,13 @@ STORIES = {
                 granted(DAY - 40, "Browse Projects", taken=True, by=BEN),
             ],
             fires=True,
-            expect={"Actor": ANNA, "BackBy": BEN, "Object": SCHEME[1]},
+            expect={"Actor": key_of(ANNA), "BackBy": key_of(BEN), "Object": SCHEME[1]},
         ),
         Story(
             "a setting is off for five minutes",
             [audited(DAY, "full", "none"), audited(DAY - 5, "none", "full")],
             fires=True,
-            expect={"EventMessage": "Audit settings updated", "BackBy": ANNA},
+            expect={"EventMessage": "Audit settings updated", "BackBy": key_of(ANNA)},
         ),
         Story(
             "for two hours",
@@ -156,7 +176,7 @@ STORIES = {
             "two projects are deleted",
             [deleted(1), deleted(2)],
             fires=True,
-            expect={"Times": 2, "Actor": ANNA},
+            expect={"Times": 2, "Actor": key_of(ANNA)},
         ),
         Story("a project is made", [act(5, "Project created", "projects")]),
     ],
@@ -168,7 +188,7 @@ STORIES = {
                 act(DAY, "Workflow updated", "workflows"),
             ],
             fires=True,
-            expect={"Actor": ANNA, "Acts": 1},
+            expect={"Actor": key_of(ANNA), "Acts": 1},
         ),
         Story(
             "back after a month",
@@ -183,11 +203,25 @@ STORIES = {
             "a description beyond 64 KB",
             [act(DAY, "Project updated", "projects", changed={"Description": ("", "x" * 70_000)})],
             fires=True,
-            expect={"Actor": ANNA, "EventMessage": "Project updated"},
+            expect={"Actor": key_of(ANNA), "EventMessage": "Project updated"},
         ),
         Story(
             "a description of 60 KB",
             [act(DAY, "Project updated", "projects", changed={"Description": ("", "x" * 60_000)})],
         ),
+    ],
+    "JiraUpdatedUsers": [
+        Story(
+            "Ben is deactivated",
+            [deactivated(DAY, BEN)],
+            fires=True,
+            expect={"User": key_of(BEN), "From": "Active", "To": "Inactive", "Actor": ""},
+        ),
+        Story("Ben is deleted", [user(DAY, "User deleted", BEN)], fires=True),
+        Story(
+            "his time zone is changed",
+            [user(DAY, "User updated", BEN, changed={"Time zone": ("UTC", "CET")})],
+        ),
+        Story("he is created", [user(DAY, "User created", BEN, by=ANNA)]),
     ],
 }
