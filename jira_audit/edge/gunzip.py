@@ -5,10 +5,12 @@ ISA-L takes less than half of zlib's time, which is a tenth of a run's processor
 
 from __future__ import annotations
 
-from urllib3.exceptions import DecodeError
-
 GZIP = 31
 """`wbits` for gzip: https://docs.python.org/3/library/zlib.html#zlib.decompress"""
+
+
+class NotGzip(ValueError):
+    """A body that is not what its header says."""
 
 
 class Gunzip:
@@ -26,7 +28,7 @@ class Gunzip:
     def take(self, piece: bytes, most: int) -> bytes:
         """The next bytes of the content, at most `most`, which is at least 1.
 
-        If there are as many, the rest of the piece may be lost. Raises DecodeError.
+        If there are as many, the rest of the piece may be lost. Raises NotGzip.
         """
         content = b""
         while piece and not self._is_garbage and len(content) < most:
@@ -37,7 +39,7 @@ class Gunzip:
             except self._library.error as error:  # type: ignore[misc]  # the stub: an instance
                 if not self._any_ended:
                     message = "the content is no gzip"
-                    raise DecodeError(message) from error
+                    raise NotGzip(message) from error
                 self._is_garbage = True
             piece = self._member.unused_data
         return content

@@ -31,7 +31,7 @@ from jira_audit.core.clock import Clock
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import RawResponse
 from jira_audit.core.text import is_host, quoted, secrets_in
-from jira_audit.edge.gunzip import Gunzip
+from jira_audit.edge.gunzip import Gunzip, NotGzip
 from jira_audit.edge.time_limit import TimeLimitAdapter
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def fetch(
     except (requests.ReadTimeout, ReadTimeoutError) as error:
         message = f"{service} did not answer in time"
         raise ResponseUnusable(message) from error
-    except (requests.RequestException, HTTPError) as error:
+    except (requests.RequestException, HTTPError, NotGzip) as error:
         raise TransientError(unreachable(service, error)) from error
     except OSError as error:
         raise os_error(service, error) from error
