@@ -19,7 +19,7 @@ from functools import cached_property
 
 from jira_audit.core import encoding
 from jira_audit.core.errors import RecordRejected, TransientError
-from jira_audit.core.records import Identity, RawRecord, Record, identify
+from jira_audit.core.records import Identity, RawRecord, Record, ResponseBody, identify
 from jira_audit.core.window import Window
 
 PAGE_SIZE = 1_000
@@ -40,12 +40,17 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class RecordsPage:
-    """One response of `size` bytes: the records from `offset` on. `date` is Jira's clock."""
+    """One response: the records from `offset` on. `date` is Jira's clock."""
 
     offset: int
     records: list[Record]
     date: int | None = None
-    size: int = field(default=0, compare=False)
+    body: ResponseBody | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes; 0 without a body."""
+        return len(self.body.text) if self.body else 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Page:
 
     `ended`: this is the empty page that ends the window. `moved`: the list moved, so records may
     be missing and the window must be read again. `pages`: the amount so far, 2.5 after a third page
-    half as long as the others. `is_short`: the empty page should follow.
+    half as long as the others. `is_short`: the empty page should follow. `body` is the response's.
     """
 
     records: list[Record]
@@ -63,6 +68,7 @@ class Page:
     moved: bool
     pages: float = 0.0
     is_short: bool = False
+    body: ResponseBody | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def identified(self) -> Mapping[int, tuple[Identity, Record]]:
@@ -163,7 +169,8 @@ class Reading:
         # A raw record is no seam: no response has it beside another record.
         has_seam = self.full and not isinstance(self.last, RawRecord)
         self.offset = self.received - 1 if has_seam else self.received
-        return Page(new, response.date, False, self._moved, self.pages, is_short)  # noqa: FBT003
+        body = response.body
+        return Page(new, response.date, False, self._moved, self.pages, is_short, body)  # noqa: FBT003
 
     def _notice_repeats(self, records: list[Record]) -> None:
         """A repeated record was moved down by a new one, so the list moved.

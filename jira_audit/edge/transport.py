@@ -31,6 +31,7 @@ from jira_audit.core.clock import Clock
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import RawResponse
 from jira_audit.core.text import is_host, quoted, secrets_in
+from jira_audit.edge.gunzip import Gunzip, NotGzip
 from jira_audit.edge.time_limit import TimeLimitAdapter
 
 if TYPE_CHECKING:
@@ -91,7 +92,13 @@ def session() -> requests.Session:
     """A session that names the connector and accepts JSON. Each request has its `auth`, or none."""
     made = _Session()
     _restrict(made)
-    made.headers.update({"Accept": "application/json", "User-Agent": "jira-audit-connector"})
+    made.headers.update(
+        {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": "jira-audit-connector",
+        }
+    )
     return made
 
 
@@ -165,7 +172,7 @@ def fetch(
     except (requests.ReadTimeout, ReadTimeoutError) as error:
         message = f"{service} did not answer in time"
         raise ResponseUnusable(message) from error
-    except (requests.RequestException, HTTPError) as error:
+    except (requests.RequestException, HTTPError, NotGzip) as error:
         raise TransientError(unreachable(service, error)) from error
     except OSError as error:
         raise os_error(service, error) from error
@@ -304,9 +311,11 @@ def read_body(
     """
     until = clock.monotonic() + seconds
     body = bytearray()
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    gunzip = Gunzip() if encoding in {"gzip", "x-gzip"} else None
     # `iter_content` would wait for a full piece, however slow.
-    while piece := response.raw.read1(PIECE_SIZE, decode_content=True):
-        body += piece
+    while piece := response.raw.read1(PIECE_SIZE, decode_content=gunzip is None):
+        body += gunzip.take(piece, limit + 1 - len(body)) if gunzip else piece
         if clock.monotonic() > until:
             return None
         if len(body) > limit:

@@ -1,5 +1,7 @@
 """The simulated Jira site and ingestion endpoint that everything measured is measured against.
 
+Both speak TLS, and the site's answers are gzipped for those who accept it.
+
 `python -m tests.bench.servers --ca FILE` serves both from one process and thread that waits for
 nothing; each line of JSON on its standard input changes what is served, and is answered by one that
 tells what was observed since the one before. It judges nothing: what the service refuses is
@@ -25,6 +27,7 @@ import trustme
 
 from jira_audit.simulator.records import sample_records
 from jira_audit.simulator.site import FakeJira
+from tests.bench import traffic
 from tests.servers import async_http_server
 from tests.servers.many_sites import ServedSite, cloud_id_of, serve_sites
 
@@ -61,7 +64,7 @@ class Ingestion:
         return async_http_server.Reply(204)
 
 
-def site(records: int, hours: float, text_bytes: int = 0) -> FakeJira:
+def site(records: int, hours: float, text_bytes: int = 0, seed: int = 7) -> FakeJira:
     """A site whose records lie within `hours`, up to ten minutes ago.
 
     Each has so many bytes of JSON more, half of them quotation marks, as a project administrator
@@ -74,8 +77,9 @@ def site(records: int, hours: float, text_bytes: int = 0) -> FakeJira:
         first_id=10_000,
         end_ms=now - 600_000,
         span_ms=round(hours * 3_600_000),
-        seed=7,
+        seed=seed,
     )
+    traffic.lengthen(samples)
     for record in samples if text_bytes else ():
         text = f"{record['id']:06} " + '"' * (text_bytes // 4)
         change = {"fieldName": "Description", "changedFrom": text, "changedTo": text}
@@ -88,7 +92,9 @@ def new_records(count: int, of: FakeJira) -> list[dict[str, Any]]:
     """Records that the site writes just now."""
     now = time.time_ns() // 1_000_000
     first = max((record["id"] for record in of.records), default=9_999) + 1
-    return sample_records(count, first_id=first, end_ms=now, span_ms=1_000, seed=8)
+    made = sample_records(count, first_id=first, end_ms=now, span_ms=1_000, seed=8)
+    traffic.lengthen(made)
+    return made
 
 
 def counts(sites: Collection[ServedSite], ingestion: Ingestion) -> dict[str, Any]:
@@ -113,18 +119,18 @@ def main() -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(given.ca)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(tls)
+    authority.issue_cert("localhost", *ADDRESSES).configure_cert(tls)
     jira, ingestion = FakeJira(USERNAME, TOKEN), Ingestion()
     sites = {
-        address: ServedSite(jira, cloud_id=cloud_id_of(number))
+        address: ServedSite(jira, cloud_id=cloud_id_of(number), compresses=True)
         for number, address in enumerate(ADDRESSES)
     }
     with (
-        serve_sites(sites) as jira_port,
+        serve_sites(sites, tls) as jira_port,
         async_http_server.run_server(ingestion.respond, ["127.0.0.1"], tls=tls) as ingestion_port,
     ):
         endpoints = {
-            "jira": f"http://127.0.0.1:{jira_port}",
+            "jira": f"https://127.0.0.1:{jira_port}",
             "ingestion": f"https://localhost:{ingestion_port}",
         }
         print(json.dumps(endpoints), flush=True)
@@ -132,7 +138,8 @@ def main() -> None:
             wanted = json.loads(line)
             told = counts(sites.values(), ingestion)
             if "records" in wanted:
-                jira = site(wanted["records"], wanted["hours"], wanted["text_bytes"])
+                names = "records", "hours", "text_bytes", "seed"
+                jira = site(*[wanted[name] for name in names])
             if "new" in wanted:
                 jira.add(new_records(wanted["new"], jira))
             for each in sites.values():

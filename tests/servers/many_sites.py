@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +24,9 @@ from tests.servers import async_http_server
 class ServedSite:
     """One site: who answers, after how many seconds, and what it answers instead, if anything.
 
-    With a `cloud_id`, it is another tenant than the `site` that answers.
+    With a `cloud_id`, it is another tenant than the `site` that answers. With `compresses`, bodies
+    are gzipped for clients that accept it, as Jira Cloud does, at nginx's default level:
+    https://nginx.org/en/docs/http/ngx_http_gzip_module.html#gzip_comp_level.
     It counts what it is `asked`, and how many requests were under way at once at the `most`; its
     first answer left at the moment `first_at` of the monotonic clock.
     """
@@ -31,6 +35,7 @@ class ServedSite:
     seconds: float = 0.0
     instead: Callable[[], Response] | None = None
     cloud_id: str | None = None
+    compresses: bool = False
     asked: int = field(default=0, compare=False)
     under_way: int = field(default=0, compare=False)
     most: int = field(default=0, compare=False)
@@ -42,10 +47,17 @@ class ServedSite:
         self.most = max(self.most, self.under_way)
         until = time.monotonic() + self.seconds
         answer = self.instead() if self.instead else self._answer(request)
+        answer = self._encoded(request, answer)
         await asyncio.sleep(until - time.monotonic())  # to find the answer takes its part of it
         self.under_way -= 1
         self.first_at = self.first_at or time.monotonic()
         return async_http_server.Reply(answer.status, answer.headers, answer.body)
+
+    def _encoded(self, request: async_http_server.Request, answer: Response) -> Response:
+        if not self.compresses or "gzip" not in request.headers.get("accept-encoding", ""):
+            return answer
+        headers = {**answer.headers, "Content-Encoding": "gzip"}
+        return Response(answer.status, headers, gzip.compress(answer.body, 1))
 
     def _answer(self, request: async_http_server.Request) -> Response:
         url = urlsplit(request.target)
@@ -66,7 +78,9 @@ def cloud_id_of(number: int) -> str:
 
 
 @contextlib.contextmanager
-def serve_sites(sites: Mapping[str, ServedSite]) -> Iterator[int]:
+def serve_sites(
+    sites: Mapping[str, ServedSite], tls: ssl.SSLContext | None = None
+) -> Iterator[int]:
     """Serve sites by their addresses, all at one port, which is yielded."""
 
     async def respond(request: async_http_server.Request) -> async_http_server.Reply:
@@ -75,5 +89,5 @@ def serve_sites(sites: Mapping[str, ServedSite]) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind((next(iter(sites)), 0))
         port = probe.getsockname()[1]
-    with async_http_server.run_server(respond, list(sites), port):
+    with async_http_server.run_server(respond, list(sites), port, tls):
         yield port
