@@ -717,7 +717,7 @@ def test_retry_does_not_wait_past_the_deadline(http: RequestsMock, time: Time, w
 
 def test_retry_ends_with_the_deadline(http: RequestsMock, time: Time) -> None:
     http.get(URL, status=503)
-    with pytest.raises(OutOfTime, match=r"HTTP 503.*no time left"):
+    with pytest.raises(OutOfTime, match=r"HTTP 503.*no time was left"):
         read(source_at(BASE, time), time, seconds=1)
     assert len(http.calls) == 1
 
