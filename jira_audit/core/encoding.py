@@ -20,17 +20,13 @@ _ALIKE = bytes.maketrans(b"123456789" + _BEFORE_A_NUMBER, b"0" * 9 + b":" * len(
 _LONG_NUMBER = b":" + b"0" * 19
 
 
-def _may_have_long_number(text: bytes) -> bool:
-    alike = text.translate(_ALIKE)
-    return _LONG_NUMBER in alike or alike.startswith(_LONG_NUMBER[1:])
-
-
 def loads(text: bytes) -> Any:
     """Read JSON: integers are exact, lone surrogates are kept.
 
     Raises ValueError for text that is not JSON (such as `NaN`) or nested too deeply.
     """
-    if not _may_have_long_number(text):
+    alike = text.translate(_ALIKE)
+    if _LONG_NUMBER not in alike and not alike.startswith(_LONG_NUMBER[1:]):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:

@@ -145,7 +145,7 @@ class Reading:
         records = response.records
         limited, self.full = self.limit < self.page_size, len(records) >= self.limit
         self.limit = min(2 * self.limit, self.page_size)
-        if response.size > PAGE_BYTES // 2:
+        if records and response.size > PAGE_BYTES // 2:
             self.limit = min(self.limit, max(1, PAGE_BYTES * len(records) // response.size))
         if not records:
             self.ended = response.offset >= self.received

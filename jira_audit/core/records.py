@@ -136,10 +136,6 @@ class Row(NamedTuple):
     whole: bool
 
     @property
-    def size(self) -> int:
-        return len(self.line)
-
-    @property
     def record(self) -> Record:
         """The record as it was received."""
         if isinstance(self.received, ResponseBody):
@@ -205,22 +201,19 @@ def to_row(
         for column, value in structures.items():
             columns[column] = orjson.dumps(value).decode()
         line = orjson.dumps(columns)
-        received = body or _exact(orjson.dumps(record))
+        received = body or bytes(memoryview(orjson.dumps(record)))
     except TypeError:  # lone surrogates, long integers or deep nesting
         line, received = b"", b""
     if 0 < len(line) <= STRING_LIMIT:  # so no column can be too long
-        return Row(identity, _exact(line), received, True)  # noqa: FBT003  keywords are slower
+        # Copies of exact size: orjson 3.13 leaves 700 bytes in a buffer of 4 KiB.
+        line = bytes(memoryview(line))
+        return Row(identity, line, received, True)  # noqa: FBT003  keywords are slower
     try:
         line, whole = _fit(columns, structures)
         return Row(identity, line, encoding.dumps(record), whole)
     except (RecursionError, ValueError):
         message = "the record is nested too deeply, or a number in it is too large"
         raise RecordRejected(message) from None
-
-
-def _exact(text: bytes) -> bytes:
-    """A copy of exact size: orjson 3.13 leaves 700 bytes in a buffer of 4 KiB."""
-    return bytes(memoryview(text))
 
 
 def _created_text(record: dict[str, Any], identity: Identity) -> str:

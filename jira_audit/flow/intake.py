@@ -80,7 +80,8 @@ class Intake:
             self._pass_on(rows, rejected)
             return
         self._held.append((rows, rejected))
-        self._held_bytes += sum([2 * row.size for row in rows])  # a record is about its row's size
+        # A record is about its row's size.
+        self._held_bytes += sum([2 * len(row.line) for row in rows])
         self._held_bytes += sum([len(encoding.dumps(each.letter.record)) for each in rejected])
         self._held_ids.update([row.identity.id for row in rows])
         self._held_ids.update([each.identity.id for each in rejected if each.identity])

@@ -74,7 +74,7 @@ def treat_403_as_empty(patch: Patch) -> None:
 
 
 def ignore_the_lease(patch: Patch) -> None:
-    patch.setattr(Sender, "_send", lambda self, body: self._run.ports.sink.send(body))
+    patch.setattr(Sender, "_send", lambda self, body, *_: self._run.ports.sink.send(body))
 
 
 def read_the_checkpoint_before_taking_it(patch: Patch) -> None:
