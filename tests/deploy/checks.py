@@ -21,6 +21,7 @@ from tests.deploy.arm import Resource
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "deploy" / "azuredeploy.json"
+SCRIPT = ROOT / "deploy" / "deploy.sh"
 FORM = ROOT / "deploy" / "createUiDefinition.json"
 
 Template = dict[str, Any]
