@@ -425,7 +425,8 @@ fi
 [ "$(parameter connectorCard)" != True ] ||
     [ "$(az account show --query environmentName --output tsv)" = AzureChinaCloud ] ||
     watched+=(Microsoft.SecurityInsights/dataConnectorDefinitions/write)
-[ "$(parameter auditWorkspace)" != True ] || watched+=(Microsoft.Authorization/roleAssignments/write)
+[ "$(parameter auditWorkspace)" != True ] || [ "$tables" = v2 ] ||
+    watched+=(Microsoft.Authorization/roleAssignments/write)
 if [ "${#watched[@]}" -gt 0 ]; then
     may "$workspace" "${watched[@]}"
     may "${workspace%%/providers/*}" Microsoft.Resources/deployments/write

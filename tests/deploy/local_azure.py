@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy import checks
-from tests.deploy.test_deploy_sh import CLASSIC_COLUMNS, FOREIGN, SCRIPT
-from tests.deploy.test_form import FORM
-from tests.deploy.test_portal import fill
+from tests.deploy.classic_table import CLASSIC_COLUMNS, FOREIGN
+from tests.deploy.portal import FORM, fill
 from tests.servers.azure.api import NAMESPACES, Api
 from tests.servers.azure.app import App
 from tests.servers.azure.cloud import Azure, Body, owner
@@ -84,7 +83,7 @@ class Installer:
     azure: Azure
     programs: Programs
     environment: dict[str, str]
-    script: Path = field(default=SCRIPT)
+    script: Path = field(default=checks.SCRIPT)
     jira_url: str = JIRA["jiraSiteUrl"]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

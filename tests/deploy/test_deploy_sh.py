@@ -25,15 +25,16 @@ import trustme
 
 from jira_audit.core.records import COLUMNS
 from tests.conftest import needed
+from tests.deploy import checks
+from tests.deploy.classic_table import CLASSIC_COLUMNS, FOREIGN
 from tests.servers.loopback import Handler, Loopback
 
 # Not for want of servers: what a shell script does does not hang on the Python of its tests, and CI
 # runs only what needs servers on one Python.
 pytestmark = pytest.mark.servers
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "deploy" / "deploy.sh"
-TEMPLATE = json.loads((ROOT / "deploy" / "azuredeploy.json").read_text(encoding="utf-8"))
+SCRIPT = checks.SCRIPT
+TEMPLATE = checks.load()
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
 GROUP = f"{SUBSCRIPTION}/resourceGroups/jira-rg"
@@ -96,14 +97,6 @@ def table(subtype: str, columns: Mapping[str, str], **properties: object) -> dic
             **properties,
         }
     }
-
-
-CLASSIC_COLUMNS = {
-    name: kind
-    for name, kind in COLUMNS.items()
-    if name not in {"site_s", "description_s", "extra_s", "truncated_b"}
-}
-FOREIGN = {"RawData": "string", "mine_s": "string"}
 
 
 @dataclass

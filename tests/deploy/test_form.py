@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from jira_audit.settings.table import SETTINGS
 from tests.deploy import arm, checks
+from tests.deploy.portal import ELEMENTS, FORM, elements, reference_to
 from tests.deploy.test_template import parameter_of
 
-FORM = json.loads(checks.FORM.read_text(encoding="utf-8"))["parameters"]
 PARAMETERS = checks.load()["parameters"]
 
 # https://learn.microsoft.com/azure/azure-resource-manager/managed-applications/create-uidefinition-functions
@@ -24,23 +23,6 @@ FUNCTIONS = {
 }
 ANSWERED_BY_THE_FORM = {"workspaceResourceId", "location", "createTable", "createV2Table"}
 """Parameters that no element is named after: picked from a list, or found out."""
-
-
-def elements() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every element, and how an expression names it."""
-    for element in FORM["basics"]:
-        yield f"basics('{element['name']}')", element
-    for step in FORM["steps"]:
-        for element in step["elements"]:
-            yield f"steps('{step['name']}').{element['name']}", element
-
-
-def reference_to(name: str) -> str:
-    (found,) = [reference for reference, each in elements() if each["name"] == name]
-    return found
-
-
-ELEMENTS = {element["name"]: element for _, element in elements()}
 
 
 def test_form_answers_exactly_the_templates_parameters() -> None:

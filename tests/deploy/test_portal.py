@@ -11,7 +11,7 @@ import pytest
 
 from jira_audit.settings.load import load
 from tests.deploy import arm, checks
-from tests.deploy.test_form import ELEMENTS, FORM, elements
+from tests.deploy.portal import ELEMENTS, FORM, Portal, elements, fill
 from tests.deploy.test_template import NOW, in_azure
 
 SITES = [
@@ -43,48 +43,6 @@ ALL = {
 }
 for _filled in FILLED.values():
     ALL |= _filled
-
-
-class Portal(arm.Scope):
-    """The form as somebody filled it in; what is hidden keeps what was typed before."""
-
-    answers: dict[str, Any]
-
-    def _answer(self, name: str) -> Any:
-        if name == "workspace":
-            return {"id": checks.WORKSPACE}
-        if name == "workspaceTables":
-            return {"value": [{"name": "Heartbeat"}]}
-        if name in {"connectors", "flexRegions"}:
-            return {"value": self.answers.get(name, [])}
-        element = ELEMENTS[name]
-        default = element.get("defaultValue", "")
-        if element["type"] == "Microsoft.Common.DropDown":
-            options = element["constraints"]["allowedValues"]
-            default = {each["label"]: each["value"] for each in options}[default]
-        return self.answers.get(name, default)
-
-    def _basics(self, name: str) -> Any:
-        return self._answer(name)
-
-    def _steps(self, name: str) -> dict[str, Any]:
-        [step] = [each for each in FORM["steps"] if each["name"] == name]
-        return {each["name"]: self._answer(each["name"]) for each in step["elements"]}
-
-    def _location(self) -> str:
-        return "northeurope"
-
-    def _parse(self, text: str) -> Any:
-        return json.loads(text)
-
-    def _int(self, text: str) -> int:
-        return int(text)
-
-
-def fill(**answers: Any) -> Portal:
-    portal = Portal({})
-    portal.answers = answers
-    return portal
 
 
 def deploy(portal: Portal) -> list[arm.Resource]:

@@ -13,13 +13,8 @@ import pytest
 
 from jira_audit.core.records import COLUMNS
 from tests.deploy import arm, checks
-from tests.deploy.test_deploy_sh import (
-    CLASSIC_COLUMNS,
-    Cloud,
-    cloud,
-    package_arguments,
-    table,
-)
+from tests.deploy.classic_table import CLASSIC_COLUMNS
+from tests.deploy.test_deploy_sh import Cloud, cloud, package_arguments, table
 from tests.servers.azure.roles import ROLES, grants
 
 __all__ = ["cloud"]  # a fixture

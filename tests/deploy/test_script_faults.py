@@ -28,14 +28,13 @@ from tests.deploy.local_azure import (
     release_template,
     wait_for_a_run,
 )
-from tests.deploy.test_deploy_sh import SCRIPT
 from tests.servers.azure.app import rebuilt
 from tests.servers.azure.places import group_of
 from tests.servers.azure.roles import Holding, Person
 
 pytestmark = pytest.mark.servers
 
-TEXT = SCRIPT.read_text(encoding="utf-8")
+TEXT = checks.SCRIPT.read_text(encoding="utf-8")
 
 Claim = Callable[[Installer], None]
 """What has to hold, of somebody with a script and a local Azure for it alone."""

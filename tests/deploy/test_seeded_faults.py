@@ -424,7 +424,7 @@ FAULTS: list[tuple[str, str, Change]] = [
     (
         "audit_reads_the_workspace_that_is_written_to",
         "a setting where nobody asked",
-        rewrite("if(parameters('auditWorkspace'), createArray", "if(true(), createArray"),
+        rewrite("if(variables('audited'), createArray", "if(true(), createArray"),
     ),
     (
         "roles_are_the_least_at_the_least_scope",
