@@ -192,7 +192,9 @@ def test_overlap_is_read_again_after_a_failed_run() -> None:
     world.jira.site.add(record(10_000 + n, START - 20 * MINUTE + n * 5_000) for n in range(230))
     world.run()
     world.time.advance(300)
-    world.jira.faults.at[world.jira.faults.calls + 9] = answer_with(403)
+    # One answer alone may be a page that was requested ahead and not needed.
+    calls = world.jira.faults.calls
+    world.jira.faults.at.update({calls + n: answer_with(403) for n in range(9, 99)})
 
     assert world.run().result == "failed"
 
