@@ -81,12 +81,12 @@ def command(
             else:
                 _show(out, result)
             results.append(result)
+        if not as_json and (counts := _counts(results)):
+            print_message(err, counts)
         if problems:
             if as_json:
                 raise typer.Exit(ExitCode.USAGE)
             raise problems
-    if not as_json and (counts := _counts(results)):
-        print_message(err, counts)
     if not all(result.ok for result in results):
         raise typer.Exit(ExitCode.FAILED)
 

@@ -118,7 +118,8 @@ def command(
     ledger, are unknown. Changes nothing without --repair; ticks keep running.
 
     Verifies all sites side by side, or those of --site. The JSON has the worst answer and each
-    site's report. Of several sites, each is a tab-separated line if the output is not a terminal:
+    site's report, the worst first. Of several sites, each is a tab-separated line if the output is
+    not a terminal:
     site, answer, and the numbers of records in Jira, delivered, dead-lettered, missing, unknown. A
     site that cannot be verified is in both as failed, and stops no other.
 
@@ -142,12 +143,14 @@ def command(
         work = _Work(window, wiring.table(ctx.settings, workspace), 0 if place.folder else wait)
         results = _results(ctx, work, repair=repair)
         table = _table_name(place.folder, workspace)
-        reports = {
-            host: verify_report.failed(host, its)
-            if isinstance(its, ConnectorError)
-            else verify_report.payload(host, window, now, table, *its)
-            for host, its in results.items()
-        }
+        reports = verify_report.worst_first(
+            {
+                host: verify_report.failed(host, its)
+                if isinstance(its, ConnectorError)
+                else verify_report.payload(host, window, now, table, *its)
+                for host, its in results.items()
+            }
+        )
         overall = verify_report.of_all([*reports.values()], window)
         _write(ctx, reports, overall, as_json=as_json, output=output)
         for host, its in results.items():

@@ -246,6 +246,11 @@ def of_all(reports: Sequence[Mapping[str, Any]], window: Window) -> dict[str, An
     }
 
 
+def worst_first(reports: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The reports by host, ordered by their answers."""
+    return dict(sorted(reports.items(), key=lambda each: ANSWERS.index(each[1]["answer"])))
+
+
 def worst_answer(answers: Mapping[str, int]) -> str:
     return next(answer for answer in ANSWERS if answers.get(answer))
 
