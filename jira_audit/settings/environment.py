@@ -149,8 +149,8 @@ def _fault(value: str, row: Setting) -> str | None:
             "is a Key Vault reference that did not resolve: check that the secret exists, that "
             "the app's identity has the role Key Vault Secrets User, that "
             "keyVaultReferenceIdentity names it, and that the vault can be reached; then have "
-            "Azure resolve it again, as docs/upgrade.md says: by itself it does so daily. In a "
-            "terminal, --app reads it with your own rights, for which you need that role"
+            "Azure resolve it again, as docs/rotate-a-token.md says: by itself it does so daily. "
+            "In a terminal, --app reads it with your own rights, for which you need that role"
         )
     if not row.free and _PLACEHOLDER.search(value):
         return "is still an example's placeholder: set your own value"

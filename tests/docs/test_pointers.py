@@ -36,3 +36,21 @@ def test_files_do_not_list_their_neighbours(file: str) -> None:
     lists = re.findall(r"`[\w/]+\.py`(?:,?\s+and\s+|,\s+)`[\w/]+\.py`", source)
 
     assert lists == []
+
+
+SHOWN = [*(each for each in CODE if each.startswith("jira_audit/")), "deploy/deploy.sh"]
+"""Whose messages people see."""
+
+
+@pytest.mark.parametrize("file", SHOWN)
+def test_pages_named_in_messages_exist(file: str) -> None:
+    named = set(re.findall(r"docs/[\w-]+\.md", (ROOT / file).read_text(encoding="utf-8")))
+
+    assert {page for page in named if not (ROOT / page).is_file()} == set()
+
+
+def test_page_named_for_an_unresolved_reference_says_how_to_resolve_it() -> None:
+    source = (ROOT / "jira_audit/settings/environment.py").read_text(encoding="utf-8")
+    [page] = re.findall(r"Azure resolve it again, as (docs/[\w-]+\.md) says", source)
+
+    assert "Resolve a Key Vault reference again" in (ROOT / page).read_text(encoding="utf-8")
