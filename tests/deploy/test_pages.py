@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from jira_audit.core.records import COLUMNS
 from tests.conftest import needed
 from tests.deploy import checks, kql
+from tests.deploy.local_azure import REGION, at_a_shell, new_azure, only_app, register_all
 from tests.docs import shell
 
 ROOT = Path(__file__).parents[2]
@@ -154,3 +158,40 @@ def test_examples_give_the_templates_parameters(language: str) -> None:
         literal = re.fullmatch(r"(true|false)|['\"].*['\"]", inner)
         kind = "bool" if literal and literal[1] else "string"
         assert not literal or parameters[name]["type"] == kind, name
+
+
+def test_commands_of_the_script_on_the_page_deploy_one_after_another(tmp_path: Path) -> None:
+    """In a subscription without the resource group, by whoever types what the section says."""
+    needed(shutil.which("bash"), "bash is not installed")
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    end = text[: text.index("## Deploy in the portal")].count("\n")
+    typed = [
+        words
+        for command in shell.commands("docs/deploy.md")
+        if command.line <= end
+        for words in shell.simple_commands(command.text)
+        if words[:3] == ["az", "group", "create"] or words[:2] == ["bash", "deploy.sh"]
+    ]
+    names = {"GROUP": "jira-rg", "REGION": REGION, "WORKSPACE": "sentinel"}
+    names["deploy.sh"] = str(checks.SCRIPT)
+    azure = new_azure()
+    register_all(azure)
+
+    with at_a_shell(tmp_path, azure) as somebody:
+        for words in typed:
+            line = [names.get(word, word) for word in words]
+            if "bash" in words:
+                line += ["--package", str(tmp_path / "package.zip")]
+            done = subprocess.run(
+                line,
+                env=somebody.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=280,
+            )
+            assert done.returncode == 0, (shlex.join(words), done.stderr)
+
+    assert [words[-1] for words in typed] == ["REGION", "--what-if", "soc@contoso.example"]
+    assert only_app(azure).runs[-1].ok
