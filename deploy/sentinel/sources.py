@@ -32,8 +32,9 @@ def files(folder: str) -> list[Path]:
 
 
 def bodies(folder: str) -> Iterator[Body]:
+    """What the sources of a folder say; `stem` is the file's name without its ending."""
     for file in files(folder):
-        yield yaml.safe_load(file.read_text(encoding="utf-8"))
+        yield {"stem": file.stem, **yaml.safe_load(file.read_text(encoding="utf-8"))}
 
 
 def book() -> Body:
