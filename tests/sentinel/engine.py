@@ -53,7 +53,7 @@ INGESTED = "ingested_at"
 """What the engine keeps a row's `ingestion_time()` in; a row that says nothing of it came at its
 `TimeGenerated`."""
 
-WATCHLISTS = ("JiraAdministrators", "JiraServiceAccounts")
+WATCHLISTS = ("JiraAdministrators", "JiraConnectorApps", "JiraServiceAccounts")
 """Those that content asks for by `_GetWatchlist`; a table each, with the column that all have."""
 
 _KINDS = [kinds for tables in (*WORLDS.values(), TELEMETRY) for kinds in tables.values()]
