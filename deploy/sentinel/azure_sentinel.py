@@ -26,7 +26,7 @@ THEIR_ID = "4ed36a9b-accd-491d-b22b-2454c137d90d"
 THEIR_VERSION = "3.1.0"
 UPDATED = "2026-11-27"
 CUSTOM_TABLE = ".script/tests/KqlvalidationsTests/CustomTables/Jira_Audit_CL.json"
-ASIM = "Parsers/ASimAuditEvent"
+ASIM = ("AuditEvent", "UserManagement")
 OWN_COLUMNS = ("IngestionTime", "Actor", "ActorUrl", "Address")
 """Those that only our own content reads."""
 
@@ -40,12 +40,19 @@ def files() -> dict[str, str]:
     return {
         THEIRS: parser(),
         CUSTOM_TABLE: _json(custom_table()),
-        **asim("ASimAuditEventAtlassianJira", "_ASim_AuditEvent_AtlassianJira"),
-        **asim("vimAuditEventAtlassianJira", "_Im_AuditEvent_AtlassianJira"),
+        **{
+            path: text
+            for schema in ASIM
+            for kind in ("ASim", "vim")
+            for path, text in asim(schema, f"{kind}{schema}AtlassianJira").items()
+        },
         "Sample Data/Custom/Jira_Audit_CL.json": _json(sample()),
-        "Sample Data/ASIM/Atlassian_Jira_AuditEvent_IngestedLogs.csv": _csv(
-            list(columns()), [[_cell(row.get(name)) for name in columns()] for row in sample()]
-        ),
+        **{
+            f"Sample Data/ASIM/Atlassian_Jira_{schema}_IngestedLogs.csv": _csv(
+                list(columns()), [[_cell(row.get(name)) for name in columns()] for row in sample()]
+            )
+            for schema in ASIM
+        },
         "Sample Data/ASIM/Jira_Audit_CL_Schema.csv": _csv(
             ["ColumnName", "ColumnOrdinal", "DataType", "ColumnType"],
             [
@@ -91,20 +98,18 @@ def _standalone(query: str) -> str:
     return lines.replace(told, "// materialize reads each table once.")
 
 
-def asim(name: str, built_in: str) -> dict[str, str]:
+def asim(schema: str, name: str) -> dict[str, str]:
     """An ASIM parser that has JiraAuditRecords in itself, and its change log."""
     text = (FOLDER / f"Parsers/{name}.yaml").read_text(encoding="utf-8")
     head, _ = text.split("ParserQuery: |\n")
-    named = f"ParserName: {name}\n"
     inner = _indented(_query(f"{PARSER}.yaml"), 4)
     given = "starttime: datetime = datetime(null), endtime: datetime = datetime(null)"
     query = f"let {PARSER} = ({given}) {{\n{inner}}};\n{_query(f'{name}.yaml')}"
-    head = head.replace(named, f"{named}EquivalentBuiltInParser: {built_in}\n")
     version = yaml.safe_load(text)["Parser"]["Version"]
     log = f"# Changelog for {name}.yaml\n\n## Version {version}\n\n- ({UPDATED}) First version.\n"
     return {
-        f"{ASIM}/Parsers/{name}.yaml": f"{head}ParserQuery: |\n{_indented(query, 2)}",
-        f"{ASIM}/CHANGELOG/{name}.md": log,
+        f"Parsers/ASim{schema}/Parsers/{name}.yaml": f"{head}ParserQuery: |\n{_indented(query, 2)}",
+        f"Parsers/ASim{schema}/CHANGELOG/{name}.md": log,
     }
 
 

@@ -1,4 +1,4 @@
-"""The ASIM parsers: the schema's fields, and filters that filter.
+"""The ASIM parsers of AuditEvent: the schema's fields, and filters that filter.
 
 https://learn.microsoft.com/azure/sentinel/normalization-schema-audit
 """
@@ -74,7 +74,7 @@ def test_parser_with_filters_returns_the_same_columns() -> None:
 def test_records_are_normalised_with_the_schemas_values(world: str) -> None:
     found = workspace(world, sample_records()).run(f"{PLAIN} | order by EventStartTime asc")
 
-    assert [row["EventType"] for row in found] == ["Set", "Create", "Enable", "Delete", "Other"]
+    assert [row["EventType"] for row in found] == ["Set", "Set", "Enable", "Delete", "Other"]
     assert {row["EventType"] for row in found} <= EVENT_TYPES
     assert {row["ObjectType"] for row in found} <= OBJECT_TYPES
     for row in found:
@@ -94,6 +94,40 @@ def test_fields_hold_values_addresses_and_people_as_the_schema_says() -> None:
     assert (opened["ActorUserId"], opened["SrcIpAddr"], opened["Dvc"]) == (ANNA, OFFICE, SITE)
     assert (joined["SrcIpAddr"], joined["ObjectType"]) == (ELSEWHERE, "Directory Service Object")
     assert joined["ActorUsername"] == key_of(BEN)
+    assert (joined["OldValue"], joined["NewValue"]) == ("", key_of(BEN))
+    assert {opened["Dst"], joined["Dst"]} == {SITE}
+
+
+@pytest.mark.parametrize(
+    ("message", "event"),
+    [
+        ("User added to group", "Set"),
+        ("Permission scheme removed from project", "Set"),
+        ("Permission scheme added to project", "Set"),
+        ("Project archived", "Set"),
+        ("Project restored", "Set"),
+        ("Project version released", "Set"),
+        ("Sprint started", "Start"),
+        ("Project created", "Create"),
+        ("Project deleted", "Delete"),
+        ("Global permission added", "Create"),
+    ],
+)
+def test_sentence_of_jira_is_the_operation_that_it_says(message: str, event: str) -> None:
+    record = act(5, message, "projects", items=[("SCHEME", "Strict")])
+    (found,) = workspace("classic", [record]).run(PLAIN)
+
+    assert found["EventType"] == event
+    assert found["OldValue"] == ("Strict" if "removed from" in message else "")
+    assert found["NewValue"] == ("Strict" if "added to" in message else "")
+
+
+def test_record_without_a_sentence_has_an_operation() -> None:
+    record = act(5, "Project created", "projects")
+    del record["summary"]
+    (found,) = workspace("classic", [record]).run(PLAIN)
+
+    assert (found["Operation"], found["EventType"]) == ("projects", "Other")
 
 
 @pytest.mark.parametrize("parser", [PLAIN, FILTERING])
@@ -115,21 +149,22 @@ def call_parser(parser: str, **given: str) -> str:
     [
         ("starttime", "datetime(2026-11-25T11:22:00Z)", ["Enable", "Delete", "Other"]),
         ("starttime", "datetime(2026-11-25T13:00:00Z)", []),
-        ("endtime", "datetime(2026-11-25T11:22:00Z)", ["Set", "Create"]),
+        ("endtime", "datetime(2026-11-25T11:22:00Z)", ["Set", "Set"]),
         ("endtime", "datetime(2026-11-25T10:00:00Z)", []),
-        ("srcipaddr_has_any_prefix", "dynamic(['198.51.', '192.0.'])", ["Create"]),
+        ("srcipaddr_has_any_prefix", "dynamic(['198.51.', '192.0.'])", ["Set"]),
         ("srcipaddr_has_any_prefix", "dynamic(['98.51.'])", []),
         ("eventtype_in", "dynamic(['Delete', 'Enable'])", ["Enable", "Delete"]),
         ("eventtype_in", "dynamic(['Execute'])", []),
-        ("eventresult", "'Success'", ["Set", "Create", "Enable", "Delete", "Other"]),
+        ("eventresult", "'Success'", ["Set", "Set", "Enable", "Delete", "Other"]),
         ("eventresult", "'Failure'", []),
-        ("actorusername_has_any", f"dynamic(['{BEN}'])", ["Create"]),
+        ("actorusername_has_any", f"dynamic(['{BEN}'])", ["Set"]),
         ("actorusername_has_any", "dynamic(['nobody'])", []),
         ("operation_has_any", "dynamic(['scheme', 'channel'])", ["Set", "Enable", "Delete"]),
         ("operation_has_any", "dynamic(['schem'])", []),
-        ("object_has_any", "dynamic(['administrators', 'strict'])", ["Create", "Delete"]),
+        ("object_has_any", "dynamic(['administrators', 'strict'])", ["Set", "Delete"]),
         ("object_has_any", "dynamic(['administrator'])", []),
         ("newvalue_has_any", "dynamic(['anyone', 'mailstore'])", ["Set", "Enable"]),
+        ("newvalue_has_any", f"dynamic(['{key_of(BEN)}'])", ["Set"]),
         ("newvalue_has_any", "dynamic(['strict'])", []),
     ],
 )

@@ -13,6 +13,7 @@ import yaml
 from jira_audit.core import records
 from tests.conftest import needed
 from tests.deploy import kql
+from tests.sentinel.asim import template_problems
 from tests.sentinel.content import FOLDER, saved_functions
 from tests.sentinel.stories import BEN, act, joins
 from tests.sentinel.test_parser import COLUMNS
@@ -20,7 +21,8 @@ from tests.sentinel.workspace_fixtures import workspace
 from tests.sentinel.workspace_schemas import WORLDS
 
 CONTRIBUTION = FOLDER / "contribution"
-ASIM = ("ASimAuditEventAtlassianJira", "vimAuditEventAtlassianJira")
+SCHEMAS = ("AuditEvent", "UserManagement")
+ASIM = [(schema, f"{kind}{schema}AtlassianJira") for schema in SCHEMAS for kind in ("ASim", "vim")]
 DOCUMENTATION = [ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")]
 
 
@@ -58,10 +60,10 @@ def test_parser_keeps_the_id_and_names_of_microsofts_with_a_newer_version() -> N
 
 
 @pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.parametrize("name", ASIM)
-def test_asim_parser_works_without_our_function(name: str, world: str) -> None:
+@pytest.mark.parametrize(("schema", "name"), ASIM)
+def test_asim_parser_works_without_our_function(schema: str, name: str, world: str) -> None:
     needed(kql.is_installed(), "Kusto's analyser is not installed: make setup")
-    body = body_of(f"Parsers/ASimAuditEvent/Parsers/{name}.yaml")
+    body = body_of(f"Parsers/ASim{schema}/Parsers/{name}.yaml")
     given = ", ".join(
         f"{p['Name']}: {p['Type']} = {str(p['Default']).replace('False', 'false')}"
         for p in body["ParserParams"]
@@ -75,15 +77,14 @@ def test_asim_parser_works_without_our_function(name: str, world: str) -> None:
     assert len(theirs.columns) > 30
 
 
-@pytest.mark.parametrize("name", ASIM)
-def test_asim_parser_has_what_microsofts_repository_asks_of_it(name: str) -> None:
+@pytest.mark.parametrize(("schema", "name"), ASIM)
+def test_asim_parser_has_what_microsofts_repository_asks_of_it(schema: str, name: str) -> None:
     # https://learn.microsoft.com/azure/sentinel/normalization-develop-parsers
-    body = body_of(f"Parsers/ASimAuditEvent/Parsers/{name}.yaml")
-    log = (CONTRIBUTION / f"Parsers/ASimAuditEvent/CHANGELOG/{name}.md").read_text("utf-8")
+    body = body_of(f"Parsers/ASim{schema}/Parsers/{name}.yaml")
+    log = (CONTRIBUTION / f"Parsers/ASim{schema}/CHANGELOG/{name}.md").read_text("utf-8")
 
     assert body["ParserName"] == name
-    start = {"ASim": "_ASim", "vimA": "_Im"}[name[:4]]
-    assert body["EquivalentBuiltInParser"] == f"{start}_AuditEvent_AtlassianJira"
+    assert template_problems(body) == []
     assert f"## Version {body['Parser']['Version']}\n" in log
 
 
@@ -116,9 +117,10 @@ def test_sample_data_is_invented_and_has_the_connectors_columns() -> None:
             )
 
 
-def test_ingested_logs_are_the_sample_rows_with_the_table_in_one_schema() -> None:
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_ingested_logs_are_the_sample_rows_with_the_table_in_one_schema(name: str) -> None:
     folder = CONTRIBUTION / "Sample Data/ASIM"
-    with (folder / "Atlassian_Jira_AuditEvent_IngestedLogs.csv").open(encoding="utf-8") as file:
+    with (folder / f"Atlassian_Jira_{name}_IngestedLogs.csv").open(encoding="utf-8") as file:
         logs = list(csv.DictReader(file))
     with (folder / "Jira_Audit_CL_Schema.csv").open(encoding="utf-8") as file:
         schema = list(csv.DictReader(file))

@@ -19,7 +19,7 @@ ANSWERS = {"workspace": "soc", "functionAppName": APP}
 SEARCHES = "Microsoft.OperationalInsights/workspaces/savedSearches"
 ALERT_RULES = "Microsoft.SecurityInsights/alertRules"
 WORKBOOKS = "Microsoft.Insights/workbooks"
-ASIM = len([name for name in FUNCTIONS if "AuditEvent" in name])
+ASIM = len([name for name in FUNCTIONS if name.startswith(("ASim", "vim"))])
 
 
 def build(*arguments: str) -> subprocess.CompletedProcess[str]:
