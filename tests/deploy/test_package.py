@@ -339,7 +339,13 @@ def test_release_job_builds_what_the_publishing_job_accepts(
         ).returncode
 
     output = tmp_path / "output"
-    assert run(build, ADDRESS="https://example.com/v1", GITHUB_OUTPUT=str(output)) == 0
+    release = {
+        "REPOSITORY": "contoso/connector",
+        "TAG": "v1.2.3",
+        "ADDRESS": "https://github.com/contoso/connector/releases/download/v1.2.3",
+        "GITHUB_OUTPUT": str(output),
+    }
+    assert run(build, **release) == 0
     sums = output.read_text().strip().removeprefix("sums=")
     assert run(check, SUMS=sums) == 0
 
