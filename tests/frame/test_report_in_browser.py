@@ -21,6 +21,8 @@ from tests.frame.test_report import HOSTILE, judged
 from tests.servers.browser import Browser, View
 from tests.servers.legibility import faults
 
+pytestmark = pytest.mark.servers
+
 VIEWS = [View(width, dark) for width in (1400, 390) for dark in (False, True)]
 
 
