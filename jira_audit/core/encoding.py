@@ -18,6 +18,16 @@ import orjson
 _BEFORE_A_NUMBER = b":,[-+ \t\r\n"
 _ALIKE = bytes.maketrans(b"123456789" + _BEFORE_A_NUMBER, b"0" * 9 + b":" * len(_BEFORE_A_NUMBER))
 _LONG_NUMBER = b":" + b"0" * 19
+_PART = 2**20
+
+
+def _may_have_long_number(text: bytes) -> bool:
+    # In parts: a copy of a large body would be memory that nobody counts.
+    for start in range(0, len(text), _PART):
+        alike = text[max(0, start - len(_LONG_NUMBER)) : start + _PART].translate(_ALIKE)
+        if _LONG_NUMBER in alike or (start == 0 and alike.startswith(_LONG_NUMBER[1:])):
+            return True
+    return False
 
 
 def loads(text: bytes) -> Any:
@@ -25,8 +35,7 @@ def loads(text: bytes) -> Any:
 
     Raises ValueError for text that is not JSON (such as `NaN`) or nested too deeply.
     """
-    alike = text.translate(_ALIKE)
-    if _LONG_NUMBER not in alike and not alike.startswith(_LONG_NUMBER[1:]):
+    if not _may_have_long_number(text):
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:

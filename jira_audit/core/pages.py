@@ -40,17 +40,16 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class RecordsPage:
-    """One response: the records from `offset` on. `date` is Jira's clock."""
+    """One response of `size` bytes: the records from `offset` on. `date` is Jira's clock.
+
+    `body` is there unless it is large: one that all its rows share is free only after the last.
+    """
 
     offset: int
     records: list[Record]
     date: int | None = None
+    size: int = field(default=0, compare=False)
     body: ResponseBody | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def size(self) -> int:
-        """Bytes; 0 without a body."""
-        return len(self.body.text) if self.body else 0
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,17 @@
-"""gzip, decompressed piece by piece: never more than asked for, however small the pieces are.
+"""gzip, decompressed piece by piece, and each piece in bounded parts.
 
 ISA-L takes less than half of zlib's time, which is a tenth of a run's processor time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 GZIP = 31
 """`wbits` for gzip: https://docs.python.org/3/library/zlib.html#zlib.decompress"""
+
+CONTENT_SIZE = 65_536
+"""Bytes of content at a time."""
 
 
 class NotGzip(ValueError):
@@ -25,21 +30,27 @@ class Gunzip:
         self._member = isal_zlib.decompressobj(GZIP)
         self._any_ended = self._is_garbage = False
 
-    def take(self, piece: bytes, most: int) -> bytes:
-        """The next bytes of the content, at most `most`, which is at least 1.
-
-        If there are as many, the rest of the piece may be lost. Raises NotGzip.
+    def take(self, piece: bytes) -> Iterator[bytes]:
+        """The content that a piece completes, at most 64 KiB at a time: what decompresses a
+        thousandfold is not held beside what a reader has of it. Raises NotGzip.
         """
-        content = b""
-        while piece and not self._is_garbage and len(content) < most:
+        while piece and not self._is_garbage:
             if self._member.eof:
                 self._member, self._any_ended = self._library.decompressobj(GZIP), True
             try:
-                content += self._member.decompress(piece, most - len(content))
+                yield from self._contents(piece)
             except self._library.error as error:  # type: ignore[misc]  # the stub: an instance
                 if not self._any_ended:
                     message = "the content is no gzip"
                     raise NotGzip(message) from error
                 self._is_garbage = True
             piece = self._member.unused_data
-        return content
+
+    def _contents(self, piece: bytes) -> Iterator[bytes]:
+        is_full = True
+        # A full one may leave more behind in the decompressor than it says.
+        while (piece or is_full) and not self._member.eof:
+            content = self._member.decompress(piece, CONTENT_SIZE)
+            piece, is_full = self._member.unconsumed_tail, len(content) == CONTENT_SIZE
+            if content:
+                yield content

@@ -22,7 +22,7 @@ from jira_audit.core.errors import (
     TransientError,
 )
 from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
-from jira_audit.core.pages import PAGE_SIZE, PageRequest, RecordsPage
+from jira_audit.core.pages import PAGE_BYTES, PAGE_SIZE, PageRequest, RecordsPage
 from jira_audit.core.prefetch import PagePeek
 from jira_audit.core.records import ResponseBody
 from jira_audit.core.text import quoted
@@ -299,7 +299,9 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
         message = f"Jira returned {len(records)} records, though {request.limit} were requested"
         raise PageUnreadable(message)
     at = date(answer.headers.get("Date"))
-    return RecordsPage(request.offset, records, at, ResponseBody(answer.body))
+    size = len(answer.body)
+    body = ResponseBody(answer.body) if size <= PAGE_BYTES else None
+    return RecordsPage(request.offset, records, at, size, body)
 
 
 def _records(body: bytes, request: PageRequest) -> list[Any]:

@@ -315,9 +315,10 @@ def read_body(
     gunzip = Gunzip() if encoding in {"gzip", "x-gzip"} else None
     # `iter_content` would wait for a full piece, however slow.
     while piece := response.raw.read1(PIECE_SIZE, decode_content=gunzip is None):
-        body += gunzip.take(piece, limit + 1 - len(body)) if gunzip else piece
+        for content in gunzip.take(piece) if gunzip else (piece,):
+            body += content
+            if len(body) > limit:
+                return bytes(body)
         if clock.monotonic() > until:
             return None
-        if len(body) > limit:
-            break
     return bytes(body)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from jira_audit.core.pages import PAGE_BYTES, Reading, RecordsPage
-from jira_audit.core.records import ResponseBody
 
 
 def page(offset: int, count: int, record_bytes: int) -> RecordsPage:
     records = [{"id": offset + n} for n in range(count)]
-    return RecordsPage(offset, records, None, ResponseBody(b" " * (count * record_bytes)))
+    return RecordsPage(offset, records, None, count * record_bytes)
 
 
 @pytest.mark.parametrize("record_bytes", [3_000, 5_000, 64_000, 400_000])
