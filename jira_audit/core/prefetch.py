@@ -21,10 +21,6 @@ from jira_audit.core.window import (
     is_too_long,
 )
 
-UNSURE = 0.3
-"""Of a page: fewer records than that beyond an offset may be none, as records come in bursts. A
-request for them would be wasted, and the next window has requests that are not."""
-
 
 @dataclass(frozen=True, slots=True)
 class PagePeek:
@@ -77,9 +73,7 @@ class _Forecast:
             return ()
         # Before the first page, predict only full pages unless the window is final: later windows
         # use the requests better.
-        margin = UNSURE * self.size if self.received else self.size + 1.0
-        if self.final:
-            margin = 1.0
+        margin = 1 if self.received or self.final else self.size + 1
         room = MAX_PAGES - math.ceil(self.pages) - 1 if self.window.length > 1 else MAX_PAGES
         last = min(self.expected - margin, self.offset + room * self.size)
         return range(self.offset + self.size, math.floor(last) + 1, self.size)
@@ -107,33 +101,19 @@ class _Forecast:
         return self.received + density * (self.window.length - behind)
 
     @property
-    def reaches(self) -> int:
-        """The moment that the window's records reach back to, as far as that is known."""
-        is_whole = self.ended or not self.full
-        return self.window.start if self.oldest is None or not is_whole else self.oldest
-
-    @property
-    def is_useless(self) -> bool:
-        """Whether the pages that arrived show that the window would be abandoned."""
-        return self.received > 0 and is_too_long(self.window, self.expected_pages)
-
-    @property
     def expected_pages(self) -> float:
         return self.pages if not self.full or self.ended else (self.expected - 1) / self.size
 
 
 def _places(
-    forecast: _Forecast, peek: Callable[[PageRequest], PagePeek | None], current: Window
+    forecast: _Forecast, peek: Callable[[PageRequest], PagePeek | None]
 ) -> Generator[PageRequest, None, _Forecast]:
     """The next pages of a window: those certainly needed, then predicted ones.
 
-    Returns the forecast after the pages that arrived. A later window than the `current` one is left
-    once its first page shows that it would be abandoned: it will be begun shorter.
+    Returns the forecast after the pages that arrived.
     """
     request = forecast.request
     while not forecast.ended and not is_too_long(forecast.window, forecast.pages):
-        if forecast.is_useless and forecast.window != current:
-            return forecast
         yield request(forecast.offset)
         page = peek(request(forecast.offset))
         if page is None:
@@ -180,7 +160,7 @@ def prefetch_order(
         oldest=created_of(reading.last),
     )
     while True:
-        forecast = yield from _places(forecast, peek, window)
+        forecast = yield from _places(forecast, peek)
         if forecast.is_unknown:
             pages = assumed
         else:
@@ -188,7 +168,9 @@ def prefetch_order(
             density = forecast.expected / forecast.window.length
         if math.isinf(pages) or is_too_long(forecast.window, pages):
             return
-        read_range = read_range.after(forecast.window, WindowResult.CLOSED, pages, forecast.reaches)
+        read_range = read_range.after(
+            forecast.window, WindowResult.CLOSED, pages, forecast.window.start
+        )
         upcoming = following(read_range)
         if upcoming is None:
             return

@@ -37,14 +37,13 @@ class Window:
         """The step to use if reading this window took too long."""
         return max(1, self.length // 2)
 
-    def shrunk_to_fit(self, oldest: int, newest: int) -> int:
+    def shrunk_to_fit(self, oldest: int) -> int:
         """The step to use if this window has too many pages: at most half its length.
 
-        The pages read reach back from the moment `newest` to `oldest`. Their density shows which
-        step fits, so a window of fifty pages is shortened once, not three times.
+        The pages read reach back to the moment `oldest`. Their density shows which step fits, so a
+        window of fifty pages is shortened once, not three times.
         """
-        end = max(self.start, min(newest, self.end))
-        read = end - max(self.start, min(oldest, end)) + 1
+        read = self.end - max(self.start, min(oldest, self.end)) + 1
         return max(1, min(self.halved, round(read * AIM_PAGES / MAX_PAGES)))
 
 
@@ -84,44 +83,31 @@ class ReadRange:
     def ends_with(self, window: Window) -> bool:
         return window.end >= self.end
 
-    def after(
-        self,
-        window: Window,
-        ending: WindowResult,
-        pages: float,
-        oldest: int,
-        newest: int | None = None,
-    ) -> ReadRange:
+    def after(self, window: Window, ending: WindowResult, pages: float, oldest: int) -> ReadRange:
         """The rest of the range after its first window, read for `pages` pages (as in `Page`).
 
-        `oldest` and `newest` are the earliest and latest created times in these pages, the latest
-        at the end of the window unless it is given.
+        `oldest` is the earliest created time in these pages.
         """
         if ending is WindowResult.MOVED:
             return self
         if ending is WindowResult.TOO_LONG:
-            step = window.shrunk_to_fit(oldest, window.end if newest is None else newest)
+            step = window.shrunk_to_fit(oldest)
             return replace(self, step=step, dense_from=(oldest, step))
         left = replace(self, start=window.end + 1)
         length = window.length
-        filled = max(1, (window.end if newest is None else newest) - oldest + 1)
-        stepping = left.stepping(length, pages, filled)
+        stepping = left.stepping(length, pages)
         if length >= self.step:
             return stepping
         # A window shorter than the step may only shorten it, if it is dense.
         return stepping if pages > 1 and stepping.step < self.step else left
 
-    def stepping(self, length: int, pages: float, filled: int) -> ReadRange:
+    def stepping(self, length: int, pages: float) -> ReadRange:
         """This range with the step that fits after a window of this length and number of pages.
 
-        Its records lie within `filled` milliseconds. Where a quiet time ends within the window, the
-        next one will be as dense as that part: it gets longer only as far as that allows.
         Few pages lengthen the step, so that quiet months cost few requests. Before a range known to
         be dense, windows cover half the distance to it.
         """
         grows = min(2.0, AIM_PAGES / max(pages, 1.0))
-        if pages > 1 and grows > 1:
-            grows = max(1.0, min(grows, AIM_PAGES / pages * filled / length))
         if self.dense_from is None:
             stays = SHRINKS_FROM < grows < GROWS_FROM
             return replace(self, step=length if stays else max(1, round(length * grows)))

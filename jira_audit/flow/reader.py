@@ -47,11 +47,10 @@ class WindowReading:
 
     The caller counts new records in `fresh`; without any, a list that moved hid nothing. It sets
     `too_large` if it cannot hold more of the window, which is then read as shorter ones. `through`
-    is the window's end, or Jira's clock if earlier; `oldest` and `newest` the earliest and latest
-    created times; `smallest` the smallest id. With `settled`, `created` are the created times by
-    id, of a window that begins by then. After the last page, `ending` says how the window ended
-    (None: the deadline came), `step` is the next window's length (milliseconds), and `left` the
-    rest of the range.
+    is the window's end, or Jira's clock if earlier; `oldest` the earliest created time; `smallest`
+    the smallest id. With `settled`, `created` are the created times by id, of a window that begins
+    by then. After the last page, `ending` says how the window ended (None: the deadline
+    came), `step` is the next window's length (milliseconds), and `left` the rest of the range.
     """
 
     window: Window
@@ -59,7 +58,6 @@ class WindowReading:
     step: int
     through: int
     oldest: int
-    newest: int
     read: Callable[[WindowReading], Iterator[Page]]
     smallest: int | None = None
     is_ending: bool = False
@@ -85,7 +83,6 @@ class WindowReading:
         if page.records and page.identified:
             created = [identity.created for identity, _ in page.identified.values()]
             self.oldest = min(self.oldest, *created)
-            self.newest = max(self.newest, *created)
             ids = page.identified
             self.smallest = min(ids) if self.smallest is None else min(self.smallest, *ids)
             if self.settled is not None and self.window.start <= self.settled:
@@ -154,8 +151,7 @@ class Reader:
             self._run.tally.position = window.start
             is_last = left.ends_with(window)
             end, pages = window.end, partial(self._pages, range_=left)
-            start = window.start
-            reading = WindowReading(window, is_last, left.step, end, end, start, pages)
+            reading = WindowReading(window, is_last, left.step, end, end, pages)
             yield reading
             if reading.left is None:
                 self.deadline_came = True
@@ -197,7 +193,7 @@ class Reader:
                 it.ending = it.ending_at(page)
                 if it.ending is None and self._run.deadline.left() < -GRACE_SECONDS:
                     raise self._deadline_error()
-            it.left = range_.after(window, it.ending, pages.pages, it.oldest, it.newest)
+            it.left = range_.after(window, it.ending, pages.pages, it.oldest)
             it.step = it.left.step
         except _WindowCut as error:
             it.step = window.halved  # so that the next run can finish a window

@@ -135,24 +135,6 @@ def test_last_window_gets_its_last_page_first_then_its_end() -> None:
     assert found[:3] == [(0, 1, 10), (0, 1, 40), (0, 1, 44)]
 
 
-def test_next_window_that_its_first_page_shows_to_be_too_long_gets_no_more_requests() -> None:
-    dense = PagePeek(11, START + 3 * HOUR - HOUR // 10)
-
-    def peek(request: PageRequest) -> PagePeek | None:
-        return dense if request.window.start == START + HOUR and not request.offset else None
-
-    assert requests(Reading(SIZE), peek=peek) == [(0, 1, 0), (1, 2, 0)]
-
-
-def test_page_that_may_not_exist_is_not_requested_ahead() -> None:
-    first = records(11, FIRST.end - HOUR // 5 + 1)  # 55 in all
-    offsets = [offset for start, _, offset in requests(reading_of(first)) if start == 0]
-    assert offsets == [10, 20, 30, 40, 50]
-    few = records(11, FIRST.end - round(HOUR / 4.7) + 1)  # 52 in all, or 49
-    offsets = [offset for start, _, offset in requests(reading_of(few)) if start == 0]
-    assert offsets == [10, 20, 30, 40]
-
-
 def test_last_window_of_unknown_density_is_requested_whole() -> None:
     first = records(11, FIRST.end - HOUR // 6 + 1)  # 66 in an hour, and so in the next
     found = requests(reading_of(first), read_range=ReadRange(START, START + 2 * HOUR - 1, HOUR))

@@ -119,14 +119,6 @@ def test_window_too_long_is_cut_to_what_its_pages_show() -> None:
     assert step == HOUR // 10 * 65 // 80
 
 
-def test_window_too_long_is_cut_to_the_density_between_its_records() -> None:
-    read_range, window = ReadRange(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
-    # Nothing was written in the last 15 minutes: the eight pages are those of 6 minutes before.
-    newest = HOUR - 15 * MINUTE - 1
-    step = read_range.after(window, TOO_LONG, 8, newest - 6 * MINUTE + 1, newest).step
-    assert step == 6 * MINUTE * 65 // 80
-
-
 @pytest.mark.parametrize(("oldest", "step"), [(HOUR, 1), (HOUR - 1, 1), (-5, HOUR // 2)])
 def test_window_too_long_is_cut_within_its_bounds(oldest: int, step: int) -> None:
     window = Window(0, HOUR - 1)
@@ -184,15 +176,6 @@ def test_step_starts_at_an_hour_and_allows_seven_pages() -> None:
 def test_step_becomes_what_six_and_a_half_pages_need(pages: float, step: int) -> None:
     read_range, window = ReadRange(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
     assert read_range.after(window, CLOSED, pages, 0).step == step
-
-
-@pytest.mark.parametrize(
-    ("filled", "step"),
-    [(HOUR, 2 * HOUR), (30 * MINUTE, HOUR * 65 // 50), (10 * MINUTE, HOUR), (1, HOUR)],
-)
-def test_step_grows_as_the_filled_part_of_a_window_allows(filled: int, step: int) -> None:
-    read_range, window = ReadRange(0, 10 * HOUR, HOUR), Window(0, HOUR - 1)
-    assert read_range.after(window, CLOSED, 2.5, HOUR - filled).step == step
 
 
 def test_step_grows_to_a_longer_window_that_was_well_filled() -> None:
