@@ -25,7 +25,7 @@ class Batch:
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", sum([len(row.line) for row in self.rows]))
+        object.__setattr__(self, "size", sum([row.size for row in self.rows]))
 
     @property
     def body(self) -> bytes:
@@ -52,10 +52,10 @@ class Batcher:
     def add(self, rows: Iterable[Row]) -> Iterator[Batch]:
         """Add rows and yield each full batch; rows are added only while iterating."""
         for row in rows:
-            grown = self._size + len(row.line) + bool(self._rows)
+            grown = self._size + row.size + bool(self._rows)
             if grown > self.limit and self._rows:
                 yield from self.rest()
-                grown = self._size + len(row.line)
+                grown = self._size + row.size
             self._rows.append(row)
             self._size = grown
 

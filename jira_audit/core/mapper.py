@@ -10,7 +10,7 @@ from jira_audit.core import timestamps
 from jira_audit.core.errors import RecordRejected, SiteError
 from jira_audit.core.letters import Letter
 from jira_audit.core.pages import Page
-from jira_audit.core.records import Identity, Record, ResponseBody, Row, to_row
+from jira_audit.core.records import Identity, Record, Row, to_row
 
 UNREADABLE_LIMIT = 20
 """More unreadable records than this in a run, and none readable: the format has changed."""
@@ -56,31 +56,23 @@ class Mapper:
         rows: list[Row] = []
         rejected = [Rejected(self._letter(*each), None) for each in page.unidentified]
         generated = timestamps.text(self.now()) if fresh else ""
-        # The rows of a page hold its body only if they are much of it: it is about their size.
-        body = page.body if 2 * len(fresh) >= len(page.records) else None
         for identity, record in fresh:
             try:
-                rows.append(self.row(record, identity, generated, body))
+                rows.append(self.row(record, identity, generated))
             except RecordRejected as reason:
                 rejected.append(Rejected(self._letter(record, reason), identity))
         return rows, rejected
 
-    def row(
-        self,
-        record: Record,
-        identity: Identity,
-        generated: str | None = None,
-        body: ResponseBody | None = None,
-    ) -> Row:
+    def row(self, record: Record, identity: Identity, generated: str | None = None) -> Row:
         """Map one record. Raises RecordRejected if that is impossible.
 
-        `generated` is the current time as text, if the caller has it; `body` as in `to_row`.
+        `generated` is the current time as text, if the caller has it.
         """
         if self.event_time:
             at = timestamps.text(identity.created)
         else:
             at = generated or timestamps.text(self.now())
-        return to_row(record, identity, site=self.site, generated=at, body=body)
+        return to_row(record, identity, site=self.site, generated=at)
 
     def _letter(self, record: Record, reason: RecordRejected) -> Letter:
         return Letter("unreadable", str(reason), self.site, record)

@@ -19,7 +19,7 @@ from functools import cached_property
 
 from jira_audit.core import encoding
 from jira_audit.core.errors import RecordRejected, TransientError
-from jira_audit.core.records import Identity, RawRecord, Record, ResponseBody, identify
+from jira_audit.core.records import Identity, RawRecord, Record, identify
 from jira_audit.core.window import Window
 
 PAGE_SIZE = 1_000
@@ -40,16 +40,12 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class RecordsPage:
-    """One response of `size` bytes: the records from `offset` on. `date` is Jira's clock.
-
-    `body` is there unless it is large: one that all its rows share is free only after the last.
-    """
+    """One response of `size` bytes: the records from `offset` on. `date` is Jira's clock."""
 
     offset: int
     records: list[Record]
     date: int | None = None
     size: int = field(default=0, compare=False)
-    body: ResponseBody | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Page:
 
     `ended`: this is the empty page that ends the window. `moved`: the list moved, so records may
     be missing and the window must be read again. `pages`: the amount so far, 2.5 after a third page
-    half as long as the others. `is_short`: the empty page should follow. `body` is the response's.
+    half as long as the others. `is_short`: the empty page should follow.
     """
 
     records: list[Record]
@@ -67,7 +63,6 @@ class Page:
     moved: bool
     pages: float = 0.0
     is_short: bool = False
-    body: ResponseBody | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def identified(self) -> Mapping[int, tuple[Identity, Record]]:
@@ -144,7 +139,7 @@ class Reading:
         records = response.records
         limited, self.full = self.limit < self.page_size, len(records) >= self.limit
         self.limit = min(2 * self.limit, self.page_size)
-        if records and response.size > PAGE_BYTES // 2:
+        if response.size > PAGE_BYTES // 2:
             self.limit = min(self.limit, max(1, PAGE_BYTES * len(records) // response.size))
         if not records:
             self.ended = response.offset >= self.received
@@ -168,8 +163,7 @@ class Reading:
         # A raw record is no seam: no response has it beside another record.
         has_seam = self.full and not isinstance(self.last, RawRecord)
         self.offset = self.received - 1 if has_seam else self.received
-        body = response.body
-        return Page(new, response.date, False, self._moved, self.pages, is_short, body)  # noqa: FBT003
+        return Page(new, response.date, False, self._moved, self.pages, is_short)  # noqa: FBT003
 
     def _notice_repeats(self, records: list[Record]) -> None:
         """A repeated record was moved down by a new one, so the list moved.

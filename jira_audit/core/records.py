@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -103,18 +102,6 @@ _OBJECT_FIELDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseBody:
-    """The body of a response with records."""
-
-    text: bytes
-
-    def record(self, record_id: int) -> Record:
-        """The first record with this id, which must be there."""
-        records = encoding.loads(self.text)["records"]
-        return next(record for record in records if id_of(record) == record_id)
-
-
 class Identity(NamedTuple):  # the fastest frozen type to create
     """A record's id and created time (milliseconds)."""
 
@@ -125,22 +112,23 @@ class Identity(NamedTuple):  # the fastest frozen type to create
 class Row(NamedTuple):
     """A row and its record, both as JSON: a fifth of the memory of objects.
 
-    `line` is the row. `received` is the record, or the body of the response that it came in, which
-    its rows share: few records are ever needed again. `whole` is false if a column was truncated or
+    `text` has both; the row is the first `size` bytes. Joined, they are a copy of exact size:
+    orjson 3.13 leaves 700 bytes in a buffer of 4 KiB. `whole` is false if a column was truncated or
     invalid Unicode replaced: the record must be kept as an original.
     """
 
     identity: Identity
-    line: bytes
-    received: bytes | ResponseBody
+    text: bytes
+    size: int
     whole: bool
 
     @property
-    def record(self) -> Record:
-        """The record as it was received."""
-        if isinstance(self.received, ResponseBody):
-            return self.received.record(self.identity.id)
-        return encoding.loads(self.received)
+    def line(self) -> bytes:
+        return self.text[: self.size]
+
+    @property
+    def received(self) -> bytes:
+        return self.text[self.size :]
 
 
 def id_of(record: Record) -> int | None:
@@ -175,18 +163,10 @@ def identify(record: Record) -> Identity:
     return Identity(record_id, created)
 
 
-def to_row(
-    record: Record,
-    identity: Identity,
-    *,
-    site: str,
-    generated: str,
-    body: ResponseBody | None = None,
-) -> Row:
+def to_row(record: Record, identity: Identity, *, site: str, generated: str) -> Row:
     """Map a record to its row.
 
-    `generated` is `TimeGenerated` as text; the row refers to the `body` that the record came in, if
-    there is one, or has its own copy. A field absent or null in Jira is absent from the row.
+    `generated` is `TimeGenerated` as text. A field absent or null in Jira is absent from the row.
     Unknown fields go to `extra_s` as JSON. Raises RecordRejected if the record is nested too
     deeply or has a number that is too large.
     """
@@ -200,17 +180,14 @@ def to_row(
     try:
         for column, value in structures.items():
             columns[column] = orjson.dumps(value).decode()
-        line = orjson.dumps(columns)
-        received = body or bytes(memoryview(orjson.dumps(record)))
+        line, received = orjson.dumps(columns), orjson.dumps(record)
     except TypeError:  # lone surrogates, long integers or deep nesting
-        line, received = b"", b""
+        line = received = b""
     if 0 < len(line) <= STRING_LIMIT:  # so no column can be too long
-        # Copies of exact size: orjson 3.13 leaves 700 bytes in a buffer of 4 KiB.
-        line = bytes(memoryview(line))
-        return Row(identity, line, received, True)  # noqa: FBT003  keywords are slower
+        return Row(identity, line + received, len(line), True)  # noqa: FBT003  keywords are slower
     try:
         line, whole = _fit(columns, structures)
-        return Row(identity, line, encoding.dumps(record), whole)
+        return Row(identity, line + encoding.dumps(record), len(line), whole)
     except (RecursionError, ValueError):
         message = "the record is nested too deeply, or a number in it is too large"
         raise RecordRejected(message) from None

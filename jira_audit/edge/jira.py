@@ -22,9 +22,8 @@ from jira_audit.core.errors import (
     TransientError,
 )
 from jira_audit.core.http import Meaning, RawResponse, StatusTable, date, error_for
-from jira_audit.core.pages import PAGE_BYTES, PAGE_SIZE, PageRequest, RecordsPage
+from jira_audit.core.pages import PAGE_SIZE, PageRequest, RecordsPage
 from jira_audit.core.prefetch import PagePeek
-from jira_audit.core.records import ResponseBody
 from jira_audit.core.text import quoted
 from jira_audit.core.window import Window
 from jira_audit.edge import transport
@@ -299,9 +298,7 @@ def parse_page(answer: RawResponse, request: PageRequest) -> RecordsPage:
         message = f"Jira returned {len(records)} records, though {request.limit} were requested"
         raise PageUnreadable(message)
     at = date(answer.headers.get("Date"))
-    size = len(answer.body)
-    body = ResponseBody(answer.body) if size <= PAGE_BYTES else None
-    return RecordsPage(request.offset, records, at, size, body)
+    return RecordsPage(request.offset, records, at, len(answer.body))
 
 
 def _records(body: bytes, request: PageRequest) -> list[Any]:

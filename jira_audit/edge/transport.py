@@ -31,7 +31,6 @@ from jira_audit.core.clock import Clock
 from jira_audit.core.errors import ConnectorError, SiteError, TransientError
 from jira_audit.core.http import RawResponse
 from jira_audit.core.text import is_host, quoted, secrets_in
-from jira_audit.edge.gunzip import Gunzip, NotGzip
 from jira_audit.edge.time_limit import TimeLimitAdapter
 
 if TYPE_CHECKING:
@@ -92,13 +91,7 @@ def session() -> requests.Session:
     """A session that names the connector and accepts JSON. Each request has its `auth`, or none."""
     made = _Session()
     _restrict(made)
-    made.headers.update(
-        {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": "jira-audit-connector",
-        }
-    )
+    made.headers.update({"Accept": "application/json", "User-Agent": "jira-audit-connector"})
     return made
 
 
@@ -172,7 +165,7 @@ def fetch(
     except (requests.ReadTimeout, ReadTimeoutError) as error:
         message = f"{service} did not answer in time"
         raise ResponseUnusable(message) from error
-    except (requests.RequestException, HTTPError, NotGzip) as error:
+    except (requests.RequestException, HTTPError) as error:
         raise TransientError(unreachable(service, error)) from error
     except OSError as error:
         raise os_error(service, error) from error
@@ -311,14 +304,11 @@ def read_body(
     """
     until = clock.monotonic() + seconds
     body = bytearray()
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    gunzip = Gunzip() if encoding in {"gzip", "x-gzip"} else None
     # `iter_content` would wait for a full piece, however slow.
-    while piece := response.raw.read1(PIECE_SIZE, decode_content=gunzip is None):
-        for content in gunzip.take(piece) if gunzip else (piece,):
-            body += content
-            if len(body) > limit:
-                return bytes(body)
+    while piece := response.raw.read1(PIECE_SIZE, decode_content=True):
+        body += piece
         if clock.monotonic() > until:
             return None
+        if len(body) > limit:
+            break
     return bytes(body)

@@ -14,6 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from jira_audit.core import encoding
 from jira_audit.core.batches import Batch, Batcher
 from jira_audit.core.checkpoint import Checkpoint
 from jira_audit.core.errors import (
@@ -135,7 +136,7 @@ class Delivery:
         """
         for row in rows:
             if not row.whole:
-                original = Letter.original(self._run.site, row.record)
+                original = Letter.original(self._run.site, encoding.loads(row.received))
                 self.keep([Rejected(original, None)])
         self._progress.hand_over([row.identity.id for row in rows])
         for batch in self._batcher.add(rows):
@@ -280,8 +281,8 @@ class Delivery:
 
 
 def _refused(site: str, row: Row, refusal: BatchRefused) -> Rejected:
-    letter = Letter("refused", str(refusal), site, row.record, refusal.status)
-    return Rejected(letter, row.identity)
+    record = encoding.loads(row.received)
+    return Rejected(Letter("refused", str(refusal), site, record, refusal.status), row.identity)
 
 
 def more_serious(

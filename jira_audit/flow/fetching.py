@@ -111,12 +111,11 @@ class PageRequests:
                 if error.pause:
                     raise self._paused(error) from error
                 raise
-            size = len(answer.body)
             if page.records:
-                self._record_bytes = max(MIN_ESTIMATE, size // len(page.records))
-            if size > self._in_use:
-                self._memory.give_back(self._in_use - size)
-                self._in_use = size
+                self._record_bytes = max(MIN_ESTIMATE, page.size // len(page.records))
+            if page.size > self._in_use:
+                self._memory.give_back(self._in_use - page.size)
+                self._in_use = page.size
             return page
 
         return retry(

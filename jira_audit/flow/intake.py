@@ -80,8 +80,7 @@ class Intake:
             self._pass_on(rows, rejected)
             return
         self._held.append((rows, rejected))
-        # A record is about its row's size.
-        self._held_bytes += sum([2 * len(row.line) for row in rows])
+        self._held_bytes += sum([len(row.text) for row in rows])
         self._held_bytes += sum([len(encoding.dumps(each.letter.record)) for each in rejected])
         self._held_ids.update([row.identity.id for row in rows])
         self._held_ids.update([each.identity.id for each in rejected if each.identity])

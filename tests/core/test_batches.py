@@ -17,7 +17,7 @@ from tests.core.json_strategies import parse_strictly
 
 def row(number: int, value: Any) -> Row:
     line = orjson.dumps(value)
-    return Row(Identity(number, 0), line, line, whole=True)
+    return Row(Identity(number, 0), line * 2, len(line), whole=True)
 
 
 def row_of(size: int, number: int = 0) -> Row:

@@ -121,7 +121,7 @@ def test_imports_of_client_libraries_belong_to_their_layer(module: str) -> None:
 @pytest.mark.parametrize("module", modules_in("edge"))
 def test_imports_between_edge_modules_are_of_what_they_share(module: str) -> None:
     edges = {name.split(".")[2] for name in own_imports(module) if layer(name) == "edge"}
-    assert edges <= ({"gunzip", "time_limit"} if module == TRANSPORT else {"files", "transport"})
+    assert edges <= ({"time_limit"} if module == TRANSPORT else {"files", "transport"})
 
 
 @pytest.mark.parametrize("module", modules_in("edge"))
