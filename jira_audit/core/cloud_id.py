@@ -13,7 +13,8 @@ from jira_audit.core import encoding
 TENANT_PATH = "/_edge/tenant_info"
 """Where a site tells its cloud id to anybody, as `{"cloudId": …}`."""
 
-_FORM = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+"""The form of a UUID with hyphens, as a regular expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +43,4 @@ class StoredTenant:
 
 def is_cloud_id(text: str) -> bool:
     """Whether a text is a UUID with hyphens, as cloud ids are."""
-    return _FORM.fullmatch(text) is not None
+    return re.fullmatch(UUID, text) is not None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from jira_audit.core.cloud_id import UUID
 from jira_audit.core.timestamps import HOUR, MINUTE, SECOND
 from jira_audit.settings.values import QUEUE_ABOVE
 
@@ -123,7 +124,7 @@ SETTINGS: tuple[Setting, ...] = (
         _JIRA,
         "if set, requests go through Atlassian's gateway. `check` finds out whether that is needed",
         derived="discovered",
-        pattern="[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        pattern=UUID,
         must="must be an id such as 11111111-2222-4333-8444-555555555555",
     ),
     Setting(
@@ -166,7 +167,7 @@ SETTINGS: tuple[Setting, ...] = (
         "AUDIT_WORKSPACE_ID",
         _RUN,
         "the workspace's id, a GUID. If set, the table is compared with the ledger once a day",
-        pattern="[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        pattern=UUID,
         must="must be the workspace's id, such as 11111111-2222-4333-8444-555555555555, not its "
         "name or resource id",
     ),

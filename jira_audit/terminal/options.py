@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from jira_audit.core.cloud_id import UUID
 from jira_audit.terminal.times import FORMS
 
 
@@ -46,12 +47,9 @@ SiteHosts = Annotated[
 ]
 
 
-_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-
-
 def require_workspace_id(text: str | None) -> None:
-    """Raises BadParameter for what is no GUID: a name would only fail after requests."""
-    if text is not None and not _GUID.fullmatch(text):
+    """Raises BadParameter for what is not a GUID: a name would only fail after requests."""
+    if text is not None and not re.fullmatch(UUID, text):
         message = (
             "must be the Workspace ID, a GUID; az monitor log-analytics workspace show --query "
             "customerId prints it"
